@@ -1,0 +1,65 @@
+package callback
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// Body is the body of a call or of an ack. A small one is kept in the record, a
+// larger one in a file of the store's.
+type Body struct {
+	// Data is the body itself. A store leaves it out where File is set, so
+	// that it is then there only in the process that received the body.
+	Data []byte `cbor:"1,keyasint,omitempty"`
+	// File is the store's name for the file; empty for a body in the record.
+	File string `cbor:"2,keyasint,omitempty"`
+	// Size is the length in bytes.
+	Size int64 `cbor:"3,keyasint,omitempty"`
+	// Sum is the digest of a body that is kept in a file.
+	Sum Digest `cbor:"4,keyasint,omitzero"`
+}
+
+// NewBody returns a body that is kept in the record.
+func NewBody(data []byte) Body { return Body{Data: data, Size: int64(len(data))} }
+
+// Call is one HTTP request to a callback URL, without its secrets.
+type Call struct {
+	// Method is the HTTP method.
+	Method string `cbor:"1,keyasint"`
+	// Suffix is what came after the state in the path.
+	Suffix string `cbor:"2,keyasint,omitempty"`
+	// Query is the raw query without state and key.
+	Query string `cbor:"3,keyasint,omitempty"`
+	// Header has neither the connection's headers nor any credentials.
+	Header Header `cbor:"4,keyasint,omitempty"`
+	// Body is the body as it came.
+	Body Body `cbor:"5,keyasint"`
+	// ReceivedAt is when the call arrived.
+	ReceivedAt Time `cbor:"6,keyasint"`
+}
+
+// Payload returns the digest by which a repeated call is known: of path suffix,
+// query, wire headers and body. What a proxy on the way may change does not
+// count.
+func (c *Call) Payload(w Wire) Digest {
+	h := sha256.New()
+	write := func(s string) {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
+		h.Write(size[:])
+		h.Write([]byte(s))
+	}
+	write(c.Suffix)
+	write(c.Query)
+	for _, name := range w.Names() {
+		for _, v := range c.Header.Values(name) {
+			write(name)
+			write(v)
+		}
+	}
+	write("")
+	h.Write(c.Body.Data)
+	var sum Digest
+	h.Sum(sum[:0])
+	return sum
+}

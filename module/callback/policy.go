@@ -1,0 +1,233 @@
+package callback
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Defaults of a policy.
+const (
+	DefaultFailedStatus = http.StatusFailedDependency
+	DefaultReplyStatus  = http.StatusOK
+	DefaultRetain       = 24 * time.Hour
+)
+
+// Methods that can count as a call at all. HEAD and OPTIONS never do.
+var callMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// DefaultCopyHeaders are the headers of a call that its result has, too.
+var DefaultCopyHeaders = []string{
+	"Content-Type", "Content-Language", "Content-Disposition", "Content-Encoding", "ETag", "Last-Modified", "Link",
+}
+
+// Policy is everything configured that a call is judged by. It is stored once,
+// by its hash, and each callback refers to it: a callback is judged by what was
+// configured when it was made.
+type Policy struct {
+	// BaseURL is where partners reach us, without a slash at its end.
+	BaseURL string `cbor:"1,keyasint"`
+	// StatusURL is the base of status and result URLs.
+	StatusURL string `cbor:"2,keyasint"`
+	// HeaderPrefix begins the names of the wire headers.
+	HeaderPrefix string `cbor:"3,keyasint"`
+	// StateQuery is the query parameter that carries the state; empty for a
+	// state in the path.
+	StateQuery string `cbor:"4,keyasint,omitempty"`
+	// Methods are the methods of calls.
+	Methods []string `cbor:"5,keyasint"`
+	// Respond is the reply's response, if one is given.
+	Respond *Respond `cbor:"6,keyasint,omitempty"`
+	// Redirect is the reply's redirect, if one is given.
+	Redirect *Redirect `cbor:"7,keyasint,omitempty"`
+	// ReplyHeader are header lines of every reply; values may hold placeholders.
+	ReplyHeader Header `cbor:"8,keyasint,omitempty"`
+	// CopyHeaders are the headers of the call that the result has, too.
+	CopyHeaders []string `cbor:"9,keyasint"`
+	// AckIsResult makes the upstream's ack the result in place of the call.
+	AckIsResult bool `cbor:"10,keyasint,omitempty"`
+	// FailedStatus is the status of the answer to a failed callback.
+	FailedStatus int `cbor:"11,keyasint"`
+	// Retain is how long a finished callback can still be read.
+	Retain time.Duration `cbor:"12,keyasint"`
+
+	compiled
+}
+
+// compiled is what is derived from the stored fields.
+type compiled struct {
+	hash    Digest
+	wire    Wire
+	body    Template
+	header  []Template
+	target  Target
+	allowed string
+}
+
+// Respond is a reply's response.
+type Respond struct {
+	// Status is the response's status; 0 stands for 200.
+	Status int `cbor:"1,keyasint"`
+	// Body may hold placeholders.
+	Body string `cbor:"2,keyasint,omitempty"`
+}
+
+// Redirect is a reply's redirect.
+type Redirect struct {
+	// URL may hold placeholders in path and query.
+	URL string `cbor:"1,keyasint"`
+	// Status is the redirect's status; 0 stands for 302 to a GET, else 303.
+	Status int `cbor:"2,keyasint,omitempty"`
+}
+
+var policyEncoding = func() cbor.EncMode {
+	mode, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()
+
+// policyDecoding takes text as it is: what an operator configured need not be
+// UTF-8.
+var policyDecoding = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()
+
+// Compile sets what was left open to its default, checks the whole, and makes
+// the policy ready for use. It must be called once, before any other method.
+func (p *Policy) Compile() error {
+	p.setDefaults()
+	for _, m := range p.Methods {
+		if !slices.Contains(callMethods, m) {
+			return fmt.Errorf("%s can never count as a call; methods are %s", m, strings.Join(callMethods, " "))
+		}
+	}
+	if p.BaseURL == "" {
+		return errors.New("there is no base_url")
+	}
+	p.wire = NewWire(p.HeaderPrefix)
+	p.allowed = strings.Join(p.allowedMethods(), ", ")
+	if p.Respond != nil {
+		p.body = NewTemplate(p.Respond.Body)
+	}
+	p.header = make([]Template, len(p.ReplyHeader))
+	for i, f := range p.ReplyHeader {
+		p.header[i] = NewTemplate(f.Value)
+	}
+	if p.Redirect != nil {
+		target, err := NewTarget(p.Redirect.URL)
+		if err != nil {
+			return err
+		}
+		p.target = target
+	}
+	encoded, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	p.hash = sha256.Sum256(encoded)
+	return nil
+}
+
+func (p *Policy) setDefaults() {
+	if p.StatusURL == "" {
+		p.StatusURL = p.BaseURL
+	}
+	if p.HeaderPrefix == "" {
+		p.HeaderPrefix = DefaultHeaderPrefix
+	}
+	if p.FailedStatus == 0 {
+		p.FailedStatus = DefaultFailedStatus
+	}
+	if p.Retain == 0 {
+		p.Retain = DefaultRetain
+	}
+	if p.Respond != nil && p.Respond.Status == 0 {
+		p.Respond = &Respond{Status: DefaultReplyStatus, Body: p.Respond.Body}
+	}
+	if p.CopyHeaders == nil {
+		p.CopyHeaders = DefaultCopyHeaders
+	}
+	for i, name := range p.CopyHeaders {
+		if c := http.CanonicalHeaderKey(name); c != name {
+			p.CopyHeaders = slices.Clone(p.CopyHeaders)
+			p.CopyHeaders[i] = c
+		}
+	}
+	if p.Methods == nil {
+		p.Methods = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+		if p.Redirect != nil && p.Respond == nil {
+			p.Methods = append([]string{http.MethodGet}, p.Methods...)
+		}
+	}
+}
+
+// Encode returns the policy as it is stored and hashed.
+func (p *Policy) Encode() ([]byte, error) {
+	b, err := policyEncoding.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a policy: %w", err)
+	}
+	return b, nil
+}
+
+// DecodePolicy reads a stored policy and compiles it.
+func DecodePolicy(b []byte) (*Policy, error) {
+	p := new(Policy)
+	if err := policyDecoding.Unmarshal(b, p); err != nil {
+		return nil, fmt.Errorf("decoding a policy: %w", err)
+	}
+	if err := p.Compile(); err != nil {
+		return nil, fmt.Errorf("stored policy: %w", err)
+	}
+	return p, nil
+}
+
+// Hash returns the hash under which the policy is stored.
+func (p *Policy) Hash() Digest { return p.hash }
+
+// Wire returns the names of the wire headers.
+func (p *Policy) Wire() Wire { return p.wire }
+
+// Allow returns the value of the Allow header: the methods that get an answer
+// other than 405.
+func (p *Policy) Allow() string { return p.allowed }
+
+func (p *Policy) allowedMethods() []string {
+	if p.returnsPeople() && !slices.Contains(p.Methods, http.MethodGet) {
+		return append([]string{http.MethodGet}, p.Methods...)
+	}
+	return p.Methods
+}
+
+// returnsPeople reports whether GET is a person's return: redirected always and
+// never a call, while other methods are the server's call.
+func (p *Policy) returnsPeople() bool { return p.Respond != nil && p.Redirect != nil }
+
+// redirectsCalls reports whether a GET is a call that is answered by a redirect.
+func (p *Policy) redirectsCalls() bool { return p.Redirect != nil && p.Respond == nil }
+
+// CallbackURL returns the URL that the partner is given.
+func (p *Policy) CallbackURL(state UUID) string {
+	if p.StateQuery != "" {
+		return p.BaseURL + "/cbq/" + p.StateQuery + "?" + p.StateQuery + "=" + state.String()
+	}
+	return p.BaseURL + "/cb/" + state.String()
+}
+
+// StatusLink returns the URL under which the waiting side can look.
+func (p *Policy) StatusLink(ticket UUID) string { return p.StatusURL + "/cbr/" + ticket.String() }
+
+// ResultLink returns the URL under which the waiting side finds the result.
+func (p *Policy) ResultLink(ticket UUID) string { return p.StatusLink(ticket) + "/result" }

@@ -1,0 +1,68 @@
+package callback
+
+import (
+	"net/http"
+	"strings"
+)
+
+// Reply is what a partner is answered.
+type Reply struct {
+	Status int    `cbor:"1,keyasint"`
+	Header Header `cbor:"2,keyasint,omitempty"`
+	Body   string `cbor:"3,keyasint,omitempty"`
+}
+
+// reply builds the policy's reply to a call with that method.
+func (p *Policy) reply(method string, look Lookup) *Reply {
+	if p.Redirect != nil && (p.Respond == nil || method == http.MethodGet) {
+		return p.redirect(method, look)
+	}
+	r := &Reply{Status: DefaultReplyStatus, Header: p.replyHeader(look)}
+	if p.Respond != nil {
+		r.Status = p.Respond.Status
+		r.Body = p.body.Expand(look)
+	}
+	return r
+}
+
+func (p *Policy) redirect(method string, look Lookup) *Reply {
+	status := p.Redirect.Status
+	switch {
+	case status != 0:
+	case method == http.MethodGet:
+		status = http.StatusFound
+	default:
+		status = http.StatusSeeOther
+	}
+	header := append(p.replyHeader(look), Field{Name: "Location", Value: p.target.URL(p.BaseURL, look)})
+	return &Reply{Status: status, Header: header}
+}
+
+func (p *Policy) replyHeader(look Lookup) Header {
+	if len(p.ReplyHeader) == 0 {
+		return nil
+	}
+	out := make(Header, len(p.ReplyHeader))
+	for i, f := range p.ReplyHeader {
+		out[i] = Field{Name: f.Name, Value: withoutControls(p.header[i].Expand(look), len(f.Value)+maxText)}
+	}
+	return out
+}
+
+// maxText bounds text of a partner's that is shown to people or put in headers.
+const maxText = 1024
+
+// withoutControls drops control characters and cuts at limit bytes, so that text
+// of a partner's can stand in a header, a log or a document.
+func withoutControls(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "")
+	}
+	return s
+}

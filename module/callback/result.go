@@ -1,0 +1,61 @@
+package callback
+
+import (
+	"net/http"
+	"slices"
+)
+
+// Result is what the waiting side gets in the end.
+type Result struct {
+	// Status is the HTTP status.
+	Status int
+	// Header has the copied headers and the wire headers.
+	Header Header
+	// Body is the call's or the ack's body; nil where the answer is ours.
+	Body *Body
+	// Failure is set for a failed callback, whose answer is a problem document.
+	Failure *Failure
+}
+
+// Result returns what a resolved or failed callback answers the waiting side.
+func (r *Record) Result(p *Policy) Result {
+	switch {
+	case r.Phase == Failed:
+		return Result{Status: p.FailedStatus, Header: r.wireHeader(p), Failure: r.Failure}
+	case p.AckIsResult && r.Ack != nil:
+		return Result{Status: r.Ack.Status, Header: append(r.without(p, r.Ack.Header), r.wireHeader(p)...), Body: &r.Ack.Body}
+	case p.AckIsResult:
+		return Result{Status: http.StatusOK, Header: r.wireHeader(p), Body: &Body{}}
+	}
+	header := make(Header, 0, len(p.CopyHeaders)+2)
+	for _, f := range r.Call.Header {
+		if slices.Contains(p.CopyHeaders, f.Name) && !p.wire.Speaks(f.Name) {
+			header = append(header, f)
+		}
+	}
+	return Result{Status: http.StatusOK, Header: append(header, r.wireHeader(p)...), Body: &r.Call.Body}
+}
+
+// without returns the ack's header lines that are not ours to speak.
+func (r *Record) without(p *Policy, header Header) Header {
+	return slices.DeleteFunc(slices.Clone(header), func(f Field) bool { return p.wire.Speaks(f.Name) })
+}
+
+// wireHeader returns what a result says in the wire headers.
+func (r *Record) wireHeader(p *Policy) Header {
+	h := Header{{Name: p.wire.CorrelationID, Value: r.CorrelationID}}
+	if r.Phase != Failed {
+		return append(h, Field{Name: p.wire.Status, Value: StatusOk})
+	}
+	h = append(h, Field{Name: p.wire.Status, Value: StatusFailed})
+	add := func(name, value string) {
+		if value != "" {
+			h = append(h, Field{Name: name, Value: value})
+		}
+	}
+	add(p.wire.DocumentStatus, r.Failure.DocumentStatus)
+	add(p.wire.TechnicalStatus, r.Failure.TechnicalStatus)
+	add(p.wire.ErrorCode, r.Failure.ErrorCode)
+	add(p.wire.ErrorText, r.Failure.ErrorText)
+	return h
+}

@@ -1,0 +1,158 @@
+package callback
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// PlaceholderPrefix begins every placeholder that a reply may hold.
+const PlaceholderPrefix = "http.callback."
+
+// Lookup returns the value of a placeholder, named without its prefix ("id",
+// "call.body"). A name that it does not know yields "".
+type Lookup func(name string) string
+
+// Template is text with placeholders such as {http.callback.id}. It is compiled
+// once, and what its placeholders yield is data: braces in there mean nothing.
+// Any other text in braces stands for itself.
+type Template struct {
+	parts []part
+}
+
+// part is literal text, or the name of a placeholder.
+type part struct {
+	literal string
+	name    string
+}
+
+// NewTemplate compiles text.
+func NewTemplate(text string) Template {
+	var t Template
+	for text != "" {
+		start := strings.Index(text, "{"+PlaceholderPrefix)
+		if start < 0 {
+			break
+		}
+		end := strings.IndexByte(text[start:], '}')
+		if end < 0 {
+			break
+		}
+		if start > 0 {
+			t.parts = append(t.parts, part{literal: text[:start]})
+		}
+		t.parts = append(t.parts, part{name: text[start+len("{"+PlaceholderPrefix) : start+end]})
+		text = text[start+end+1:]
+	}
+	if text != "" {
+		t.parts = append(t.parts, part{literal: text})
+	}
+	return t
+}
+
+// Names returns the names of the placeholders, without their prefix.
+func (t Template) Names() []string {
+	var names []string
+	for _, p := range t.parts {
+		if p.name != "" {
+			names = append(names, p.name)
+		}
+	}
+	return names
+}
+
+// Expand returns the text with every placeholder replaced once.
+func (t Template) Expand(look Lookup) string {
+	return t.expand(look, func(_ bool, value string) string { return value })
+}
+
+// expand replaces placeholders, passing each value through escape, which is told
+// whether a question mark or a number sign stands before it.
+func (t Template) expand(look Lookup, escape func(afterPath bool, value string) string) string {
+	var b strings.Builder
+	afterPath := false
+	for _, p := range t.parts {
+		if p.name == "" {
+			afterPath = afterPath || strings.ContainsAny(p.literal, "?#")
+			b.WriteString(p.literal)
+			continue
+		}
+		b.WriteString(escape(afterPath, look(p.name)))
+	}
+	return b.String()
+}
+
+// Target is where a redirect leads. Its scheme and host are literal; in path and
+// query placeholders may stand, and their values are escaped.
+type Target struct {
+	template Template
+	relative bool
+}
+
+// NewTarget compiles a redirect's URL: absolute with http or https, or relative
+// to the base URL if it begins with a single slash.
+func NewTarget(text string) (Target, error) {
+	if text == "" {
+		return Target{}, errors.New("the redirect has no URL")
+	}
+	if i := strings.IndexFunc(text, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }); i >= 0 {
+		return Target{}, fmt.Errorf("the redirect URL has a character that no URL can hold, at position %d", i)
+	}
+	t := Target{template: NewTemplate(text), relative: strings.HasPrefix(text, "/")}
+	if t.relative {
+		if strings.HasPrefix(text, "//") || strings.HasPrefix(t.literalStart(), "//") {
+			return Target{}, errors.New("the redirect URL begins with two slashes, which would make a host of its path: write the host with its scheme")
+		}
+		return t, nil
+	}
+	return t, t.checkHost(text)
+}
+
+// checkHost makes sure that scheme and host are literal and end before the
+// first placeholder.
+func (t Target) checkHost(text string) error {
+	start := t.literalStart()
+	scheme, rest, found := strings.Cut(start, "://")
+	if !found || (scheme != "http" && scheme != "https") {
+		return errors.New("the redirect URL must begin with http://, https:// or /; its scheme cannot be a placeholder")
+	}
+	if len(start) < len(text) && !strings.ContainsAny(rest, "/?#") {
+		return errors.New("the redirect URL's host cannot hold a placeholder: write the host itself, and placeholders only in path and query")
+	}
+	u, err := url.Parse(start)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return errors.New("the redirect URL has no valid host")
+	case u.User != nil:
+		return errors.New("the redirect URL must not hold a user name")
+	case strings.ContainsAny(u.Host, "{}"):
+		return errors.New("the redirect URL's host cannot hold a placeholder: write the host itself, and placeholders only in path and query")
+	}
+	return nil
+}
+
+func (t Target) literalStart() string {
+	if len(t.template.parts) == 0 {
+		return ""
+	}
+	return t.template.parts[0].literal
+}
+
+// URL returns the redirect's URL, a relative one resolved against base.
+func (t Target) URL(base string, look Lookup) string {
+	target := t.template.expand(look, func(afterPath bool, value string) string {
+		if afterPath {
+			return url.QueryEscape(value)
+		}
+		return url.PathEscape(value)
+	})
+	if !t.relative {
+		return target
+	}
+	b, err := url.Parse(base)
+	if err != nil {
+		return target
+	}
+	return b.Scheme + "://" + b.Host + target
+}

@@ -1,0 +1,59 @@
+package callback
+
+import (
+	"net/http"
+	"strings"
+)
+
+// DefaultHeaderPrefix begins the names of the wire headers.
+const DefaultHeaderPrefix = "X-Link-"
+
+// Values of the status header, compared without regard to case.
+const (
+	StatusOk     = "Ok"
+	StatusFailed = "Failed"
+)
+
+// Wire holds the names of the headers that we speak, in canonical form.
+type Wire struct {
+	CorrelationID   string
+	CallbackURL     string
+	Status          string
+	DocumentStatus  string
+	TechnicalStatus string
+	ErrorCode       string
+	ErrorText       string
+}
+
+// NewWire returns the header names that begin with prefix.
+func NewWire(prefix string) Wire {
+	name := func(suffix string) string { return http.CanonicalHeaderKey(prefix + suffix) }
+	return Wire{
+		CorrelationID:   name("Correlation-Id"),
+		CallbackURL:     name("Callback-Url"),
+		Status:          name("Status"),
+		DocumentStatus:  name("Document-Status"),
+		TechnicalStatus: name("Technical-Status"),
+		ErrorCode:       name("Error-Code"),
+		ErrorText:       name("Error-Text"),
+	}
+}
+
+// Names returns all names.
+func (w Wire) Names() []string {
+	return []string{w.CorrelationID, w.CallbackURL, w.Status, w.DocumentStatus, w.TechnicalStatus, w.ErrorCode, w.ErrorText}
+}
+
+var hyphens = strings.NewReplacer("_", "-", ".", "-")
+
+// Speaks reports whether name is one of ours, also where it is spelled in
+// another case or with underscores or dots, which some servers take for hyphens.
+func (w Wire) Speaks(name string) bool {
+	name = hyphens.Replace(name)
+	for _, own := range w.Names() {
+		if strings.EqualFold(hyphens.Replace(own), name) {
+			return true
+		}
+	}
+	return false
+}
