@@ -1,0 +1,100 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+// The envelope of a stored record: version (1 byte), length of the payload
+// (4 bytes), CRC-32C of the payload (4 bytes), payload. Engines are known to
+// return a value empty or cut short without an error, so each record can prove
+// by itself that it is whole.
+const (
+	codecVersion   = 1
+	envelopeLength = 1 + 4 + 4
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var recordEncoding = func() cbor.EncMode {
+	mode, err := cbor.EncOptions{}.EncMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()
+
+var recordDecoding = func() cbor.DecMode {
+	mode, err := cbor.DecOptions{
+		DupMapKey:   cbor.DupMapKeyEnforcedAPF,
+		IndefLength: cbor.IndefLengthForbidden,
+		TagsMd:      cbor.TagsForbidden,
+		// What partners send in headers and queries need not be UTF-8.
+		UTF8: cbor.UTF8DecodeInvalid,
+	}.DecMode()
+	if err != nil {
+		panic(err)
+	}
+	return mode
+}()
+
+// EncodeRecord returns the record as it is stored. Bodies that are kept in files
+// are left out.
+func EncodeRecord(r *callback.Record) ([]byte, error) {
+	payload, err := recordEncoding.Marshal(withoutFiles(r))
+	if err != nil {
+		return nil, fmt.Errorf("encoding callback %s: %w", r.ID, err)
+	}
+	b := make([]byte, envelopeLength, envelopeLength+len(payload))
+	b[0] = codecVersion
+	binary.BigEndian.PutUint32(b[1:5], uint32(len(payload)))
+	binary.BigEndian.PutUint32(b[5:9], crc32.Checksum(payload, castagnoli))
+	return append(b, payload...), nil
+}
+
+// DecodeRecord reads what EncodeRecord returned. Anything else is ErrDamaged.
+// The record shares no memory with b.
+func DecodeRecord(b []byte) (*callback.Record, error) {
+	if len(b) < envelopeLength {
+		return nil, fmt.Errorf("%w: a record of %d bytes is too short", ErrDamaged, len(b))
+	}
+	if b[0] != codecVersion {
+		return nil, fmt.Errorf("%w: a record has version %d, which this release does not know", ErrDamaged, b[0])
+	}
+	payload := b[envelopeLength:]
+	if uint32(len(payload)) != binary.BigEndian.Uint32(b[1:5]) {
+		return nil, fmt.Errorf("%w: a record is not as long as it should be", ErrDamaged)
+	}
+	if crc32.Checksum(payload, castagnoli) != binary.BigEndian.Uint32(b[5:9]) {
+		return nil, fmt.Errorf("%w: a record does not match its checksum", ErrDamaged)
+	}
+	r := new(callback.Record)
+	if err := recordDecoding.Unmarshal(payload, r); err != nil {
+		return nil, fmt.Errorf("%w: a record cannot be read", ErrDamaged)
+	}
+	return r, nil
+}
+
+// withoutFiles returns the record without the data of bodies kept in files.
+func withoutFiles(r *callback.Record) *callback.Record {
+	if (r.Call == nil || r.Call.Body.File == "") && (r.Ack == nil || r.Ack.Body.File == "") {
+		return r
+	}
+	lean := *r
+	if r.Call != nil && r.Call.Body.File != "" {
+		call := *r.Call
+		call.Body.Data = nil
+		lean.Call = &call
+	}
+	if r.Ack != nil && r.Ack.Body.File != "" {
+		ack := *r.Ack
+		ack.Body.Data = nil
+		lean.Ack = &ack
+	}
+	return &lean
+}

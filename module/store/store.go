@@ -1,0 +1,179 @@
+// Package store says what a store of callbacks must do. Stores only store: what
+// becomes of a callback is decided by package callback.
+//
+// Nothing here assumes that one process has the store to itself.
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+// Errors that every store returns, wrapped or bare.
+var (
+	// ErrNotFound: there is no such callback, policy or body.
+	ErrNotFound = errors.New("not found")
+	// ErrFull: there is no room for what was to be stored. It heals by itself
+	// once there is room again.
+	ErrFull = errors.New("the store is full")
+	// ErrFailed: the store has failed and takes nothing until it has been
+	// verified. Whether the last writes are in it is not known.
+	ErrFailed = errors.New("the store has failed")
+	// ErrClosed: the store has been closed.
+	ErrClosed = errors.New("the store is closed")
+	// ErrDamaged: what was read is not what was written.
+	ErrDamaged = errors.New("the stored data is damaged")
+)
+
+// Store keeps callbacks, their policies and their bodies.
+//
+// A committed write survives the loss of power. All writes to one callback
+// happen one after the other, each on top of the one before.
+type Store interface {
+	// Secret returns the store's secret, which was made with the store.
+	Secret() *callback.Secret
+
+	// PutPolicy stores a compiled policy under its hash. It returns once the
+	// policy is committed. Storing one again costs nothing.
+	PutPolicy(ctx context.Context, p *callback.Policy) error
+
+	// Policy returns the compiled policy with that hash, or ErrNotFound.
+	Policy(ctx context.Context, hash callback.Digest) (*callback.Policy, error)
+
+	// Create stores a new callback. From its return on the callback can be
+	// found and updated, before it is committed, too.
+	Create(ctx context.Context, r *callback.Record) (Commit, error)
+
+	// Find returns the newest record with that key, or ErrNotFound. The Commit
+	// is that of the record: it is done where the record is stored already.
+	Find(ctx context.Context, key Key) (*callback.Record, Commit, error)
+
+	// Update puts a decision about one callback into effect, atomically. The
+	// store calls decide with the newest record and does what it returns; it
+	// may call it again, if another node was faster, so decide must have no
+	// effect but its return value. The record returned is the newest after
+	// the decision, nil if it was deleted. An error of decide's is returned as
+	// it is, and nothing changes.
+	//
+	// The Commit is the decision's; where decide changed nothing it is that of
+	// the record it was shown.
+	Update(ctx context.Context, key Key, decide Decide) (*callback.Record, Commit, error)
+
+	// PutBody stores a body that is too large for a record, and returns how
+	// to refer to it once it is committed. A body that no record comes to refer
+	// to is swept away in time.
+	PutBody(ctx context.Context, data []byte) (callback.Body, error)
+
+	// OpenBody reads a body that PutBody has stored, whole or not at all: a
+	// body that is not what was stored is ErrDamaged.
+	OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, error)
+
+	// Due lists callbacks that a timer must act on, the most overdue first:
+	// those whose Due is not after until. At most limit are returned.
+	Due(ctx context.Context, until callback.Time, limit int) ([]callback.UUID, error)
+
+	// Changes yields ids of callbacks that may have changed through another
+	// node. It is a hint: some may be missing, some may be wrong. A store that
+	// one process has to itself returns nil.
+	Changes() <-chan callback.UUID
+
+	// Waiting returns how many callbacks wait. Shortly after the start it may be
+	// too low, while the store is still counting.
+	Waiting() int
+
+	// Ready returns nil if the store takes new work, else why it does not:
+	// ErrFull, ErrFailed or ErrClosed.
+	Ready() error
+
+	// Close ends the store. What was committed stays; what was not is tried to
+	// commit first.
+	Close() error
+}
+
+// Opener is what a store's configuration module implements.
+type Opener interface {
+	// Identity names the store. What has the same identity is the same store,
+	// and is opened once in a process. It must not touch the store.
+	Identity() (string, error)
+
+	// Open opens the store. Its error says what is wrong and what to do.
+	Open(log *zap.Logger) (Store, error)
+}
+
+// Decide is a decision about a callback.
+type Decide func(r *callback.Record) (Change, error)
+
+// Change is what a decision does to a callback. The zero Change does nothing.
+type Change struct {
+	// Next is the changed record.
+	Next *callback.Record
+	// Delete removes the callback and its bodies.
+	Delete bool
+}
+
+// Key names a callback by its id or by one of its secrets.
+type Key struct {
+	// ID is the callback's id; zero where Digest is given.
+	ID callback.UUID
+	// Digest is the digest of the state or of the ticket.
+	Digest callback.Digest
+	// Kind says of what the digest is.
+	Kind KeyKind
+}
+
+// KeyKind says what a key is made of.
+type KeyKind uint8
+
+// The kinds of keys.
+const (
+	KeyID KeyKind = iota
+	KeyState
+	KeyTicket
+)
+
+// ByID returns the key of the callback with that id.
+func ByID(id callback.UUID) Key { return Key{ID: id} }
+
+// ByState returns the key of the callback with that state.
+func ByState(state callback.UUID) Key { return Key{Kind: KeyState, Digest: state.Digest()} }
+
+// ByTicket returns the key of the callback with that ticket.
+func ByTicket(ticket callback.UUID) Key { return Key{Kind: KeyTicket, Digest: ticket.Digest()} }
+
+// Commit is a write on its way to where it survives the loss of power.
+type Commit interface {
+	// Done is closed when the write is committed or has failed.
+	Done() <-chan struct{}
+	// Err returns why the write failed, once Done is closed.
+	Err() error
+}
+
+// Wait waits until the write is committed. If ctx ends first its error is
+// returned, and the write goes on.
+func Wait(ctx context.Context, c Commit) error {
+	select {
+	case <-c.Done():
+		return c.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Committed is the Commit of what is stored already.
+var Committed Commit = committed{}
+
+type committed struct{}
+
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func (committed) Done() <-chan struct{} { return closed }
+func (committed) Err() error            { return nil }
