@@ -1,0 +1,184 @@
+package badger
+
+import (
+	"encoding/binary"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// The keyspaces. Keys are short and of fixed length; only records, policies and
+// the store's own facts have values worth the name.
+const (
+	keyRecord = 'r' // id -> record
+	keyState  = 's' // digest of the state -> id
+	keyTicket = 't' // digest of the ticket -> id
+	keyDue    = 'd' // due time, id, waiting -> nothing
+	keyPolicy = 'p' // hash -> policy
+	keyBody   = 'b' // name of a body file -> id
+	keyMeta   = 'm' // facts about the store
+)
+
+var (
+	metaID       = []byte{keyMeta, 'i'}
+	metaSequence = []byte{keyMeta, 's'}
+)
+
+func recordKey(id callback.UUID) []byte { return append([]byte{keyRecord}, id[:]...) }
+
+func digestKey(space byte, d callback.Digest) []byte { return append([]byte{space}, d[:]...) }
+
+func bodyKey(name string) []byte { return append([]byte{keyBody}, name...) }
+
+const dueKeyLength = 1 + 8 + 16 + 1
+
+// dueKey orders callbacks by when a timer must act on them. Its last byte tells
+// the waiting ones from those that are only kept.
+func dueKey(r *callback.Record) []byte {
+	k := make([]byte, 0, dueKeyLength)
+	k = append(k, keyDue)
+	k = binary.BigEndian.AppendUint64(k, uint64(r.Due()))
+	k = append(k, r.ID[:]...)
+	if r.Phase == callback.Waiting {
+		return append(k, 1)
+	}
+	return append(k, 0)
+}
+
+// batch gathers changes and commits them in as few transactions as Badger's
+// limits allow. The changes of one callback are never divided.
+type batch struct {
+	s     *Store
+	txn   *badgerdb.Txn
+	bytes int
+}
+
+func (s *Store) newBatch() *batch { return &batch{s: s} }
+
+// change is one key to set, or to delete if value is nil.
+type change struct {
+	key   []byte
+	value []byte
+}
+
+// put adds what leads from one record of a callback to the next.
+func (b *batch) put(before, after *callback.Record) error {
+	changes, err := changes(before, after)
+	if err != nil {
+		return err
+	}
+	size := 0
+	for _, c := range changes {
+		size += len(c.key) + len(c.value) + 64
+	}
+	if b.bytes > 0 && b.bytes+size > maxBatchBytes {
+		if err := b.commit(); err != nil {
+			return err
+		}
+	}
+	return b.add(changes, size)
+}
+
+func (b *batch) add(changes []change, size int) error {
+	if b.txn == nil {
+		b.txn = b.s.db.NewTransaction(true)
+	}
+	b.bytes += size
+	for _, c := range changes {
+		var err error
+		if c.value == nil {
+			err = b.txn.Delete(c.key)
+		} else {
+			err = b.txn.SetEntry(badgerdb.NewEntry(c.key, c.value))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commit writes what was added, with the next sequence number, and waits for
+// the fsync.
+func (b *batch) commit() error {
+	if b.txn == nil {
+		return nil
+	}
+	next := b.s.sequence.Load() + 1
+	number := change{key: metaSequence, value: binary.BigEndian.AppendUint64(nil, next)}
+	if err := b.add([]change{number}, 0); err != nil {
+		return err
+	}
+	if hook := b.s.beforeCommit; hook != nil {
+		if err := hook(); err != nil {
+			return err
+		}
+	}
+	txn := b.txn
+	b.txn, b.bytes = nil, 0
+	if err := txn.Commit(); err != nil {
+		return err
+	}
+	b.s.sequence.Store(next)
+	return nil
+}
+
+func (b *batch) discard() {
+	if b.txn != nil {
+		b.txn.Discard()
+	}
+}
+
+// empty is the value of keys that say all there is to say.
+var empty = []byte{}
+
+// changes lists the keys that lead from one record to the next; nil stands for
+// no record.
+func changes(before, after *callback.Record) ([]change, error) {
+	if after == nil {
+		return removal(before), nil
+	}
+	value, err := store.EncodeRecord(after)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]change, 0, 6)
+	list = append(list, change{recordKey(after.ID), value})
+	if before == nil {
+		list = append(list,
+			change{digestKey(keyState, after.State), after.ID[:]},
+			change{digestKey(keyTicket, after.Ticket), after.ID[:]})
+	}
+	due := dueKey(after)
+	if before == nil {
+		list = append(list, change{due, empty})
+	} else if old := dueKey(before); string(old) != string(due) {
+		list = append(list, change{old, nil}, change{due, empty})
+	}
+	for _, body := range after.Bodies() {
+		if body.File != "" {
+			list = append(list, change{bodyKey(body.File), after.ID[:]})
+		}
+	}
+	return list, nil
+}
+
+func removal(r *callback.Record) []change {
+	if r == nil {
+		return nil
+	}
+	list := []change{
+		{key: recordKey(r.ID)},
+		{key: digestKey(keyState, r.State)},
+		{key: digestKey(keyTicket, r.Ticket)},
+		{key: dueKey(r)},
+	}
+	for _, body := range r.Bodies() {
+		if body.File != "" {
+			list = append(list, change{key: bodyKey(body.File)})
+		}
+	}
+	return list
+}

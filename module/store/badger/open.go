@@ -1,0 +1,263 @@
+package badger
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// Options say how to open a store.
+type Options struct {
+	// Dir is the store's directory. It is made if it does not exist.
+	Dir string
+	// EncryptionKey encrypts what is stored: 16, 24 or 32 bytes, chosen when the
+	// store is made. Nil leaves it unencrypted.
+	EncryptionKey []byte
+	// Secret replaces the random secret that is made with the store.
+	Secret string
+	// MinFree is the free disk space in bytes below which new work is refused.
+	MinFree uint64
+	// MaxSize is the size in bytes above which new work is refused; 0 is no limit.
+	MaxSize uint64
+	// Log takes the store's messages.
+	Log *zap.Logger
+}
+
+// Names within the store's directory.
+const (
+	databaseDir = "db"
+	bodiesDir   = "bodies"
+	secretFile  = "secret"
+)
+
+// Open opens the store, making it if there is none. Errors say what is wrong
+// with the directory and what to do.
+func Open(o Options) (*Store, error) {
+	s := &Store{
+		options:  o,
+		log:      o.Log,
+		overlay:  newOverlay(),
+		opened:   time.Now(),
+		stopping: make(chan struct{}),
+		counted:  make(chan struct{}),
+	}
+	s.space = &space{
+		minFree: o.MinFree,
+		maxSize: o.MaxSize,
+		free:    func() (uint64, error) { return freeSpace(o.Dir) },
+		used:    s.size,
+	}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("opening the store %s: %w", o.Dir, err)
+	}
+	s.committer = newCommitter(s)
+	s.start()
+	return s, nil
+}
+
+// open opens directory, database and secret, and verifies them. It is called
+// again after a failure.
+func (s *Store) open() error {
+	dir := s.options.Dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return explain(err)
+	}
+	if free, err := s.space.free(); err == nil && free < floor {
+		return fmt.Errorf("%w: only %d MiB are free on its disk, and %d MiB are needed to open it safely; free some space",
+			store.ErrFull, free>>20, uint64(floor)>>20)
+	}
+	expected, err := readSentinel(dir)
+	if err != nil {
+		return explain(err)
+	}
+	database := filepath.Join(dir, databaseDir)
+	if err := expected.checkManifest(database); err != nil {
+		return err
+	}
+	db, err := openDatabase(database, s.options)
+	if err != nil {
+		return explain(err)
+	}
+	s.db = db
+	if err := s.verify(expected); err != nil {
+		_ = db.Close()
+		return err
+	}
+	return nil
+}
+
+// verify makes sure that the database is the one that the sentinel speaks of,
+// and reads or makes everything that stands beside it.
+func (s *Store) verify(expected *sentinel) error {
+	id, sequence, err := s.meta()
+	if err != nil {
+		return err
+	}
+	if err := expected.check(id, sequence); err != nil {
+		return err
+	}
+	fresh := id == ""
+	if fresh {
+		id = callback.NewUUID().String()
+		if err := s.set(metaID, []byte(id)); err != nil {
+			return explain(err)
+		}
+	}
+	s.id = id
+	s.sequence.Store(sequence)
+	if s.secret == nil {
+		if s.secret, err = s.readSecret(fresh); err != nil {
+			return explain(err)
+		}
+		if s.bodies, err = newBodies(filepath.Join(s.options.Dir, bodiesDir), s.options.EncryptionKey); err != nil {
+			return explain(err)
+		}
+	}
+	if expected != nil && !expected.Clean {
+		s.log.Info("the store was not closed in order, and has recovered", zap.Uint64("sequence", sequence))
+	}
+	return explain(s.writeSentinel(false))
+}
+
+func openDatabase(dir string, o Options) (db *badgerdb.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: the database cannot be read", store.ErrDamaged)
+		}
+	}()
+	opts := badgerdb.DefaultOptions(dir).
+		// Anything less loses acknowledged writes when the power fails.
+		WithSyncWrites(true).
+		WithMemTableSize(16 << 20).
+		WithNumMemtables(2).
+		// Every value stays below the threshold, so the value log, which
+		// acknowledges writes that have failed, is never used.
+		WithValueThreshold(1 << 20).
+		WithValueLogFileSize(16 << 20).
+		WithNumLevelZeroTables(2).
+		WithNumLevelZeroTablesStall(4).
+		WithNumCompactors(2).
+		WithBlockCacheSize(8 << 20).
+		WithIndexCacheSize(4 << 20).
+		WithCompression(options.None).
+		WithNumVersionsToKeep(1).
+		WithVerifyValueChecksum(true).
+		// The verifying modes panic on a damaged table; records have
+		// checksums of their own.
+		WithChecksumVerificationMode(options.NoVerification).
+		// One goroutine writes, so there are no conflicts to detect.
+		WithDetectConflicts(false).
+		WithMetricsEnabled(false).
+		WithLogger(databaseLog{o.Log.Sugar()})
+	if o.EncryptionKey != nil {
+		opts = opts.WithEncryptionKey(o.EncryptionKey)
+	}
+	return badgerdb.Open(opts)
+}
+
+// meta returns what the database says of itself: the store's id, empty if the
+// database is new, and the number of the last commit.
+func (s *Store) meta() (id string, sequence uint64, err error) {
+	err = s.db.View(func(txn *badgerdb.Txn) error {
+		b, err := value(txn, metaID)
+		if err != nil {
+			return err
+		}
+		id = string(b)
+		if b, err = value(txn, metaSequence); err == nil && len(b) == 8 {
+			sequence = binary.BigEndian.Uint64(b)
+		}
+		return err
+	})
+	return id, sequence, err
+}
+
+func (s *Store) set(key, value []byte) error {
+	return s.db.Update(func(txn *badgerdb.Txn) error { return txn.Set(key, value) })
+}
+
+// readSecret returns the configured secret, or that of the store, which is made
+// with it.
+func (s *Store) readSecret(fresh bool) (*callback.Secret, error) {
+	if s.options.Secret != "" {
+		secret := callback.Secret(sha256.Sum256([]byte(s.options.Secret)))
+		return &secret, nil
+	}
+	path := filepath.Join(s.options.Dir, secretFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if !fresh {
+			return nil, fmt.Errorf("%w: its file %s is missing, without which no callback URL that was given out is valid any more. Restore it from a backup, or give the secret in the configuration", store.ErrDamaged, secretFile)
+		}
+		secret := callback.NewSecret()
+		return &secret, writeFile(path, []byte(hex.EncodeToString(secret[:])+"\n"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	raw, err := hex.DecodeString(strings.TrimSpace(string(b)))
+	var secret callback.Secret
+	if err != nil || len(raw) != len(secret) {
+		return nil, fmt.Errorf("%w: its file %s does not hold a secret", store.ErrDamaged, secretFile)
+	}
+	copy(secret[:], raw)
+	return &secret, nil
+}
+
+// explain turns what the system or the database says into what to do about it.
+// Texts of Badger's are not shown: some hold what was to be stored.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, known := range []error{store.ErrDamaged, store.ErrFull, store.ErrFailed} {
+		if errors.Is(err, known) {
+			return err
+		}
+	}
+	text := err.Error()
+	has := func(e syscall.Errno) bool { return errors.Is(err, e) || strings.Contains(text, e.Error()) }
+	switch {
+	case strings.Contains(text, "Cannot acquire directory lock"):
+		return errors.New("another process has it open; stop that one, or give this one a directory of its own")
+	case strings.Contains(text, "Encryption key mismatch"):
+		return errors.New("the encryption_key is not the one that the store was made with; a store cannot be encrypted later")
+	case has(syscall.EACCES) || has(syscall.EPERM):
+		return errors.New("no permission to write there; give the directory to the user that Caddy runs as")
+	case has(syscall.EROFS):
+		return errors.New("its file system is read-only; choose another directory, or mount it writable")
+	case has(syscall.ENOTDIR):
+		return errors.New("it is not a directory, or a part of its path is a file")
+	case has(syscall.ENOSPC):
+		return fmt.Errorf("%w: its disk has no space left; free some", store.ErrFull)
+	case has(syscall.ENOENT):
+		return errors.New("the directory cannot be made there, or a file of the store is missing")
+	}
+	return fmt.Errorf("%w: the database cannot be read. Restore the directory from a backup, or move it away to start with an empty store", store.ErrDamaged)
+}
+
+// databaseLog passes Badger's messages on, one level lower: its information is
+// about its own files.
+type databaseLog struct {
+	log *zap.SugaredLogger
+}
+
+func (l databaseLog) Errorf(format string, args ...any)   { l.log.Errorf("badger: "+format, args...) }
+func (l databaseLog) Warningf(format string, args ...any) { l.log.Warnf("badger: "+format, args...) }
+func (l databaseLog) Infof(format string, args ...any)    { l.log.Debugf("badger: "+format, args...) }
+func (l databaseLog) Debugf(format string, args ...any)   { l.log.Debugf("badger: "+format, args...) }

@@ -1,0 +1,139 @@
+package badger
+
+import (
+	"sync"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// shardCount spreads the overlay's locks. It must be a power of two.
+const shardCount = 64
+
+// overlay holds the callbacks that are being decided on or whose newest record
+// is not committed yet. Whoever looks for a callback looks here first: what is
+// not here is in the database as it is.
+type overlay struct {
+	shards [shardCount]shard
+}
+
+type shard struct {
+	mu      sync.Mutex
+	entries map[callback.UUID]*entry
+	// digests leads from the digests of states and tickets to callbacks whose
+	// creation is not committed yet.
+	digests map[callback.Digest]callback.UUID
+}
+
+// entry is one callback in the overlay. Its mu is the callback's lock: decisions
+// about one callback are made one after the other. No shard's lock is held while
+// an entry's is waited for.
+type entry struct {
+	id callback.UUID
+	// users counts who holds the entry: callers, and groups it is written
+	// with. It is guarded by the shard's lock.
+	users int
+
+	mu sync.Mutex
+	// loaded says that record and stored are known.
+	loaded bool
+	// record is the newest record, nil if there is none.
+	record *callback.Record
+	// stored is what the database has, nil if nothing.
+	stored *callback.Record
+	// group is the group that the newest record is written with, nil if it is
+	// committed.
+	group *group
+}
+
+func newOverlay() *overlay {
+	o := new(overlay)
+	for i := range o.shards {
+		o.shards[i].entries = make(map[callback.UUID]*entry)
+		o.shards[i].digests = make(map[callback.Digest]callback.UUID)
+	}
+	return o
+}
+
+func (o *overlay) shard(b byte) *shard { return &o.shards[b&(shardCount-1)] }
+
+// acquire returns the callback's entry, made if need be. It must be released.
+func (o *overlay) acquire(id callback.UUID) *entry {
+	s := o.shard(id[0])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[id]
+	if e == nil {
+		e = &entry{id: id}
+		s.entries[id] = e
+	}
+	e.users++
+	return e
+}
+
+// peek returns the callback's entry if there is one. It must be released.
+func (o *overlay) peek(id callback.UUID) *entry {
+	s := o.shard(id[0])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[id]
+	if e != nil {
+		e.users++
+	}
+	return e
+}
+
+// retain adds a user to an entry that has one.
+func (o *overlay) retain(e *entry) {
+	s := o.shard(e.id[0])
+	s.mu.Lock()
+	e.users++
+	s.mu.Unlock()
+}
+
+func (o *overlay) release(e *entry) {
+	s := o.shard(e.id[0])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.users--
+	if e.users == 0 {
+		delete(s.entries, e.id)
+	}
+}
+
+// addDigests makes a callback whose creation is not committed findable.
+func (o *overlay) addDigests(r *callback.Record) {
+	for _, d := range [...]callback.Digest{r.State, r.Ticket} {
+		s := o.shard(d[0])
+		s.mu.Lock()
+		s.digests[d] = r.ID
+		s.mu.Unlock()
+	}
+}
+
+func (o *overlay) removeDigests(r *callback.Record) {
+	for _, d := range [...]callback.Digest{r.State, r.Ticket} {
+		s := o.shard(d[0])
+		s.mu.Lock()
+		delete(s.digests, d)
+		s.mu.Unlock()
+	}
+}
+
+// find returns the id of an uncommitted callback with that digest.
+func (o *overlay) find(d callback.Digest) (callback.UUID, bool) {
+	s := o.shard(d[0])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, ok := s.digests[d]
+	return id, ok
+}
+
+// commit returns what is to be waited for before the newest record is durable.
+// The entry must be locked.
+func (e *entry) commit() store.Commit {
+	if e.group == nil {
+		return store.Committed
+	}
+	return e.group
+}

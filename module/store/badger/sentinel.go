@@ -1,0 +1,89 @@
+package badger
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// sentinel stands beside the database and says what must be in it. Badger opens
+// without an error, and empty, if its manifest is lost, and drops what follows a
+// damaged byte in its log; the sentinel is how that is noticed.
+type sentinel struct {
+	// Store is the id that the database holds, too.
+	Store string `json:"store"`
+	// Sequence is a number that the database has reached at least.
+	Sequence uint64 `json:"sequence"`
+	// Clean says that the store was closed in order.
+	Clean bool `json:"clean"`
+}
+
+const sentinelFile = "sentinel.json"
+
+// readSentinel returns nil if there is none.
+func readSentinel(dir string) (*sentinel, error) {
+	b, err := os.ReadFile(filepath.Join(dir, sentinelFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var s sentinel
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("%w: %s cannot be read; delete it if you are sure that the database beside it is whole", store.ErrDamaged, sentinelFile)
+	}
+	return &s, nil
+}
+
+func (s sentinel) write(dir string) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, sentinelFile), append(b, '\n'))
+}
+
+// checkManifest refuses a database whose manifest is gone: Badger would take it
+// for a new one and delete the tables.
+func (s *sentinel) checkManifest(database string) error {
+	if s == nil || s.Sequence == 0 {
+		return nil
+	}
+	// A manifest that holds nothing is 16 bytes long, or 8 with no header.
+	const smallest = 16
+	info, err := os.Stat(filepath.Join(database, "MANIFEST"))
+	tables, _ := filepath.Glob(filepath.Join(database, "*.sst"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return lost("the database's MANIFEST is missing")
+	case err == nil && info.Size() <= smallest && len(tables) > 0:
+		return lost("the database's MANIFEST is empty")
+	}
+	return nil
+}
+
+// check compares the sentinel with what the database says of itself.
+func (s *sentinel) check(id string, sequence uint64) error {
+	switch {
+	case s == nil:
+		return nil
+	case id == "":
+		return lost("the database is empty")
+	case id != s.Store:
+		return lost("the database belongs to another store")
+	case sequence < s.Sequence:
+		return lost(fmt.Sprintf("the last %d commits are missing from the database", s.Sequence-sequence))
+	}
+	return nil
+}
+
+func lost(what string) error {
+	return fmt.Errorf("%w: %s. Restore the directory from a backup; or, to go on with what is left and accept the loss, delete %s in it and start again",
+		store.ErrDamaged, what, sentinelFile)
+}

@@ -1,0 +1,266 @@
+package badger
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync"
+	"time"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+const (
+	// superviseEvery is how often room and sentinel are looked after.
+	superviseEvery = time.Second
+	// reopenEvery is how often a failed store is tried to be opened again.
+	reopenEvery = 5 * time.Second
+	// closeWithin is how long closing the database may take. After an error of
+	// the disk it can take for ever.
+	closeWithin = 10 * time.Second
+)
+
+// start begins what goes on in the background.
+func (s *Store) start() {
+	if s.space.check(); s.space.tight.Load() {
+		s.log.Warn("the store has little room left and takes no new work")
+	}
+	// What is created or ends from here on counts itself, so what is to be
+	// counted is what the database holds at this moment.
+	s.dbLock.RLock()
+	snapshot := s.db.NewTransaction(false)
+	s.background.Go(func() {
+		defer s.dbLock.RUnlock()
+		defer snapshot.Discard()
+		s.waiting.Add(s.countWaiting(snapshot))
+		close(s.counted)
+	})
+	s.background.Go(func() { s.bodies.sweep(s.opened, s.refersTo) })
+	s.background.Go(s.supervise)
+	go s.committer.run()
+}
+
+// countWaiting counts the callbacks that wait, unless the store is closed
+// meanwhile.
+func (s *Store) countWaiting(txn *badgerdb.Txn) (n int64) {
+	eachDue(txn, 0, func(_ callback.Time, _ callback.UUID, waits bool) bool {
+		if waits {
+			n++
+		}
+		select {
+		case <-s.stopping:
+			return false
+		default:
+			return true
+		}
+	})
+	return n
+}
+
+// eachDue calls yield for each entry of the due index from a time on, in order,
+// until it returns false.
+func eachDue(txn *badgerdb.Txn, from callback.Time, yield func(at callback.Time, id callback.UUID, waits bool) bool) {
+	it := txn.NewIterator(badgerdb.IteratorOptions{Prefix: []byte{keyDue}})
+	defer it.Close()
+	for it.Seek(binary.BigEndian.AppendUint64([]byte{keyDue}, uint64(from))); it.Valid(); it.Next() {
+		k := it.Item().Key()
+		if len(k) != dueKeyLength {
+			continue
+		}
+		at := callback.Time(binary.BigEndian.Uint64(k[1:9]))
+		if !yield(at, callback.UUID(k[9:25]), k[25] == 1) {
+			return
+		}
+	}
+}
+
+// dueMark is how far the due index is known to be empty. Entries that were acted
+// on stay in Badger as tombstones for a while, and a scan that began before
+// them all would pass over each.
+type dueMark struct {
+	mu    sync.Mutex
+	mark  callback.Time
+	until callback.Time
+}
+
+// dueMargin is how far before the mark a scan begins all the same.
+const dueMargin = time.Minute
+
+// from returns where a scan up to until must begin. Where the clock has been set
+// back, that is the beginning.
+func (m *dueMark) from(until callback.Time) callback.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if until < m.until {
+		m.mark = 0
+	}
+	m.until = until
+	return max(0, m.mark.Add(-dueMargin))
+}
+
+// reached notes that nothing is due before at.
+func (m *dueMark) reached(at callback.Time) {
+	m.mu.Lock()
+	m.mark = at
+	m.mu.Unlock()
+}
+
+func (s *Store) refersTo(body string) bool {
+	err := s.view(func(txn *badgerdb.Txn) error {
+		_, err := txn.Get(bodyKey(body))
+		return err
+	})
+	// A file is only removed where it is certain that nothing refers to it.
+	return !errors.Is(err, badgerdb.ErrKeyNotFound)
+}
+
+// supervise looks after room and sentinel, and reopens the store after a
+// failure.
+func (s *Store) supervise() {
+	tick := time.NewTicker(superviseEvery)
+	defer tick.Stop()
+	var written uint64
+	for {
+		select {
+		case <-s.stopping:
+			return
+		case <-tick.C:
+		}
+		if s.space.check() {
+			s.log.Warn("the room left for the store has changed", zap.Bool("takes_new_work", !s.space.tight.Load()))
+		}
+		if errors.Is(s.usable(), store.ErrFailed) {
+			s.recover()
+			continue
+		}
+		if sequence := s.sequence.Load(); sequence != written && s.writeSentinel(false) == nil {
+			written = sequence
+		}
+	}
+}
+
+func (s *Store) writeSentinel(clean bool) error {
+	return sentinel{Store: s.id, Sequence: s.sequence.Load(), Clean: clean}.write(s.options.Dir)
+}
+
+// fail stops all use of the database: what the last commits came to is not
+// known, and only reading it anew can tell.
+func (s *Store) fail(err error) {
+	s.committer.refuse(store.ErrFailed)
+	s.dbLock.Lock()
+	if s.failure == nil {
+		s.failure = store.ErrFailed
+	}
+	s.dbLock.Unlock()
+	s.log.Error("the store has failed and takes nothing until it has been reopened and verified",
+		zap.String("class", errorClass(err)))
+}
+
+// errorClass names an error of a commit without its text, which may hold data.
+func errorClass(err error) string {
+	switch {
+	case errors.Is(err, badgerdb.ErrTxnTooBig):
+		return "too big for a transaction"
+	case errors.Is(err, badgerdb.ErrBlockedWrites), errors.Is(err, badgerdb.ErrDBClosed):
+		return "closed"
+	}
+	return explain(err).Error()
+}
+
+// recover closes the failed database and opens it again, with every check of a
+// first opening. Where closing does not end in time the store stays failed until
+// the process is started again.
+func (s *Store) recover() {
+	if !s.closeDatabase() {
+		s.log.Error("the failed store cannot be closed; it stays out of use until Caddy is restarted")
+		<-s.stopping
+		return
+	}
+	for {
+		s.dbLock.Lock()
+		err := s.open()
+		if err == nil {
+			s.failure = nil
+			s.waiting.Store(s.recountAll())
+		}
+		s.dbLock.Unlock()
+		if err == nil {
+			s.committer.refuse(nil)
+			s.log.Info("the store has been verified and is in use again")
+			return
+		}
+		s.log.Error("the failed store cannot be opened again yet", zap.Error(err))
+		select {
+		case <-s.stopping:
+			return
+		case <-time.After(reopenEvery):
+		}
+	}
+}
+
+// recountAll counts the callbacks that wait in a database that was just opened.
+func (s *Store) recountAll() int64 {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	return s.countWaiting(txn)
+}
+
+// closeDatabase closes the database and reports whether that ended in time.
+func (s *Store) closeDatabase() bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.db.Close()
+	}()
+	select {
+	case <-done:
+		return true
+	case <-time.After(closeWithin):
+		return false
+	}
+}
+
+// usable returns why nothing can be read, nil if it can.
+func (s *Store) usable() error {
+	s.dbLock.RLock()
+	defer s.dbLock.RUnlock()
+	return s.failure
+}
+
+// size returns the bytes that the store takes on disk, as far as it knows.
+func (s *Store) size() uint64 {
+	s.dbLock.RLock()
+	defer s.dbLock.RUnlock()
+	if s.failure != nil {
+		return 0
+	}
+	lsm, _ := s.db.Size()
+	return uint64(lsm + s.bodies.size.Load())
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	var err error
+	s.closing.Do(func() { err = s.shut() })
+	return err
+}
+
+func (s *Store) shut() error {
+	close(s.stopping)
+	s.background.Wait()
+	s.committer.end()
+	s.dbLock.Lock()
+	failed := s.failure != nil
+	s.failure = store.ErrClosed
+	s.dbLock.Unlock()
+	if failed {
+		return nil
+	}
+	if !s.closeDatabase() {
+		return errors.New("the database did not close in time")
+	}
+	return s.writeSentinel(true)
+}
