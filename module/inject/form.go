@@ -1,0 +1,81 @@
+package inject
+
+import (
+	"net/url"
+	"strings"
+)
+
+// SetQuery returns the raw query with the one parameter name=value. If raw has
+// parameters of that name, the first becomes it and the others go; if not, it is
+// added at the end. The other parameters keep their order and every byte.
+func SetQuery(raw, name, value string) string {
+	parameter := escape(name) + "=" + escape(value)
+	var b strings.Builder
+	b.Grow(len(raw) + len("&") + len(parameter))
+	separator, placed := "", false
+	for segment := range strings.SplitSeq(raw, "&") {
+		if key, _, ok := split(segment); ok && key == name {
+			if placed {
+				continue
+			}
+			segment, placed = parameter, true
+		}
+		b.WriteString(separator)
+		b.WriteString(segment)
+		separator = "&"
+	}
+	if !placed {
+		if raw != "" && !strings.HasSuffix(raw, "&") {
+			b.WriteByte('&')
+		}
+		b.WriteString(parameter)
+	}
+	return b.String()
+}
+
+// GetQuery returns the values of every parameter of that name in the raw query,
+// in order. A name or value that is not well escaped is taken as it stands.
+func GetQuery(raw, name string) []string {
+	var values []string
+	for segment := range strings.SplitSeq(raw, "&") {
+		if key, value, ok := split(segment); ok && key == name {
+			values = append(values, unescape(value))
+		}
+	}
+	return values
+}
+
+// SetForm does for an application/x-www-form-urlencoded body what SetQuery does
+// for a query. It returns a copy.
+func SetForm(body []byte, name, value string) []byte {
+	return []byte(SetQuery(string(body), name, value))
+}
+
+// GetForm does for an application/x-www-form-urlencoded body what GetQuery does
+// for a query.
+func GetForm(body []byte, name string) []string {
+	return GetQuery(string(body), name)
+}
+
+// split returns the name of the parameter that a segment holds, and its value
+// still escaped. An empty segment holds none.
+func split(segment string) (name, value string, ok bool) {
+	if segment == "" {
+		return "", "", false
+	}
+	name, value, _ = strings.Cut(segment, "=")
+	return unescape(name), value, true
+}
+
+func unescape(text string) string {
+	if plain, err := url.QueryUnescape(text); err == nil {
+		return plain
+	}
+	return text
+}
+
+// escape writes a space as %20, which every decoder takes for a space; a plus
+// sign is one in a form, but to some not in a query.
+func escape(text string) string {
+	return strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
+}

@@ -1,0 +1,131 @@
+package inject
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// MaxDepth is how deep the objects and arrays of a JSON body may be nested, both
+// as it comes and with what is put into it.
+const MaxDepth = 64
+
+var (
+	// ErrNotJSON is wrapped by every error about a body that is not exactly one
+	// valid JSON value in UTF-8, nested no deeper than MaxDepth.
+	ErrNotJSON = errors.New("body is not usable JSON")
+
+	// ErrPath is wrapped by every error about a valid JSON body that a path does
+	// not fit.
+	ErrPath = errors.New("path does not fit the body")
+
+	// ErrLiteral is wrapped by every error about a literal that cannot be put into
+	// a JSON body. It speaks of the value that is put, not of the request.
+	ErrLiteral = errors.New("literal is not usable JSON")
+)
+
+// SetJSON returns a copy of body with literal, which must be JSON itself, at the
+// path. A path is dotted, such as data.0.id, or an RFC 6901 pointer if it begins
+// with a slash. A number names an array's element or an object's member,
+// whichever is there; an array's length, and in a pointer "-", name the place
+// after its last element.
+//
+// Nothing else in body changes. A value that is there is replaced. A missing
+// member becomes the last of its object; missing parents become objects, except
+// that the parent of "-" becomes an array. It is an error if a scalar is in the
+// way, if an index is beyond the array's end, or if an object along the path has
+// the member's name twice or in another case: whoever decodes the body next
+// might take the other one.
+func SetJSON(body []byte, path string, literal []byte) ([]byte, error) {
+	p, err := parsePath(path)
+	if err != nil {
+		return nil, err
+	}
+	// Scanned as deep as it will stand, so that the result keeps to MaxDepth.
+	value, err := scan(literal, p, len(p.parts))
+	if err != nil {
+		return nil, fmt.Errorf("%w: json %s: %w", ErrLiteral, path, err)
+	}
+	at, err := locate(body, p)
+	if err != nil {
+		return nil, err
+	}
+	if at.blocked != nil {
+		return nil, fmt.Errorf("%w: json %s: %w", ErrPath, path, at.blocked)
+	}
+	before, after := at.surroundings(p)
+	return slices.Concat(body[:at.start], before, literal[value.start:value.end], after, body[at.end:]), nil
+}
+
+// GetJSON returns the value at the path in body, and whether there is one. A
+// string comes without its quotes and escapes, anything else as it stands in
+// body. A path that leads nowhere finds nothing; it is an error if body is not
+// JSON, or if an object along the path has the member's name twice or in another
+// case.
+func GetJSON(body []byte, path string) (value string, found bool, err error) {
+	p, err := parsePath(path)
+	if err != nil {
+		return "", false, err
+	}
+	at, err := locate(body, p)
+	if err != nil || !at.found {
+		return "", false, err
+	}
+	source := body[at.start:at.end]
+	if source[0] == '"' {
+		source = unquote(source)
+	}
+	return string(source), true, nil
+}
+
+// Quote returns s as a JSON string literal. Unlike json.Marshal it leaves <, >
+// and & as they are; like it, it replaces what is not UTF-8 by U+FFFD.
+func Quote(s string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // Every string has a JSON form, and a buffer takes it.
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// locate returns where the path leads in a body, if no decoder can disagree.
+func locate(body []byte, p path) (spot, error) {
+	at, err := scan(body, p, 0)
+	if err != nil {
+		return spot{}, fmt.Errorf("%w: json %s: %w", ErrNotJSON, p.text, err)
+	}
+	if at.ambiguous != nil {
+		return spot{}, fmt.Errorf("%w: json %s: %w", ErrPath, p.text, at.ambiguous)
+	}
+	return at, nil
+}
+
+// surroundings returns what a value needs around it to stand at the spot.
+func (at spot) surroundings(p path) (before, after []byte) {
+	if at.found {
+		return nil, nil
+	}
+	if at.hasBefore {
+		before = append(before, ',')
+	}
+	if at.inObject {
+		before = appendName(before, p.parts[at.depth])
+	}
+	for i := at.depth + 1; i < len(p.parts); i++ {
+		if p.appends(i) {
+			before = append(before, '[')
+			after = append(after, ']')
+		} else {
+			before = appendName(append(before, '{'), p.parts[i])
+			after = append(after, '}')
+		}
+	}
+	slices.Reverse(after)
+	return before, after
+}
+
+func appendName(text []byte, name string) []byte {
+	return append(append(text, Quote(name)...), ':')
+}

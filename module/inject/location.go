@@ -1,0 +1,112 @@
+// Package inject puts values into, and reads them from, the places of an HTTP
+// request: its headers, its query, its form body and its JSON body. All that it
+// was not told to change stays as it was, byte for byte.
+package inject
+
+import (
+	"errors"
+	"fmt"
+	"net/textproto"
+	"strings"
+	"unicode/utf8"
+)
+
+// ErrLocation is wrapped by every error about a location that no request can
+// have, or that must not be touched. It speaks of configuration, not of a request.
+var ErrLocation = errors.New("not a location of a request")
+
+// Place is a part of a request that holds named values.
+type Place string
+
+// The places of a request.
+const (
+	Header Place = "header"
+	Query  Place = "query"
+	Form   Place = "form"
+	JSON   Place = "json"
+)
+
+// Location names one value of a request: a header, a query parameter, a field
+// of a form body or a member of a JSON body.
+type Location struct {
+	In   Place  `json:"in" cbor:"1,keyasint"`
+	Name string `json:"name" cbor:"2,keyasint"`
+}
+
+// ParseLocation returns the location that the two words name, or an error that
+// wraps ErrLocation.
+func ParseLocation(in, name string) (Location, error) {
+	l := Location{In: Place(in), Name: name}
+	if err := l.Validate(); err != nil {
+		return Location{}, err
+	}
+	return l, nil
+}
+
+// Validate says whether a request can have this location. A header must be a
+// token, and none that frames the message or speaks of the connection; a query
+// parameter or form field needs a name; a JSON member needs a path that
+// SetJSON understands.
+func (l Location) Validate() error {
+	switch l.In {
+	case Header:
+		return validateHeader(l.Name)
+	case Query, Form:
+		if l.Name == "" {
+			return fmt.Errorf("%w: %s needs a name", ErrLocation, l.In)
+		}
+		if !utf8.ValidString(l.Name) {
+			return fmt.Errorf("%w: %s name is not UTF-8", ErrLocation, l.In)
+		}
+		return nil
+	case JSON:
+		_, err := parsePath(l.Name)
+		return err
+	}
+	return fmt.Errorf("%w: %q is none of header, query, form and json", ErrLocation, l.In)
+}
+
+// String returns the location as it is written in a Caddyfile, such as
+// "json data.0.id".
+func (l Location) String() string {
+	return string(l.In) + " " + l.Name
+}
+
+// connectionHeaders belong to the connection or to the message's framing, or
+// never show in a header map. Setting one can smuggle a second request.
+var connectionHeaders = map[string]bool{
+	"Connection":          true,
+	"Content-Length":      true,
+	"Expect":              true,
+	"Host":                true,
+	"Http2-Settings":      true,
+	"Keep-Alive":          true,
+	"Proxy-Authenticate":  true,
+	"Proxy-Authorization": true,
+	"Proxy-Connection":    true,
+	"Te":                  true,
+	"Trailer":             true,
+	"Transfer-Encoding":   true,
+	"Upgrade":             true,
+}
+
+func validateHeader(name string) error {
+	if name == "" {
+		return fmt.Errorf("%w: header needs a name", ErrLocation)
+	}
+	for i := range len(name) {
+		if !isTokenByte(name[i]) {
+			return fmt.Errorf("%w: header name %q has an illegal character at byte %d", ErrLocation, name, i)
+		}
+	}
+	if connectionHeaders[textproto.CanonicalMIMEHeaderKey(name)] {
+		return fmt.Errorf("%w: header %s belongs to the connection", ErrLocation, name)
+	}
+	return nil
+}
+
+// isTokenByte follows the token rule of RFC 9110, section 5.6.2.
+func isTokenByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}

@@ -1,0 +1,27 @@
+package inject
+
+import (
+	"mime"
+	"strings"
+)
+
+// IsJSON says whether a Content-Type is that of a JSON body: application/json,
+// text/json, or a type with the suffix +json, in UTF-8.
+func IsJSON(contentType string) bool {
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	if charset, ok := parameters["charset"]; ok && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "utf8") {
+		return false
+	}
+	_, subtype, _ := strings.Cut(mediaType, "/")
+	return mediaType == "application/json" || mediaType == "text/json" || strings.HasSuffix(subtype, "+json")
+}
+
+// IsForm says whether a Content-Type is that of a form body:
+// application/x-www-form-urlencoded.
+func IsForm(contentType string) bool {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	return err == nil && mediaType == "application/x-www-form-urlencoded"
+}
