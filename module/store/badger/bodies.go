@@ -48,6 +48,13 @@ func newBodies(dir string, key []byte) (*bodies, error) {
 	return b, os.MkdirAll(dir, 0o700)
 }
 
+// isBodyName reports whether a name is one that put gives.
+func isBodyName(name string) bool {
+	raw, err := hex.DecodeString(name)
+	return err == nil && len(raw) == 16
+}
+
+// path returns where a body with a valid name is.
 func (b *bodies) path(name string) string { return filepath.Join(b.dir, name[:2], name) }
 
 // put writes a body so that it survives the loss of power.
@@ -65,7 +72,7 @@ func (b *bodies) put(data []byte) (callback.Body, error) {
 
 // open reads a body and makes sure that it is what was put.
 func (b *bodies) open(body callback.Body) (io.ReadCloser, error) {
-	if len(body.File) != 32 {
+	if !isBodyName(body.File) {
 		return nil, fmt.Errorf("%w: a body has no valid file name", store.ErrDamaged)
 	}
 	content, err := os.ReadFile(b.path(body.File))
@@ -83,6 +90,9 @@ func (b *bodies) open(body callback.Body) (io.ReadCloser, error) {
 }
 
 func (b *bodies) remove(name string) {
+	if !isBodyName(name) {
+		return
+	}
 	path := b.path(name)
 	info, err := os.Stat(path)
 	if err != nil {
@@ -105,7 +115,7 @@ func (b *bodies) sweep(opened time.Time, referred func(name string) bool) {
 			return nil
 		}
 		name := d.Name()
-		if len(name) == 32 && referred(name) {
+		if isBodyName(name) && referred(name) {
 			b.size.Add(info.Size())
 			return nil
 		}

@@ -36,6 +36,9 @@ type Options struct {
 	MaxSize uint64
 	// Log takes the store's messages.
 	Log *zap.Logger
+
+	// freeSpace replaces the question to the file system in tests.
+	freeSpace func(dir string) (uint64, error)
 }
 
 // Names within the store's directory.
@@ -48,6 +51,9 @@ const (
 // Open opens the store, making it if there is none. Errors say what is wrong
 // with the directory and what to do.
 func Open(o Options) (*Store, error) {
+	if o.freeSpace == nil {
+		o.freeSpace = freeSpace
+	}
 	s := &Store{
 		options:  o,
 		log:      o.Log,
@@ -59,7 +65,7 @@ func Open(o Options) (*Store, error) {
 	s.space = &space{
 		minFree: o.MinFree,
 		maxSize: o.MaxSize,
-		free:    func() (uint64, error) { return freeSpace(o.Dir) },
+		free:    func() (uint64, error) { return o.freeSpace(o.Dir) },
 		used:    s.size,
 	}
 	if err := s.open(); err != nil {

@@ -20,9 +20,20 @@ type overlay struct {
 type shard struct {
 	mu      sync.Mutex
 	entries map[callback.UUID]*entry
-	// digests leads from the digests of states and tickets to callbacks whose
-	// creation is not committed yet.
-	digests map[callback.Digest]callback.UUID
+	// secrets leads from states and tickets to callbacks whose creation is not
+	// committed yet.
+	secrets map[secretKey]callback.UUID
+}
+
+// secretKey is the digest of a state or of a ticket. The kind belongs to it: a
+// ticket must not open what a state opens.
+type secretKey struct {
+	kind   store.KeyKind
+	digest callback.Digest
+}
+
+func secretsOf(r *callback.Record) [2]secretKey {
+	return [2]secretKey{{store.KeyState, r.State}, {store.KeyTicket, r.Ticket}}
 }
 
 // entry is one callback in the overlay. Its mu is the callback's lock: decisions
@@ -50,7 +61,7 @@ func newOverlay() *overlay {
 	o := new(overlay)
 	for i := range o.shards {
 		o.shards[i].entries = make(map[callback.UUID]*entry)
-		o.shards[i].digests = make(map[callback.Digest]callback.UUID)
+		o.shards[i].secrets = make(map[secretKey]callback.UUID)
 	}
 	return o
 }
@@ -101,31 +112,31 @@ func (o *overlay) release(e *entry) {
 	}
 }
 
-// addDigests makes a callback whose creation is not committed findable.
-func (o *overlay) addDigests(r *callback.Record) {
-	for _, d := range [...]callback.Digest{r.State, r.Ticket} {
-		s := o.shard(d[0])
+// addSecrets makes a callback whose creation is not committed findable.
+func (o *overlay) addSecrets(r *callback.Record) {
+	for _, k := range secretsOf(r) {
+		s := o.shard(k.digest[0])
 		s.mu.Lock()
-		s.digests[d] = r.ID
+		s.secrets[k] = r.ID
 		s.mu.Unlock()
 	}
 }
 
-func (o *overlay) removeDigests(r *callback.Record) {
-	for _, d := range [...]callback.Digest{r.State, r.Ticket} {
-		s := o.shard(d[0])
+func (o *overlay) removeSecrets(r *callback.Record) {
+	for _, k := range secretsOf(r) {
+		s := o.shard(k.digest[0])
 		s.mu.Lock()
-		delete(s.digests, d)
+		delete(s.secrets, k)
 		s.mu.Unlock()
 	}
 }
 
-// find returns the id of an uncommitted callback with that digest.
-func (o *overlay) find(d callback.Digest) (callback.UUID, bool) {
-	s := o.shard(d[0])
+// find returns the id of an uncommitted callback with that secret.
+func (o *overlay) find(k secretKey) (callback.UUID, bool) {
+	s := o.shard(k.digest[0])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id, ok := s.digests[d]
+	id, ok := s.secrets[k]
 	return id, ok
 }
 

@@ -95,7 +95,7 @@ func (s *Store) Create(_ context.Context, r *callback.Record) (store.Commit, err
 	e.loaded = true
 	e.record = r
 	s.recount(nil, r)
-	s.overlay.addDigests(r)
+	s.overlay.addSecrets(r)
 	return e.group, nil
 }
 
@@ -148,7 +148,7 @@ func (s *Store) Update(_ context.Context, key store.Key, decide store.Decide) (*
 	}
 	s.recount(e.record, change.Next)
 	if change.Delete {
-		s.overlay.removeDigests(e.record)
+		s.overlay.removeSecrets(e.record)
 	}
 	e.record = change.Next
 	return e.record, e.group, nil
@@ -178,8 +178,11 @@ func (s *Store) settle(w written, g *group) {
 		e.group = nil
 	}
 	e.mu.Unlock()
+	if w.after != nil {
+		s.due.lower(w.after.Due())
+	}
 	if w.before == nil && w.after != nil {
-		s.overlay.removeDigests(w.after)
+		s.overlay.removeSecrets(w.after)
 	}
 	if w.after == nil && w.before != nil {
 		for _, b := range w.before.Bodies() {
@@ -194,7 +197,7 @@ func (s *Store) settle(w written, g *group) {
 // forget drops what is not in the database from an entry whose lock is held.
 func (s *Store) forget(e *entry) {
 	if e.record != nil && e.stored == nil {
-		s.overlay.removeDigests(e.record)
+		s.overlay.removeSecrets(e.record)
 	}
 	s.recount(e.record, e.stored)
 	e.loaded, e.record, e.stored, e.group = false, nil, nil, nil
@@ -220,7 +223,7 @@ func (s *Store) resolve(key store.Key) (callback.UUID, error) {
 	case store.KeyTicket:
 		space = keyTicket
 	}
-	if id, ok := s.overlay.find(key.Digest); ok {
+	if id, ok := s.overlay.find(secretKey{key.Kind, key.Digest}); ok {
 		return id, nil
 	}
 	var id callback.UUID
@@ -383,9 +386,12 @@ func (s *Store) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, err
 // Due implements store.Store.
 func (s *Store) Due(_ context.Context, until callback.Time, limit int) ([]callback.UUID, error) {
 	var ids []callback.UUID
+	// What is committed after this point lowers the mark, whether or not the
+	// scan sees it.
+	from, version := s.due.from(until)
 	err := s.view(func(txn *badgerdb.Txn) error {
 		next := until
-		eachDue(txn, s.due.from(until), func(at callback.Time, id callback.UUID, _ bool) bool {
+		eachDue(txn, from, func(at callback.Time, id callback.UUID, _ bool) bool {
 			if at > until || len(ids) == limit {
 				return false
 			}
@@ -393,7 +399,7 @@ func (s *Store) Due(_ context.Context, until callback.Time, limit int) ([]callba
 			ids = append(ids, id)
 			return true
 		})
-		s.due.reached(next)
+		s.due.reached(next, version)
 		return nil
 	})
 	return ids, err

@@ -77,35 +77,41 @@ func eachDue(txn *badgerdb.Txn, from callback.Time, yield func(at callback.Time,
 	}
 }
 
-// dueMark is how far the due index is known to be empty. Entries that were acted
-// on stay in Badger as tombstones for a while, and a scan that began before
-// them all would pass over each.
+// dueMark is the time before which the due index is known to be empty. Entries
+// that were acted on stay in Badger as tombstones for a while, and a scan from the
+// very beginning would pass over each.
 type dueMark struct {
-	mu    sync.Mutex
-	mark  callback.Time
-	until callback.Time
+	mu   sync.Mutex
+	mark callback.Time
+	// version counts how often the mark was lowered, so that a scan that began
+	// before does not raise it again.
+	version int
 }
 
-// dueMargin is how far before the mark a scan begins all the same.
-const dueMargin = time.Minute
-
-// from returns where a scan up to until must begin. Where the clock has been set
-// back, that is the beginning.
-func (m *dueMark) from(until callback.Time) callback.Time {
+// from returns where a scan must begin.
+func (m *dueMark) from(until callback.Time) (from callback.Time, version int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if until < m.until {
-		m.mark = 0
-	}
-	m.until = until
-	return max(0, m.mark.Add(-dueMargin))
+	return min(m.mark, until), m.version
 }
 
-// reached notes that nothing is due before at.
-func (m *dueMark) reached(at callback.Time) {
+// reached notes that a scan has found nothing that is due before at.
+func (m *dueMark) reached(at callback.Time, version int) {
 	m.mu.Lock()
-	m.mark = at
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	if version == m.version {
+		m.mark = max(m.mark, at)
+	}
+}
+
+// lower notes that there is something that is due at that time.
+func (m *dueMark) lower(at callback.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at <= m.mark {
+		m.mark = at
+		m.version++
+	}
 }
 
 func (s *Store) refersTo(body string) bool {
@@ -256,10 +262,11 @@ func (s *Store) shut() error {
 	failed := s.failure != nil
 	s.failure = store.ErrClosed
 	s.dbLock.Unlock()
-	if failed {
+	closed := s.closeDatabase()
+	switch {
+	case failed:
 		return nil
-	}
-	if !s.closeDatabase() {
+	case !closed:
 		return errors.New("the database did not close in time")
 	}
 	return s.writeSentinel(true)

@@ -1,0 +1,483 @@
+package badger
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleakIgnored...) }
+
+// goleakIgnored are goroutines that Badger leaves behind where it cannot open a
+// database.
+var goleakIgnored = []goleak.Option{
+	goleak.IgnoreTopFunction("github.com/dgraph-io/badger/v4.(*DB).monitorCache"),
+	goleak.IgnoreTopFunction("github.com/dgraph-io/ristretto/v2/z.(*AllocatorPool).freeupAllocators"),
+}
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, dir string) store.Store { return mustOpen(t, testOptions(t, dir)) })
+}
+
+func TestConformanceEncrypted(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, dir string) store.Store {
+		o := testOptions(t, dir)
+		o.EncryptionKey = bytes.Repeat([]byte{7}, 32)
+		return mustOpen(t, o)
+	})
+}
+
+func testOptions(t *testing.T, dir string) Options {
+	return Options{Dir: dir, MinFree: MinMinFree, Log: zaptest.NewLogger(t, zaptest.Level(errorsOnly))}
+}
+
+func mustOpen(t *testing.T, o Options) *Store {
+	t.Helper()
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// openForTest opens a store that is closed when the test ends.
+func openForTest(t *testing.T, dir string) *Store {
+	t.Helper()
+	s := mustOpen(t, testOptions(t, dir))
+	t.Cleanup(func() { mustClose(t, s) })
+	return s
+}
+
+func mustClose(t *testing.T, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// testPolicy stores a policy and returns it.
+func testPolicy(t *testing.T, s *Store) *callback.Policy {
+	t.Helper()
+	p := &callback.Policy{BaseURL: "https://app.example.com"}
+	if err := p.Compile(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutPolicy(context.Background(), p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// newRecord returns a callback that is not stored.
+func newRecord(s *Store, p *callback.Policy) *callback.Record {
+	return callback.New(s.Secret(), p, "", "", callback.At(time.Now()), time.Hour)
+}
+
+// create stores a callback and waits until it is committed.
+func create(t *testing.T, s *Store, p *callback.Policy) *callback.Record {
+	t.Helper()
+	r := newRecord(s, p)
+	commit, err := s.Create(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Wait(context.Background(), commit); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func closeRecord(s *Store, p *callback.Policy, id callback.UUID) (store.Commit, error) {
+	_, commit, err := s.Update(context.Background(), store.ByID(id), func(r *callback.Record) (store.Change, error) {
+		next, _ := r.Close(p, "test", callback.At(time.Now()))
+		return store.Change{Next: next}, nil
+	})
+	return commit, err
+}
+
+func TestManyWritesShareACommit(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	var commits atomic.Int64
+	s.beforeCommit = func() error { commits.Add(1); return nil }
+
+	const writers, each = 64, 50
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				create(t, s, p)
+			}
+		})
+	}
+	wg.Wait()
+	if n := commits.Load(); n > writers*each/4 {
+		t.Errorf("%d records took %d commits", writers*each, n)
+	}
+}
+
+func TestTwoDecisionsInOneGroupAreWrittenOnce(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	blocked, release := make(chan struct{}, 1), make(chan struct{})
+	s.beforeCommit = func() error {
+		select {
+		case blocked <- struct{}{}:
+			<-release
+		default:
+		}
+		return nil
+	}
+	first := newRecord(s, p)
+	if _, err := s.Create(context.Background(), first); err != nil {
+		t.Fatal(err)
+	}
+	<-blocked
+	// While the first commit is under way another callback is made and ended.
+	second := newRecord(s, p)
+	created, err := s.Create(context.Background(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := closeRecord(s, p, second.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if created != ended {
+		t.Error("creation and end are not in the same group")
+	}
+	before := s.sequence.Load()
+	close(release)
+	if err := store.Wait(context.Background(), ended); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.sequence.Load() - before; n != 2 {
+		t.Errorf("%d commits, want one for each callback", n)
+	}
+}
+
+func TestFailedCommitMakesTheStoreFailAndThenRecover(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	kept := create(t, s, p)
+	var broken atomic.Bool
+	broken.Store(true)
+	s.beforeCommit = func() error {
+		if broken.Load() {
+			return errors.New("input/output error")
+		}
+		return nil
+	}
+
+	r := newRecord(s, p)
+	commit, err := s.Create(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Wait(context.Background(), commit); !errors.Is(err, store.ErrFailed) {
+		t.Fatalf("commit: %v, want ErrFailed", err)
+	}
+	broken.Store(false)
+
+	waitFor(t, "the store to be in use again", func() bool { return s.Ready() == nil })
+	if _, _, err := s.Find(context.Background(), store.ByID(kept.ID)); err != nil {
+		t.Errorf("what was committed before: %v", err)
+	}
+	if _, _, err := s.Find(context.Background(), store.ByState(s.Secret().State(r.ID))); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("what was not committed: %v, want ErrNotFound", err)
+	}
+	if n := s.Waiting(); n != 1 {
+		t.Errorf("%d callbacks wait, want 1", n)
+	}
+	create(t, s, p)
+}
+
+func TestFailedStoreRefusesEverything(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	r := create(t, s, p)
+	s.fail(errors.New("test"))
+
+	if _, _, err := s.Find(context.Background(), store.ByID(r.ID)); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Find: %v", err)
+	}
+	if _, err := s.Create(context.Background(), newRecord(s, p)); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Create: %v", err)
+	}
+	if _, err := closeRecord(s, p, r.ID); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Update: %v", err)
+	}
+	if _, err := s.PutBody(context.Background(), []byte("x")); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("PutBody: %v", err)
+	}
+	if err := s.Ready(); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Ready: %v", err)
+	}
+}
+
+func TestLittleRoomRefusesNewWorkButLetsOldEnd(t *testing.T) {
+	var free atomic.Uint64
+	free.Store(1 << 40)
+	s := openWithFree(t, t.TempDir(), &free)
+	p := testPolicy(t, s)
+	r := create(t, s, p)
+
+	free.Store(MinMinFree - 1)
+	waitFor(t, "the guard", func() bool { return errors.Is(s.Ready(), store.ErrFull) })
+	if _, err := s.Create(context.Background(), newRecord(s, p)); !errors.Is(err, store.ErrFull) {
+		t.Errorf("Create: %v, want ErrFull", err)
+	}
+	commit, err := closeRecord(s, p, r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Wait(context.Background(), commit); err != nil {
+		t.Errorf("ending a callback: %v", err)
+	}
+
+	free.Store(1 << 40)
+	waitFor(t, "the guard to let go", func() bool { return s.Ready() == nil })
+	create(t, s, p)
+}
+
+func TestNoRoomAtAllDropsDecisionsAndHeals(t *testing.T) {
+	var free atomic.Uint64
+	free.Store(1 << 40)
+	s := openWithFree(t, t.TempDir(), &free)
+	p := testPolicy(t, s)
+	r := create(t, s, p)
+
+	free.Store(floor - 1)
+	commit, err := closeRecord(s, p, r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Wait(context.Background(), commit); !errors.Is(err, store.ErrFull) {
+		t.Errorf("commit: %v, want ErrFull", err)
+	}
+	found, _, err := s.Find(context.Background(), store.ByID(r.ID))
+	if err != nil || found.Phase != callback.Waiting {
+		t.Errorf("after the drop: %v, %v; want it to wait", found, err)
+	}
+	if n := s.Waiting(); n != 1 {
+		t.Errorf("%d wait, want 1", n)
+	}
+
+	free.Store(1 << 40)
+	if commit, err = closeRecord(s, p, r.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Wait(context.Background(), commit); err != nil {
+		t.Errorf("once there is room: %v", err)
+	}
+}
+
+func openWithFree(t *testing.T, dir string, free *atomic.Uint64) *Store {
+	t.Helper()
+	o := testOptions(t, dir)
+	o.freeSpace = func(string) (uint64, error) { return free.Load(), nil }
+	s := mustOpen(t, o)
+	t.Cleanup(func() { mustClose(t, s) })
+	return s
+}
+
+func TestSizeLimitRefusesNewWork(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.MaxSize = 100 << 10
+	s := mustOpen(t, o)
+	defer mustClose(t, s)
+	p := testPolicy(t, s)
+	create(t, s, p)
+	if _, err := s.PutBody(context.Background(), make([]byte, 200<<10)); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the guard", func() bool { return errors.Is(s.Ready(), store.ErrFull) })
+}
+
+func TestNothingSecretIsOnDisk(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, testOptions(t, dir))
+	p := testPolicy(t, s)
+	r := create(t, s, p)
+	state, ticket := s.Secret().State(r.ID), s.Secret().Ticket(r.ID)
+	mustClose(t, s)
+
+	needles := map[string][]byte{
+		"state": state[:], "state's text": []byte(state.String()),
+		"ticket": ticket[:], "ticket's text": []byte(ticket.String()),
+	}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for name, needle := range needles {
+			if bytes.Contains(content, needle) {
+				t.Errorf("%s holds the %s", filepath.Base(path), name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEncryptedStoreHoldsNoPlainText(t *testing.T) {
+	dir := t.TempDir()
+	o := testOptions(t, dir)
+	o.EncryptionKey = bytes.Repeat([]byte{7}, 32)
+	s := mustOpen(t, o)
+	p := testPolicy(t, s)
+	const marker = "a text that is easy to find"
+	r := newRecord(s, p)
+	r.CorrelationID = marker
+	commit, err := s.Create(context.Background(), r)
+	if err != nil || store.Wait(context.Background(), commit) != nil {
+		t.Fatal(err)
+	}
+	body, err := s.PutBody(context.Background(), []byte(strings.Repeat(marker, 100)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := s.OpenBody(context.Background(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := io.ReadAll(reader); !strings.HasPrefix(string(got), marker) {
+		t.Error("the body does not come back")
+	}
+	mustClose(t, s)
+
+	for _, path := range filesBelow(t, dir) {
+		if content, _ := os.ReadFile(path); bytes.Contains(content, []byte(marker)) {
+			t.Errorf("%s holds plain text", path)
+		}
+	}
+}
+
+func TestGivenSecretMakesTheSameURLs(t *testing.T) {
+	urls := make(map[callback.UUID]bool)
+	id := callback.NewUUID()
+	for range 2 {
+		o := testOptions(t, t.TempDir())
+		o.Secret = "a secret of sixteen bytes or more"
+		s := mustOpen(t, o)
+		urls[s.Secret().State(id)] = true
+		mustClose(t, s)
+	}
+	if len(urls) != 1 {
+		t.Error("two stores with the same secret derive different states")
+	}
+}
+
+func TestOrphanedBodiesAreSwept(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, testOptions(t, dir))
+	p := testPolicy(t, s)
+	kept, err := s.PutBody(context.Background(), make([]byte, 100<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	orphan, err := s.PutBody(context.Background(), make([]byte, 100<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRecord(s, p)
+	r.Call = &callback.Call{Method: "POST", Body: kept}
+	commit, err := s.Create(context.Background(), r)
+	if err != nil || store.Wait(context.Background(), commit) != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+
+	s = openForTest(t, dir)
+	waitFor(t, "the orphan to go", func() bool {
+		_, err := os.Stat(s.bodies.path(orphan.File))
+		return errors.Is(err, os.ErrNotExist)
+	})
+	if _, err := s.OpenBody(context.Background(), kept); err != nil {
+		t.Errorf("the body that a record refers to: %v", err)
+	}
+}
+
+func TestDamagedBodyIsNoticed(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	body, err := s.PutBody(context.Background(), bytes.Repeat([]byte("x"), 100<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := s.bodies.path(body.File)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[5]++
+	for name, damaged := range map[string][]byte{"flipped": content, "cut": content[:10], "empty": nil} {
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.OpenBody(context.Background(), body); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("%s: %v, want ErrDamaged", name, err)
+		}
+	}
+}
+
+func TestScansBeginWhereTheLastOneEnded(t *testing.T) {
+	var m dueMark
+	begins := func(what string, want callback.Time) int {
+		t.Helper()
+		from, version := m.from(20)
+		if from != want {
+			t.Errorf("%s a scan begins at %d, want %d", what, from, want)
+		}
+		return version
+	}
+	version := begins("at first", 0)
+	m.reached(10, version)
+	version = begins("after one that found nothing before 10", 10)
+	m.lower(15)
+	begins("with something due later", 10)
+	m.lower(5)
+	begins("with something due earlier", 5)
+	m.reached(12, version)
+	begins("after one that may have missed it", 5)
+}
+
+func TestFilesAreForTheOwnerOnly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	s := openForTest(t, dir)
+	for _, path := range []string{dir, filepath.Join(dir, databaseDir), filepath.Join(dir, bodiesDir)} {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", filepath.Base(path), info.Mode(), err)
+		}
+	}
+	info, err := os.Stat(filepath.Join(dir, secretFile))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("secret: %v, %v", info.Mode(), err)
+	}
+	b, _ := os.ReadFile(filepath.Join(dir, secretFile))
+	if want := hex.EncodeToString(s.Secret()[:]); strings.TrimSpace(string(b)) != want {
+		t.Error("the secret in the file is not the one in use")
+	}
+}
