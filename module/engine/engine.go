@@ -1,0 +1,237 @@
+// Package engine takes callbacks through their life: it makes them, lets calls
+// in, lets waiters wait, and lets time pass. What becomes of a callback is
+// decided by package callback and kept by a store; the engine brings the two
+// together and knows neither HTTP nor Caddy.
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// ErrBusy is returned where a limit on counts or bytes is reached.
+var ErrBusy = errors.New("a limit is reached")
+
+// inlineBody is the size up to which a body is kept in its record.
+const inlineBody = 64 << 10
+
+// Limits bound what the engine takes on.
+type Limits struct {
+	// MaxMemory bounds the bytes of all bodies that are buffered at once.
+	MaxMemory int64
+	// MaxWaiting bounds the callbacks that wait.
+	MaxWaiting int
+	// MaxHeld bounds the waiters of every kind.
+	MaxHeld int
+}
+
+// Engine is safe for concurrent use. One engine has one store.
+type Engine struct {
+	store   store.Store
+	log     *zap.Logger
+	now     func() time.Time
+	limits  atomic.Pointer[Limits]
+	waiters *waiters
+	memory  memory
+
+	stop       context.CancelFunc
+	background sync.WaitGroup
+}
+
+// New returns an engine that works on s, and begins to watch for what is due.
+func New(s store.Store, limits Limits, log *zap.Logger) *Engine {
+	return newEngine(s, limits, log, time.Now)
+}
+
+func newEngine(s store.Store, limits Limits, log *zap.Logger, now func() time.Time) *Engine {
+	ctx, stop := context.WithCancel(context.Background())
+	e := &Engine{store: s, log: log, now: now, waiters: newWaiters(), stop: stop}
+	e.SetLimits(limits)
+	e.background.Go(func() { e.sweep(ctx) })
+	e.background.Go(func() { e.follow(ctx) })
+	return e
+}
+
+// SetLimits changes the limits. What is over a lower one is not cut off.
+func (e *Engine) SetLimits(l Limits) {
+	e.limits.Store(&l)
+	e.memory.limit.Store(l.MaxMemory)
+}
+
+// Close ends the background work and closes the store.
+func (e *Engine) Close() error {
+	e.stop()
+	e.background.Wait()
+	return e.store.Close()
+}
+
+// Ready returns nil if new callbacks can be made, else why not.
+func (e *Engine) Ready() error { return e.store.Ready() }
+
+// Waiting returns how many callbacks wait.
+func (e *Engine) Waiting() int { return e.store.Waiting() }
+
+// Held returns how many waiters there are.
+func (e *Engine) Held() int { return int(e.waiters.count.Load()) }
+
+// Spec says what callback to make.
+type Spec struct {
+	// Policy is what its calls are judged by.
+	Policy *callback.Policy
+	// Name is the directive's name, if it has one.
+	Name string
+	// CorrelationID is empty to have one made.
+	CorrelationID string
+	// ExpiresIn is how long calls are accepted.
+	ExpiresIn time.Duration
+}
+
+// Callback is a callback together with what only this process can tell of it:
+// its policy and the URLs that hold its secrets.
+type Callback struct {
+	*callback.Record
+	Policy *callback.Policy
+	// Commit is that of the record.
+	Commit store.Commit
+
+	secret *callback.Secret
+}
+
+// URL returns the callback URL.
+func (c *Callback) URL() string { return c.Policy.CallbackURL(c.secret.State(c.ID)) }
+
+// StatusURL returns the URL of the callback's status.
+func (c *Callback) StatusURL() string { return c.Policy.StatusLink(c.secret.Ticket(c.ID)) }
+
+// ResultURL returns the URL of the callback's result.
+func (c *Callback) ResultURL() string { return c.Policy.ResultLink(c.secret.Ticket(c.ID)) }
+
+// Create makes a callback. It can be called at once; that it survives a crash is
+// certain when its Commit is done. ErrBusy: too many callbacks wait.
+func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
+	if e.store.Waiting() >= e.limits.Load().MaxWaiting {
+		return nil, ErrBusy
+	}
+	if err := e.store.PutPolicy(ctx, spec.Policy); err != nil {
+		return nil, err
+	}
+	secret := e.store.Secret()
+	r := callback.New(secret, spec.Policy, spec.Name, spec.CorrelationID, callback.At(e.now()), spec.ExpiresIn)
+	commit, err := e.store.Create(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	e.logTransition("callback created", r)
+	return &Callback{Record: r, Policy: spec.Policy, Commit: commit, secret: secret}, nil
+}
+
+// Find returns the newest state of a callback, or store.ErrNotFound.
+func (e *Engine) Find(ctx context.Context, key store.Key) (*Callback, error) {
+	r, commit, err := e.store.Find(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	p, err := e.store.Policy(ctx, r.Policy)
+	if err != nil {
+		return nil, err
+	}
+	return &Callback{Record: r, Policy: p, Commit: commit, secret: e.store.Secret()}, nil
+}
+
+// CloseCallback closes a callback, unless its end was decided before. It returns the
+// newest record.
+func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason string) (*callback.Record, error) {
+	return e.transition(ctx, key, "callback closed", func(r *callback.Record, p *callback.Policy) store.Change {
+		next, _ := r.Close(p, reason, callback.At(e.now()))
+		return store.Change{Next: next}
+	})
+}
+
+// Acknowledge keeps the upstream's ack where it is the result. It returns when
+// the ack is committed.
+func (e *Engine) Acknowledge(ctx context.Context, key store.Key, a *callback.Ack) error {
+	if len(a.Body.Data) > inlineBody {
+		body, err := e.store.PutBody(ctx, a.Body.Data)
+		if err != nil {
+			return err
+		}
+		a.Body = body
+	}
+	_, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+		next, _ := r.Acknowledge(a)
+		return store.Change{Next: next}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return store.Wait(ctx, commit)
+}
+
+// transition changes a callback, tells its waiters if that ended it, and logs it.
+func (e *Engine) transition(ctx context.Context, key store.Key, message string, change func(*callback.Record, *callback.Policy) store.Change) (*callback.Record, error) {
+	changed := false
+	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+		p, err := e.store.Policy(ctx, r.Policy)
+		if err != nil {
+			return store.Change{}, err
+		}
+		c := change(r, p)
+		changed = c.Next != nil
+		return c, nil
+	})
+	if err != nil || !changed {
+		return r, err
+	}
+	e.logTransition(message, r)
+	e.waiters.tell(r, nil)
+	go e.tellCommitted(r, commit)
+	return r, nil
+}
+
+// tellCommitted tells the waiters that wait for what is durable.
+func (e *Engine) tellCommitted(r *callback.Record, commit store.Commit) {
+	<-commit.Done()
+	if commit.Err() == nil {
+		e.waiters.tellDurable(r, nil)
+	}
+}
+
+// OpenBody reads the body of a result, from memory where it is there.
+func (e *Engine) OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, error) {
+	if b.Data != nil || b.File == "" {
+		return newDataReader(b.Data), nil
+	}
+	return e.store.OpenBody(ctx, b)
+}
+
+// logTransition writes the one line that each transition has. No secret of the
+// callback's is in it.
+func (e *Engine) logTransition(message string, r *callback.Record) {
+	level := zap.InfoLevel
+	if r.Phase == callback.Waiting || r.Phase == callback.Resolved {
+		// What is meant to happen happens thousands of times a second.
+		level = zap.DebugLevel
+	}
+	if c := e.log.Check(level, message); c != nil {
+		fields := []zap.Field{zap.Stringer("id", r.ID), zap.String("correlation_id", r.CorrelationID), zap.Stringer("phase", r.Phase)}
+		if r.Name != "" {
+			fields = append(fields, zap.String("name", r.Name))
+		}
+		if r.Reason != "" {
+			fields = append(fields, zap.String("reason", r.Reason))
+		}
+		if r.Failure != nil {
+			fields = append(fields, zap.String("error_code", r.Failure.ErrorCode), zap.String("error_text", r.Failure.ErrorText))
+		}
+		c.Write(fields...)
+	}
+}

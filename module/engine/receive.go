@@ -1,0 +1,151 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// Incoming is a call as it arrived.
+type Incoming struct {
+	// State is the secret from the URL.
+	State callback.UUID
+	// Parameter is the query parameter that the state came in, empty where it
+	// came in the path. A callback can only be called the way it was given out.
+	Parameter string
+	// Call is the call itself, without the state.
+	Call *callback.Call
+	// Lease is the memory that the call's body takes; nil for none.
+	Lease *Lease
+}
+
+// Receive decides on a call. It returns when the decision may be told to the
+// partner: when it is committed. A held client that needs not wait for that has
+// its answer by then. store.ErrNotFound: no callback has that URL.
+func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *callback.Policy, error) {
+	key := store.ByState(in.State)
+	if len(in.Call.Body.Data) > inlineBody {
+		if err := e.putBody(ctx, key, in); err != nil {
+			return callback.Verdict{}, nil, err
+		}
+	}
+	var verdict callback.Verdict
+	var policy *callback.Policy
+	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+		var err error
+		verdict, policy, err = e.judge(ctx, r, in)
+		return store.Change{Next: verdict.Next}, err
+	})
+	if err != nil {
+		return callback.Verdict{}, nil, err
+	}
+	if verdict.Next != nil {
+		e.logTransition("callback "+r.Phase.String(), r)
+		e.waiters.tell(r, in.Lease)
+	}
+	// A repeat may have been answered from a record whose commit is still under
+	// way, and must not be told more than is certain.
+	if err := store.Wait(context.WithoutCancel(ctx), commit); err != nil {
+		return callback.Verdict{}, nil, err
+	}
+	if verdict.Next != nil {
+		e.waiters.tellDurable(r, in.Lease)
+	}
+	return verdict, policy, nil
+}
+
+// judge asks the domain.
+func (e *Engine) judge(ctx context.Context, r *callback.Record, in Incoming) (callback.Verdict, *callback.Policy, error) {
+	p, err := e.store.Policy(ctx, r.Policy)
+	if err != nil {
+		return callback.Verdict{}, nil, err
+	}
+	if p.StateQuery != in.Parameter {
+		return callback.Verdict{}, nil, store.ErrNotFound
+	}
+	cb := &Callback{Record: r, Policy: p, secret: e.store.Secret()}
+	return r.Receive(p, in.Call, cb.lookup(in.Call), callback.At(e.now())), p, nil
+}
+
+// putBody puts a large body into a file, if the call will need it.
+func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error {
+	r, _, err := e.store.Find(ctx, key)
+	if err != nil {
+		return err
+	}
+	verdict, _, err := e.judge(ctx, r, in)
+	if err != nil || verdict.Kind != callback.Accepted {
+		return err
+	}
+	in.Call.Body, err = e.store.PutBody(ctx, in.Call.Body.Data)
+	return err
+}
+
+// lookup returns the values of the placeholders in a reply to a call.
+func (c *Callback) lookup(call *callback.Call) callback.Lookup {
+	return func(name string) string {
+		if value, ok := c.Placeholder(name); ok {
+			return value
+		}
+		value, _ := callPlaceholder(call, name)
+		return value
+	}
+}
+
+// Placeholder returns the value of a placeholder {http.callback.<name>} that
+// does not depend on a call.
+func (c *Callback) Placeholder(name string) (string, bool) {
+	switch name {
+	case "id":
+		return c.ID.String(), true
+	case "correlation_id":
+		return c.CorrelationID, true
+	case "url":
+		return c.URL(), true
+	case "status_url":
+		return c.StatusURL(), true
+	case "result_url":
+		return c.ResultURL(), true
+	}
+	return "", false
+}
+
+// callPlaceholder returns the value of a placeholder that depends on the call:
+// call.body, call.body.<JSON path>, call.header.<name>, call.query.<name>,
+// call.method.
+func callPlaceholder(call *callback.Call, name string) (string, bool) {
+	name, ok := strings.CutPrefix(name, "call.")
+	if !ok {
+		return "", false
+	}
+	if name == "method" {
+		return call.Method, true
+	}
+	if name == "body" {
+		return string(call.Body.Data), true
+	}
+	if path, ok := strings.CutPrefix(name, "body."); ok {
+		value, _, err := inject.GetJSON(call.Body.Data, path)
+		return value, err == nil
+	}
+	if header, ok := strings.CutPrefix(name, "header."); ok {
+		return call.Header.Get(http.CanonicalHeaderKey(header)), true
+	}
+	if parameter, ok := strings.CutPrefix(name, "query."); ok {
+		values := inject.GetQuery(call.Query, parameter)
+		if len(values) == 0 {
+			return "", true
+		}
+		return values[0], true
+	}
+	return "", false
+}
+
+// newDataReader reads a body that is in memory.
+func newDataReader(data []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(data)) }

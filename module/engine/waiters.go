@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+// shardCount spreads the waiters' locks. It must be a power of two.
+const shardCount = 64
+
+// waiters are all who wait for a callback in this process: held clients,
+// attached clients, long polls.
+type waiters struct {
+	count  atomic.Int64
+	shards [shardCount]waiterShard
+}
+
+type waiterShard struct {
+	mu sync.Mutex
+	// first leads to the waiters of a callback, which form a list.
+	first map[callback.UUID]*Waiter
+}
+
+// Waiter is somebody who waits for a callback to end.
+type Waiter struct {
+	// C yields one Notice, when the callback has ended.
+	C <-chan Notice
+
+	c       chan Notice
+	owner   *waiters
+	id      callback.UUID
+	durable bool
+	next    *Waiter
+}
+
+// Notice tells a waiter how its callback ended.
+type Notice struct {
+	// Record is the ended callback.
+	Record *callback.Record
+	lease  *Lease
+}
+
+// Done gives back what the notice holds on to. The record's bodies must not be
+// used any more.
+func (n Notice) Done() { n.lease.Release() }
+
+func newWaiters() *waiters {
+	w := new(waiters)
+	for i := range w.shards {
+		w.shards[i].first = make(map[callback.UUID]*Waiter)
+	}
+	return w
+}
+
+func (ws *waiters) shard(id callback.UUID) *waiterShard { return &ws.shards[id[0]&(shardCount-1)] }
+
+// add registers a waiter, unless there are max already.
+func (ws *waiters) add(id callback.UUID, durable bool, maximum int) (*Waiter, error) {
+	if ws.count.Add(1) > int64(maximum) {
+		ws.count.Add(-1)
+		return nil, ErrBusy
+	}
+	c := make(chan Notice, 1)
+	w := &Waiter{C: c, c: c, owner: ws, id: id, durable: durable}
+	s := ws.shard(id)
+	s.mu.Lock()
+	w.next = s.first[id]
+	s.first[id] = w
+	s.mu.Unlock()
+	return w, nil
+}
+
+// Stop ends the wait. It must be called once.
+func (w *Waiter) Stop() {
+	s := w.owner.shard(w.id)
+	s.mu.Lock()
+	s.remove(w)
+	s.mu.Unlock()
+	w.owner.count.Add(-1)
+	select {
+	case n := <-w.c:
+		n.Done()
+	default:
+	}
+}
+
+func (s *waiterShard) remove(w *Waiter) {
+	if s.first[w.id] == w {
+		if w.next == nil {
+			delete(s.first, w.id)
+		} else {
+			s.first[w.id] = w.next
+		}
+		return
+	}
+	for at := s.first[w.id]; at != nil; at = at.next {
+		if at.next == w {
+			at.next = w.next
+			return
+		}
+	}
+}
+
+// tell notifies the waiters that need not wait for the commit.
+func (ws *waiters) tell(r *callback.Record, lease *Lease) { ws.notify(r, lease, false) }
+
+// tellDurable notifies the waiters that wait for the commit.
+func (ws *waiters) tellDurable(r *callback.Record, lease *Lease) { ws.notify(r, lease, true) }
+
+func (ws *waiters) notify(r *callback.Record, lease *Lease, durable bool) {
+	if !r.Phase.Final() {
+		return
+	}
+	s := ws.shard(r.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := s.first[r.ID]; w != nil; w = w.next {
+		if w.durable != durable {
+			continue
+		}
+		lease.Retain()
+		select {
+		case w.c <- Notice{Record: r, lease: lease}:
+		default:
+			lease.Release()
+		}
+	}
+}
+
+// ids lists the callbacks that somebody waits for.
+func (ws *waiters) ids() []callback.UUID {
+	var ids []callback.UUID
+	for i := range ws.shards {
+		s := &ws.shards[i]
+		s.mu.Lock()
+		for id := range s.first {
+			ids = append(ids, id)
+		}
+		s.mu.Unlock()
+	}
+	return ids
+}
+
+// Await registers a waiter for a callback. A durable one is told when the end is
+// committed, any other the moment that it is decided. ErrBusy: too many wait.
+//
+// Whoever waits for a callback that others can already call must look at it
+// once after Await.
+func (e *Engine) Await(id callback.UUID, durable bool) (*Waiter, error) {
+	return e.waiters.add(id, durable, e.limits.Load().MaxHeld)
+}

@@ -1,0 +1,87 @@
+package problem
+
+import (
+	"net/http"
+	"time"
+)
+
+// retrySoon is when a busy or failed part of ours is worth another try.
+const retrySoon = 5 * time.Second
+
+// What a caller of a callback URL can be told.
+var (
+	UnknownState = Problem{Slug: "unknown-state", Status: http.StatusNotFound,
+		Title: "No callback has this URL."}
+	MethodNotAllowed = Problem{Slug: "method-not-allowed", Status: http.StatusMethodNotAllowed,
+		Title: "This URL takes no calls with this method."}
+	AlreadyResolved = Problem{Slug: "already-resolved", Status: http.StatusConflict,
+		Title: "The callback was called before, with something else."}
+	Expired = Problem{Slug: "expired", Status: http.StatusGone,
+		Title: "The callback has expired."}
+	Closed = Problem{Slug: "closed", Status: http.StatusGone,
+		Title: "The callback is closed."}
+	TooLarge = Problem{Slug: "too-large", Status: http.StatusRequestEntityTooLarge,
+		Title: "The body is larger than allowed."}
+	HeaderTooLarge = Problem{Slug: "header-too-large", Status: http.StatusRequestHeaderFieldsTooLarge,
+		Title: "The header or the query is larger than allowed."}
+	CutShort = Problem{Slug: "cut-short", Status: http.StatusBadRequest,
+		Title: "The body ended before its time."}
+)
+
+// What the waiting side can be told.
+var (
+	Timeout = Problem{Slug: "timeout", Status: http.StatusGatewayTimeout,
+		Title:  "The callback has not come in time.",
+		Detail: "The callback can still come. Look for its result at resultUrl."}
+	ShuttingDown = Problem{Slug: "shutting-down", Status: http.StatusGatewayTimeout,
+		Title:  "The server is shutting down.",
+		Detail: "The callback can still come, once the server is back. Look for its result at resultUrl."}
+	Unavailable = Problem{Slug: "shutting-down", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
+		Title:  "The server is shutting down.",
+		Detail: "The request was not passed on. Try again."}
+	UpstreamUnknown = Problem{Slug: "upstream-unknown", Status: http.StatusBadGateway,
+		Title:  "It is not known whether the upstream has accepted the request.",
+		Detail: "The connection to the upstream failed after the request was sent. If it was accepted the callback can still come: look for its result at resultUrl before you try again."}
+	NoUpstream = Problem{Slug: "no-upstream", Status: http.StatusBadGateway,
+		Title:  "Nothing answered the request.",
+		Detail: "No handler after the callback directive took the request: is a reverse_proxy missing?"}
+	Failed = Problem{Slug: "failed", Status: http.StatusFailedDependency,
+		Title: "The callback says that it has failed."}
+	ExpiredResult = Problem{Slug: "expired", Status: http.StatusGatewayTimeout,
+		Title: "The callback has expired without having been called."}
+	AckTooLarge = Problem{Slug: "ack-too-large", Status: http.StatusBadGateway,
+		Title: "The upstream's answer is larger than allowed."}
+	UnknownTicket = Problem{Slug: "unknown-ticket", Status: http.StatusNotFound,
+		Title: "No callback has this URL."}
+)
+
+// What a request that cannot be held is told.
+var (
+	Upgrade = Problem{Slug: "upgrade", Status: http.StatusBadRequest,
+		Title: "A request that upgrades its connection cannot be held."}
+	NotJSON = Problem{Slug: "not-json", Status: http.StatusUnsupportedMediaType,
+		Title: "The body must be JSON, so that the callback URL can be put into it."}
+	NotForm = Problem{Slug: "not-form", Status: http.StatusUnsupportedMediaType,
+		Title: "The body must be a form, so that the callback URL can be put into it."}
+	Compressed = Problem{Slug: "compressed", Status: http.StatusUnsupportedMediaType,
+		Title: "The body must not be compressed, so that the callback URL can be put into it."}
+	InvalidBody = Problem{Slug: "invalid-body", Status: http.StatusBadRequest,
+		Title: "The callback URL cannot be put into the body."}
+	InvalidValue = Problem{Slug: "invalid-value", Status: http.StatusBadRequest,
+		Title: "A value made from the request cannot be put where it belongs."}
+)
+
+// What everybody can be told when it is our fault.
+var (
+	Busy = Problem{Slug: "busy", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
+		Title: "Too much is going on; try again."}
+	StoreUnavailable = Problem{Slug: "store-unavailable", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
+		Title: "The store cannot take this; try again."}
+	Damaged = Problem{Slug: "damaged", Status: http.StatusInternalServerError,
+		Title: "What was stored cannot be read any more."}
+)
+
+// Refused returns the problem of a call whose content is not acceptable.
+func Refused(slug, detail string) Problem {
+	return Problem{Slug: slug, Status: http.StatusBadRequest, Title: "The call is not acceptable.", Detail: detail}
+}

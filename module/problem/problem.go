@@ -1,0 +1,108 @@
+// Package problem holds the error answers: problem documents (RFC 9457) with
+// stable types.
+package problem
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// typeBase begins every problem type. What follows it is the problem's slug.
+const typeBase = "https://github.com/caddy-callback/caddy-callback/blob/main/docs/problems.md#"
+
+// MediaType is the media type of problem documents.
+const MediaType = "application/problem+json"
+
+// Problem is an error answer.
+type Problem struct {
+	// Slug is the last part of the type, which programs can rely on.
+	Slug string
+	// Status is the HTTP status.
+	Status int
+	// Title says what the type is, for people; the same for every occurrence.
+	Title string
+	// Detail says what is the matter this time, and what to do.
+	Detail string
+	// RetryAfter is when to try again; 0 says nothing of it.
+	RetryAfter time.Duration
+	// Header is added to the answer.
+	Header http.Header
+	// Members are further members of the document.
+	Members []Member
+}
+
+// Member is a further member of a problem document.
+type Member struct {
+	Name  string
+	Value string
+}
+
+// With returns the problem with another detail.
+func (p Problem) With(detail string) Problem {
+	p.Detail = detail
+	return p
+}
+
+// Type returns the problem type.
+func (p Problem) Type() string { return typeBase + p.Slug }
+
+// Error makes a problem usable as an error.
+func (p Problem) Error() string {
+	if p.Detail == "" {
+		return p.Title
+	}
+	return p.Detail
+}
+
+// Document returns the problem document. Members without a value are left out.
+func (p Problem) Document() []byte {
+	b := []byte("{")
+	add := func(name, value string) {
+		if value == "" {
+			return
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = appendString(b, name)
+		b = append(b, ':')
+		b = appendString(b, value)
+	}
+	add("type", p.Type())
+	add("title", p.Title)
+	b = append(b, `,"status":`...)
+	b = strconv.AppendInt(b, int64(p.Status), 10)
+	add("detail", p.Detail)
+	for _, m := range p.Members {
+		add(m.Name, m.Value)
+	}
+	return append(b, "}\n"...)
+}
+
+func appendString(b []byte, s string) []byte {
+	// A string always has a JSON form.
+	quoted, _ := json.Marshal(s)
+	return append(b, quoted...)
+}
+
+// Write answers with the problem document.
+func (p Problem) Write(w http.ResponseWriter) {
+	h := w.Header()
+	for name, values := range p.Header {
+		h[name] = values
+	}
+	// What was to be answered has left headers that belong to its body.
+	for _, name := range []string{"Content-Encoding", "Content-Length", "Etag", "Last-Modified"} {
+		h.Del(name)
+	}
+	h.Set("Content-Type", MediaType)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(p.RetryAfter.Seconds())))
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(p.Document())
+}
