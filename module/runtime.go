@@ -1,0 +1,132 @@
+package module
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/engine"
+)
+
+// runtimes are the engines of this process, by the identity of their store. They
+// outlive configurations: a reload starts the next one before it stops the last,
+// and requests of the last one may be held long after.
+var runtimes = registry{open: make(map[string]*runtime)}
+
+// registry makes sure that a store is opened once. caddy.UsagePool cannot be used:
+// it forgets a key before its value is destroyed, and here the last user can be a
+// request, so that a reload could find the store neither open nor closed.
+type registry struct {
+	mu   sync.Mutex
+	open map[string]*runtime
+}
+
+// runtime is an engine with the count of its users: configurations, and the
+// requests that they hold.
+type runtime struct {
+	identity string
+	log      *liveLog
+	users    atomic.Int64
+	engine   *engine.Engine
+	exit     <-chan struct{}
+
+	// opened is closed when engine or err is set.
+	opened chan struct{}
+	err    error
+	// closed is closed when the store is.
+	closed chan struct{}
+}
+
+// acquire returns the runtime with that identity, opening it if there is none.
+// It waits for one that is being closed.
+func (rs *registry) acquire(identity string, log *zap.Logger, open func(*zap.Logger) (*engine.Engine, error)) (*runtime, error) {
+	for {
+		rt, fresh := rs.get(identity, log)
+		if fresh {
+			return rs.start(rt, open)
+		}
+		if !rt.retain() {
+			<-rt.closed
+			continue
+		}
+		<-rt.opened
+		if rt.err != nil {
+			return nil, rt.err
+		}
+		rt.log.swap(log)
+		return rt, nil
+	}
+}
+
+func (rs *registry) get(identity string, log *zap.Logger) (rt *runtime, fresh bool) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rt := rs.open[identity]; rt != nil {
+		return rt, false
+	}
+	rt = &runtime{
+		identity: identity,
+		log:      newLiveLog(log),
+		opened:   make(chan struct{}),
+		closed:   make(chan struct{}),
+	}
+	rt.users.Store(1)
+	rs.open[identity] = rt
+	return rt, true
+}
+
+func (rs *registry) start(rt *runtime, open func(*zap.Logger) (*engine.Engine, error)) (*runtime, error) {
+	rt.engine, rt.err = open(zap.New(rt.log))
+	if rt.err != nil {
+		rs.forget(rt)
+		close(rt.opened)
+		close(rt.closed)
+		return nil, rt.err
+	}
+	rt.exit = exiting.watch()
+	close(rt.opened)
+	return rt, nil
+}
+
+func (rs *registry) forget(rt *runtime) {
+	rs.mu.Lock()
+	delete(rs.open, rt.identity)
+	rs.mu.Unlock()
+}
+
+// retain adds a user, unless the last one has gone.
+func (rt *runtime) retain() bool {
+	for {
+		n := rt.users.Load()
+		if n == 0 {
+			return false
+		}
+		if rt.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release ends the use by one user. The last one closes the store.
+func (rt *runtime) release() {
+	if rt.users.Add(-1) > 0 {
+		return
+	}
+	if err := rt.engine.Close(); err != nil {
+		zap.New(rt.log).Error("closing the callback store", zap.Error(err))
+	}
+	exiting.unwatch()
+	runtimes.forget(rt)
+	close(rt.closed)
+}
+
+// exitingNow reports whether Caddy is on its way out.
+func (rt *runtime) exitingNow() bool {
+	select {
+	case <-rt.exit:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,184 @@
+package module
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+func init() {
+	caddy.RegisterModule(Server{})
+}
+
+// Server takes the calls to callback URLs, and shows status and result to whoever
+// has a ticket. It serves the paths /cb/, /cbq/ and /cbr/; all others are left to
+// the handlers that follow.
+//
+// Its errors are problem documents. None is ever handed to Caddy, whose error log
+// would show the URL, and with it the secret in it. For the same reason requests
+// to these paths are left out of the access log.
+type Server struct {
+	app *App
+	log *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (Server) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.callback_server",
+		New: func() caddy.Module { return new(Server) },
+	}
+}
+
+// Provision finds the app.
+func (s *Server) Provision(ctx caddy.Context) (err error) {
+	s.log = ctx.Logger()
+	s.app, err = appOf(ctx)
+	return err
+}
+
+// ServeHTTP serves the paths that are ours.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	at := parsePath(r.URL.EscapedPath())
+	if at.resource == notOurs {
+		return next.ServeHTTP(w, r)
+	}
+	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	if at.resource == nothing {
+		problem.UnknownState.Write(w)
+		return nil
+	}
+	rt, err := s.app.use(r.Context())
+	if err != nil {
+		problem.StoreUnavailable.Write(w)
+		return nil
+	}
+	defer rt.release()
+	switch at.resource {
+	case statusPath, resultPath:
+		s.serveTicket(w, r, rt, at)
+	default:
+		s.serveCall(w, r, rt, at)
+	}
+	return nil
+}
+
+// anyMethods is what Allow says before it is known which callback is meant.
+const anyMethods = "GET, POST, PUT, PATCH, DELETE"
+
+// serveCall takes a call to a callback URL.
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, at location) {
+	if !countsAsCall(r) {
+		writeNotAllowed(w, anyMethods)
+		return
+	}
+	in, err := s.readCall(rt.engine, r, at)
+	if err != nil {
+		callProblem(err).Write(w)
+		return
+	}
+	defer in.Lease.Release()
+	verdict, policy, err := rt.engine.Receive(r.Context(), in)
+	if err != nil {
+		s.logFailure(err)
+		callProblem(err).Write(w)
+		return
+	}
+	writeVerdict(w, verdict, policy)
+}
+
+// countsAsCall reports whether a request can count as a call at all. What looks
+// for it only, or fetches it before anybody asked, cannot.
+func countsAsCall(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+	default:
+		return false
+	}
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		for _, v := range r.Header.Values(name) {
+			if isPrefetch(v) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// callProblem returns the answer to a call that was not decided on.
+func callProblem(err error) problem.Problem {
+	if isNotFound(err) {
+		return problem.UnknownState
+	}
+	return problemOf(err)
+}
+
+func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
+
+// logFailure logs that a call failed for a reason of ours.
+func (s *Server) logFailure(err error) {
+	if isNotFound(err) {
+		return
+	}
+	s.log.Error("a call could not be taken", zap.Error(err))
+}
+
+// writeVerdict answers a call that was decided on.
+func writeVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy) {
+	switch v.Kind {
+	case callback.Accepted, callback.Repeated, callback.Returned:
+		writeReply(w, v.Reply)
+	case callback.Conflict:
+		problem.AlreadyResolved.Write(w)
+	case callback.Gone:
+		gone := problem.Expired
+		if v.Closed {
+			gone = problem.Closed
+		}
+		gone.Write(w)
+	case callback.WrongMethod:
+		writeNotAllowed(w, p.Allow())
+	case callback.Refused:
+		problem.Refused(v.Fault.Slug, v.Fault.Detail).Write(w)
+	}
+}
+
+func writeNotAllowed(w http.ResponseWriter, allow string) {
+	w.Header().Set("Allow", allow)
+	problem.MethodNotAllowed.Write(w)
+}
+
+// writeReply answers with a reply. Its own headers go before ours.
+func writeReply(w http.ResponseWriter, reply *callback.Reply) {
+	h := w.Header()
+	for _, f := range reply.Header {
+		h.Del(f.Name)
+	}
+	reply.Header.AddTo(h)
+	if reply.Body != "" {
+		h.Set("X-Content-Type-Options", "nosniff")
+		if !slices.ContainsFunc(reply.Header, func(f callback.Field) bool { return f.Name == "Content-Type" }) {
+			h.Set("Content-Type", contentTypeOf(reply.Body))
+		}
+	}
+	w.WriteHeader(reply.Status)
+	if allowsBody(reply.Status) {
+		_, _ = w.Write([]byte(reply.Body))
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Server)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Server)(nil)
+)
