@@ -1,0 +1,380 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/store/badger"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bed is an engine on a real store, with a clock that the test sets.
+type bed struct {
+	*Engine
+	store  *gatedStore
+	now    *atomic.Int64
+	policy *callback.Policy
+}
+
+// gatedStore is a real store whose commits can be kept from being seen.
+type gatedStore struct {
+	store.Store
+	gate atomic.Pointer[chan struct{}]
+}
+
+// hold keeps commits from being seen until the returned function is called.
+func (g *gatedStore) hold() (release func()) {
+	gate := make(chan struct{})
+	g.gate.Store(&gate)
+	return func() {
+		g.gate.Store(nil)
+		close(gate)
+	}
+}
+
+func (g *gatedStore) Update(ctx context.Context, key store.Key, decide store.Decide) (*callback.Record, store.Commit, error) {
+	r, c, err := g.Store.Update(ctx, key, decide)
+	if gate := g.gate.Load(); gate != nil && err == nil {
+		c = gated{c, *gate}
+	}
+	return r, c, err
+}
+
+type gated struct {
+	store.Commit
+	gate chan struct{}
+}
+
+func (g gated) Done() <-chan struct{} { return g.gate }
+
+var plenty = Limits{MaxMemory: 64 << 20, MaxWaiting: 1000, MaxHeld: 1000}
+
+func newBed(t *testing.T, limits Limits, policy callback.Policy) *bed {
+	t.Helper()
+	s, err := badger.Open(badger.Options{Dir: t.TempDir(), MinFree: badger.MinMinFree, Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy.BaseURL = "https://app.example.com"
+	policy.Retain = time.Hour
+	if err := policy.Compile(); err != nil {
+		t.Fatal(err)
+	}
+	b := &bed{store: &gatedStore{Store: s}, now: new(atomic.Int64), policy: &policy}
+	b.now.Store(time.Now().UnixMilli())
+	b.Engine = newEngine(b.store, limits, zap.NewNop(), func() time.Time { return time.UnixMilli(b.now.Load()) })
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := b.memory.used.Load(); n != 0 {
+			t.Errorf("%d bytes are still counted as buffered", n)
+		}
+	})
+	return b
+}
+
+func (b *bed) pass(d time.Duration) { b.now.Add(d.Milliseconds()) }
+
+func (b *bed) create(t *testing.T) *Callback {
+	t.Helper()
+	cb, err := b.Create(t.Context(), Spec{Policy: b.policy, ExpiresIn: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cb
+}
+
+func (b *bed) await(t *testing.T, cb *Callback, durable bool) *Waiter {
+	t.Helper()
+	w, err := b.Await(cb.ID, durable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (b *bed) call(t *testing.T, cb *Callback, body string) callback.Verdict {
+	t.Helper()
+	v, err := b.tryCall(t.Context(), cb, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (b *bed) tryCall(ctx context.Context, cb *Callback, body string) (callback.Verdict, error) {
+	v, _, err := b.Receive(ctx, Incoming{
+		State: b.store.Secret().State(cb.ID),
+		Call:  &callback.Call{Method: "POST", Body: callback.NewBody([]byte(body))},
+	})
+	return v, err
+}
+
+// told waits until a waiter is told.
+func told(t *testing.T, w *Waiter) *callback.Record {
+	t.Helper()
+	select {
+	case n := <-w.C:
+		defer n.Done()
+		return n.Record
+	case <-time.After(20 * time.Second):
+		t.Fatal("the waiter was not told")
+		return nil
+	}
+}
+
+func TestHeldClientIsToldBeforeTheCommitAndThePartnerAfterIt(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	cb := b.create(t)
+	early, durable := b.await(t, cb, false), b.await(t, cb, true)
+	defer early.Stop()
+	defer durable.Stop()
+	release := b.store.hold()
+
+	replied := make(chan callback.Verdict, 1)
+	go func() { replied <- b.call(t, cb, "x") }()
+	if r := told(t, early); r.Phase != callback.Resolved {
+		t.Errorf("the held client is told %s", r.Phase)
+	}
+	select {
+	case <-replied:
+		t.Error("the partner has its reply before the commit")
+	case <-durable.C:
+		t.Error("who waits for the commit is told before it")
+	default:
+	}
+	release()
+	if v := <-replied; v.Kind != callback.Accepted {
+		t.Errorf("the call is %v", v.Kind)
+	}
+	told(t, durable)
+}
+
+func TestRepeatBeforeTheFirstCommitWaitsForIt(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	cb := b.create(t)
+	w := b.await(t, cb, false)
+	defer w.Stop()
+	release := b.store.hold()
+	verdicts := make(chan callback.Verdict, 2)
+	go func() { verdicts <- b.call(t, cb, "x") }()
+	told(t, w)
+	go func() { verdicts <- b.call(t, cb, "x") }()
+	select {
+	case v := <-verdicts:
+		t.Errorf("%v was answered before the commit", v.Kind)
+	case <-time.After(20 * time.Millisecond):
+	}
+	release()
+	if a, c := (<-verdicts).Kind, (<-verdicts).Kind; a+c != callback.Accepted+callback.Repeated {
+		t.Errorf("the two calls are %v and %v", a, c)
+	}
+}
+
+func TestOfManyCallersOneWins(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	for range 50 {
+		cb := b.create(t)
+		var won, lost atomic.Int64
+		var done sync.WaitGroup
+		for i := range 16 {
+			done.Go(func() {
+				v, err := b.tryCall(context.Background(), cb, string(rune('a'+i)))
+				switch {
+				case err != nil:
+					t.Error(err)
+				case v.Kind == callback.Accepted:
+					won.Add(1)
+				case v.Kind == callback.Conflict:
+					lost.Add(1)
+				}
+			})
+		}
+		done.Wait()
+		if won.Load() != 1 || lost.Load() != 15 {
+			t.Fatalf("%d won and %d lost", won.Load(), lost.Load())
+		}
+	}
+}
+
+func TestStateOpensOnlyTheWayItWasGivenOut(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{StateQuery: "state"})
+	cb := b.create(t)
+	in := Incoming{State: b.store.Secret().State(cb.ID), Call: &callback.Call{Method: "POST"}}
+	for _, parameter := range []string{"", "other"} {
+		in.Parameter = parameter
+		if _, _, err := b.Receive(t.Context(), in); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("by %q: %v, want ErrNotFound", parameter, err)
+		}
+	}
+	in.Parameter = "state"
+	if v, _, err := b.Receive(t.Context(), in); err != nil || v.Kind != callback.Accepted {
+		t.Errorf("by state: %v, %v", v.Kind, err)
+	}
+}
+
+func TestLargeBodyIsKeptOutsideTheRecord(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	cb := b.create(t)
+	w := b.await(t, cb, false)
+	defer w.Stop()
+	large := string(make([]byte, inlineBody+1))
+	b.call(t, cb, large)
+	if r := told(t, w); len(r.Call.Body.Data) != len(large) {
+		t.Errorf("the held client has %d bytes at hand", len(r.Call.Body.Data))
+	}
+	found, err := b.Find(t.Context(), store.ByID(cb.ID))
+	if err != nil || found.Call.Body.File == "" {
+		t.Fatalf("%v, %v", found, err)
+	}
+	stored := found.Call.Body
+	stored.Data = nil
+	reader, err := b.OpenBody(t.Context(), stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(reader); err != nil || string(got) != large {
+		t.Errorf("%d bytes come back, %v", len(got), err)
+	}
+}
+
+func TestTimeEndsWhatIsNotCalledAndForgetsWhatIsOld(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	cb := b.create(t)
+	w := b.await(t, cb, true)
+	defer w.Stop()
+	b.pass(time.Minute)
+	if r := told(t, w); r.Phase != callback.Expired {
+		t.Fatalf("after its time it is %s", r.Phase)
+	}
+	if v := b.call(t, cb, "late"); v.Kind != callback.Gone || v.Closed {
+		t.Errorf("a late call is %v", v.Kind)
+	}
+	b.pass(time.Hour)
+	eventually(t, "it to be forgotten", func() bool {
+		_, err := b.Find(t.Context(), store.ByID(cb.ID))
+		return errors.Is(err, store.ErrNotFound)
+	})
+}
+
+func TestExpiryIsJudgedWhenTheCallArrives(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	cb := b.create(t)
+	b.pass(time.Minute)
+	if v := b.call(t, cb, "x"); v.Kind != callback.Gone {
+		t.Errorf("the call is %v", v.Kind)
+	}
+}
+
+func TestClosedCallbackTellsWhy(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	cb := b.create(t)
+	w := b.await(t, cb, false)
+	defer w.Stop()
+	if _, err := b.CloseCallback(t.Context(), store.ByID(cb.ID), "the upstream answered 500"); err != nil {
+		t.Fatal(err)
+	}
+	if r := told(t, w); r.Phase != callback.Closed || r.Reason != "the upstream answered 500" {
+		t.Errorf("%s, %q", r.Phase, r.Reason)
+	}
+	if v := b.call(t, cb, "x"); v.Kind != callback.Gone || !v.Closed {
+		t.Errorf("a call after that is %v", v.Kind)
+	}
+}
+
+func TestEndThatNobodyWasToldOfIsNoticed(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	cb := b.create(t)
+	b.call(t, cb, "x")
+	w := b.await(t, cb, true)
+	defer w.Stop()
+	b.look(t.Context(), cb.ID)
+	if r := told(t, w); r.Phase != callback.Resolved {
+		t.Error(r.Phase)
+	}
+}
+
+func TestLimitsOnCounts(t *testing.T) {
+	b := newBed(t, Limits{MaxMemory: 1 << 20, MaxWaiting: 2, MaxHeld: 1}, callback.Policy{})
+	first := b.create(t)
+	b.create(t)
+	if _, err := b.Create(t.Context(), Spec{Policy: b.policy, ExpiresIn: time.Minute}); !errors.Is(err, ErrBusy) {
+		t.Errorf("a third callback: %v", err)
+	}
+	w := b.await(t, first, false)
+	if _, err := b.Await(first.ID, false); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second waiter: %v", err)
+	}
+	w.Stop()
+	if n := b.Held(); n != 0 {
+		t.Errorf("%d held", n)
+	}
+	b.call(t, first, "x")
+	b.create(t)
+}
+
+func TestWaitersOfOneCallbackAreIndependent(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	cb := b.create(t)
+	var ws []*Waiter
+	for range 4 {
+		ws = append(ws, b.await(t, cb, false))
+	}
+	ws[1].Stop()
+	ws[3].Stop()
+	b.call(t, cb, "x")
+	told(t, ws[0])
+	told(t, ws[2])
+	ws[0].Stop()
+	ws[2].Stop()
+	if ids := b.waiters.ids(); len(ids) != 0 {
+		t.Errorf("%v are still waited for", ids)
+	}
+}
+
+func TestReplyHoldsWhatThePartnerSentAndNothingElse(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{Respond: &callback.Respond{
+		Status: 200,
+		Body:   `{http.callback.call.body.name} {http.callback.call.header.x-a} {http.callback.call.query.q} {http.callback.call.method} {http.callback.id} {http.callback.nonsense}`,
+	}})
+	cb := b.create(t)
+	v, _, err := b.Receive(t.Context(), Incoming{State: b.store.Secret().State(cb.ID), Call: &callback.Call{
+		Method: "POST",
+		Query:  "q={env.HOME}",
+		Header: callback.Header{{Name: "X-A", Value: "{http.callback.url}"}},
+		Body:   callback.NewBody([]byte(`{"name":"{file./etc/passwd}"}`)),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "{file./etc/passwd} {http.callback.url} {env.HOME} POST " + cb.ID.String() + " "
+	if v.Reply.Body != want {
+		t.Errorf("%q, want %q", v.Reply.Body, want)
+	}
+}
+
+func eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !so() {
+		select {
+		case <-deadline:
+			t.Fatalf("waited in vain for %s", what)
+		case <-tick.C:
+		}
+	}
+}
