@@ -54,7 +54,10 @@ func (h *Handler) refuseFailed(w http.ResponseWriter, r *http.Request, rec *call
 func failedProblem(r *callback.Record, result callback.Result) problem.Problem {
 	p := problem.Failed
 	p.Status = result.Status
-	p.Detail = r.Failure.ErrorText
+	p.Detail = "The partner has not said why."
+	if r.Failure.ErrorText != "" {
+		p.Detail = r.Failure.ErrorText
+	}
 	p.Header = make(http.Header)
 	result.Header.AddTo(p.Header)
 	p.Members = []problem.Member{

@@ -11,21 +11,29 @@ const retrySoon = 5 * time.Second
 // What a caller of a callback URL can be told.
 var (
 	UnknownState = Problem{Slug: "unknown-state", Status: http.StatusNotFound,
-		Title: "No callback has this URL."}
+		Title:  "No callback has this URL.",
+		Detail: "It was never given out, or the callback is so old that it was forgotten."}
 	MethodNotAllowed = Problem{Slug: "method-not-allowed", Status: http.StatusMethodNotAllowed,
-		Title: "This URL takes no calls with this method."}
+		Title:  "This URL takes no calls with this method.",
+		Detail: "The Allow header lists the methods that it takes."}
 	AlreadyResolved = Problem{Slug: "already-resolved", Status: http.StatusConflict,
-		Title: "The callback was called before, with something else."}
+		Title:  "The callback was called before, with something else.",
+		Detail: "A callback takes one call. The same call again gets the same reply."}
 	Expired = Problem{Slug: "expired", Status: http.StatusGone,
-		Title: "The callback has expired."}
+		Title:  "The callback has expired.",
+		Detail: "Calls are not accepted any more."}
 	Closed = Problem{Slug: "closed", Status: http.StatusGone,
-		Title: "The callback is closed."}
+		Title:  "The callback is closed.",
+		Detail: "Calls are not accepted any more."}
 	TooLarge = Problem{Slug: "too-large", Status: http.StatusRequestEntityTooLarge,
-		Title: "The body is larger than allowed."}
+		Title:  "The body is larger than allowed.",
+		Detail: "The limit is max_body_size in the global callback option."}
 	HeaderTooLarge = Problem{Slug: "header-too-large", Status: http.StatusRequestHeaderFieldsTooLarge,
-		Title: "The header or the query is larger than allowed."}
+		Title:  "The header or the query is larger than allowed.",
+		Detail: "Header and query of a call may have 64 KiB together."}
 	CutShort = Problem{Slug: "cut-short", Status: http.StatusBadRequest,
-		Title: "The body ended before its time."}
+		Title:  "The body ended before its time.",
+		Detail: "Nothing was taken of it. Send it again, whole."}
 )
 
 // What the waiting side can be told.
@@ -48,17 +56,21 @@ var (
 	Failed = Problem{Slug: "failed", Status: http.StatusFailedDependency,
 		Title: "The callback says that it has failed."}
 	ExpiredResult = Problem{Slug: "expired", Status: http.StatusGatewayTimeout,
-		Title: "The callback has expired without having been called."}
+		Title:  "The callback has expired without having been called.",
+		Detail: "There will be no result."}
 	AckTooLarge = Problem{Slug: "ack-too-large", Status: http.StatusBadGateway,
-		Title: "The upstream's answer is larger than allowed."}
+		Title:  "The upstream's answer is larger than allowed.",
+		Detail: "With use_body off that answer is the result, and the limit is max_body_size in the global callback option."}
 	UnknownTicket = Problem{Slug: "unknown-ticket", Status: http.StatusNotFound,
-		Title: "No callback has this URL."}
+		Title:  "No callback has this URL.",
+		Detail: "It was never given out, or the callback is so old that it was forgotten."}
 )
 
 // What a request that cannot be held is told.
 var (
 	Upgrade = Problem{Slug: "upgrade", Status: http.StatusBadRequest,
-		Title: "A request that upgrades its connection cannot be held."}
+		Title:  "A request that upgrades its connection cannot be held.",
+		Detail: "Send WebSocket and CONNECT requests past the callback directive, with a matcher."}
 	NotJSON = Problem{Slug: "not-json", Status: http.StatusUnsupportedMediaType,
 		Title: "The body must be JSON, so that the callback URL can be put into it."}
 	NotForm = Problem{Slug: "not-form", Status: http.StatusUnsupportedMediaType,
@@ -74,11 +86,14 @@ var (
 // What everybody can be told when it is our fault.
 var (
 	Busy = Problem{Slug: "busy", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
-		Title: "Too much is going on; try again."}
+		Title:  "Too much is going on; try again.",
+		Detail: "A limit on requests or memory is reached: max_held, max_waiting or max_memory in the global callback option."}
 	StoreUnavailable = Problem{Slug: "store-unavailable", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
-		Title: "The store cannot take this; try again."}
+		Title:  "The store cannot take this; try again.",
+		Detail: "The log says what is the matter with the store."}
 	Damaged = Problem{Slug: "damaged", Status: http.StatusInternalServerError,
-		Title: "What was stored cannot be read any more."}
+		Title:  "What was stored cannot be read any more.",
+		Detail: "The log says what is the matter with the store."}
 )
 
 // Refused returns the problem of a call whose content is not acceptable.

@@ -38,7 +38,10 @@ func (s *Store) start() {
 		s.waiting.Add(s.countWaiting(snapshot))
 		close(s.counted)
 	})
-	s.background.Go(func() { s.bodies.sweep(s.opened, s.refersTo) })
+	s.background.Go(func() {
+		s.bodies.sweep(s.opened, s.refersTo)
+		s.space.check()
+	})
 	s.background.Go(s.supervise)
 	go s.committer.run()
 }

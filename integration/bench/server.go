@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// server is one Caddy process.
+type server struct {
+	cmd *exec.Cmd
+}
+
+func build(binary string) error {
+	cmd := exec.Command("go", "build", "-o", binary, "github.com/caddy-callback/caddy-callback/cmd/caddy")
+	cmd.Stderr = os.Stderr
+	return cmd.Run()
+}
+
+const proxy = `reverse_proxy 127.0.0.1:%s {
+		transport http {
+			keepalive_idle_conns_per_host 4096
+			compression off
+		}
+	}`
+
+func floorConfig(p ports) string {
+	return fmt.Sprintf(`{
+	admin off
+	persist_config off
+}
+http://127.0.0.1:%s {
+	`+proxy+`
+}
+`, p.floor, p.peer)
+}
+
+func productConfig(p ports, dir string) string {
+	return fmt.Sprintf(`{
+	admin 127.0.0.1:%s
+	persist_config off
+	callback {
+		base_url http://127.0.0.1:%s
+		store badger %s
+	}
+}
+http://127.0.0.1:%s {
+	callback_server
+}
+http://127.0.0.1:%s {
+	callback hold 30s
+	`+proxy+`
+}
+`, p.admin, p.calls, dir, p.calls, p.hold, p.peer)
+}
+
+// startServer starts Caddy and waits until it listens.
+func startServer(dir, binary, name, port, config string) (*server, error) {
+	path := filepath.Join(dir, name+".caddyfile")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(binary, "run", "--config", path, "--adapter", "caddyfile")
+	// The same for both, since the store's memory would flatter one of them.
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "GOGC=100", "GOMEMLIMIT=2GiB")
+	logFile, err := os.Create(filepath.Join(dir, name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	cmd.Stderr = logFile
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	s := &server{cmd: cmd}
+	if err := awaitListener(port); err != nil {
+		s.stop()
+		said, _ := os.ReadFile(logFile.Name())
+		return nil, fmt.Errorf("%s: %w\n%s", name, err, said)
+	}
+	return s, nil
+}
+
+func awaitListener(port string) error {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		resp, err := http.Get("http://127.0.0.1:" + port + "/")
+		if err == nil {
+			return resp.Body.Close()
+		}
+	}
+	return errors.New("it does not listen")
+}
+
+func (s *server) stop() {
+	if s == nil {
+		return
+	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// cpu returns the processor time that the process has used.
+func (s *server) cpu() time.Duration {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(s.cmd.Process.Pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	// The name of the command, in parentheses, may hold spaces.
+	_, rest, _ := strings.Cut(string(b), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	const ticksPerSecond = 100
+	return time.Duration(user+system) * time.Second / ticksPerSecond
+}
+
+// profile takes a CPU profile of the product while what follows is measured.
+func (b *bench) profile(ctx context.Context, file string, length time.Duration) error {
+	url := fmt.Sprintf("http://127.0.0.1:%s/debug/pprof/profile?seconds=%d", b.ports.admin, int(length.Seconds()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	go func() {
+		defer out.Close()
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return
+		}
+		defer resp.Body.Close()
+		_, _ = io.Copy(out, resp.Body)
+	}()
+	return nil
+}

@@ -1,0 +1,327 @@
+package integration
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+func TestSamePayloadAgainGetsTheSameReplyAgain(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Hold: `respond "noted" 201
+header X-Seen yes`})
+	x := s.get(t)
+	for range 3 {
+		reply := x.call(t, "text/plain", "paid")
+		wantAnswer(t, reply, http.StatusCreated, "noted")
+		wantHeader(t, reply.Header, "X-Seen", "yes")
+	}
+	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+}
+
+func TestSamePayloadAtOnceIsAcceptedOnceAndRepeated(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Hold: `respond "noted" 201`})
+	x := s.get(t)
+	client := s.Client(t, harness.HTTP1)
+	calls := make([]*harness.Pending, 16)
+	for i := range calls {
+		calls[i] = harness.Send(client, harness.NewRequest(t, http.MethodPost, x.url, "text/plain", "paid"))
+	}
+	for _, c := range calls {
+		wantAnswer(t, c.Answer(t), http.StatusCreated, "noted")
+	}
+	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+}
+
+func TestOfRacingCallsExactlyOneWins(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	client := s.Client(t, harness.HTTP1)
+	for range 20 {
+		x := s.get(t)
+		calls := make([]*harness.Pending, 8)
+		for i := range calls {
+			calls[i] = harness.Send(client, harness.NewRequest(t, http.MethodPost, x.url, "text/plain", fmt.Sprint("call ", i)))
+		}
+		var winners []string
+		for i, c := range calls {
+			switch reply := c.Answer(t); reply.Status {
+			case http.StatusOK:
+				winners = append(winners, fmt.Sprint("call ", i))
+			default:
+				wantProblem(t, reply, http.StatusConflict, "already-resolved")
+			}
+		}
+		if len(winners) != 1 {
+			t.Fatalf("accepted were %q", winners)
+		}
+		wantAnswer(t, x.Answer(t), http.StatusOK, winners[0])
+	}
+}
+
+func TestAnotherPayloadAfterTheFirstIsAConflict(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	x := s.get(t)
+	x.resolve(t, "paid")
+	wantProblem(t, x.call(t, "text/plain", "not paid"), http.StatusConflict, "already-resolved")
+	wantProblem(t, x.callWith(t, statusHeader, "Failed", "paid"), http.StatusConflict, "already-resolved")
+	query := s.partner.Call(t, http.MethodPost, x.url+"?also=this", "text/plain", "paid")
+	wantProblem(t, query, http.StatusConflict, "already-resolved")
+	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+	x.resolve(t, "paid")
+}
+
+func TestEveryStateThatIsNotOneLooksTheSame(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	x := s.get(t)
+	state := x.state()
+	unknown := s.partner.Call(t, http.MethodPost, harness.BaseURL+"/cb/00000000-0000-4000-8000-000000000000", "", "")
+	wantProblem(t, unknown, http.StatusNotFound, "unknown-state")
+	for name, path := range map[string]string{
+		"unknown":           "/cb/6f1e62a5-8d0e-4b3c-9d7a-0123456789ab",
+		"malformed":         "/cb/hello",
+		"empty":             "/cb/",
+		"too short":         "/cb/" + state[:35],
+		"too long":          "/cb/" + state + "0",
+		"upper case":        "/cb/" + withUpperCase(state),
+		"percent-encoded":   "/cb/" + fmt.Sprintf("%%%02X", state[0]) + state[1:],
+		"braces":            "/cb/%7B" + state + "%7D",
+		"urn":               "/cb/urn:uuid:" + state,
+		"no hyphens":        "/cb/" + strings.ReplaceAll(state, "-", ""),
+		"two slashes":       "/cb//" + state,
+		"something after":   "/cb/" + state + "/more",
+		"encoded slash":     "/cb/" + state + "%2F",
+		"dots":              "/cb/x/../" + state,
+		"query form":        "/cbq/state?state=" + state,
+		"correlation id":    "/cb/" + x.received.Header.Get(correlationHeader),
+		"state in the path": "/cbq/" + state,
+	} {
+		t.Run(name, func(t *testing.T) {
+			reply := s.partner.Call(t, http.MethodPost, harness.BaseURL+path, "text/plain", "guess")
+			wantAnswer(t, reply, http.StatusNotFound, string(unknown.Body))
+			for header, values := range unknown.Header {
+				if header != "Date" {
+					wantHeader(t, reply.Header, header, values...)
+				}
+			}
+			if len(reply.Header) != len(unknown.Header) {
+				t.Errorf("the header is %v, for an unknown state it is %v", reply.Header, unknown.Header)
+			}
+		})
+	}
+	x.stillWaits(t)
+}
+
+// withUpperCase writes a UUID's letters in upper case. One that happens to have
+// none gets one.
+func withUpperCase(state string) string {
+	if upper := strings.ToUpper(state); upper != state {
+		return upper
+	}
+	return "A" + state[1:]
+}
+
+func TestWrongOrRepeatedParameterIsNotFound(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Hold: "state_query state"})
+	x := s.get(t)
+	state := x.state()
+	for name, test := range map[string]struct{ path, form string }{
+		"another parameter":           {path: "/cbq/other?other=" + state},
+		"state under another name":    {path: "/cbq/state?other=" + state},
+		"repeated":                    {path: "/cbq/state?state=" + state + "&state=" + state},
+		"repeated with another":       {path: "/cbq/state?state=" + state + "&state=x"},
+		"missing":                     {path: "/cbq/state"},
+		"empty":                       {path: "/cbq/state?state="},
+		"repeated in the form":        {path: "/cbq/state", form: "state=" + state + "&state=" + state},
+		"in the query and the form":   {path: "/cbq/state?state=" + state, form: "state=" + state},
+		"missing in query and form":   {path: "/cbq/state", form: "code=17"},
+		"upper case":                  {path: "/cbq/state?state=" + withUpperCase(state)},
+		"the form of the plain route": {path: "/cb/" + state},
+	} {
+		t.Run(name, func(t *testing.T) {
+			contentType := ""
+			if test.form != "" {
+				contentType = "application/x-www-form-urlencoded"
+			}
+			reply := s.partner.Call(t, http.MethodPost, harness.BaseURL+test.path, contentType, test.form)
+			wantProblem(t, reply, http.StatusNotFound, "unknown-state")
+		})
+	}
+	x.stillWaits(t)
+}
+
+func TestLooksAndPrefetchesNeverCountAsCalls(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{Private: harness.Hold("/plain/*", "", "") + harness.Hold("/redir/*", "", "redir https://shop.example/") +
+		s.HoldAndForward("/both/*", "", "redir https://shop.example/\nrespond ok")})
+	for _, kind := range []string{"plain", "redir", "both"} {
+		for name, test := range map[string]struct {
+			method string
+			header http.Header
+		}{
+			"HEAD":                  {method: http.MethodHead},
+			"OPTIONS":               {method: http.MethodOptions},
+			"Sec-Purpose":           {method: http.MethodGet, header: http.Header{"Sec-Purpose": {"prefetch"}}},
+			"Sec-Purpose prerender": {method: http.MethodGet, header: http.Header{"Sec-Purpose": {"prefetch;prerender"}}},
+			"Purpose":               {method: http.MethodGet, header: http.Header{"Purpose": {"prefetch"}}},
+		} {
+			if kind == "both" && test.header != nil {
+				continue // A person's return changes nothing, whoever asks for it.
+			}
+			t.Run(kind+" "+name, func(t *testing.T) {
+				t.Parallel()
+				url := harness.HTTP1.URL("/" + kind + s.path())
+				x := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodGet, url, "", ""))
+				req := harness.NewRequest(t, test.method, x.url, "", "")
+				for name, values := range test.header {
+					req.Header[name] = values
+				}
+				look := s.public(t, req)
+				wantStatus(t, look, http.StatusMethodNotAllowed)
+				if test.method != http.MethodHead {
+					wantProblem(t, look, http.StatusMethodNotAllowed, "method-not-allowed")
+				}
+				if !strings.Contains(look.Header.Get("Allow"), http.MethodPost) {
+					t.Errorf("Allow is %q", look.Header.Get("Allow"))
+				}
+				if reply := x.call(t, "text/plain", "the call"); reply.Status >= http.StatusBadRequest {
+					t.Errorf("the call got %d: %s", reply.Status, short(reply.Body))
+				}
+				wantAnswer(t, x.Answer(t), http.StatusOK, "the call")
+			})
+		}
+	}
+}
+
+func TestGetDoesNotCountWithoutARedirect(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	x := s.get(t)
+	refused := s.fetch(t, x.url)
+	wantProblem(t, refused, http.StatusMethodNotAllowed, "method-not-allowed")
+	wantMethods(t, refused, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
+	x.stillWaits(t)
+}
+
+func TestCorrelationIDThatDoesNotMatchIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	x := s.get(t)
+	wantProblem(t, x.callWith(t, correlationHeader, "another", "paid"), http.StatusBadRequest, "correlation-mismatch")
+	wantStatus(t, x.callWith(t, correlationHeader, x.received.Header.Get(correlationHeader), "paid"), http.StatusOK)
+	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+}
+
+func TestStatusMustBeOkOrFailed(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	x := s.get(t)
+	for _, status := range []string{"Maybe", "200", "Ok, Failed", ""} {
+		wantProblem(t, x.callWith(t, statusHeader, status, "paid"), http.StatusBadRequest, "invalid-status")
+	}
+	wantStatus(t, x.callWith(t, statusHeader, "oK", "paid"), http.StatusOK)
+	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+}
+
+func TestFailedCallTellsTheClientWhy(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	x := s.get(t)
+	req := harness.NewRequest(t, http.MethodPost, x.url, "text/plain", "the partner's own words")
+	for name, value := range map[string]string{
+		statusHeader: "FAILED", "X-Link-Document-Status": "Rejected", "X-Link-Error-Code": "E17", "X-Link-Error-Text": "no stock",
+	} {
+		req.Header.Set(name, value)
+	}
+	wantAnswer(t, s.public(t, req), http.StatusOK, "")
+
+	answer := x.Answer(t)
+	p := wantProblem(t, answer, http.StatusFailedDependency, "failed")
+	if p.DocumentStatus != "Failed" || p.TechnicalStatus != "Rejected" || p.ErrorCode != "E17" || p.ErrorText != "no stock" {
+		t.Errorf("the problem document is %+v", p)
+	}
+	wantHeader(t, answer.Header, correlationHeader, x.received.Header.Get(correlationHeader))
+	wantHeader(t, answer.Header, statusHeader, "Failed")
+	wantHeader(t, answer.Header, "X-Link-Document-Status", "Failed")
+	wantHeader(t, answer.Header, "X-Link-Technical-Status", "Rejected")
+	wantHeader(t, answer.Header, "X-Link-Error-Code", "E17")
+	wantHeader(t, answer.Header, "X-Link-Error-Text", "no stock")
+}
+
+func TestBodyOverTheLimitIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Callback: "max_body_size 4KiB"})
+	for _, unsized := range []bool{false, true} {
+		x := s.get(t)
+		req, _ := shape{method: http.MethodPost, body: strings.Repeat("x", 4<<10+1), unsized: unsized}.request(t, x.url)
+		wantProblem(t, s.public(t, req), http.StatusRequestEntityTooLarge, "too-large")
+		wantStatus(t, x.call(t, "", strings.Repeat("x", 4<<10)), http.StatusOK)
+		wantAnswer(t, x.Answer(t), http.StatusOK, strings.Repeat("x", 4<<10))
+	}
+}
+
+func TestBodyCutShortIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	for name, message := range map[string]string{
+		"announced": "Content-Length: 100\r\n\r\nonly this",
+		"chunked":   "Transfer-Encoding: chunked\r\n\r\n9\r\nonly this\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := s.get(t)
+			path := strings.TrimPrefix(x.url, harness.BaseURL)
+			wantProblem(t, s.raw(t, "POST "+path+" HTTP/1.1\r\nHost: callbacks.test\r\n"+message), http.StatusBadRequest, "cut-short")
+			x.stillWaits(t)
+		})
+	}
+}
+
+// raw sends bytes to the public site, says that no more will come, and reads
+// the response.
+func (s *stage) raw(t *testing.T, message string) *harness.Response {
+	t.Helper()
+	conn, err := net.Dial("unix", s.Path("callbacks.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, message); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &harness.Response{Status: resp.StatusCode, Header: resp.Header, Body: body}
+}
+
+func TestErrorsOfTheServerAreNotLeftToTheSite(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Public: "callback_server\nhandle_errors {\n\trespond \"the site's own\" 418\n}"})
+	reply := s.partner.Call(t, http.MethodPost, harness.BaseURL+"/cb/00000000-0000-4000-8000-000000000000", "", "")
+	wantProblem(t, reply, http.StatusNotFound, "unknown-state")
+}
