@@ -55,7 +55,7 @@ func TestSeveralLargeBodiesAtOnceReachTheirClients(t *testing.T) {
 
 func TestBodyOfAnySizeSurvivesACrash(t *testing.T) {
 	t.Parallel()
-	cfg := harness.Config{Timeout: "100ms"}
+	cfg := harness.Config{Timeout: "500ms"}
 	s := start(t, cfg)
 	results := make(map[int]string)
 	for _, size := range bodySizes {

@@ -125,6 +125,8 @@ func TestCallIsJudgedByWhatWasConfiguredWhenItsCallbackWasMade(t *testing.T) {
 	x := s.get(t)
 	url := x.received.Header.Get("X-Old-Callback-Url")
 	s.MustReload(t, harness.Config{Hold: `respond "new"`})
+	// Writes are committed in order: with this one the other is on disk, too.
+	s.get(t).resolve(t, "an answer")
 	s.Kill(t)
 	if _, err := x.Outcome(); err == nil {
 		t.Error("the request was answered by a server that was killed")
@@ -229,7 +231,7 @@ func TestWhatTerminationCutShortCanBePickedUp(t *testing.T) {
 func TestCrashLosesNothingThatWasAcknowledged(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	cfg := harness.Config{Private: harness.Hold("/short/*", "200ms", "") + s.HoldAndForward("/long/*", "", "")}
+	cfg := harness.Config{Private: harness.Hold("/short/*", "500ms", "") + s.HoldAndForward("/long/*", "", "")}
 	s.Start(t, cfg)
 	hold := func(kind string) *exchange {
 		return s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/"+kind+s.path()), "text/plain", "an order"))
@@ -260,7 +262,7 @@ func TestCrashLosesNothingThatWasAcknowledged(t *testing.T) {
 
 func TestEveryCrashLeavesAStoreThatOpens(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms"})
+	s := start(t, harness.Config{Timeout: "500ms"})
 	results := make(map[string]string)
 	for i := range 5 {
 		x, p := s.timedOut(t)
@@ -268,7 +270,7 @@ func TestEveryCrashLeavesAStoreThatOpens(t *testing.T) {
 		x.resolve(t, body)
 		results[p.ResultURL] = body
 		s.Kill(t)
-		s.Start(t, harness.Config{Timeout: "100ms"})
+		s.Start(t, harness.Config{Timeout: "500ms"})
 		for url, body := range results {
 			wantAnswer(t, s.fetch(t, url), http.StatusOK, body)
 		}

@@ -21,7 +21,7 @@ func TestMaxHeldLimitsHowManyClientsWait(t *testing.T) {
 
 func TestMaxWaitingLimitsHowManyCallbacksWait(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Callback: "max_waiting 2", Timeout: "100ms"})
+	s := start(t, harness.Config{Callback: "max_waiting 2", Timeout: "500ms"})
 	x, _ := s.timedOut(t)
 	s.timedOut(t)
 	s.refuses(t, "")

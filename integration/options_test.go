@@ -111,7 +111,7 @@ func TestStateQueryIsFoundInAFormBodyAndTakenOut(t *testing.T) {
 
 func TestBaseURLOfADirectiveGoesBeforeTheGlobalOne(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms", Hold: "base_url https://other.example/hooks\nstatus_url https://status.example"})
+	s := start(t, harness.Config{Timeout: "500ms", Hold: "base_url https://other.example/hooks\nstatus_url https://status.example"})
 	x := s.get(t)
 	if got := "https://other.example/hooks/cb/" + x.state(); x.url != got {
 		t.Fatalf("%s is %q", callbackHeader, x.url)
@@ -131,7 +131,7 @@ func TestBaseURLOfADirectiveGoesBeforeTheGlobalOne(t *testing.T) {
 
 func TestGlobalStatusURLIsTheBaseOfStatusAndResult(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms", Callback: "status_url https://status.example/inside/"})
+	s := start(t, harness.Config{Timeout: "500ms", Callback: "status_url https://status.example/inside/"})
 	p := wantProblem(t, s.get(t).Answer(t), http.StatusGatewayTimeout, "timeout")
 	if form := regexp.MustCompile(`^https://status\.example/inside/cbr/` + uuid + `$`); !form.MatchString(p.StatusURL) {
 		t.Errorf("statusUrl is %q", p.StatusURL)
@@ -254,7 +254,7 @@ func TestWithoutUseBodyAFailedCallStillSaysNo(t *testing.T) {
 
 func TestExpiresInEndsTheTimeForCalls(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms", Hold: "expires_in 400ms"})
+	s := start(t, harness.Config{Timeout: "500ms", Hold: "expires_in 1s"})
 	x := s.get(t)
 	p := wantProblem(t, x.Answer(t), http.StatusGatewayTimeout, "timeout")
 	// No sweep is waited for: the moment itself ends it.
@@ -268,7 +268,7 @@ func TestExpiresInEndsTheTimeForCalls(t *testing.T) {
 
 func TestExpiresInHasADefaultOfAnHourOrTenTimeouts(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms"})
+	s := start(t, harness.Config{Timeout: "500ms"})
 	p := wantProblem(t, s.get(t).Answer(t), http.StatusGatewayTimeout, "timeout")
 	status := s.status(t, p.StatusURL)
 	if got := status.ExpiresAt.Sub(status.CreatedAt); got != time.Hour {
@@ -279,7 +279,7 @@ func TestExpiresInHasADefaultOfAnHourOrTenTimeouts(t *testing.T) {
 func TestErrorsCanBeLeftToTheSite(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	s.Start(t, harness.Config{Private: s.HoldAndForward("", "100ms", "inject json url {http.callback.url}\nerrors caddy") + `
+	s.Start(t, harness.Config{Private: s.HoldAndForward("", "500ms", "inject json url {http.callback.url}\nerrors caddy") + `
 handle_errors {
 	header X-Type {http.callback.error.type}
 	header X-Status {http.callback.error.status}

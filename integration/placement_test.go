@@ -15,7 +15,7 @@ func TestNeitherAppNorLoginSwallowsACall(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.WriteFile(t, "www/index.html", []byte("the app"))
-	s.Start(t, harness.Config{Timeout: "100ms", Public: `
+	s.Start(t, harness.Config{Timeout: "500ms", Public: `
 basic_auth {
 	app ` + passwordHash + `
 }
@@ -50,7 +50,7 @@ func TestOtherPathsAreLeftToTheSite(t *testing.T) {
 func TestServerCanBeMountedDeeper(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{
-		Timeout: "100ms",
+		Timeout: "500ms",
 		BaseURL: harness.BaseURL + "/hooks/in/",
 		Public:  "handle_path /hooks/in/* {\n\tcallback_server\n}\nhandle {\n\trespond \"the app\"\n}",
 	})

@@ -53,7 +53,7 @@ func (s *stage) timedOut(t *testing.T) (*exchange, problem) {
 
 func TestStatusFollowsTheCallback(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms", Hold: "name orders"})
+	s := start(t, harness.Config{Timeout: "500ms", Hold: "name orders"})
 	begin := time.Now().Truncate(time.Millisecond)
 	x, p := s.timedOut(t)
 
@@ -77,7 +77,7 @@ func TestStatusFollowsTheCallback(t *testing.T) {
 
 func TestResultCanBePickedUpAfterTheTimeout(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms"})
+	s := start(t, harness.Config{Timeout: "500ms"})
 	x, p := s.timedOut(t)
 
 	waiting := s.fetch(t, p.ResultURL)
@@ -107,7 +107,7 @@ func TestResultCanBePickedUpAfterTheTimeout(t *testing.T) {
 
 func TestResultKeepsTheCallsOwnDisposition(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms"})
+	s := start(t, harness.Config{Timeout: "500ms"})
 	x, p := s.timedOut(t)
 	wantStatus(t, x.callWith(t, "Content-Disposition", `attachment; filename="a.txt"`, "a"), http.StatusOK)
 	wantHeader(t, s.fetch(t, p.ResultURL).Header, "Content-Disposition", `attachment; filename="a.txt"`)
@@ -115,7 +115,7 @@ func TestResultKeepsTheCallsOwnDisposition(t *testing.T) {
 
 func TestFailureCanBePickedUpAfterTheTimeout(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms"})
+	s := start(t, harness.Config{Timeout: "500ms"})
 	x, p := s.timedOut(t)
 	req := harness.NewRequest(t, http.MethodPost, x.url, "", "")
 	req.Header.Set("X-Link-Status", "Failed")
@@ -137,7 +137,7 @@ func TestFailureCanBePickedUpAfterTheTimeout(t *testing.T) {
 
 func TestTicketAndStateAreNotInterchangeable(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms"})
+	s := start(t, harness.Config{Timeout: "500ms"})
 	x, p := s.timedOut(t)
 	ticket := anyUUID.FindString(p.StatusURL)
 	for _, path := range []string{
@@ -155,7 +155,7 @@ func TestTicketAndStateAreNotInterchangeable(t *testing.T) {
 
 func TestStatusAndResultAreOnlyRead(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms"})
+	s := start(t, harness.Config{Timeout: "500ms"})
 	x, p := s.timedOut(t)
 	for _, url := range []string{p.StatusURL, p.ResultURL} {
 		for _, method := range []string{http.MethodPost, http.MethodDelete} {

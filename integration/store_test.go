@@ -50,7 +50,7 @@ func TestStoreThatCannotBeOpenedSaysWhyAndWhatToDo(t *testing.T) {
 
 func TestStoreIsFreeAsSoonAsItsProcessIsKilled(t *testing.T) {
 	t.Parallel()
-	first := start(t, harness.Config{Timeout: "100ms"})
+	first := start(t, harness.Config{Timeout: "500ms"})
 	x, p := first.timedOut(t)
 	first.Kill(t)
 	second := start(t, harness.Config{Store: first.Path("store")})
@@ -79,7 +79,7 @@ var badgerFile = regexp.MustCompile(`\.(sst|vlog|mem)$|/(LOCK|MANIFEST|DISCARD)$
 
 func TestStoreIsTheOwnersAlone(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms"})
+	s := start(t, harness.Config{Timeout: "500ms"})
 	x, _ := s.timedOut(t)
 	x.resolve(t, noise(1<<20))
 	own := 0
@@ -106,7 +106,7 @@ func TestEncryptedStoreShowsNothingWithoutItsKey(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	encrypted := func(key string) harness.Config {
-		return harness.Config{Timeout: "100ms", Store: s.Path("store") + " {\n\tencryption_key " + strings.Repeat(key, 32) + "\n}"}
+		return harness.Config{Timeout: "500ms", Store: s.Path("store") + " {\n\tencryption_key " + strings.Repeat(key, 32) + "\n}"}
 	}
 	s.Start(t, encrypted("ab"))
 	small, smallProblem := s.timedOut(t)
@@ -134,14 +134,14 @@ func TestShortageOfSpaceRefusesNewRequestsAndTakesCalls(t *testing.T) {
 	for _, option := range []string{"min_free 1000TiB", "max_size 512KiB"} {
 		t.Run(option, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, harness.Config{Timeout: "100ms"})
+			s := start(t, harness.Config{Timeout: "500ms"})
 			x, p := s.timedOut(t)
 			large, _ := s.timedOut(t)
 			large.resolve(t, noise(1<<20))
 			s.Terminate(t)
 			s.Exited(t, exitWithin)
 
-			s.Start(t, harness.Config{Timeout: "100ms", Store: s.Path("store") + " {\n\t" + option + "\n}"})
+			s.Start(t, harness.Config{Timeout: "500ms", Store: s.Path("store") + " {\n\t" + option + "\n}"})
 			// The room is looked at now and then, not at every request.
 			var path string
 			var refused *harness.Response
@@ -162,7 +162,7 @@ func TestShortageOfSpaceRefusesNewRequestsAndTakesCalls(t *testing.T) {
 
 func TestStoreHoldsNeitherStateNorTicket(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Timeout: "100ms"})
+	s := start(t, harness.Config{Timeout: "500ms"})
 	x, p := s.timedOut(t)
 	x.resolve(t, "paid")
 	s.Terminate(t)

@@ -85,8 +85,15 @@ func (c *Caddy) GoroutinesIn(tb testing.TB, frame string) int {
 	tb.Helper()
 	// A body that nobody reads keeps the goroutine out of the profile that would
 	// watch whether this very client leaves.
-	resp, err := c.admin.Post(adminURL+"/debug/pprof/goroutine?debug=1", "text/plain", strings.NewReader("unread"))
-	if err != nil {
+	var resp *http.Response
+	var err error
+	// Caddy may cut a connection to an admin endpoint that a reload is about to
+	// replace.
+	asked := poll(Patience, func() bool {
+		resp, err = c.admin.Post(adminURL+"/debug/pprof/goroutine?debug=1", "text/plain", strings.NewReader("unread"))
+		return err == nil
+	})
+	if !asked {
 		tb.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()

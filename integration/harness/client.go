@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -152,7 +151,21 @@ func (c *Caddy) findPorts(tb testing.TB, p *process) {
 			p.tls = entry.Address
 		}
 	}
-	// A host that no site serves: the request reaches no handler.
+	// The header is missing until the server for HTTP/3 is up.
+	Eventually(tb, "HTTP/3 is announced", func() bool {
+		port := altSvc.FindStringSubmatch(c.announced(tb))
+		if port == nil {
+			return false
+		}
+		p.quic = "127.0.0.1:" + port[1]
+		return true
+	})
+}
+
+// announced returns what the server says of other protocols. It is asked for a
+// host that no site serves, so that the request reaches no handler.
+func (c *Caddy) announced(tb testing.TB) string {
+	tb.Helper()
 	req, err := http.NewRequest(http.MethodGet, H2.URL("/"), nil)
 	if err != nil {
 		tb.Fatal(err)
@@ -163,9 +176,5 @@ func (c *Caddy) findPorts(tb testing.TB, p *process) {
 		tb.Fatalf("looking for HTTP/3: %v", err)
 	}
 	_ = resp.Body.Close()
-	port := altSvc.FindStringSubmatch(resp.Header.Get("Alt-Svc"))
-	if port == nil {
-		tb.Fatalf("no HTTP/3 announced: %v", resp.Header)
-	}
-	p.quic = fmt.Sprintf("127.0.0.1:%s", port[1])
+	return resp.Header.Get("Alt-Svc")
 }
