@@ -1,10 +1,12 @@
 package badger
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -61,32 +63,70 @@ func (Config) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets defaults and reads the secrets. It does not touch the directory.
 func (c *Config) Provision(caddy.Context) error {
-	repl := caddy.NewReplacer()
-	c.Dir = repl.ReplaceKnown(c.Dir, "")
+	if err := c.provision(caddy.NewReplacer()); err != nil {
+		return fmt.Errorf("store badger: %w", err)
+	}
+	return nil
+}
+
+func (c *Config) provision(repl *caddy.Replacer) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
+	c.MinFree = cmp.Or(c.MinFree, DefaultMinFree)
 	if c.Dir == "" {
 		c.Dir = filepath.Join(caddy.AppDataDir(), "callback")
 	}
-	if c.MinFree == 0 {
-		c.MinFree = DefaultMinFree
-	}
-	if c.MinFree < MinMinFree {
-		return fmt.Errorf("store badger: min_free is %s, and must be at least %s",
-			humanize.IBytes(c.MinFree), humanize.IBytes(MinMinFree))
+	if c.Dir = repl.ReplaceKnown(c.Dir, ""); c.Dir == "" {
+		return errors.New("dir is empty once its placeholder is replaced: set the environment variable or file that it names")
 	}
 	if c.Secret != "" {
 		c.secret = repl.ReplaceKnown(c.Secret, "")
-		if len(c.secret) < 16 {
-			return errors.New("store badger: secret is shorter than 16 bytes, or the environment variable or file that it names is empty")
+		if err := checkSecret(c.secret); err != nil {
+			return err
 		}
 	}
 	if c.EncryptionKey != "" {
-		key, err := hex.DecodeString(repl.ReplaceKnown(c.EncryptionKey, ""))
-		if err != nil || len(key) != 16 && len(key) != 24 && len(key) != 32 {
-			return errors.New("store badger: encryption_key must be 32, 48 or 64 hexadecimal digits; make one with: openssl rand -hex 32")
+		c.key, err = parseKey(repl.ReplaceKnown(c.EncryptionKey, ""))
+	}
+	return err
+}
+
+// loadTime matches the placeholders that are replaced when the configuration is
+// loaded.
+var loadTime = regexp.MustCompile(`\{(env|file|system|time)\.[^{}]*\}`)
+
+// check makes sure that what is given makes sense, as far as can be told before
+// placeholders are replaced.
+func (c *Config) check() error {
+	if c.MinFree != 0 && c.MinFree < MinMinFree {
+		return fmt.Errorf("min_free is %s, and must be at least %s", humanize.IBytes(c.MinFree), humanize.IBytes(MinMinFree))
+	}
+	if c.Secret != "" && !loadTime.MatchString(c.Secret) {
+		if err := checkSecret(c.Secret); err != nil {
+			return err
 		}
-		c.key = key
+	}
+	if c.EncryptionKey != "" && !loadTime.MatchString(c.EncryptionKey) {
+		_, err := parseKey(c.EncryptionKey)
+		return err
 	}
 	return nil
+}
+
+func checkSecret(secret string) error {
+	if len(secret) < 16 {
+		return errors.New("secret is shorter than 16 bytes, or the environment variable or file that it names is empty")
+	}
+	return nil
+}
+
+func parseKey(text string) ([]byte, error) {
+	key, err := hex.DecodeString(text)
+	if err != nil || len(key) != 16 && len(key) != 24 && len(key) != 32 {
+		return nil, errors.New("encryption_key must be 32, 48 or 64 hexadecimal digits; make one with: openssl rand -hex 32")
+	}
+	return key, nil
 }
 
 // Identity returns the directory in its one true form, so that it is never
@@ -143,13 +183,24 @@ func (c *Config) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.NextArg() {
 		c.Dir = d.Val()
+		if c.Dir == "" {
+			return d.Err("store badger: the directory is empty: name one, or leave it out for the default")
+		}
 	}
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("store badger: %q is too much: it takes a directory, and its options in a block", d.Val())
 	}
+	seen := make(map[string]bool)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if seen[d.Val()] {
+			return d.Errf("store badger: %s is given twice; leave one of the two out", d.Val())
+		}
+		seen[d.Val()] = true
 		if err := c.unmarshalOption(d); err != nil {
 			return err
+		}
+		if err := c.check(); err != nil {
+			return d.Errf("store badger: %w", err)
 		}
 	}
 	return nil
@@ -157,31 +208,36 @@ func (c *Config) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (c *Config) unmarshalOption(d *caddyfile.Dispenser) error {
 	option := d.Val()
-	if !d.NextArg() {
-		return d.ArgErr()
-	}
-	value := d.Val()
+	var text *string
+	var size *uint64
 	switch option {
 	case "encryption_key":
-		c.EncryptionKey = value
+		text = &c.EncryptionKey
 	case "secret":
-		c.Secret = value
-	case "min_free", "max_size":
-		size, err := humanize.ParseBytes(value)
-		if err != nil {
-			return d.Errf("%s: %q is not a size; write one like 256MiB", option, value)
-		}
-		if option == "min_free" {
-			c.MinFree = size
-		} else {
-			c.MaxSize = size
-		}
+		text = &c.Secret
+	case "min_free":
+		size = &c.MinFree
+	case "max_size":
+		size = &c.MaxSize
 	default:
-		return d.Errf("unrecognized option of store badger: %s", option)
+		return d.Errf("store badger has no option %s; its options are encryption_key, max_size, min_free and secret", option)
 	}
-	if d.NextArg() {
-		return d.ArgErr()
+	var value string
+	if !d.AllArgs(&value) {
+		return d.Errf("store badger: %s needs one value", option)
 	}
+	if value == "" {
+		return d.Errf("store badger: %s is empty; an environment variable that is not set is empty, too", option)
+	}
+	if text != nil {
+		*text = value
+		return nil
+	}
+	n, err := humanize.ParseBytes(value)
+	if err != nil || n == 0 {
+		return d.Errf("store badger: %s: %q is not a size; write one like 512MiB", option, value)
+	}
+	*size = n
 	return nil
 }
 
