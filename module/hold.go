@@ -243,7 +243,11 @@ func (hd *hold) acknowledge(call *upstreamCall) (settled bool, err error) {
 		return true, hd.h.refuse(hd.w, hd.r, problem.AckTooLarge)
 	}
 	err = hd.rt.engine.Acknowledge(context.WithoutCancel(hd.r.Context()), store.ByID(hd.callback.ID), call.writer.ack())
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		_, _ = hd.close("the upstream's answer is too large")
+		return true, hd.h.refuse(hd.w, hd.r, problem.AckTooLarge)
+	case err != nil:
 		return true, hd.h.refuse(hd.w, hd.r, problemOf(err))
 	}
 	return false, nil

@@ -136,7 +136,7 @@ func (s *Server) logFailure(err error) {
 // writeVerdict answers a call that was decided on.
 func writeVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy) {
 	switch v.Kind {
-	case callback.Accepted, callback.Repeated, callback.Returned:
+	case callback.Accepted, callback.Repeated, callback.Returned, callback.Progressed:
 		writeReply(w, v.Reply)
 	case callback.Conflict:
 		problem.AlreadyResolved.Write(w)

@@ -22,6 +22,14 @@ type Body struct {
 // NewBody returns a body that is kept in the record.
 func NewBody(data []byte) Body { return Body{Data: data, Size: int64(len(data))} }
 
+// size returns how many bytes the body takes in its record.
+func (b Body) size() int {
+	if b.File != "" {
+		return 0
+	}
+	return len(b.Data)
+}
+
 // Call is one HTTP request to a callback URL, without its secrets.
 type Call struct {
 	// Method is the HTTP method.
@@ -39,9 +47,9 @@ type Call struct {
 }
 
 // Payload returns the digest by which a repeated call is known: of path suffix,
-// query, wire headers and body. What a proxy on the way may change does not
-// count.
-func (c *Call) Payload(w Wire) Digest {
+// query, wire headers, the headers that the policy reads, and body. What a proxy
+// on the way may change does not count.
+func (c *Call) Payload(p *Policy) Digest {
 	h := sha256.New()
 	write := func(s string) {
 		var size [8]byte
@@ -51,7 +59,7 @@ func (c *Call) Payload(w Wire) Digest {
 	}
 	write(c.Suffix)
 	write(c.Query)
-	for _, name := range w.Names() {
+	for _, name := range append(p.wire.Names(), p.reads...) {
 		for _, v := range c.Header.Values(name) {
 			write(name)
 			write(v)
@@ -62,4 +70,22 @@ func (c *Call) Payload(w Wire) Digest {
 	var sum Digest
 	h.Sum(sum[:0])
 	return sum
+}
+
+// SuffixFailed is the path suffix of calls that mean Failed whatever they hold.
+const SuffixFailed = "failed"
+
+// nameHeaders are the headers by which a call can name itself, so that it is
+// known when it comes again.
+var nameHeaders = []string{"Webhook-Id", "Idempotency-Key"}
+
+// mark returns a short digest of the name that a call bears, 0 if it has none.
+func (c *Call) mark() uint64 {
+	for _, header := range nameHeaders {
+		if name := c.Header.Get(header); name != "" {
+			sum := sha256.Sum256([]byte(header + ":" + name))
+			return max(1, binary.BigEndian.Uint64(sum[:8]))
+		}
+	}
+	return 0
 }

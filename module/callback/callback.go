@@ -91,6 +91,14 @@ type Record struct {
 	Failure *Failure `cbor:"16,keyasint,omitempty"`
 	// Reason says why a callback was closed.
 	Reason string `cbor:"17,keyasint,omitempty"`
+	// Latest is the last call that was not the answer yet.
+	Latest *Call `cbor:"18,keyasint,omitempty"`
+	// Calls counts the calls that were taken, progress included.
+	Calls int `cbor:"19,keyasint,omitempty"`
+	// Seen are marks of the calls that named themselves, where many are taken.
+	Seen []uint64 `cbor:"20,keyasint,omitempty"`
+	// ShutAt is when a callback that takes many calls was closed.
+	ShutAt Time `cbor:"21,keyasint,omitempty"`
 }
 
 // Ack is the upstream's immediate answer.
@@ -147,6 +155,24 @@ func (r *Record) Forgettable(now Time) bool {
 	return r.Phase.Final() && now >= r.KeepUntil
 }
 
+// Size returns about how many bytes the record takes where it is stored.
+func (r *Record) Size() int {
+	size := len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 8*len(r.Seen)
+	for _, c := range [...]*Call{r.Call, r.Latest} {
+		if c != nil {
+			size += len(c.Suffix) + len(c.Query) + c.Header.size() + c.Body.size()
+		}
+	}
+	if r.Ack != nil {
+		size += r.Ack.Header.size() + r.Ack.Body.size()
+	}
+	if r.Reply != nil {
+		size += r.Reply.Header.size() + len(r.Reply.Body)
+	}
+	const rest = 1 << 10
+	return size + rest
+}
+
 // Bodies returns the bodies that the record refers to.
 func (r *Record) Bodies() []*Body {
 	var bodies []*Body
@@ -155,6 +181,9 @@ func (r *Record) Bodies() []*Body {
 	}
 	if r.Ack != nil {
 		bodies = append(bodies, &r.Ack.Body)
+	}
+	if r.Latest != nil {
+		bodies = append(bodies, &r.Latest.Body)
 	}
 	return bodies
 }

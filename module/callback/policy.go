@@ -56,8 +56,52 @@ type Policy struct {
 	FailedStatus int `cbor:"11,keyasint"`
 	// Retain is how long a finished callback can still be read.
 	Retain time.Duration `cbor:"12,keyasint"`
+	// RequireCorrelationID refuses calls without a correlation id.
+	RequireCorrelationID bool `cbor:"13,keyasint,omitempty"`
+	// RequireStatus refuses calls that say neither Ok nor Failed.
+	RequireStatus bool `cbor:"14,keyasint,omitempty"`
+	// DocumentStatuses are the document statuses that are known.
+	DocumentStatuses []string `cbor:"15,keyasint,omitempty"`
+	// FailedBody makes the call's own body the answer to a failed callback.
+	FailedBody bool `cbor:"16,keyasint,omitempty"`
+	// Failed tells calls that mean Failed.
+	Failed []Match `cbor:"17,keyasint,omitempty"`
+	// Progress tells calls that are not the answer yet.
+	Progress []Match `cbor:"18,keyasint,omitempty"`
+	// ErrorCode is where a failed call has its error code; nil for the wire header.
+	ErrorCode *Location `cbor:"19,keyasint,omitempty"`
+	// ErrorText is where a failed call has its error text; nil for the wire header.
+	ErrorText *Location `cbor:"20,keyasint,omitempty"`
+	// Once ends the callback as failed with the first call that is refused.
+	Once bool `cbor:"21,keyasint,omitempty"`
+	// Multiple goes on accepting calls after the first, until the callback
+	// expires or is closed; the last is the result.
+	Multiple bool `cbor:"22,keyasint,omitempty"`
 
 	compiled
+}
+
+// Location names a value in a call.
+type Location struct {
+	// In is header, query, form or json.
+	In string `cbor:"1,keyasint"`
+	// Name is the name there; for json a path.
+	Name string `cbor:"2,keyasint"`
+}
+
+// read returns the value, empty if there is none.
+func (l Location) read(look Lookup) string { return look("call." + l.In + "." + l.Name) }
+
+// Match tells calls by a value in them.
+type Match struct {
+	Location Location `cbor:"1,keyasint"`
+	// Values are those that match.
+	Values []string `cbor:"2,keyasint"`
+}
+
+// matches reports whether one of the matches tells the call.
+func matches(all []Match, look Lookup) bool {
+	return slices.ContainsFunc(all, func(m Match) bool { return slices.Contains(m.Values, m.Location.read(look)) })
 }
 
 // compiled is what is derived from the stored fields.
@@ -68,6 +112,8 @@ type compiled struct {
 	header  []Template
 	target  Target
 	allowed string
+	// reads are the headers that calls are told by, beside the wire headers.
+	reads []string
 }
 
 // Respond is a reply's response.
@@ -117,12 +163,20 @@ func (p *Policy) Compile() error {
 		return errors.New("there is no base_url")
 	}
 	p.wire = NewWire(p.HeaderPrefix)
+	for _, m := range slices.Concat(p.Failed, p.Progress) {
+		if m.Location.In == "header" {
+			p.reads = append(p.reads, http.CanonicalHeaderKey(m.Location.Name))
+		}
+	}
 	p.allowed = strings.Join(p.allowedMethods(), ", ")
 	if p.Respond != nil {
 		p.body = NewTemplate(p.Respond.Body)
 	}
 	p.header = make([]Template, len(p.ReplyHeader))
 	for i, f := range p.ReplyHeader {
+		if f.Name == "Location" || f.Name == "Refresh" {
+			return fmt.Errorf("a reply cannot have the header %s; give a redirect instead", f.Name)
+		}
 		p.header[i] = NewTemplate(f.Value)
 	}
 	if p.Redirect != nil {

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -23,9 +24,11 @@ const (
 	Gone
 	// WrongMethod: this callback takes no calls with that method.
 	WrongMethod
-	// Refused: the content is not acceptable; Fault says why. The callback
-	// stays as it is.
+	// Refused: the content is not acceptable; Fault says why. Next is set where
+	// the callback ends with it.
 	Refused
+	// Progressed: the call is not the answer yet. Reply and Next are set.
+	Progressed
 )
 
 // Verdict is the decision on a call.
@@ -54,7 +57,7 @@ type Fault struct {
 // Receive decides on a call. The decision is made once, on the call's arrival,
 // against the newest record; expiry is judged here and by no timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	if p.returnsPeople() && c.Method == "GET" {
+	if p.returnsPeople() && c.Method == http.MethodGet {
 		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
 	}
 	if !slices.Contains(p.Methods, c.Method) {
@@ -63,29 +66,60 @@ func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	switch {
 	case r.Phase == Expired || r.Phase == Closed:
 		return Verdict{Kind: Gone, Closed: r.Phase == Closed}
+	case r.Phase.Final() && p.Multiple:
+		return r.receiveNext(p, c, look, now)
 	case r.Phase.Final():
 		return r.receiveAgain(p, c)
 	}
 	if expired, yes := r.Expire(p, now); yes {
 		return Verdict{Kind: Gone, Next: expired}
 	}
-	failure, fault := r.judge(p, c)
-	if fault.Slug != "" {
-		return Verdict{Kind: Refused, Fault: fault}
-	}
-	return r.accept(p, c, failure, look, now)
+	return r.receive(p, c, look, now)
 }
 
-// receiveAgain decides on a call after one was accepted.
+// receive decides on a call that can still be the answer.
+func (r *Record) receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
+	said, fault := r.judge(p, c, look)
+	switch {
+	case fault.Slug != "" && p.Once && !r.Phase.Final():
+		return Verdict{Kind: Refused, Fault: fault, Next: r.fail(p, fault, now)}
+	case fault.Slug != "":
+		return Verdict{Kind: Refused, Fault: fault}
+	case said.progress:
+		return r.note(p, c, look)
+	}
+	return r.accept(p, c, said.failure, look, now)
+}
+
+// receiveAgain decides on a call after the one that was accepted.
 func (r *Record) receiveAgain(p *Policy, c *Call) Verdict {
-	sameRedirect := p.redirectsCalls() && c.Method == "GET" && r.Call.Method == "GET"
-	if sameRedirect || c.Payload(p.wire) == r.Payload {
+	if r.Call == nil {
+		// It ended with a call that was refused.
+		return Verdict{Kind: Gone, Closed: true}
+	}
+	sameRedirect := p.redirectsCalls() && c.Method == http.MethodGet && r.Call.Method == http.MethodGet
+	if sameRedirect || c.Payload(p) == r.Payload {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
 	}
 	return Verdict{Kind: Conflict}
 }
 
-// accept ends the callback with the call.
+// maxSeen bounds how many calls that named themselves are remembered.
+const maxSeen = 1000
+
+// receiveNext decides on a call after the first, where many are taken. Each
+// counts, save one that bears the name of one before.
+func (r *Record) receiveNext(p *Policy, c *Call, look Lookup, now Time) Verdict {
+	if r.ShutAt != 0 || now >= r.ExpiresAt {
+		return Verdict{Kind: Gone, Closed: r.ShutAt != 0}
+	}
+	if mark := c.mark(); mark != 0 && slices.Contains(r.Seen, mark) {
+		return Verdict{Kind: Repeated, Reply: r.Reply}
+	}
+	return r.receive(p, c, look, now)
+}
+
+// accept makes the call the callback's answer.
 func (r *Record) accept(p *Policy, c *Call, failure *Failure, look Lookup, now Time) Verdict {
 	phase := Resolved
 	if failure != nil {
@@ -93,41 +127,95 @@ func (r *Record) accept(p *Policy, c *Call, failure *Failure, look Lookup, now T
 	}
 	next := r.finish(p, phase, now)
 	next.Call = c
-	next.Payload = c.Payload(p.wire)
+	next.Latest = nil
+	next.Calls++
+	next.Payload = c.Payload(p)
 	next.Failure = failure
 	next.Reply = p.reply(c.Method, look)
+	if mark := c.mark(); p.Multiple && mark != 0 {
+		next.Seen = append(slices.Clone(last(r.Seen, maxSeen-1)), mark)
+	}
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: next}
 }
 
-// judge looks at a call's content: a failure that it reports, or what is wrong
-// with it.
-func (r *Record) judge(p *Policy, c *Call) (*Failure, Fault) {
-	ids := c.Header.Values(p.wire.CorrelationID)
-	if slices.ContainsFunc(ids, func(id string) bool { return id != r.CorrelationID }) {
-		return nil, Fault{Slug: "correlation-mismatch", Detail: p.wire.CorrelationID + " does not belong to this callback."}
-	}
-	statuses := c.Header.Values(p.wire.Status)
-	switch {
-	case len(statuses) == 0:
-		return nil, Fault{}
-	case len(statuses) == 1 && strings.EqualFold(statuses[0], StatusOk):
-		return nil, Fault{}
-	case len(statuses) == 1 && strings.EqualFold(statuses[0], StatusFailed):
-		return p.failure(c), Fault{}
-	}
-	return nil, Fault{Slug: "invalid-status", Detail: p.wire.Status + " must be Ok or Failed, once."}
+// last returns at most the last n elements.
+func last(s []uint64, n int) []uint64 { return s[max(0, len(s)-n):] }
+
+// note keeps a call that is not the answer yet.
+func (r *Record) note(p *Policy, c *Call, look Lookup) Verdict {
+	next := *r
+	next.Latest = c
+	next.Calls++
+	return Verdict{Kind: Progressed, Reply: p.reply(c.Method, look), Next: &next}
 }
 
-// failure reads what a call with status Failed says of it. A document status
-// that the policy does not know becomes the technical status.
-func (p *Policy) failure(c *Call) *Failure {
-	text := func(name string) string { return withoutControls(c.Header.Get(name), maxText) }
-	return &Failure{
-		DocumentStatus:  StatusFailed,
-		TechnicalStatus: text(p.wire.DocumentStatus),
-		ErrorCode:       text(p.wire.ErrorCode),
-		ErrorText:       text(p.wire.ErrorText),
+// fail ends a callback with a call that was refused, and that must not be tried
+// again.
+func (r *Record) fail(p *Policy, fault Fault, now Time) *Record {
+	next := r.finish(p, Failed, now)
+	next.Calls++
+	next.Failure = &Failure{DocumentStatus: StatusFailed, ErrorCode: fault.Slug, ErrorText: fault.Detail}
+	return next
+}
+
+// said is what a call means.
+type said struct {
+	progress bool
+	failure  *Failure
+}
+
+// judge looks at a call's content: what it means, or what is wrong with it.
+func (r *Record) judge(p *Policy, c *Call, look Lookup) (said, Fault) {
+	ids := c.Header.Values(p.wire.CorrelationID)
+	statuses := c.Header.Values(p.wire.Status)
+	switch {
+	case slices.ContainsFunc(ids, func(id string) bool { return id != r.CorrelationID }):
+		return said{}, Fault{Slug: "correlation-mismatch", Detail: p.wire.CorrelationID + " does not belong to this callback."}
+	case len(ids) == 0 && p.RequireCorrelationID:
+		return said{}, Fault{Slug: "missing-header", Detail: p.wire.CorrelationID + " is required."}
+	case len(statuses) == 0 && p.RequireStatus:
+		return said{}, Fault{Slug: "missing-header", Detail: p.wire.Status + " is required; it is Ok or Failed."}
 	}
+	failed, valid := readStatus(statuses)
+	switch {
+	case !valid:
+		return said{}, Fault{Slug: "invalid-status", Detail: p.wire.Status + " must be Ok or Failed, once."}
+	case failed || c.Suffix == SuffixFailed || matches(p.Failed, look):
+		return said{failure: p.failure(c, look)}, Fault{}
+	}
+	return said{progress: matches(p.Progress, look)}, Fault{}
+}
+
+// readStatus reads the status header, which may be absent.
+func readStatus(values []string) (failed, valid bool) {
+	switch {
+	case len(values) == 0:
+		return false, true
+	case len(values) > 1:
+		return false, false
+	}
+	failed = strings.EqualFold(values[0], StatusFailed)
+	return failed, failed || strings.EqualFold(values[0], StatusOk)
+}
+
+// failure reads what a call that means Failed says of it. A document status that
+// the policy does not know becomes the technical status.
+func (p *Policy) failure(c *Call, look Lookup) *Failure {
+	text := func(at *Location, name string) string {
+		if at != nil {
+			return withoutControls(at.read(look), maxText)
+		}
+		return withoutControls(c.Header.Get(name), maxText)
+	}
+	f := &Failure{
+		DocumentStatus: text(nil, p.wire.DocumentStatus),
+		ErrorCode:      text(p.ErrorCode, p.wire.ErrorCode),
+		ErrorText:      text(p.ErrorText, p.wire.ErrorText),
+	}
+	if !slices.Contains(p.DocumentStatuses, f.DocumentStatus) {
+		f.DocumentStatus, f.TechnicalStatus = StatusFailed, f.DocumentStatus
+	}
+	return f
 }
 
 // Expire returns the expired record if the callback waits and its time is over.
@@ -138,8 +226,16 @@ func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
 	return r.finish(p, Expired, now), true
 }
 
-// Close returns the closed record if the callback waits.
+// Close returns the closed record if the callback waits. One that takes many calls
+// and has had some keeps its phase and its result, and takes no more.
 func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
+	if p.Multiple && (r.Phase == Resolved || r.Phase == Failed) && r.ShutAt == 0 {
+		next := *r
+		next.ShutAt = now
+		next.Reason = reason
+		next.KeepUntil = now.Add(p.Retain)
+		return &next, true
+	}
 	if r.Phase != Waiting {
 		return nil, false
 	}
@@ -165,5 +261,9 @@ func (r *Record) finish(p *Policy, phase Phase, now Time) *Record {
 	next.Phase = phase
 	next.FinishedAt = now
 	next.KeepUntil = now.Add(p.Retain)
+	if p.Multiple && (phase == Resolved || phase == Failed) {
+		// It takes calls until it expires, and is kept for as long after that.
+		next.KeepUntil = max(now, r.ExpiresAt).Add(p.Retain)
+	}
 	return &next
 }

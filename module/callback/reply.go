@@ -12,6 +12,9 @@ type Reply struct {
 	Body   string `cbor:"3,keyasint,omitempty"`
 }
 
+// maxReply bounds the body of a reply, in bytes: it is kept in the record.
+const maxReply = 64 << 10
+
 // reply builds the policy's reply to a call with that method.
 func (p *Policy) reply(method string, look Lookup) *Reply {
 	if p.Redirect != nil && (p.Respond == nil || method == http.MethodGet) {
@@ -20,7 +23,7 @@ func (p *Policy) reply(method string, look Lookup) *Reply {
 	r := &Reply{Status: DefaultReplyStatus, Header: p.replyHeader(look)}
 	if p.Respond != nil {
 		r.Status = p.Respond.Status
-		r.Body = p.body.Expand(look)
+		r.Body = p.body.Expand(look, maxReply)
 	}
 	return r
 }
@@ -44,7 +47,7 @@ func (p *Policy) replyHeader(look Lookup) Header {
 	}
 	out := make(Header, len(p.ReplyHeader))
 	for i, f := range p.ReplyHeader {
-		out[i] = Field{Name: f.Name, Value: withoutControls(p.header[i].Expand(look), len(f.Value)+maxText)}
+		out[i] = Field{Name: f.Name, Value: withoutControls(p.header[i].Expand(look, len(f.Value)+maxText), len(f.Value)+maxText)}
 	}
 	return out
 }

@@ -20,6 +20,8 @@ type Result struct {
 // Result returns what a resolved or failed callback answers the waiting side.
 func (r *Record) Result(p *Policy) Result {
 	switch {
+	case r.Phase == Failed && p.FailedBody && r.Call != nil:
+		return Result{Status: p.FailedStatus, Header: r.copied(p), Body: &r.Call.Body}
 	case r.Phase == Failed:
 		return Result{Status: p.FailedStatus, Header: r.wireHeader(p), Failure: r.Failure}
 	case p.AckIsResult && r.Ack != nil:
@@ -27,13 +29,18 @@ func (r *Record) Result(p *Policy) Result {
 	case p.AckIsResult:
 		return Result{Status: http.StatusOK, Header: r.wireHeader(p), Body: &Body{}}
 	}
+	return Result{Status: http.StatusOK, Header: r.copied(p), Body: &r.Call.Body}
+}
+
+// copied returns the call's header lines that are handed on, with the wire headers.
+func (r *Record) copied(p *Policy) Header {
 	header := make(Header, 0, len(p.CopyHeaders)+2)
 	for _, f := range r.Call.Header {
 		if slices.Contains(p.CopyHeaders, f.Name) && !p.wire.Speaks(f.Name) {
 			header = append(header, f)
 		}
 	}
-	return Result{Status: http.StatusOK, Header: append(header, r.wireHeader(p)...), Body: &r.Call.Body}
+	return append(header, r.wireHeader(p)...)
 }
 
 // without returns the ack's header lines that are not ours to speak.

@@ -62,14 +62,15 @@ func (t Template) Names() []string {
 	return names
 }
 
-// Expand returns the text with every placeholder replaced once.
-func (t Template) Expand(look Lookup) string {
-	return t.expand(look, func(_ bool, value string) string { return value })
+// Expand returns the text with every placeholder replaced once. A value that would
+// make the text longer than limit bytes is left out.
+func (t Template) Expand(look Lookup, limit int) string {
+	return t.expand(look, limit, func(_ bool, value string) string { return value })
 }
 
 // expand replaces placeholders, passing each value through escape, which is told
 // whether a question mark or a number sign stands before it.
-func (t Template) expand(look Lookup, escape func(afterPath bool, value string) string) string {
+func (t Template) expand(look Lookup, limit int, escape func(afterPath bool, value string) string) string {
 	var b strings.Builder
 	afterPath := false
 	for _, p := range t.parts {
@@ -78,7 +79,9 @@ func (t Template) expand(look Lookup, escape func(afterPath bool, value string) 
 			b.WriteString(p.literal)
 			continue
 		}
-		b.WriteString(escape(afterPath, look(p.name)))
+		if value := escape(afterPath, look(p.name)); b.Len()+len(value) <= limit {
+			b.WriteString(value)
+		}
 	}
 	return b.String()
 }
@@ -139,9 +142,12 @@ func (t Target) literalStart() string {
 	return t.template.parts[0].literal
 }
 
+// maxURL bounds a redirect's URL, in bytes.
+const maxURL = 8 << 10
+
 // URL returns the redirect's URL, a relative one resolved against base.
 func (t Target) URL(base string, look Lookup) string {
-	target := t.template.expand(look, func(afterPath bool, value string) string {
+	target := t.template.expand(look, maxURL, func(afterPath bool, value string) string {
 		if afterPath {
 			return url.QueryEscape(value)
 		}

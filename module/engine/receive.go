@@ -46,7 +46,7 @@ func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *c
 		return callback.Verdict{}, nil, err
 	}
 	if verdict.Next != nil {
-		e.logTransition("callback "+r.Phase.String(), r)
+		e.logTransition(transitionName(verdict.Kind, r.Phase), r)
 		e.waiters.tell(r, in.Lease)
 	}
 	// A repeat may have been answered from a record whose commit is still under
@@ -58,6 +58,14 @@ func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *c
 		e.waiters.tellDurable(r, in.Lease)
 	}
 	return verdict, policy, nil
+}
+
+// transitionName names, for the log, what a call has done to a callback.
+func transitionName(kind callback.Kind, phase callback.Phase) string {
+	if kind == callback.Progressed {
+		return "callback progressed"
+	}
+	return "callback " + phase.String()
 }
 
 // judge asks the domain.
@@ -80,7 +88,7 @@ func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error 
 		return err
 	}
 	verdict, _, err := e.judge(ctx, r, in)
-	if err != nil || verdict.Kind != callback.Accepted {
+	if err != nil || verdict.Kind != callback.Accepted && verdict.Kind != callback.Progressed {
 		return err
 	}
 	in.Call.Body, err = e.store.PutBody(ctx, in.Call.Body.Data)
@@ -117,8 +125,8 @@ func (c *Callback) Placeholder(name string) (string, bool) {
 }
 
 // callPlaceholder returns the value of a placeholder that depends on the call:
-// call.body, call.body.<JSON path>, call.header.<name>, call.query.<name>,
-// call.method.
+// call.method, call.body, call.body.<JSON path> or call.json.<JSON path>,
+// call.header.<name>, call.query.<name>, call.form.<name>.
 func callPlaceholder(call *callback.Call, name string) (string, bool) {
 	name, ok := strings.CutPrefix(name, "call.")
 	if !ok {
@@ -130,6 +138,9 @@ func callPlaceholder(call *callback.Call, name string) (string, bool) {
 	if name == "body" {
 		return string(call.Body.Data), true
 	}
+	if path, ok := strings.CutPrefix(name, "json."); ok {
+		return callPlaceholder(call, "call.body."+path)
+	}
 	if path, ok := strings.CutPrefix(name, "body."); ok {
 		value, _, err := inject.GetJSON(call.Body.Data, path)
 		return value, err == nil
@@ -138,13 +149,20 @@ func callPlaceholder(call *callback.Call, name string) (string, bool) {
 		return call.Header.Get(http.CanonicalHeaderKey(header)), true
 	}
 	if parameter, ok := strings.CutPrefix(name, "query."); ok {
-		values := inject.GetQuery(call.Query, parameter)
-		if len(values) == 0 {
-			return "", true
-		}
-		return values[0], true
+		return first(inject.GetQuery(call.Query, parameter)), true
+	}
+	if field, ok := strings.CutPrefix(name, "form."); ok && inject.IsForm(call.Header.Get("Content-Type")) {
+		return first(inject.GetForm(call.Body.Data, field)), true
 	}
 	return "", false
+}
+
+// first returns the first of some values, empty if there are none.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // newDataReader reads a body that is in memory.

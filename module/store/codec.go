@@ -77,6 +77,9 @@ func DecodeRecord(b []byte) (*callback.Record, error) {
 	if err := recordDecoding.Unmarshal(payload, r); err != nil {
 		return nil, fmt.Errorf("%w: a record cannot be read", ErrDamaged)
 	}
+	if r.Phase < callback.Waiting || r.Phase > callback.Closed {
+		return nil, fmt.Errorf("%w: a record has no phase that this release knows", ErrDamaged)
+	}
 	return r, nil
 }
 

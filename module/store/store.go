@@ -26,6 +26,8 @@ var (
 	ErrFailed = errors.New("the store has failed")
 	// ErrClosed: the store has been closed.
 	ErrClosed = errors.New("the store is closed")
+	// ErrTooLarge: a record is too large for the store.
+	ErrTooLarge = errors.New("the record is too large for the store")
 	// ErrDamaged: what was read is not what was written.
 	ErrDamaged = errors.New("the stored data is damaged")
 )
@@ -112,7 +114,8 @@ type Decide func(r *callback.Record) (Change, error)
 type Change struct {
 	// Next is the changed record.
 	Next *callback.Record
-	// Delete removes the callback and its bodies.
+	// Delete removes the callback and its bodies. It counts only where Next is
+	// nil.
 	Delete bool
 }
 

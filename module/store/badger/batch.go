@@ -2,12 +2,17 @@ package badger
 
 import (
 	"encoding/binary"
+	"slices"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
+
+// maxRecord bounds a record, in bytes. One that Badger would move to its value log
+// must not come about: there a failed write is acknowledged.
+const maxRecord = 900 << 10
 
 // The keyspaces. Keys are short and of fixed length; only records, policies and
 // the store's own facts have values worth the name.
@@ -157,12 +162,33 @@ func changes(before, after *callback.Record) ([]change, error) {
 	} else if old := dueKey(before); string(old) != string(due) {
 		list = append(list, change{old, nil}, change{due, empty})
 	}
-	for _, body := range after.Bodies() {
-		if body.File != "" {
-			list = append(list, change{bodyKey(body.File), after.ID[:]})
-		}
+	for _, file := range files(after) {
+		list = append(list, change{bodyKey(file), after.ID[:]})
+	}
+	for _, file := range dropped(before, after) {
+		list = append(list, change{key: bodyKey(file)})
 	}
 	return list, nil
+}
+
+// files lists the body files that a record refers to; nil stands for no record.
+func files(r *callback.Record) []string {
+	if r == nil {
+		return nil
+	}
+	var names []string
+	for _, body := range r.Bodies() {
+		if body.File != "" {
+			names = append(names, body.File)
+		}
+	}
+	return names
+}
+
+// dropped lists the body files that a record referred to and its next does not.
+func dropped(before, after *callback.Record) []string {
+	kept := files(after)
+	return slices.DeleteFunc(files(before), func(name string) bool { return slices.Contains(kept, name) })
 }
 
 func removal(r *callback.Record) []change {
@@ -175,10 +201,8 @@ func removal(r *callback.Record) []change {
 		{key: digestKey(keyTicket, r.Ticket)},
 		{key: dueKey(r)},
 	}
-	for _, body := range r.Bodies() {
-		if body.File != "" {
-			list = append(list, change{key: bodyKey(body.File)})
-		}
+	for _, file := range files(r) {
+		list = append(list, change{key: bodyKey(file)})
 	}
 	return list
 }

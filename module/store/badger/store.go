@@ -82,6 +82,9 @@ func (s *Store) Create(_ context.Context, r *callback.Record) (store.Commit, err
 	if err := s.Ready(); err != nil {
 		return nil, err
 	}
+	if r.Size() > maxRecord {
+		return nil, store.ErrTooLarge
+	}
 	e := s.overlay.acquire(r.ID)
 	defer s.overlay.release(e)
 	e.mu.Lock()
@@ -143,11 +146,14 @@ func (s *Store) Update(_ context.Context, key store.Key, decide store.Decide) (*
 	if change.Next == nil && !change.Delete || change.Next == e.record {
 		return e.record, e.commit(), nil
 	}
+	if change.Next != nil && change.Next.Size() > maxRecord {
+		return nil, nil, store.ErrTooLarge
+	}
 	if err := s.committer.add(e); err != nil {
 		return nil, nil, err
 	}
 	s.recount(e.record, change.Next)
-	if change.Delete {
+	if change.Next == nil {
 		s.overlay.removeSecrets(e.record)
 	}
 	e.record = change.Next
@@ -184,12 +190,8 @@ func (s *Store) settle(w written, g *group) {
 	if w.before == nil && w.after != nil {
 		s.overlay.removeSecrets(w.after)
 	}
-	if w.after == nil && w.before != nil {
-		for _, b := range w.before.Bodies() {
-			if b.File != "" {
-				s.bodies.remove(b.File)
-			}
-		}
+	for _, file := range dropped(w.before, w.after) {
+		s.bodies.remove(file)
 	}
 	s.overlay.release(e)
 }

@@ -1,0 +1,106 @@
+package storetest
+
+import (
+	"errors"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+var deleting = []test{
+	{"a deleted callback is gone with all its keys", deletedIsGone},
+	{"a callback can be deleted before it is committed", uncommittedIsDeleted},
+	{"deleting removes the bodies and leaves those of others", deletingRemovesBodies},
+	{"racing deletions leave nothing and harm nobody", racingDeletions},
+}
+
+func deletedIsGone(h *house) {
+	r, other := h.created(), h.created()
+	got, c := h.update(store.ByID(r.ID), remove)
+	if got != nil {
+		h.Errorf("deleting returned %+v", got)
+	}
+	h.beforeAndAfter(c, func(when string) { h.wantGone(when, r, other) })
+}
+
+func uncommittedIsDeleted(h *house) {
+	r, other := h.newRecord(), h.created()
+	created := h.create(r)
+	_, c := h.update(store.ByTicket(h.store.Secret().Ticket(r.ID)), remove)
+	h.beforeAndAfter(c, func(when string) { h.wantGone(when, r, other) })
+	h.wait(created)
+}
+
+// wantGone checks that nothing is left of a callback while another is untouched.
+func (h *house) wantGone(when string, r, other *callback.Record) {
+	h.Helper()
+	h.wantNotFound(when, h.keysOf(r.ID)...)
+	for _, key := range h.keysOf(r.ID) {
+		if _, _, err := h.store.Update(h.Context(), key, nothing); !errors.Is(err, store.ErrNotFound) {
+			h.Errorf("%s: updating %+v: %v", when, key, err)
+		}
+	}
+	h.wantRecord(when, store.ByID(other.ID), other)
+	h.wantWaiting(when, 1)
+	if when != "before the commit" {
+		h.wantDue(when, other.ExpiresAt, 10, other.ID)
+	}
+}
+
+func deletingRemovesBodies(h *house) {
+	data := make([]byte, 70<<10)
+	records := make([]*callback.Record, 2)
+	for i := range records {
+		records[i] = h.newRecord()
+		records[i].Call = &callback.Call{Method: "POST", Body: h.putBody(data)}
+		records[i].Ack = &callback.Ack{Status: 202, Body: h.putBody(data)}
+		h.wait(h.create(records[i]))
+	}
+	_, c := h.update(store.ByID(records[0].ID), remove)
+	h.wait(c)
+	for _, b := range records[0].Bodies() {
+		h.eventually("removing a body", func() bool {
+			content, err := h.store.OpenBody(h.Context(), stripped(*b))
+			if err == nil {
+				content.Close()
+			}
+			return err != nil
+		})
+	}
+	h.reopen()
+	for _, b := range records[1].Bodies() {
+		h.wantBody("of the other callback", *b, data)
+	}
+}
+
+func racingDeletions(h *house) {
+	for range 20 {
+		r := h.newRecord()
+		h.create(r)
+		deleted := make(chan int, 8)
+		for range cap(deleted) {
+			go func() {
+				n := 0
+				if _, c, err := h.store.Update(h.Context(), store.ByID(r.ID), remove); err == nil {
+					n = 1
+					err = store.Wait(h.Context(), c)
+					if err != nil {
+						h.Errorf("deleting: %v", err)
+					}
+				} else if !errors.Is(err, store.ErrNotFound) {
+					h.Errorf("deleting: %v", err)
+				}
+				deleted <- n
+			}()
+		}
+		sum := 0
+		for range cap(deleted) {
+			sum += <-deleted
+		}
+		if sum != 1 {
+			h.Fatalf("a callback was deleted %d times", sum)
+		}
+		h.wantNotFound("after the race", h.keysOf(r.ID)...)
+	}
+	h.wantWaiting("after all is deleted", 0)
+}

@@ -1,0 +1,151 @@
+package storetest
+
+import (
+	"errors"
+	"reflect"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+var finding = []test{
+	{"a created callback is found by id, state and ticket", createdIsFound},
+	{"a key of another kind finds nothing", otherKindsFindNothing},
+	{"what is not there is not found", absentIsNotFound},
+	{"a record comes back as it was handed in", recordsComeBackWhole},
+	{"a record that was handed in is never changed", recordsAreNotChanged},
+	{"the commit of a record that was found is the record's", foundCommitIsTheRecords},
+}
+
+func createdIsFound(h *house) {
+	r, other := h.newRecord(), h.newRecord()
+	h.wait(h.create(other))
+	h.beforeAndAfter(h.create(r), func(when string) {
+		for _, key := range h.keysOf(r.ID) {
+			h.wantRecord(when, key, r)
+		}
+		for _, key := range h.keysOf(other.ID) {
+			h.wantRecord(when, key, other)
+		}
+	})
+}
+
+// A partner has the state, the client has the ticket, and anyone may have the
+// id: none may pass for another, at no time.
+func otherKindsFindNothing(h *house) {
+	r := h.newRecord()
+	state, ticket := h.store.Secret().State(r.ID), h.store.Secret().Ticket(r.ID)
+	h.beforeAndAfter(h.create(r), func(when string) {
+		h.wantNotFound(when,
+			store.ByState(ticket), store.ByTicket(state), store.ByState(r.ID), store.ByTicket(r.ID), store.ByID(state), store.ByID(ticket))
+	})
+}
+
+func absentIsNotFound(h *house) {
+	h.created()
+	keys := []store.Key{
+		{}, store.ByID(callback.NewUUID()), store.ByState(callback.NewUUID()), store.ByTicket(callback.NewUUID()),
+		{Kind: store.KeyState}, {Kind: store.KeyTicket},
+	}
+	h.wantNotFound("in a store with another callback", keys...)
+	for _, key := range keys {
+		decide := func(*callback.Record) (store.Change, error) {
+			h.Errorf("decide was called for %+v", key)
+			return store.Change{}, nil
+		}
+		if r, c, err := h.store.Update(h.Context(), key, decide); !errors.Is(err, store.ErrNotFound) || r != nil || c != nil {
+			h.Errorf("updating %+v: %+v, %v, %v", key, r, c, err)
+		}
+	}
+}
+
+// fullRecord has every field set, and text that is not UTF-8.
+func (h *house) fullRecord() *callback.Record {
+	r := h.newRecord()
+	r.Name, r.CorrelationID = "n\xe4me", "\x00\xff"
+	r.Phase, r.FinishedAt, r.KeepUntil = callback.Failed, now+1, now+2
+	r.Ack = &callback.Ack{Status: 202, Header: callback.Header{{Name: "X-A", Value: "\xfe"}}, Body: callback.NewBody([]byte{0, 255})}
+	r.Call = &callback.Call{
+		Method: "PUT", Suffix: "/failed", Query: "a=%zz&b=\xff", Header: callback.Header{{Name: "B", Value: "1"}, {Name: "B", Value: "2"}},
+		Body: callback.NewBody(make([]byte, 64<<10)), ReceivedAt: now,
+	}
+	r.Payload = callback.Digest{1}
+	r.Reply = &callback.Reply{Status: 303, Header: callback.Header{{Name: "Location", Value: "/x"}}, Body: "\xc3"}
+	r.Failure = &callback.Failure{DocumentStatus: "a", TechnicalStatus: "b", ErrorCode: "c", ErrorText: "d"}
+	r.Reason = "e"
+	return r
+}
+
+func recordsComeBackWhole(h *house) {
+	r := h.fullRecord()
+	h.beforeAndAfter(h.create(r), func(when string) {
+		got, _, err := h.store.Find(h.Context(), store.ByID(r.ID))
+		if err != nil || !reflect.DeepEqual(got, r) {
+			h.Fatalf("%s: got %+v, %v\n\twant %+v", when, got, err, r)
+		}
+	})
+}
+
+func recordsAreNotChanged(h *house) {
+	build := func(id callback.UUID, body callback.Body) *callback.Record {
+		r := h.fullRecord()
+		r.ID, r.State, r.Ticket = id, h.store.Secret().State(id).Digest(), h.store.Secret().Ticket(id).Digest()
+		r.Call.Body = body
+		return r
+	}
+	body := h.putBody([]byte("in a file"))
+	body.Data = []byte("in a file")
+	id := callback.NewUUID()
+	first, changed := build(id, body), build(id, body)
+	changed.Reason = "changed"
+	c := h.create(first)
+	_, again := h.update(store.ByID(id), func(*callback.Record) (store.Change, error) { return store.Change{Next: changed}, nil })
+	h.wait(c)
+	h.wait(again)
+	h.reopen()
+	want := build(id, body)
+	if !reflect.DeepEqual(first, want) {
+		h.Errorf("the record that was created is now %+v", first)
+	}
+	want.Reason = "changed"
+	if !reflect.DeepEqual(changed, want) {
+		h.Errorf("the record that was decided on is now %+v", changed)
+	}
+}
+
+// A store may have committed the write already. In most rounds it has not, so
+// one whose commit is always done is found out.
+func foundCommitIsTheRecords(h *house) {
+	h.wantEarlierCommit(func(r *callback.Record) store.Commit {
+		_, c, err := h.store.Find(h.Context(), store.ByID(r.ID))
+		if err != nil {
+			h.Fatal(err)
+		}
+		return c
+	})
+}
+
+// wantEarlierCommit checks that the commit given for a record is not done before
+// the record's own is.
+func (h *house) wantEarlierCommit(commitOf func(r *callback.Record) store.Commit) {
+	h.Helper()
+	const rounds = 40
+	early := 0
+	for range rounds {
+		r := h.newRecord()
+		own := h.create(r)
+		given := commitOf(r)
+		h.wait(given)
+		if !isDone(own) {
+			early++
+		}
+		h.wait(own)
+	}
+	// Between a write and the end of its commit there is a moment in which the
+	// record counts as stored.
+	if early > rounds/2 {
+		h.Errorf("in %d of %d rounds the commit was done before the record was stored", early, rounds)
+	}
+	r := h.created()
+	h.wait(commitOf(r))
+}
