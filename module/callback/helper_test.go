@@ -1,0 +1,116 @@
+package callback_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+const (
+	base        = "https://app.example.com"
+	born        = callback.Time(1_700_000_000_000)
+	correlation = "order-4711"
+	lifetime    = time.Hour
+)
+
+var secret = callback.Secret{1, 2, 3}
+
+// compiled returns the policy ready for use, with base as its base URL if it
+// has none.
+func compiled(t testing.TB, p callback.Policy) *callback.Policy {
+	t.Helper()
+	if p.BaseURL == "" {
+		p.BaseURL = base
+	}
+	if err := p.Compile(); err != nil {
+		t.Fatal(err)
+	}
+	return &p
+}
+
+func respondPolicy() callback.Policy {
+	return callback.Policy{
+		Respond:     &callback.Respond{Status: 201, Body: "thanks for {http.callback.call.body}"},
+		ReplyHeader: callback.Header{{Name: "X-Seen", Value: "{http.callback.correlation_id}"}},
+	}
+}
+
+func redirectPolicy() callback.Policy {
+	return callback.Policy{Redirect: &callback.Redirect{URL: "/done?order={http.callback.correlation_id}"}}
+}
+
+func bothPolicy() callback.Policy {
+	p := respondPolicy()
+	p.Redirect = redirectPolicy().Redirect
+	return p
+}
+
+func waiting(p *callback.Policy) *callback.Record {
+	return callback.New(&secret, p, "orders", correlation, born, lifetime)
+}
+
+// newCall returns a call whose header lines are given as name, value, name, ...
+func newCall(method, body string, lines ...string) *callback.Call {
+	h := make(http.Header)
+	for i := 0; i < len(lines); i += 2 {
+		h[lines[i]] = append(h[lines[i]], lines[i+1])
+	}
+	return &callback.Call{
+		Method:     method,
+		Header:     callback.CallHeader(h),
+		Body:       callback.NewBody([]byte(body)),
+		ReceivedAt: born.Add(time.Minute),
+	}
+}
+
+// lookIn is how values are looked up in these tests: as an engine does, but of JSON
+// only the members at the top.
+func lookIn(c *callback.Call) callback.Lookup {
+	return func(name string) string {
+		header, isHeader := strings.CutPrefix(name, "call.header.")
+		member, isMember := strings.CutPrefix(name, "call.json.")
+		switch {
+		case name == "correlation_id":
+			return correlation
+		case name == "call.body":
+			return string(c.Body.Data)
+		case isHeader:
+			return c.Header.Get(header)
+		case isMember:
+			var members map[string]any
+			_ = json.Unmarshal(c.Body.Data, &members)
+			text, _ := members[member].(string)
+			return text
+		}
+		return ""
+	}
+}
+
+func receive(r *callback.Record, p *callback.Policy, c *callback.Call, now callback.Time) callback.Verdict {
+	return r.Receive(p, c, lookIn(c), now)
+}
+
+// accept returns the record after the call, which must be accepted.
+func accept(t testing.TB, r *callback.Record, p *callback.Policy, c *callback.Call) *callback.Record {
+	t.Helper()
+	v := receive(r, p, c, c.ReceivedAt)
+	if v.Kind != callback.Accepted || v.Next == nil {
+		t.Fatalf("call was not accepted: %+v", v)
+	}
+	return v.Next
+}
+
+// contents returns all there is in a value, so that two can be compared deeply and
+// a value with what it was before.
+func contents(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
