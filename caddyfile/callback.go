@@ -1,6 +1,8 @@
 package caddyfile
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -40,54 +42,82 @@ func parseCallback(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 	if err := parseMode(h, handler); err != nil {
 		return nil, err
 	}
-	o := newOptions(h.Dispenser)
-	for nesting := h.Nesting(); h.NextBlock(nesting); {
+	global := globalOption(h)
+	if err := withGlobal(handler, global).CheckOptions(); err != nil {
+		return nil, start.Errf("callback %s: %w", handler.Mode, err)
+	}
+	o := newOptions(h.Dispenser, "callback "+handler.Mode)
+	for nesting := h.Nesting(); o.next(nesting); {
 		if err := parseCallbackOption(o, handler); err != nil {
 			return nil, err
 		}
+		if err := withGlobal(handler, global).CheckOptions(); err != nil {
+			return nil, o.wrap(err)
+		}
 	}
-	if err := checkCallback(h, handler); err != nil {
-		return nil, start.Errf("callback %s: %v", handler.Mode, err)
+	if err := withGlobal(handler, global).Check(); err != nil {
+		return nil, start.Errf("callback %s: %w", handler.Mode, err)
 	}
 	return handler, nil
+}
+
+// withGlobal returns the handler as it is together with the global option, so that
+// all can be checked while line and file can still be named.
+func withGlobal(handler *module.Handler, global globals) *module.Handler {
+	whole := *handler
+	whole.BaseURL = cmp.Or(whole.BaseURL, global.BaseURL)
+	whole.HeaderPrefix = cmp.Or(whole.HeaderPrefix, global.HeaderPrefix)
+	return &whole
 }
 
 // parseMode reads the directive's first line.
 func parseMode(h httpcaddyfile.Helper, handler *module.Handler) error {
 	if !h.NextArg() {
-		return h.Err("callback needs a mode: callback hold [<timeout>]")
+		return h.Err("callback needs a mode, as in: callback hold 2m")
 	}
 	handler.Mode = h.Val()
 	switch handler.Mode {
 	case "hold":
+		return parseTimeout(h, handler)
 	case "park":
 		if h.NextArg() {
-			return h.Err("callback park takes no timeout: its client does not wait")
+			return h.Err("callback park takes no timeout, because its client does not wait; remove it")
 		}
 		return h.Err("callback park is not available in this release; the mode is hold")
 	case "defer":
+		start := *h.Dispenser
 		if !h.NextBlock(h.Nesting()) {
-			return h.Err("callback defer needs a block then { ... }: what runs in the background cannot be what follows in the route")
+			return start.Err("callback defer needs a block then { ... }: what runs in the background cannot be what follows in the route")
 		}
-		return h.Err("callback defer is not available in this release; the mode is hold")
-	default:
-		return h.Errf("callback has no mode %q; the mode is hold", handler.Mode)
+		return start.Err("callback defer is not available in this release; the mode is hold")
 	}
-	if h.NextArg() {
-		timeout, err := parseDuration(h.Val())
-		if err != nil {
-			return h.Errf("the timeout: %v", err)
-		}
-		handler.Timeout = caddy.Duration(timeout)
+	return h.Errf("callback has no mode %q; the mode is hold, as in: callback hold 2m", handler.Mode)
+}
+
+func parseTimeout(h httpcaddyfile.Helper, handler *module.Handler) error {
+	if !h.NextArg() {
+		return nil
 	}
+	if strings.HasPrefix(h.Val(), "/") || strings.HasPrefix(h.Val(), "@") {
+		return h.Errf("callback hold: the matcher %s stands before the mode, as in: callback %s hold 2m", h.Val(), h.Val())
+	}
+	timeout, err := parseDuration(h.Val())
+	if err != nil {
+		return h.Errf("callback hold: the timeout: %w", err)
+	}
+	handler.Timeout = caddy.Duration(timeout)
 	if h.NextArg() {
-		return h.ArgErr()
+		return h.Errf("callback hold: %q is too much: after hold stands the timeout alone", h.Val())
 	}
 	return nil
 }
 
+// handlerOptions are the options that parseCallbackOption knows.
+const handlerOptions = "ack, base_url, copy_headers, errors, expires_in, header, header_prefix, inject, methods, name, " +
+	"on_disconnect, redir, respond, state_query, status_url and use_body"
+
 func parseCallbackOption(o *options, handler *module.Handler) error {
-	switch o.Val() {
+	switch o.name {
 	case "name":
 		return o.text(&handler.Name)
 	case "expires_in":
@@ -97,7 +127,7 @@ func parseCallbackOption(o *options, handler *module.Handler) error {
 	case "status_url":
 		return o.base(&handler.StatusURL)
 	case "header_prefix":
-		return o.prefix(&handler.HeaderPrefix)
+		return o.text(&handler.HeaderPrefix)
 	case "state_query":
 		return o.text(&handler.StateQuery)
 	case "inject":
@@ -113,25 +143,25 @@ func parseCallbackOption(o *options, handler *module.Handler) error {
 	case "redir":
 		return parseRedirect(o, handler)
 	case "on_disconnect":
-		return o.word(&handler.OnDisconnect, "keep", "close")
+		return o.text(&handler.OnDisconnect)
 	case "copy_headers":
 		return o.list(&handler.CopyHeaders)
 	case "use_body":
 		return o.onOff(&handler.UseBody)
 	case "errors":
-		return o.word(&handler.Errors, "problem", "caddy")
+		return o.text(&handler.Errors)
 	}
-	return o.Errf("callback %s has no option %s", handler.Mode, o.Val())
+	return o.unknown(handlerOptions)
 }
 
 func parseInject(o *options, handler *module.Handler) error {
 	args := o.RemainingArgs()
 	if len(args) == 1 && args[0] == "off" {
 		handler.InjectOff = true
-		return nil
+		return o.once()
 	}
 	if len(args) != 3 {
-		return o.Err("inject needs a place, a name and a value, as in: inject json callbackUrl {http.callback.url}")
+		return o.failf("it needs a place, a name and a value, as in: inject json callbackUrl {http.callback.url}")
 	}
 	handler.Inject = append(handler.Inject, module.Injection{In: args[0], Name: args[1], Value: args[2]})
 	return nil
@@ -152,18 +182,21 @@ func parseRespond(o *options, handler *module.Handler) error {
 	if err := o.once(); err != nil {
 		return err
 	}
+	if n := o.CountRemainingArgs(); n != 1 && n != 2 {
+		return o.failf("it needs a body, a status, or both, as in: respond \"thank you\" 202")
+	}
 	var response caddyhttp.StaticResponse
 	if err := response.UnmarshalCaddyfile(o.NewFromNextSegment()); err != nil {
-		return err
+		return fmt.Errorf("%s: respond: %w", o.of, err)
 	}
 	if response.Close {
-		return o.Err("respond: close makes no sense for a callback's reply")
+		return o.failf("close makes no sense for a callback's reply; remove it")
 	}
 	respond := &module.Respond{Body: response.Body}
 	if response.StatusCode != "" {
 		status, err := strconv.Atoi(string(response.StatusCode))
 		if err != nil {
-			return o.Errf("respond: %v", mismatch{string(response.StatusCode), "a status"})
+			return o.failf("%w", mismatch{string(response.StatusCode), "a status; write one from 200 to 599"})
 		}
 		respond.Status = status
 	}
@@ -174,7 +207,7 @@ func parseRespond(o *options, handler *module.Handler) error {
 func parseHeader(o *options, handler *module.Handler) error {
 	var name, value string
 	if !o.AllArgs(&name, &value) {
-		return o.Err("header needs a name and a value")
+		return o.failf("it needs a name and a value, as in: header Cache-Control no-store")
 	}
 	if handler.ReplyHeaders == nil {
 		handler.ReplyHeaders = make(http.Header)
@@ -189,7 +222,7 @@ func parseRedirect(o *options, handler *module.Handler) error {
 	}
 	args := o.RemainingArgs()
 	if len(args) != 1 && len(args) != 2 {
-		return o.ArgErr()
+		return o.failf("it needs a URL, and may have a status, as in: redir https://shop.example.com/thanks 303")
 	}
 	handler.Redirect = &module.Redirect{URL: args[0]}
 	if len(args) == 1 {
@@ -202,24 +235,10 @@ func parseRedirect(o *options, handler *module.Handler) error {
 		handler.Redirect.Status = http.StatusFound
 	default:
 		status, err := strconv.Atoi(args[1])
-		if err != nil {
-			return o.Errf("redir: %v", mismatch{args[1], "a status"})
+		if err != nil || status == 0 {
+			return o.failf("%w", mismatch{args[1], "the status of a redirect; write 301, 302, 303, 307, 308, permanent or temporary"})
 		}
 		handler.Redirect.Status = status
 	}
 	return nil
 }
-
-// checkCallback makes sure that the directive makes sense together with the global
-// option, while line and file can still be named.
-func checkCallback(h httpcaddyfile.Helper, handler *module.Handler) error {
-	whole := *handler
-	if whole.BaseURL == "" {
-		whole.BaseURL = globalBase(h)
-	}
-	return whole.Check()
-}
-
-// hasPlaceholder reports whether a value can only be judged when the
-// configuration is loaded.
-func hasPlaceholder(value string) bool { return strings.Contains(value, "{") }

@@ -2,7 +2,9 @@ package caddyfile
 
 import (
 	"encoding/json"
+	"fmt"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
@@ -24,25 +26,33 @@ import (
 //	    retain        <duration>
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
+	const of = "the global option callback"
 	d.Next()
+	start := *d
 	if existing != nil {
-		return nil, d.Err("the global option callback is given twice; put everything into one block")
+		return nil, d.Errf("%s is given twice; put everything into one block", of)
 	}
 	if d.NextArg() {
-		return nil, d.ArgErr()
+		return nil, d.Errf("%s: %q is too much: it takes nothing but a block", of, d.Val())
 	}
 	app := new(module.App)
-	o := newOptions(d)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
+	o := newOptions(d, of)
+	for nesting := d.Nesting(); o.next(nesting); {
 		if err := parseGlobalOption(o, app); err != nil {
 			return nil, err
 		}
 	}
+	if err := app.Check(); err != nil {
+		return nil, start.Errf("%s: %w", of, err)
+	}
 	return httpcaddyfile.App{Name: "callback", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
+// appOptions are the options that parseGlobalOption knows.
+const appOptions = "base_url, header_prefix, max_body_size, max_held, max_memory, max_waiting, retain, status_url and store"
+
 func parseGlobalOption(o *options, app *module.App) error {
-	switch o.Val() {
+	switch o.name {
 	case "base_url":
 		return o.base(&app.BaseURL)
 	case "status_url":
@@ -50,7 +60,7 @@ func parseGlobalOption(o *options, app *module.App) error {
 	case "store":
 		return parseStore(o, app)
 	case "header_prefix":
-		return o.prefix(&app.HeaderPrefix)
+		return parsePrefix(o, app)
 	case "max_body_size":
 		return o.size(&app.MaxBodySize)
 	case "max_memory":
@@ -62,32 +72,15 @@ func parseGlobalOption(o *options, app *module.App) error {
 	case "retain":
 		return o.duration(&app.Retain)
 	}
-	return o.Errf("the global option callback has no option %s", o.Val())
+	return o.unknown(appOptions)
 }
 
-// base reads a URL that is the base of others. One with placeholders is looked at
-// when the configuration is loaded.
-func (o *options) base(to *string) error {
-	option := o.Val()
-	if err := o.text(to); err != nil {
+func parsePrefix(o *options, app *module.App) error {
+	if err := o.text(&app.HeaderPrefix); err != nil {
 		return err
 	}
-	if hasPlaceholder(*to) {
-		return nil
-	}
-	if err := module.CheckBase(*to); err != nil {
-		return o.Errf("%s: %v", option, err)
-	}
-	return nil
-}
-
-func (o *options) prefix(to *string) error {
-	option := o.Val()
-	if err := o.text(to); err != nil {
-		return err
-	}
-	if err := module.CheckPrefix(*to); err != nil {
-		return o.Errf("%s: %v", option, err)
+	if err := module.CheckPrefix(app.HeaderPrefix); err != nil {
+		return o.failf("%w", err)
 	}
 	return nil
 }
@@ -97,26 +90,33 @@ func parseStore(o *options, app *module.App) error {
 		return err
 	}
 	if !o.NextArg() {
-		return o.ArgErr()
+		return o.failf("it needs the name of a store, as in: store badger")
 	}
 	name := o.Val()
 	id := "callback.stores." + name
+	if _, err := caddy.GetModule(id); err != nil {
+		return o.failf("there is no store %q in this build of Caddy; the embedded one is badger", name)
+	}
 	store, err := caddyfile.UnmarshalModule(o.Dispenser, id)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", o.of, err)
 	}
 	app.StoreRaw = caddyconfig.JSONModuleObject(store, "store", name, nil)
 	return nil
 }
 
-// globalBase returns the base_url of the global option, empty if it has none.
-func globalBase(h httpcaddyfile.Helper) string {
-	var app struct {
-		BaseURL string `json:"base_url"`
-	}
+// globals is what a directive must know of the global option.
+type globals struct {
+	BaseURL      string `json:"base_url"`
+	HeaderPrefix string `json:"header_prefix"`
+}
+
+// globalOption returns what the global option says, empty where there is none.
+func globalOption(h httpcaddyfile.Helper) globals {
+	var g globals
 	if option, ok := h.Option("callback").(httpcaddyfile.App); ok {
 		// It was made by parseGlobal, so it can be read.
-		_ = json.Unmarshal(option.Value, &app)
+		_ = json.Unmarshal(option.Value, &g)
 	}
-	return app.BaseURL
+	return g
 }

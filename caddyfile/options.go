@@ -1,30 +1,69 @@
 package caddyfile
 
 import (
+	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-callback/caddy-callback/module"
 )
 
 // options reads the options of one block.
 type options struct {
 	*caddyfile.Dispenser
+	// of is whose options they are, as messages call it.
+	of   string
 	seen map[string]bool
+
+	// name is the option that is being read, start where it stands, and before
+	// the one before it.
+	name   string
+	start  caddyfile.Dispenser
+	before string
 }
 
-func newOptions(d *caddyfile.Dispenser) *options {
-	return &options{Dispenser: d, seen: make(map[string]bool)}
+func newOptions(d *caddyfile.Dispenser, of string) *options {
+	return &options{Dispenser: d, of: of, seen: make(map[string]bool)}
+}
+
+// next moves on to the next option of the block.
+func (o *options) next(nesting int) bool {
+	if !o.NextBlock(nesting) {
+		return false
+	}
+	o.before, o.name, o.start = o.name, o.Val(), *o.Dispenser
+	return true
+}
+
+// failf returns an error about the option that is being read.
+func (o *options) failf(format string, args ...any) error {
+	return o.wrap(fmt.Errorf(o.name+": "+format, args...))
+}
+
+// wrap adds to an error whose options they are, and the option's line.
+func (o *options) wrap(err error) error {
+	return o.start.WrapErr(fmt.Errorf("%s: %w", o.of, err))
+}
+
+// unknown says that there is no such option. known lists those that there are.
+func (o *options) unknown(known string) error {
+	if o.name == "{" {
+		return o.start.Errf("%s: %s takes no block; remove its braces", o.of, o.before)
+	}
+	return o.start.Errf("%s has no option %s; its options are %s", o.of, o.name, known)
 }
 
 // once refuses an option that was given before.
 func (o *options) once() error {
-	if o.seen[o.Val()] {
-		return o.Errf("%s is given twice", o.Val())
+	if o.seen[o.name] {
+		return o.failf("it is given twice; leave one of the two out")
 	}
-	o.seen[o.Val()] = true
+	o.seen[o.name] = true
 	return nil
 }
 
@@ -34,61 +73,68 @@ func (o *options) text(to *string) error {
 		return err
 	}
 	if !o.AllArgs(to) {
-		return o.ArgErr()
+		return o.failf("it needs exactly one value")
 	}
 	if *to == "" {
-		return o.Err("the value is empty")
+		return o.failf("the value is empty; an environment variable that is not set is empty, too")
 	}
 	return nil
-}
-
-// word reads an option's one value, which is one of a few.
-func (o *options) word(to *string, words ...string) error {
-	option := o.Val()
-	if err := o.text(to); err != nil {
-		return err
-	}
-	for _, w := range words {
-		if *to == w {
-			return nil
-		}
-	}
-	return o.Errf("%s is %q; it is %s or %s", option, *to, words[0], words[1])
 }
 
 // onOff reads an option that is on or off.
 func (o *options) onOff(to **bool) error {
 	var word string
-	if err := o.word(&word, "on", "off"); err != nil {
+	if err := o.text(&word); err != nil {
 		return err
+	}
+	if word != "on" && word != "off" {
+		return o.failf("%q is not known; write on or off", word)
 	}
 	on := word == "on"
 	*to = &on
 	return nil
 }
 
-// list adds an option's values, of which there must be one.
+// list reads an option's values, of which there must be one.
 func (o *options) list(to *[]string) error {
 	if err := o.once(); err != nil {
 		return err
 	}
 	*to = o.RemainingArgs()
 	if len(*to) == 0 {
-		return o.ArgErr()
+		return o.failf("it needs at least one value")
+	}
+	return nil
+}
+
+// loadTime matches the placeholders that are replaced when the configuration is
+// loaded.
+var loadTime = regexp.MustCompile(`\{(env|file|system|time)\.[^{}]*\}`)
+
+// base reads a URL that is the base of others. One with placeholders can only be
+// judged when the configuration is loaded.
+func (o *options) base(to *string) error {
+	if err := o.text(to); err != nil {
+		return err
+	}
+	if loadTime.MatchString(*to) {
+		return nil
+	}
+	if err := module.CheckBase(*to); err != nil {
+		return o.failf("%w", err)
 	}
 	return nil
 }
 
 // duration reads an option's one value, a duration.
 func (o *options) duration(to *caddy.Duration) error {
-	option := o.Val()
 	var text string
 	if err := o.text(&text); err != nil {
 		return err
 	}
 	d, err := parseDuration(text)
 	if err != nil {
-		return o.Errf("%s: %v", option, err)
+		return o.failf("%w", err)
 	}
 	*to = caddy.Duration(d)
 	return nil
@@ -101,21 +147,20 @@ func parseDuration(text string) (time.Duration, error) {
 		return 0, mismatch{text, "a duration; write one like 30s, 2m or 1d"}
 	}
 	if d < time.Millisecond {
-		return 0, mismatch{text, "a duration of at least a millisecond"}
+		return 0, mismatch{text, "a duration of at least a millisecond; write one like 30s, 2m or 1d"}
 	}
 	return d, nil
 }
 
 // size reads an option's one value, a number of bytes.
 func (o *options) size(to *int64) error {
-	option := o.Val()
 	var text string
 	if err := o.text(&text); err != nil {
 		return err
 	}
 	n, err := humanize.ParseBytes(text)
 	if err != nil || n == 0 || n > 1<<62 {
-		return o.Errf("%s: %v", option, mismatch{text, "a size; write one like 10MiB"})
+		return o.failf("%w", mismatch{text, "a size; write one like 10MiB"})
 	}
 	*to = int64(n)
 	return nil
@@ -123,14 +168,13 @@ func (o *options) size(to *int64) error {
 
 // count reads an option's one value, a number.
 func (o *options) count(to *int) error {
-	option := o.Val()
 	var text string
 	if err := o.text(&text); err != nil {
 		return err
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return o.Errf("%s: %v", option, mismatch{text, "a number above 0"})
+		return o.failf("%w", mismatch{text, "a number above 0; write one like 1000"})
 	}
 	*to = n
 	return nil

@@ -13,10 +13,10 @@ import (
 func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
 	if h.NextArg() {
-		return nil, h.ArgErr()
+		return nil, h.Errf("callback_server: %q is too much: it takes nothing but a matcher", h.Val())
 	}
 	for nesting := h.Nesting(); h.NextBlock(nesting); {
-		return nil, h.Errf("callback_server has no option %s", h.Val())
+		return nil, h.Errf("callback_server has no option %s: it takes nothing but a matcher", h.Val())
 	}
 	return new(module.Server), nil
 }

@@ -3,11 +3,14 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -50,7 +53,7 @@ type App struct {
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=callback.stores inline_key=store"`
 
 	// HeaderPrefix begins the names of the headers that are injected and
-	// understood. Default: X-Link-
+	// understood. It ends with a hyphen. Default: X-Link-
 	HeaderPrefix string `json:"header_prefix,omitempty"`
 
 	// MaxBodySize is the largest body in bytes, of calls and of requests that
@@ -99,8 +102,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ready = make(chan struct{})
 	a.gone = make(chan struct{})
 	a.setDefaults()
-	if err := a.check(); err != nil {
-		return err
+	for _, check := range []func() error{a.checkURLs, a.Check} {
+		if err := check(); err != nil {
+			return fmt.Errorf("callback: %w", err)
+		}
 	}
 	var loaded any
 	var err error
@@ -121,10 +126,16 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return err
 }
 
+// known replaces the placeholders that are known when the configuration is
+// loaded. Text that would vanish stays as it is, to be refused: what was meant to
+// be set is never left to its default.
+func known(text string) string {
+	return cmp.Or(caddy.NewReplacer().ReplaceKnown(text, ""), text)
+}
+
 func (a *App) setDefaults() {
-	repl := caddy.NewReplacer()
-	a.BaseURL = repl.ReplaceKnown(a.BaseURL, "")
-	a.StatusURL = repl.ReplaceKnown(a.StatusURL, "")
+	a.BaseURL = known(a.BaseURL)
+	a.StatusURL = known(a.StatusURL)
 	if a.HeaderPrefix == "" {
 		a.HeaderPrefix = callback.DefaultHeaderPrefix
 	}
@@ -145,57 +156,91 @@ func (a *App) setDefaults() {
 	}
 }
 
-func (a *App) check() error {
-	for _, u := range []struct{ name, value string }{{"base_url", a.BaseURL}, {"status_url", a.StatusURL}} {
+// Check makes sure that the configuration makes sense on its own. It is called
+// while a Caddyfile is parsed and again in Provision. Errors begin with the option.
+func (a *App) Check() error {
+	if a.HeaderPrefix != "" {
+		if err := CheckPrefix(a.HeaderPrefix); err != nil {
+			return fmt.Errorf("header_prefix: %w", err)
+		}
+	}
+	for _, limit := range []struct {
+		name  string
+		value int64
+	}{
+		{"max_body_size", a.MaxBodySize}, {"max_memory", a.MaxMemory}, {"max_waiting", int64(a.MaxWaiting)},
+		{"max_held", int64(a.MaxHeld)}, {"retain", int64(a.Retain)},
+	} {
+		if limit.value < 0 {
+			return fmt.Errorf("%s is negative; leave it out for the default", limit.name)
+		}
+	}
+	body, memory := cmp.Or(a.MaxBodySize, DefaultMaxBodySize), cmp.Or(a.MaxMemory, DefaultMaxMemory)
+	if body > memory {
+		return fmt.Errorf("max_body_size (%s) is over max_memory (%s), so that the largest bodies could never be taken; raise the one or lower the other",
+			humanize.IBytes(uint64(body)), humanize.IBytes(uint64(memory)))
+	}
+	return nil
+}
+
+func (a *App) checkURLs() error { return checkBases(a.BaseURL, a.StatusURL) }
+
+func checkBases(baseURL, statusURL string) error {
+	for _, u := range []struct{ name, value string }{{"base_url", baseURL}, {"status_url", statusURL}} {
 		if u.value == "" {
 			continue
 		}
 		if err := CheckBase(u.value); err != nil {
-			return fmt.Errorf("callback: %s: %w", u.name, err)
+			return fmt.Errorf("%s: %w", u.name, err)
 		}
-	}
-	if err := CheckPrefix(a.HeaderPrefix); err != nil {
-		return fmt.Errorf("callback: header_prefix: %w", err)
-	}
-	switch {
-	case a.MaxBodySize < 0 || a.MaxMemory < 0 || a.MaxWaiting < 0 || a.MaxHeld < 0 || a.Retain < 0:
-		return errors.New("callback: a limit is negative")
-	case a.MaxBodySize > a.MaxMemory:
-		return fmt.Errorf("callback: max_body_size (%s) is over max_memory (%s), so the largest bodies could never be taken",
-			humanize.IBytes(uint64(a.MaxBodySize)), humanize.IBytes(uint64(a.MaxMemory)))
 	}
 	return nil
 }
 
 // CheckBase makes sure that text can be the base of URLs that are given out.
 func CheckBase(text string) error {
+	if strings.ContainsAny(text, "{}") {
+		return fmt.Errorf("%q holds a placeholder that is empty or unknown when the configuration is loaded; use one like {env.NAME} and set it, or write the URL out", text)
+	}
+	if strings.ContainsFunc(text, outsideURL) {
+		return fmt.Errorf("%q has a character that no URL can hold; write it escaped, a space as %%20", text)
+	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%q is not a URL", text)
+		return fmt.Errorf("%q is not a URL; write one like https://app.example.com", text)
 	case u.Scheme != "http" && u.Scheme != "https":
 		return fmt.Errorf("%q must begin with http:// or https://", text)
 	case u.Hostname() == "":
-		return fmt.Errorf("%q has no host", text)
+		return fmt.Errorf("%q has no host; write a URL like https://app.example.com", text)
 	case u.User != nil:
 		return fmt.Errorf("%q must not hold a user name", u.Redacted())
 	case u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(text, "?") || strings.HasSuffix(text, "#"):
 		return fmt.Errorf("%q must end with its path: no query, no fragment", text)
 	}
+	return checkPortAndPath(text, u)
+}
+
+func checkPortAndPath(text string, u *url.URL) error {
+	if _, port, found := strings.Cut(strings.TrimPrefix(u.Host, "["+u.Hostname()+"]"), ":"); found {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return fmt.Errorf("%q has a port that does not exist; write one from 1 to 65535, or none", text)
+		}
+	}
+	parts := strings.Split(strings.TrimSuffix(u.Path, "/"), "/")[1:]
+	if slices.ContainsFunc(parts, func(part string) bool { return part == "" || part == "." || part == ".." }) {
+		return fmt.Errorf("%q has empty or dotted parts in its path; write the path without them", text)
+	}
 	return nil
 }
 
+// outsideURL reports whether a character cannot stand in a URL as it is.
+func outsideURL(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"<>\\^`|", c) }
+
 // CheckPrefix makes sure that text can begin the names of headers.
 func CheckPrefix(text string) error {
-	for _, c := range []byte(text) {
-		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-		digit := '0' <= c && c <= '9'
-		if !letter && !digit && c != '-' {
-			return fmt.Errorf("%q may hold letters, digits and hyphens only", text)
-		}
-	}
-	if text == "" {
-		return errors.New("it is empty")
+	if !strings.HasSuffix(text, "-") || !plainWord.MatchString(text) || strings.Contains(text, "_") {
+		return fmt.Errorf("%q must be at most 64 letters, digits and hyphens, with a hyphen at the end, as in X-Link-", text)
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ func (s *Server) readCall(e *engine.Engine, r *http.Request, at location) (engin
 		Lease:     lease,
 		Call: &callback.Call{
 			Method:     r.Method,
+			Suffix:     at.suffix,
 			Query:      r.URL.RawQuery,
 			Header:     header,
 			Body:       callback.NewBody(body),

@@ -1,11 +1,9 @@
 package module
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +36,8 @@ type Handler struct {
 	// Default: 60s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
-	// Name names the directive in logs and metrics.
+	// Name names the directive in logs and metrics: at most 64 letters, digits,
+	// underscores and hyphens.
 	Name string `json:"name,omitempty"`
 
 	// ExpiresIn is how long calls are accepted. Default: ten times the timeout,
@@ -110,7 +109,7 @@ type Handler struct {
 	injections []injection
 	// injectsInto is form or json where something is put into the body.
 	injectsInto inject.Place
-	// injectsHeader has the headers that something is put into.
+	// injectsHeader has the plain names of the headers that something is put into.
 	injectsHeader map[string]bool
 }
 
@@ -159,8 +158,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.app = app
 	h.setDefaults()
-	if err := h.Check(); err != nil {
-		return fmt.Errorf("callback %s: %w", h.Mode, err)
+	for _, check := range []func() error{h.checkURLs, h.Check} {
+		if err := check(); err != nil {
+			return fmt.Errorf("callback %s: %w", h.Mode, err)
+		}
 	}
 	h.policy = h.newPolicy()
 	if err := h.policy.Compile(); err != nil {
@@ -180,9 +181,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 }
 
 func (h *Handler) setDefaults() {
-	repl := caddy.NewReplacer()
-	h.BaseURL = strings.TrimSuffix(firstOf(repl.ReplaceKnown(h.BaseURL, ""), h.app.BaseURL), "/")
-	h.StatusURL = strings.TrimSuffix(firstOf(repl.ReplaceKnown(h.StatusURL, ""), h.app.StatusURL, h.BaseURL), "/")
+	h.BaseURL = strings.TrimSuffix(firstOf(known(h.BaseURL), h.app.BaseURL), "/")
+	h.StatusURL = strings.TrimSuffix(firstOf(known(h.StatusURL), h.app.StatusURL, h.BaseURL), "/")
 	h.HeaderPrefix = firstOf(h.HeaderPrefix, h.app.HeaderPrefix)
 	h.OnDisconnect = firstOf(h.OnDisconnect, "keep")
 	h.Errors = firstOf(h.Errors, "problem")
@@ -234,115 +234,6 @@ func (h *Handler) newPolicy() *callback.Policy {
 	return p
 }
 
-// Check makes sure that the configuration makes sense on its own. It is called
-// while a Caddyfile is parsed and again in Provision.
-func (h *Handler) Check() error {
-	switch {
-	case h.Mode != "hold":
-		return fmt.Errorf("there is no mode %q; the mode is hold", h.Mode)
-	case h.BaseURL == "":
-		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option or here")
-	case h.Timeout < 0:
-		return errors.New("the timeout is negative")
-	case h.ExpiresIn != 0 && time.Duration(h.ExpiresIn) < duration(h.Timeout, DefaultTimeout):
-		return fmt.Errorf("expires_in (%s) is shorter than the timeout (%s), so the client would wait for calls that are not accepted any more",
-			time.Duration(h.ExpiresIn), duration(h.Timeout, DefaultTimeout))
-	case h.OnDisconnect != "" && h.OnDisconnect != "keep" && h.OnDisconnect != "close":
-		return fmt.Errorf("on_disconnect is %q; it is keep or close", h.OnDisconnect)
-	case h.Errors != "" && h.Errors != "problem" && h.Errors != "caddy":
-		return fmt.Errorf("errors is %q; it is problem or caddy", h.Errors)
-	}
-	for _, check := range []func() error{h.checkURLs, h.checkStateQuery, h.checkInjections, h.checkCalls, h.checkReply} {
-		if err := check(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (h *Handler) checkURLs() error {
-	for _, u := range []struct{ name, value string }{{"base_url", h.BaseURL}, {"status_url", h.StatusURL}} {
-		if u.value == "" || strings.Contains(u.value, "{") {
-			continue
-		}
-		if err := CheckBase(u.value); err != nil {
-			return fmt.Errorf("%s: %w", u.name, err)
-		}
-	}
-	if h.HeaderPrefix == "" {
-		return nil
-	}
-	if err := CheckPrefix(h.HeaderPrefix); err != nil {
-		return fmt.Errorf("header_prefix: %w", err)
-	}
-	return nil
-}
-
-var queryName = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,64}$`)
-
-func (h *Handler) checkStateQuery() error {
-	switch {
-	case h.StateQuery == "":
-		return nil
-	case !queryName.MatchString(h.StateQuery):
-		return fmt.Errorf("state_query is %q; a query name may hold letters, digits and . _ ~ - only", h.StateQuery)
-	case h.StateQuery == "api_key":
-		return errors.New("state_query cannot be api_key, which carries keys")
-	}
-	return nil
-}
-
-func (h *Handler) checkInjections() error {
-	body := ""
-	for _, i := range h.Inject {
-		if _, err := inject.ParseLocation(i.In, i.Name); err != nil {
-			return fmt.Errorf("inject: %w", err)
-		}
-		if i.In != "json" && i.In != "form" {
-			continue
-		}
-		if body != "" && body != i.In {
-			return errors.New("inject: a body cannot be both JSON and a form")
-		}
-		body = i.In
-	}
-	return nil
-}
-
-func (h *Handler) checkCalls() error {
-	for _, m := range h.Methods {
-		if !slices.Contains([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, m) {
-			return fmt.Errorf("methods: %s can never be a call; the methods are GET POST PUT PATCH DELETE", m)
-		}
-	}
-	for _, s := range h.Ack {
-		if _, err := parseAck(s); err != nil {
-			return fmt.Errorf("ack: %w", err)
-		}
-	}
-	return nil
-}
-
-func (h *Handler) checkReply() error {
-	if h.Respond != nil {
-		if s := h.Respond.Status; s != 0 && (s < 200 || s > 599) {
-			return fmt.Errorf("respond: %d is not a status that can be answered", s)
-		}
-	}
-	if h.Redirect != nil {
-		if _, err := callback.NewTarget(h.Redirect.URL); err != nil {
-			return fmt.Errorf("redir: %w", err)
-		}
-		if s := h.Redirect.Status; s != 0 && (s < 300 || s > 399 || s == http.StatusNotModified) {
-			return fmt.Errorf("redir: %d is not a redirect", s)
-		}
-		if slices.Contains(h.Methods, http.MethodGet) && h.Respond != nil {
-			return errors.New("with both respond and redir a GET is a person's return and never a call: leave GET out of methods")
-		}
-	}
-	return nil
-}
-
 func (h *Handler) compileInjections() error {
 	h.injectsHeader = make(map[string]bool)
 	for _, configured := range h.Inject {
@@ -353,7 +244,7 @@ func (h *Handler) compileInjections() error {
 		h.injections = append(h.injections, i)
 		switch i.at.In {
 		case inject.Header:
-			h.injectsHeader[http.CanonicalHeaderKey(i.at.Name)] = true
+			h.injectsHeader[plainName(i.at.Name)] = true
 		case inject.Form, inject.JSON:
 			h.injectsInto = i.at.In
 		}

@@ -14,7 +14,7 @@ const (
 	notOurs resource = iota
 	// nothing: the path is ours, and leads nowhere.
 	nothing
-	// callPath: /cb/{state}
+	// callPath: /cb/{state} and /cb/{state}/failed
 	callPath
 	// queryPath: /cbq/{param}
 	queryPath
@@ -31,6 +31,8 @@ type location struct {
 	secret callback.UUID
 	// parameter is the name of the query parameter that carries the state.
 	parameter string
+	// suffix is what comes after the state.
+	suffix string
 }
 
 // parsePath reads a path as it was escaped in the request, so that a state has one
@@ -55,16 +57,20 @@ func parsePath(escaped string) location {
 		}
 		return location{resource: queryPath, parameter: rest}
 	}
-	kind := callPath
-	if space == "cbr" {
-		kind = statusPath
-		if ticket, ok := strings.CutSuffix(rest, "/result"); ok {
-			kind, rest = resultPath, ticket
-		}
-	}
-	secret, ok := callback.ParseUUID(rest)
-	if !ok {
+	text, suffix, more := strings.Cut(rest, "/")
+	secret, ok := callback.ParseUUID(text)
+	if !ok || more && suffix == "" {
 		return location{resource: nothing}
 	}
-	return location{resource: kind, secret: secret}
+	switch space + "/" + suffix {
+	case "cb/":
+		return location{resource: callPath, secret: secret}
+	case "cb/" + callback.SuffixFailed:
+		return location{resource: callPath, secret: secret, suffix: suffix}
+	case "cbr/":
+		return location{resource: statusPath, secret: secret}
+	case "cbr/result":
+		return location{resource: resultPath, secret: secret}
+	}
+	return location{resource: nothing}
 }

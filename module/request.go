@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 // outgoing is the request as the upstream will get it.
@@ -75,11 +76,17 @@ func (h *Handler) prepare(e *engine.Engine, r *http.Request) (*outgoing, *engine
 func (h *Handler) strip(header http.Header) {
 	wire := h.policy.Wire()
 	for name := range header {
-		if wire.Speaks(name) || h.injectsHeader[http.CanonicalHeaderKey(name)] {
+		if wire.Speaks(name) || h.injectsHeader[plainName(name)] {
 			delete(header, name)
 		}
 	}
 }
+
+var hyphens = strings.NewReplacer("_", "-", ".", "-")
+
+// plainName returns the one name for all spellings of a header that some server
+// takes for the same: any case, and underscores or dots for hyphens.
+func plainName(name string) string { return http.CanonicalHeaderKey(hyphens.Replace(name)) }
 
 // checkBodyType makes sure that something can be put into the body.
 func checkBodyType(in inject.Place, header http.Header) error {
@@ -213,7 +220,7 @@ func problemOf(err error) problem.Problem {
 		return p
 	case errors.Is(err, engine.ErrBusy):
 		return problem.Busy
-	case errors.Is(err, engine.ErrTooLarge):
+	case errors.Is(err, engine.ErrTooLarge), errors.Is(err, store.ErrTooLarge):
 		return problem.TooLarge
 	case errors.Is(err, engine.ErrCutShort):
 		return problem.CutShort

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
@@ -24,6 +26,9 @@ type upstreamCall struct {
 	// the client.
 	passing chan struct{}
 	cancel  context.CancelFunc
+	// sent says that a request has been written to a connection. A proxy that
+	// tries again reports only its last try.
+	sent atomic.Bool
 
 	// What follows is valid once done is closed.
 	writer *ackWriter
@@ -40,6 +45,7 @@ func callUpstream(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request
 		passing: make(chan struct{}),
 		cancel:  cancel,
 	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { c.sent.Store(true) }})
 	c.writer = &ackWriter{ctx: ctx, client: w, header: w.Header().Clone(), accept: accept, keep: keep, passing: c.passing}
 	r = r.WithContext(ctx)
 	go func() {
@@ -80,7 +86,7 @@ func (c *upstreamCall) answer() upstreamAnswer {
 		return answerUnknown
 	case c.err == nil:
 		return answerNone
-	case neverSent(c.err):
+	case !c.sent.Load() && neverSent(c.err):
 		return answerRefused
 	}
 	return answerUnknown

@@ -46,6 +46,30 @@ func isPlaceholder(key string) bool {
 	return key != "" && !strings.ContainsAny(key, " \t\r\n\"'{},")
 }
 
+// keys returns the keys of the placeholders.
+func (v value) keys() []string {
+	var keys []string
+	for _, p := range v {
+		if p.key != "" {
+			keys = append(keys, p.key)
+		}
+	}
+	return keys
+}
+
+// with returns the text with every placeholder replaced by the same.
+func (v value) with(text string) string {
+	var b strings.Builder
+	for _, p := range v {
+		if p.key == "" {
+			b.WriteString(p.text)
+		} else {
+			b.WriteString(text)
+		}
+	}
+	return b.String()
+}
+
 // expand replaces the placeholders, passing what they yield through escape.
 func (v value) expand(repl *caddy.Replacer, escape func(string) string) string {
 	if len(v) == 1 {

@@ -44,6 +44,20 @@ type Call struct {
 	Body Body `cbor:"5,keyasint"`
 	// ReceivedAt is when the call arrived.
 	ReceivedAt Time `cbor:"6,keyasint"`
+	// Caller is who calls. It is never stored.
+	Caller Caller `cbor:"-" json:"-"`
+}
+
+// Caller is what a caller has proved of itself with a key.
+type Caller struct {
+	// Shown says that a key was shown, whatever it is worth.
+	Shown bool
+	// Names are the named keys that it is, and that may send.
+	Names []string
+	// Known says that it is a named key, which may lack the permission.
+	Known bool
+	// Own says that it is the key that was made for this callback.
+	Own bool
 }
 
 // Payload returns the digest by which a repeated call is known: of path suffix,

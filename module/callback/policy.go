@@ -77,6 +77,11 @@ type Policy struct {
 	// Multiple goes on accepting calls after the first, until the callback
 	// expires or is closed; the last is the result.
 	Multiple bool `cbor:"22,keyasint,omitempty"`
+	// Keys are the named keys of which a call needs one; none for no key.
+	Keys []string `cbor:"23,keyasint,omitempty"`
+	// OwnKey makes a key for the callback, in its URL. A call needs that one, or
+	// one of Keys.
+	OwnKey bool `cbor:"24,keyasint,omitempty"`
 
 	compiled
 }
@@ -279,6 +284,9 @@ func (p *Policy) CallbackURL(state UUID) string {
 	}
 	return p.BaseURL + "/cb/" + state.String()
 }
+
+// KeyParameter is the query parameter that carries a key.
+const KeyParameter = "api_key"
 
 // StatusLink returns the URL under which the waiting side can look.
 func (p *Policy) StatusLink(ticket UUID) string { return p.StatusURL + "/cbr/" + ticket.String() }

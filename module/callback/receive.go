@@ -29,6 +29,10 @@ const (
 	Refused
 	// Progressed: the call is not the answer yet. Reply and Next are set.
 	Progressed
+	// Unauthorized: the call needs a key and has shown none that is known.
+	Unauthorized
+	// Forbidden: the key is known, and may not make this call.
+	Forbidden
 )
 
 // Verdict is the decision on a call.
@@ -57,13 +61,16 @@ type Fault struct {
 // Receive decides on a call. The decision is made once, on the call's arrival,
 // against the newest record; expiry is judged here and by no timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	if p.returnsPeople() && c.Method == http.MethodGet {
-		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
-	}
-	if !slices.Contains(p.Methods, c.Method) {
+	returned := p.returnsPeople() && c.Method == http.MethodGet
+	if !returned && !slices.Contains(p.Methods, c.Method) {
 		return Verdict{Kind: WrongMethod}
 	}
+	if kind := p.admit(c.Caller); kind != Accepted {
+		return Verdict{Kind: kind}
+	}
 	switch {
+	case returned:
+		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
 	case r.Phase == Expired || r.Phase == Closed:
 		return Verdict{Kind: Gone, Closed: r.Phase == Closed}
 	case r.Phase.Final() && p.Multiple:
@@ -75,6 +82,20 @@ func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 		return Verdict{Kind: Gone, Next: expired}
 	}
 	return r.receive(p, c, look, now)
+}
+
+// admit decides whether a caller may call: Accepted, Unauthorized or Forbidden.
+func (p *Policy) admit(c Caller) Kind {
+	// Where only the callback's own key is asked for, any named key that may send
+	// works beside it.
+	named := slices.ContainsFunc(c.Names, func(name string) bool { return len(p.Keys) == 0 || slices.Contains(p.Keys, name) })
+	switch {
+	case len(p.Keys) == 0 && !p.OwnKey, named, p.OwnKey && c.Own:
+		return Accepted
+	case c.Known:
+		return Forbidden
+	}
+	return Unauthorized
 }
 
 // receive decides on a call that can still be the answer.

@@ -106,8 +106,32 @@ type Callback struct {
 	secret *callback.Secret
 }
 
-// URL returns the callback URL.
-func (c *Callback) URL() string { return c.Policy.CallbackURL(c.secret.State(c.ID)) }
+// URL returns the callback URL, with the callback's own key if it has one.
+func (c *Callback) URL() string { return c.withKey(c.Policy.CallbackURL(c.secret.State(c.ID))) }
+
+// Key returns the key that was made for the callback, empty if none was.
+func (c *Callback) Key() string {
+	if !c.Policy.OwnKey {
+		return ""
+	}
+	return c.secret.Key(c.ID)
+}
+
+func (c *Callback) withKey(url string) string {
+	if !c.Policy.OwnKey {
+		return url
+	}
+	return url + "?" + callback.KeyParameter + "=" + c.Key()
+}
+
+// FailedURL returns the URL for calls that mean Failed whatever they hold, empty
+// where the state is in the query.
+func (c *Callback) FailedURL() string {
+	if c.Policy.StateQuery != "" {
+		return ""
+	}
+	return c.withKey(c.Policy.CallbackURL(c.secret.State(c.ID)) + "/" + callback.SuffixFailed)
+}
 
 // StatusURL returns the URL of the callback's status.
 func (c *Callback) StatusURL() string { return c.Policy.StatusLink(c.secret.Ticket(c.ID)) }

@@ -3,6 +3,8 @@ package engine
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"io"
 	"net/http"
 	"strings"
@@ -19,8 +21,10 @@ type Incoming struct {
 	// Parameter is the query parameter that the state came in, empty where it
 	// came in the path. A callback can only be called the way it was given out.
 	Parameter string
-	// Call is the call itself, without the state.
+	// Call is the call itself, without the state and the key.
 	Call *callback.Call
+	// Key is the key that the caller has shown, empty for none.
+	Key string
 	// Lease is the memory that the call's body takes; nil for none.
 	Lease *Lease
 }
@@ -78,6 +82,7 @@ func (e *Engine) judge(ctx context.Context, r *callback.Record, in Incoming) (ca
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
 	cb := &Callback{Record: r, Policy: p, secret: e.store.Secret()}
+	in.Call.Caller.Own = p.OwnKey && sameKey(in.Key, cb.Key())
 	return r.Receive(p, in.Call, cb.lookup(in.Call), callback.At(e.now())), p, nil
 }
 
@@ -93,6 +98,12 @@ func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error 
 	}
 	in.Call.Body, err = e.store.PutBody(ctx, in.Call.Body.Data)
 	return err
+}
+
+// sameKey compares keys in a time that tells nothing about them.
+func sameKey(shown, want string) bool {
+	a, b := sha256.Sum256([]byte(shown)), sha256.Sum256([]byte(want))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
 }
 
 // lookup returns the values of the placeholders in a reply to a call.
@@ -116,6 +127,10 @@ func (c *Callback) Placeholder(name string) (string, bool) {
 		return c.CorrelationID, true
 	case "url":
 		return c.URL(), true
+	case "api_key":
+		return c.Key(), true
+	case "failed_url":
+		return c.FailedURL(), true
 	case "status_url":
 		return c.StatusURL(), true
 	case "result_url":

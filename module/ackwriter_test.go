@@ -1,0 +1,204 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// client is a ResponseWriter that remembers what a client would see.
+type client struct {
+	header http.Header
+	// seen has each status with the value of X-From at that moment.
+	seen    []string
+	body    strings.Builder
+	flushed int
+	err     error
+}
+
+func newClient() *client { return &client{header: http.Header{"X-From": {"site"}}} }
+
+func (c *client) Header() http.Header { return c.header }
+func (c *client) WriteHeader(status int) {
+	c.seen = append(c.seen, fmt.Sprintf("%d %s", status, strings.Join(c.header["X-From"], ",")))
+}
+func (c *client) Write(b []byte) (int, error) {
+	c.body.Write(b)
+	return len(b), c.err
+}
+func (c *client) FlushError() error {
+	c.flushed++
+	return nil
+}
+
+// newAckWriter returns a writer that takes the given statuses for an ack.
+func newAckWriter(w *client, keep int64, acks ...int) *ackWriter {
+	return &ackWriter{
+		ctx: context.Background(), client: w, header: w.Header().Clone(), keep: keep, passing: make(chan struct{}),
+		accept: func(status int) bool { return slices.Contains(acks, status) },
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestAckIsKeptFromTheClient(t *testing.T) {
+	w := newClient()
+	a := newAckWriter(w, 100, 202)
+	a.Header().Set("X-From", "upstream")
+	a.Header().Set("Connection", "close")
+	a.WriteHeader(202)
+	a.WriteHeader(500)
+	for range 2 {
+		if n, err := a.Write([]byte("ack")); n != 3 || err != nil {
+			t.Errorf("wrote %d: %v", n, err)
+		}
+	}
+	a.Flush()
+	if len(w.seen) != 0 || w.body.Len() != 0 || w.flushed != 0 || w.header.Get("X-From") != "site" || isClosed(a.passing) {
+		t.Errorf("the client saw %v and %q, header %v", w.seen, w.body.String(), w.header)
+	}
+	ack := a.ack()
+	if ack.Status != 202 || string(ack.Body.Data) != "ackack" || len(ack.Header) != 1 || ack.Header.Get("X-From") != "upstream" {
+		t.Errorf("kept is %+v", ack)
+	}
+}
+
+func TestOtherAnswersArePassedAsTheyCome(t *testing.T) {
+	w := newClient()
+	a := newAckWriter(w, 100, 202)
+	a.Header().Set("X-From", "upstream")
+	a.WriteHeader(404)
+	if !isClosed(a.passing) {
+		t.Error("nobody was told that the answer is passed on")
+	}
+	_, _ = a.Write([]byte("not "))
+	a.Flush()
+	_, _ = a.Write([]byte("found"))
+	a.Header().Set("Trailer-To-Come", "1")
+	a.WriteHeader(500)
+	if !slices.Equal(w.seen, []string{"404 upstream"}) || w.body.String() != "not found" || w.flushed != 1 {
+		t.Errorf("the client saw %v and %q, flushed %d times", w.seen, w.body.String(), w.flushed)
+	}
+	if w.header.Get("Trailer-To-Come") != "1" {
+		t.Error("the trailer is lost")
+	}
+}
+
+func TestErrorOfTheClientReachesTheUpstream(t *testing.T) {
+	w := newClient()
+	w.err = errors.New("gone")
+	a := newAckWriter(w, 100)
+	if _, err := a.Write([]byte("x")); err != w.err {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestBodyWithoutAStatusIsOK(t *testing.T) {
+	for _, acks := range [][]int{{200}, {202}} {
+		w := newClient()
+		a := newAckWriter(w, 100, acks...)
+		_, _ = a.Write([]byte("x"))
+		if passed := acks[0] != 200; a.passed != passed || !passed && a.status != 200 {
+			t.Errorf("with ack %v: passed %v, status %d", acks, a.passed, a.status)
+		}
+	}
+}
+
+func TestInterimAnswersPassBeforeAnyOther(t *testing.T) {
+	for _, final := range []int{202, 404} {
+		w := newClient()
+		a := newAckWriter(w, 100, 202)
+		a.Header().Set("X-From", "hint")
+		a.WriteHeader(103)
+		if w.header.Get("X-From") != "site" {
+			t.Error("the header of an interim answer stays")
+		}
+		a.Header().Set("X-From", "second hint")
+		a.WriteHeader(102)
+		a.Header().Set("X-From", "upstream")
+		a.WriteHeader(final)
+		a.WriteHeader(103)
+		want := []string{"103 hint", "102 second hint"}
+		if final == 404 {
+			want = append(want, "404 upstream")
+		}
+		if !slices.Equal(w.seen, want) {
+			t.Errorf("the client saw %v, want %v", w.seen, want)
+		}
+	}
+}
+
+func TestAckIsKeptUpToALimit(t *testing.T) {
+	for name, c := range map[string]struct {
+		keep     int64
+		writes   []string
+		body     string
+		overflow bool
+	}{
+		"empty":           {4, nil, "", false},
+		"full":            {4, []string{"ab", "cd"}, "abcd", false},
+		"one too many":    {4, []string{"ab", "cde"}, "", true},
+		"more after":      {4, []string{"abcde", "f"}, "", true},
+		"nothing to do":   {-1, []string{"abc"}, "", false},
+		"nothing allowed": {0, []string{"a"}, "", true},
+	} {
+		a := newAckWriter(newClient(), c.keep, 202)
+		a.WriteHeader(202)
+		for _, b := range c.writes {
+			if n, err := a.Write([]byte(b)); n != len(b) || err != nil {
+				t.Errorf("%s: wrote %d: %v", name, n, err)
+			}
+		}
+		if string(a.body) != c.body || a.overflow != c.overflow {
+			t.Errorf("%s: body %q, overflow %v", name, a.body, a.overflow)
+		}
+	}
+}
+
+func TestLostUpstreamIsNeitherPassedNorAnAck(t *testing.T) {
+	for _, c := range []struct {
+		status    int
+		cancelled bool
+		gateway   int
+		passed    bool
+	}{
+		{http.StatusBadGateway, false, http.StatusBadGateway, false},
+		{http.StatusGatewayTimeout, false, http.StatusGatewayTimeout, false},
+		{http.StatusServiceUnavailable, false, 0, true},
+		{statusClientClosed, false, 0, true},
+		{statusClientClosed, true, http.StatusGatewayTimeout, false},
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		if c.cancelled {
+			cancel()
+		}
+		w := newClient()
+		a := newAckWriter(w, 100, 202)
+		a.ctx = ctx
+		a.WriteHeader(c.status)
+		_, _ = a.Write([]byte("lost"))
+		if a.gateway != c.gateway || a.passed != c.passed || (w.body.Len() > 0) != c.passed || a.status != 0 {
+			t.Errorf("%d, cancelled %v: gateway %d, passed %v, status %d", c.status, c.cancelled, a.gateway, a.passed, a.status)
+		}
+	}
+}
+
+func TestGatewayStatusCanBeAnAck(t *testing.T) {
+	a := newAckWriter(newClient(), 100, http.StatusBadGateway)
+	a.WriteHeader(http.StatusBadGateway)
+	if a.status != http.StatusBadGateway || a.gateway != 0 || a.passed {
+		t.Errorf("status %d, gateway %d, passed %v", a.status, a.gateway, a.passed)
+	}
+}

@@ -1,0 +1,179 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// opener opens fakeStores, or fails.
+type opener struct {
+	identity string
+	err      error
+	opened   []*fakeStore
+}
+
+func (o *opener) Identity() (string, error) { return o.identity, nil }
+
+func (o *opener) Open(*zap.Logger) (store.Store, error) {
+	if o.err != nil {
+		return nil, o.err
+	}
+	s := new(fakeStore)
+	o.opened = append(o.opened, s)
+	return s, nil
+}
+
+// newApp returns an app that is provisioned, on the opener's store.
+func newApp(o *opener) *App {
+	return &App{opener: o, identity: o.identity, log: zap.NewNop(), ready: make(chan struct{}), gone: make(chan struct{}), MaxHeld: 1, MaxWaiting: 1}
+}
+
+func TestStoreStaysOpenOverReloads(t *testing.T) {
+	o := &opener{identity: t.Name()}
+	before, after := newApp(o), newApp(o)
+	start(t, before)
+	held, err := before.use(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, after)
+	end(t, before)
+	late, err := before.use(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.release()
+	if len(o.opened) != 1 || o.opened[0].closed.Load() {
+		t.Fatalf("opened %d times", len(o.opened))
+	}
+	end(t, after)
+	if o.opened[0].closed.Load() {
+		t.Error("closed although a request is held")
+	}
+	held.release()
+	if !o.opened[0].closed.Load() {
+		t.Error("not closed with the last request")
+	}
+	if _, err := after.use(t.Context()); err != errNotRunning {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func start(t *testing.T, a *App) {
+	t.Helper()
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func end(t *testing.T, a *App) {
+	t.Helper()
+	if err := errors.Join(a.Stop(), a.Cleanup(), a.Cleanup()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRequestsWaitForTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(&opener{identity: t.Name()})
+		used := make(chan error)
+		go func() {
+			rt, err := a.use(t.Context())
+			if err == nil {
+				rt.release()
+			}
+			used <- err
+		}()
+		synctest.Wait()
+		select {
+		case err := <-used:
+			t.Errorf("it did not wait: %v", err)
+		default:
+		}
+		start(t, a)
+		if err := <-used; err != nil {
+			t.Error(err)
+		}
+		end(t, a)
+	})
+}
+
+func TestRequestsDoNotWaitForAStartThatNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newApp(&opener{identity: t.Name(), err: errors.New("the disk is full")})
+		ctx, leave := context.WithCancel(t.Context())
+		used := make(chan error, 2)
+		go func() {
+			_, err := a.use(ctx)
+			used <- err
+		}()
+		synctest.Wait()
+		leave()
+		if err := <-used; err != context.Canceled {
+			t.Errorf("the client has left, and the error is %v", err)
+		}
+		go func() {
+			_, err := a.use(t.Context())
+			used <- err
+		}()
+		synctest.Wait()
+		if err := a.Start(); !errors.Is(err, a.opener.(*opener).err) {
+			t.Errorf("error is %v", err)
+		}
+		end(t, a)
+		if err := <-used; err != errNotRunning {
+			t.Errorf("the app has ended, and the error is %v", err)
+		}
+	})
+}
+
+func TestAppThatWasNeverProvisionedCanBeCleanedUp(t *testing.T) {
+	if err := new(App).Cleanup(); err != nil {
+		t.Error(err)
+	}
+}
+
+// serve sends a request through a handler with nothing behind it.
+func serve(h *Handler, r *http.Request) (*httptest.ResponseRecorder, error) {
+	w := httptest.NewRecorder()
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
+	return w, h.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil }))
+}
+
+func TestRequestThatCannotBeHeldIsRefused(t *testing.T) {
+	ended := newApp(&opener{identity: t.Name()})
+	end(t, ended)
+	for name, c := range map[string]struct {
+		method     string
+		connection []string
+		status     int
+	}{
+		"after the end": {http.MethodGet, nil, http.StatusServiceUnavailable},
+		"kept alive":    {http.MethodGet, []string{"keep-alive"}, http.StatusServiceUnavailable},
+		"upgrade":       {http.MethodGet, []string{"Upgrade"}, http.StatusBadRequest},
+		"upgrade among": {http.MethodGet, []string{"keep-alive", "close , upgrade"}, http.StatusBadRequest},
+		"connect":       {http.MethodConnect, nil, http.StatusBadRequest},
+	} {
+		r := httptest.NewRequest(c.method, "http://app.test/", nil)
+		r.Header["Connection"] = c.connection
+		w, err := serve(&Handler{app: ended}, r)
+		if err != nil || w.Code != c.status || w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: %d with %v, error %v", name, w.Code, w.Header(), err)
+		}
+		w, err = serve(&Handler{app: ended, Errors: "caddy"}, r)
+		var handed caddyhttp.HandlerError
+		if !errors.As(err, &handed) || handed.StatusCode != c.status || w.Body.Len() != 0 {
+			t.Errorf("%s, handed on: error %v, body %q", name, err, w.Body)
+		}
+	}
+}

@@ -1,0 +1,256 @@
+package module
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+)
+
+func TestAckDependsOnTheMethodUnlessConfigured(t *testing.T) {
+	for _, c := range []struct {
+		ack      string
+		method   string
+		accepted []int
+		not      []int
+	}{
+		{"", "POST", []int{200, 201, 202, 204, 299}, []int{199, 300, 302, 404, 500}},
+		{"", "PUT", []int{200, 202}, []int{304}},
+		{"", "DELETE", []int{204}, []int{404}},
+		{"", "GET", []int{202}, []int{200, 201, 203, 204, 302}},
+		{"", "HEAD", []int{202}, []int{200, 204}},
+		{"", "OPTIONS", []int{202}, []int{200, 204}},
+		{"202", "POST", []int{202}, []int{200, 201, 203}},
+		{"202", "GET", []int{202}, []int{200}},
+		{"2xx", "GET", []int{200, 204, 299}, []int{199, 300}},
+		{"200 3XX 418", "GET", []int{200, 300, 399, 418}, []int{201, 299, 400, 417, 419}},
+		{"5xx", "POST", []int{500, 502, 599}, []int{200, 499}},
+	} {
+		h := new(Handler)
+		for s := range strings.FieldsSeq(c.ack) {
+			r, err := parseAck(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.acks = append(h.acks, r)
+		}
+		for _, status := range c.accepted {
+			if !h.accepts(c.method, status) {
+				t.Errorf("ack %q, %s: %d is no ack", c.ack, c.method, status)
+			}
+		}
+		for _, status := range c.not {
+			if h.accepts(c.method, status) {
+				t.Errorf("ack %q, %s: %d is an ack", c.ack, c.method, status)
+			}
+		}
+	}
+}
+
+func TestAckThatIsNoStatusIsRefused(t *testing.T) {
+	for _, s := range []string{"", "xx", "0xx", "1xx", "6xx", "22xx", "2x", "2xxx", "xx2", "199", "600", "-200", "20", "2e2", "two", "2xx,3xx", " 202"} {
+		if r, err := parseAck(s); err == nil {
+			t.Errorf("%q means %v", s, r)
+		}
+	}
+}
+
+// proxyTo returns a real reverse proxy.
+func proxyTo(t *testing.T, transport *reverseproxy.HTTPTransport, upstreams ...string) caddyhttp.Handler {
+	t.Helper()
+	base, err := caddy.ProvisionContext(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := caddy.NewContext(base)
+	t.Cleanup(cancel)
+	if err := transport.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = transport.Cleanup() })
+	proxy := &reverseproxy.Handler{Transport: transport}
+	for _, address := range upstreams {
+		proxy.Upstreams = append(proxy.Upstreams, &reverseproxy.Upstream{Dial: address})
+	}
+	if err := proxy.Provision(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = proxy.Cleanup() })
+	return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		return proxy.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil }))
+	})
+}
+
+// listen returns the address of a server that does with each connection as told.
+func listen(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serve(conn)
+			_ = conn.Close()
+		}
+	}()
+	return listener.Addr().String()
+}
+
+// readRequest reads a request's first bytes, so that it has arrived.
+func readRequest(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)) }
+
+// call sends a request through the handler and waits for what it comes to.
+func call(t *testing.T, next caddyhttp.Handler, acks ...int) *upstreamCall {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, "http://app.test/orders", strings.NewReader("order"))
+	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
+	c := callUpstream(next, w, r, 100, func(status int) bool { return slices.Contains(acks, status) })
+	defer c.cancel()
+	<-c.done
+	return c
+}
+
+func TestRealProxyErrorsAreTakenForWhatTheyMean(t *testing.T) {
+	untrusted := httptest.NewUnstartedServer(nil)
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	untrusted.StartTLS()
+	defer untrusted.Close()
+	dead := filepath.Join(t.TempDir(), "nobody.sock")
+	for name, c := range map[string]struct {
+		proxy  caddyhttp.Handler
+		want   upstreamAnswer
+		status int
+	}{
+		"nobody listens": {
+			proxyTo(t, new(reverseproxy.HTTPTransport), "unix/"+dead), answerRefused, http.StatusBadGateway,
+		},
+		"nobody listens, tried again": {
+			proxyTo(t, new(reverseproxy.HTTPTransport), "unix/"+dead, "unix/"+dead), answerRefused, http.StatusBadGateway,
+		},
+		"no upstream": {
+			proxyTo(t, new(reverseproxy.HTTPTransport)), answerRefused, http.StatusBadGateway,
+		},
+		"certificate is not trusted": {
+			proxyTo(t, &reverseproxy.HTTPTransport{TLS: new(reverseproxy.TLSConfig)}, untrusted.Listener.Addr().String()), answerRefused, http.StatusBadGateway,
+		},
+		"connection ends after the request": {
+			proxyTo(t, new(reverseproxy.HTTPTransport), listen(t, readRequest)), answerUnknown, http.StatusBadGateway,
+		},
+		"answer is no HTTP": {
+			proxyTo(t, new(reverseproxy.HTTPTransport), listen(t, func(conn net.Conn) {
+				readRequest(conn)
+				_, _ = io.WriteString(conn, "what?\r\n\r\n")
+			})), answerUnknown, http.StatusBadGateway,
+		},
+		"answer is late": {
+			proxyTo(t, &reverseproxy.HTTPTransport{ResponseHeaderTimeout: caddy.Duration(time.Millisecond)}, listen(t, func(conn net.Conn) {
+				_, _ = io.Copy(io.Discard, conn)
+			})), answerUnknown, http.StatusGatewayTimeout,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			came := call(t, c.proxy, http.StatusAccepted)
+			if got := came.answer(); got != c.want {
+				t.Errorf("answer is %d, want %d; error %v", got, c.want, came.err)
+			}
+			if c.want == answerUnknown && came.status() != c.status {
+				t.Errorf("status is %d, want %d; error %v", came.status(), c.status, came.err)
+			}
+		})
+	}
+}
+
+func TestErrorsTellWhetherTheRequestWasSent(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error
+		never bool
+	}{
+		"dial":                      {&net.OpError{Op: "dial", Err: errors.New("refused")}, true},
+		"dial, as the proxy has it": {caddyhttp.Error(502, reverseproxy.DialError{}), true},
+		"dial, deep in an error":    {caddyhttp.Error(504, fmt.Errorf("try 2: %w", &net.OpError{Op: "dial", Err: errors.New("timeout")})), true},
+		"certificate":               {caddyhttp.Error(502, &tls.CertificateVerificationError{}), true},
+		"read":                      {caddyhttp.Error(502, &net.OpError{Op: "read", Err: errors.New("reset")}), false},
+		"write":                     {&net.OpError{Op: "write", Err: errors.New("reset")}, false},
+		"end of file":               {caddyhttp.Error(502, io.EOF), false},
+		"timeout":                   {caddyhttp.Error(504, errors.New("timeout")), false},
+		"cancelled":                 {caddyhttp.Error(499, errors.New("cancelled")), false},
+		"no upstream":               {caddyhttp.Error(503, errors.New("no upstreams available")), true},
+		"login":                     {caddyhttp.Error(401, errors.New("not authenticated")), true},
+		"handler error":             {caddyhttp.Error(500, errors.New("broken")), true},
+		"error of no handler":       {errors.New("anything"), false},
+	} {
+		if got := neverSent(c.err); got != c.never {
+			t.Errorf("%s: never sent is %v", name, got)
+		}
+	}
+}
+
+func TestAnswersOfHandlersAreTakenForWhatTheyMean(t *testing.T) {
+	for name, c := range map[string]struct {
+		next func(w http.ResponseWriter, r *http.Request) error
+		want upstreamAnswer
+	}{
+		"ack":                 {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(202); return nil }, answerAccepted},
+		"ack, then an error":  {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(202); return io.ErrUnexpectedEOF }, answerAccepted},
+		"ack, then a panic":   {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(202); panic(http.ErrAbortHandler) }, answerAccepted},
+		"other answer":        {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(404); return nil }, answerPassed},
+		"passed, then broken": {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(404); panic(http.ErrAbortHandler) }, answerPassed},
+		"gateway lost it":     {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(502); return nil }, answerUnknown},
+		"interim only":        {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(103); return nil }, answerNone},
+		"nothing":             {func(http.ResponseWriter, *http.Request) error { return nil }, answerNone},
+		"panic":               {func(http.ResponseWriter, *http.Request) error { panic("broken") }, answerUnknown},
+		"refusal":             {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(403, nil) }, answerRefused},
+		"any error":           {func(http.ResponseWriter, *http.Request) error { return io.EOF }, answerUnknown},
+	} {
+		if got := call(t, caddyhttp.HandlerFunc(c.next), http.StatusAccepted).answer(); got != c.want {
+			t.Errorf("%s: answer is %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+func TestUpstreamGoesOnWithoutTheClient(t *testing.T) {
+	began, left, acked := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	next := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		close(began)
+		<-left
+		if r.Context().Err() == nil {
+			w.WriteHeader(http.StatusAccepted)
+		}
+		close(acked)
+		<-r.Context().Done()
+		return nil
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
+	c := callUpstream(next, httptest.NewRecorder(), r, 0, func(status int) bool { return status == http.StatusAccepted })
+	<-began
+	leave()
+	close(left)
+	<-acked
+	c.cancel()
+	<-c.done
+	if got := c.answer(); got != answerAccepted {
+		t.Errorf("answer is %d, want %d", got, answerAccepted)
+	}
+}
