@@ -30,6 +30,17 @@ import (
 //	    respond       <body>|<status> [<status>] { body <text> }
 //	    header        <name> <value>
 //	    redir         <url> [<code>]
+//	    require       correlation_id|status...
+//	    failed        header|query|form|json <name> <value>...
+//	    progress      header|query|form|json <name> <value>...
+//	    error_code    header|query|form|json <name>
+//	    error_text    header|query|form|json <name>
+//	    document_statuses <name>...
+//	    failed_status <status>
+//	    failed_body   on|off
+//	    retryable     on|off
+//	    multiple      on|off
+//	    key           <name>...|include
 //	    on_disconnect keep|close
 //	    copy_headers  <name>...
 //	    use_body      on|off
@@ -56,6 +67,9 @@ func parseCallback(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 		}
 	}
 	if err := withGlobal(handler, global).Check(); err != nil {
+		return nil, start.Errf("callback %s: %w", handler.Mode, err)
+	}
+	if err := module.CheckKeysExist(handler.Keys, global.Keys); err != nil {
 		return nil, start.Errf("callback %s: %w", handler.Mode, err)
 	}
 	return handler, nil
@@ -113,8 +127,9 @@ func parseTimeout(h httpcaddyfile.Helper, handler *module.Handler) error {
 }
 
 // handlerOptions are the options that parseCallbackOption knows.
-const handlerOptions = "ack, base_url, copy_headers, errors, expires_in, header, header_prefix, inject, methods, name, " +
-	"on_disconnect, redir, respond, state_query, status_url and use_body"
+const handlerOptions = "ack, base_url, copy_headers, document_statuses, error_code, error_text, errors, expires_in, failed, " +
+	"failed_body, failed_status, header, header_prefix, inject, key, methods, multiple, name, on_disconnect, progress, redir, " +
+	"require, respond, retryable, state_query, status_url and use_body"
 
 func parseCallbackOption(o *options, handler *module.Handler) error {
 	switch o.name {
@@ -151,7 +166,7 @@ func parseCallbackOption(o *options, handler *module.Handler) error {
 	case "errors":
 		return o.text(&handler.Errors)
 	}
-	return o.unknown(handlerOptions)
+	return parseDialectOption(o, &handler.Dialect)
 }
 
 func parseInject(o *options, handler *module.Handler) error {

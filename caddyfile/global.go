@@ -19,6 +19,7 @@ import (
 //	    status_url    <url>
 //	    store         <name> ...
 //	    header_prefix <prefix>
+//	    key           <name> <secret> send|create|read|manage...
 //	    max_body_size <size>
 //	    max_memory    <size>
 //	    max_waiting   <number>
@@ -49,7 +50,7 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 }
 
 // appOptions are the options that parseGlobalOption knows.
-const appOptions = "base_url, header_prefix, max_body_size, max_held, max_memory, max_waiting, retain, status_url and store"
+const appOptions = "base_url, header_prefix, key, max_body_size, max_held, max_memory, max_waiting, retain, status_url and store"
 
 func parseGlobalOption(o *options, app *module.App) error {
 	switch o.name {
@@ -61,6 +62,8 @@ func parseGlobalOption(o *options, app *module.App) error {
 		return parseStore(o, app)
 	case "header_prefix":
 		return parsePrefix(o, app)
+	case "key":
+		return parseKey(o, app)
 	case "max_body_size":
 		return o.size(&app.MaxBodySize)
 	case "max_memory":
@@ -73,6 +76,18 @@ func parseGlobalOption(o *options, app *module.App) error {
 		return o.duration(&app.Retain)
 	}
 	return o.unknown(appOptions)
+}
+
+func parseKey(o *options, app *module.App) error {
+	args := o.RemainingArgs()
+	if len(args) < 3 {
+		return o.failf("it needs a name, a secret and permissions, as in: key partner {env.PARTNER_KEY} send")
+	}
+	app.Keys = append(app.Keys, module.Key{Name: args[0], Secret: args[1], Permissions: args[2:]})
+	if err := module.CheckKeys(app.Keys); err != nil {
+		return o.failf("%w", err)
+	}
+	return nil
 }
 
 func parsePrefix(o *options, app *module.App) error {
@@ -107,8 +122,9 @@ func parseStore(o *options, app *module.App) error {
 
 // globals is what a directive must know of the global option.
 type globals struct {
-	BaseURL      string `json:"base_url"`
-	HeaderPrefix string `json:"header_prefix"`
+	BaseURL      string       `json:"base_url"`
+	HeaderPrefix string       `json:"header_prefix"`
+	Keys         []module.Key `json:"keys"`
 }
 
 // globalOption returns what the global option says, empty where there is none.

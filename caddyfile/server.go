@@ -9,14 +9,27 @@ import (
 
 // parseServer sets up the handler that takes calls. Syntax:
 //
-//	callback_server [<matcher>]
+//	callback_server [<matcher>] {
+//	    key <name>...
+//	}
 func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
+	start := *h.Dispenser
 	if h.NextArg() {
-		return nil, h.Errf("callback_server: %q is too much: it takes nothing but a matcher", h.Val())
+		return nil, h.Errf("callback_server: %q is too much: it takes a matcher and a block", h.Val())
 	}
-	for nesting := h.Nesting(); h.NextBlock(nesting); {
-		return nil, h.Errf("callback_server has no option %s: it takes nothing but a matcher", h.Val())
+	server := new(module.Server)
+	o := newOptions(h.Dispenser, "callback_server")
+	for nesting := h.Nesting(); o.next(nesting); {
+		if o.name != "key" {
+			return nil, o.unknown("key")
+		}
+		if err := o.list(&server.Keys); err != nil {
+			return nil, err
+		}
 	}
-	return new(module.Server), nil
+	if err := server.Check(globalOption(h).Keys); err != nil {
+		return nil, start.Errf("callback_server: %w", err)
+	}
+	return server, nil
 }

@@ -56,6 +56,9 @@ type App struct {
 	// understood. It ends with a hyphen. Default: X-Link-
 	HeaderPrefix string `json:"header_prefix,omitempty"`
 
+	// Keys are the named keys.
+	Keys []Key `json:"keys,omitempty"`
+
 	// MaxBodySize is the largest body in bytes, of calls and of requests that
 	// something is put into. Default: 10 MiB.
 	MaxBodySize int64 `json:"max_body_size,omitempty"`
@@ -78,6 +81,7 @@ type App struct {
 	opener   store.Opener
 	identity string
 	log      *zap.Logger
+	keyRing  keyRing
 
 	// ready is closed when rt is set, gone when the app has ended.
 	ready chan struct{}
@@ -107,8 +111,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("callback: %w", err)
 		}
 	}
-	var loaded any
 	var err error
+	if a.keyRing, err = newKeyRing(a.Keys); err != nil {
+		return fmt.Errorf("callback: key: %w", err)
+	}
+	var loaded any
 	if a.StoreRaw != nil {
 		loaded, err = ctx.LoadModule(a, "StoreRaw")
 	} else {

@@ -20,8 +20,10 @@ const maxCallHeader = 64 << 10
 // readCall reads a call whole. The state is taken out of it.
 func (s *Server) readCall(e *engine.Engine, r *http.Request, at location) (engine.Incoming, error) {
 	received := callback.At(time.Now())
+	// More than one key is as good as none, and none of them is kept.
+	key, query, _ := keyOf(r)
 	header := callback.CallHeader(r.Header)
-	size := len(r.URL.RawQuery)
+	size := len(query)
 	for _, f := range header {
 		size += len(f.Name) + len(f.Value)
 	}
@@ -35,11 +37,12 @@ func (s *Server) readCall(e *engine.Engine, r *http.Request, at location) (engin
 	in := engine.Incoming{
 		State:     at.secret,
 		Parameter: at.parameter,
+		Key:       key,
 		Lease:     lease,
 		Call: &callback.Call{
 			Method:     r.Method,
 			Suffix:     at.suffix,
-			Query:      r.URL.RawQuery,
+			Query:      query,
 			Header:     header,
 			Body:       callback.NewBody(body),
 			ReceivedAt: received,

@@ -45,7 +45,7 @@ func (h *Handler) CheckOptions() error {
 	}
 	for _, check := range []func() error{
 		h.checkTimes, h.checkWords, h.checkStateQuery, h.checkInjections, h.checkCalls,
-		h.checkRespond, h.checkRedirect, h.checkReplyHeaders, h.checkCopyHeaders,
+		h.checkRespond, h.checkRedirect, h.checkReplyHeaders, h.checkCopyHeaders, h.checkDialect,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -104,29 +104,10 @@ func (h *Handler) checkStateQuery() error {
 		return fmt.Errorf("state_query: %q must be at most 64 letters, digits and . _ ~ - with no dot at the beginning", h.StateQuery)
 	case h.StateQuery == "api_key":
 		return errors.New("state_query: api_key is the parameter that carries keys; choose another name")
-	case h.namesFailedURL():
+	case h.names("failed_url"):
 		return errors.New("state_query: with the state in the query there is no {http.callback.failed_url}; leave one of the two out")
 	}
 	return nil
-}
-
-// namesFailedURL reports whether a value holds the URL for calls that mean Failed.
-func (h *Handler) namesFailedURL() bool {
-	const placeholder = "{" + callback.PlaceholderPrefix + "failed_url}"
-	var texts []string
-	for _, i := range h.Inject {
-		texts = append(texts, i.Value)
-	}
-	for _, values := range h.ReplyHeaders {
-		texts = append(texts, values...)
-	}
-	if h.Respond != nil {
-		texts = append(texts, h.Respond.Body)
-	}
-	if h.Redirect != nil {
-		texts = append(texts, h.Redirect.URL)
-	}
-	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, placeholder) })
 }
 
 func (h *Handler) checkInjections() error {
@@ -321,8 +302,8 @@ func (h *Handler) checkCopyHeaders() error {
 // to its call can hold beside them, where a dot at the end is followed by a name.
 // Each begins with callback.PlaceholderPrefix.
 var (
-	placeholders     = []string{"id", "correlation_id", "url", "failed_url", "status_url", "result_url"}
-	callPlaceholders = []string{"call.method", "call.body", "call.body.", "call.header.", "call.query."}
+	placeholders     = []string{"id", "correlation_id", "url", "failed_url", "status_url", "result_url", "api_key"}
+	callPlaceholders = []string{"call.method", "call.body", "call.body.", "call.header.", "call.query.", "call.form."}
 )
 
 func listPlaceholders() string {

@@ -84,6 +84,8 @@ type Handler struct {
 	// who come back with GET, and respond is for the partner's server.
 	Redirect *Redirect `json:"redirect,omitempty"`
 
+	Dialect
+
 	// OnDisconnect says what becomes of the callback when the client leaves: it is
 	// kept, and its result can be fetched, or it is closed. Default: keep.
 	OnDisconnect string `json:"on_disconnect,omitempty"`
@@ -163,6 +165,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("callback %s: %w", h.Mode, err)
 		}
 	}
+	if err := CheckKeysExist(h.Keys, app.Keys); err != nil {
+		return fmt.Errorf("callback %s: %w", h.Mode, err)
+	}
 	h.policy = h.newPolicy()
 	if err := h.policy.Compile(); err != nil {
 		return fmt.Errorf("callback %s: %w", h.Mode, err)
@@ -214,6 +219,7 @@ func (h *Handler) newPolicy() *callback.Policy {
 		AckIsResult:  h.UseBody != nil && !*h.UseBody,
 		Retain:       time.Duration(h.app.Retain),
 	}
+	h.apply(p)
 	if h.Respond != nil {
 		status := h.Respond.Status
 		if status == 0 {

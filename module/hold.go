@@ -101,7 +101,7 @@ func (h *Handler) begin(rt *runtime, r *http.Request) (*hold, error) {
 	}
 	hold := &hold{h: h, rt: rt, r: r, callback: cb}
 	// The URL is not given out yet, so nobody can have called in between.
-	hold.waiter, err = rt.engine.Await(cb.ID, false)
+	hold.waiter, err = rt.engine.Await(cb.ID, h.policy.Multiple)
 	if err != nil {
 		_, _ = hold.close("too many requests are held")
 		return nil, err

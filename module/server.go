@@ -2,6 +2,7 @@ package module
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -26,6 +27,10 @@ func init() {
 // would show the URL, and with it the secret in it. For the same reason requests
 // to these paths are left out of the access log.
 type Server struct {
+	// Keys are the names of the keys of which every call needs one. Default: none
+	// is needed beside what the callback itself asks for.
+	Keys []string `json:"keys,omitempty"`
+
 	app *App
 	log *zap.Logger
 }
@@ -41,8 +46,21 @@ func (Server) CaddyModule() caddy.ModuleInfo {
 // Provision finds the app.
 func (s *Server) Provision(ctx caddy.Context) (err error) {
 	s.log = ctx.Logger()
-	s.app, err = appOf(ctx)
-	return err
+	if s.app, err = appOf(ctx); err != nil {
+		return err
+	}
+	if err := s.Check(s.app.Keys); err != nil {
+		return fmt.Errorf("callback_server: %w", err)
+	}
+	return nil
+}
+
+// Check makes sure that the keys that are named exist.
+func (s *Server) Check(keys []Key) error {
+	if slices.Contains(s.Keys, keyInclude) {
+		return errors.New("key: include makes keys for callbacks, not for the server; name a key of the global callback option")
+	}
+	return CheckKeysExist(s.Keys, keys)
 }
 
 // ServeHTTP serves the paths that are ours.
@@ -82,19 +100,25 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, 
 		writeNotAllowed(w, anyMethods)
 		return
 	}
+	caller := s.callerOf(r)
+	if refusal, refused := s.admit(caller); refused {
+		refusal.Write(w)
+		return
+	}
 	in, err := s.readCall(rt.engine, r, at)
 	if err != nil {
 		callProblem(err).Write(w)
 		return
 	}
 	defer in.Lease.Release()
+	in.Call.Caller = caller
 	verdict, policy, err := rt.engine.Receive(r.Context(), in)
 	if err != nil {
 		s.logFailure(err)
 		callProblem(err).Write(w)
 		return
 	}
-	writeVerdict(w, verdict, policy)
+	writeVerdict(w, verdict, policy, caller)
 }
 
 // countsAsCall reports whether a request can count as a call at all. What looks
@@ -113,6 +137,34 @@ func countsAsCall(r *http.Request) bool {
 		}
 	}
 	return true
+}
+
+// callerOf returns who calls, as far as keys tell.
+func (s *Server) callerOf(r *http.Request) callback.Caller {
+	key, _, err := keyOf(r)
+	if err != nil {
+		return callback.Caller{Shown: true}
+	}
+	return s.app.keyRing.caller(key)
+}
+
+// admit refuses callers that the server does not let in, whatever they call.
+func (s *Server) admit(c callback.Caller) (refusal problem.Problem, refused bool) {
+	if len(s.Keys) == 0 || slices.ContainsFunc(c.Names, func(name string) bool { return slices.Contains(s.Keys, name) }) {
+		return problem.Problem{}, false
+	}
+	return keyProblem(c), true
+}
+
+// keyProblem returns the answer to a caller whose key is not enough.
+func keyProblem(c callback.Caller) problem.Problem {
+	switch {
+	case c.Known:
+		return problem.KeyNotAllowed
+	case c.Shown:
+		return problem.KeyUnknown
+	}
+	return problem.KeyRequired
 }
 
 // callProblem returns the answer to a call that was not decided on.
@@ -134,7 +186,7 @@ func (s *Server) logFailure(err error) {
 }
 
 // writeVerdict answers a call that was decided on.
-func writeVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy) {
+func writeVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy, caller callback.Caller) {
 	switch v.Kind {
 	case callback.Accepted, callback.Repeated, callback.Returned, callback.Progressed:
 		writeReply(w, v.Reply)
@@ -148,6 +200,8 @@ func writeVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy)
 		gone.Write(w)
 	case callback.WrongMethod:
 		writeNotAllowed(w, p.Allow())
+	case callback.Unauthorized, callback.Forbidden:
+		keyProblem(caller).Write(w)
 	case callback.Refused:
 		problem.Refused(v.Fault.Slug, v.Fault.Detail).Write(w)
 	}

@@ -13,6 +13,15 @@ var (
 	UnknownState = Problem{Slug: "unknown-state", Status: http.StatusNotFound,
 		Title:  "No callback has this URL.",
 		Detail: "It was never given out, or the callback is so old that it was forgotten."}
+	KeyRequired = Problem{Slug: "key-required", Status: http.StatusUnauthorized, Header: bearer(""),
+		Title:  "This call needs a key.",
+		Detail: "Show it as a bearer token in the Authorization header."}
+	KeyUnknown = Problem{Slug: "key-unknown", Status: http.StatusUnauthorized, Header: bearer(`, error="invalid_token"`),
+		Title:  "The key is not known.",
+		Detail: "It is none of the keys that can make this call, or more than one was shown."}
+	KeyNotAllowed = Problem{Slug: "key-not-allowed", Status: http.StatusForbidden,
+		Title:  "The key is not allowed to do this.",
+		Detail: "The key is known; another one is needed here, or a permission that it does not have."}
 	MethodNotAllowed = Problem{Slug: "method-not-allowed", Status: http.StatusMethodNotAllowed,
 		Title:  "This URL takes no calls with this method.",
 		Detail: "The Allow header lists the methods that it takes."}
@@ -99,4 +108,9 @@ var (
 // Refused returns the problem of a call whose content is not acceptable.
 func Refused(slug, detail string) Problem {
 	return Problem{Slug: slug, Status: http.StatusBadRequest, Title: "The call is not acceptable.", Detail: detail}
+}
+
+// bearer returns the challenge of RFC 6750, section 3.
+func bearer(parameters string) http.Header {
+	return http.Header{"Www-Authenticate": {`Bearer realm="callback"` + parameters}}
 }

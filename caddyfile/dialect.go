@@ -1,0 +1,80 @@
+package caddyfile
+
+import (
+	"strconv"
+
+	"github.com/caddy-callback/caddy-callback/module"
+)
+
+// parseDialectOption reads the options that say what calls must have and mean.
+func parseDialectOption(o *options, d *module.Dialect) error {
+	switch o.name {
+	case "require":
+		return o.list(&d.Require)
+	case "failed":
+		return parseMatch(o, &d.Failed)
+	case "progress":
+		return parseMatch(o, &d.Progress)
+	case "error_code":
+		return parsePlace(o, &d.ErrorCode)
+	case "error_text":
+		return parsePlace(o, &d.ErrorText)
+	case "document_statuses":
+		return o.list(&d.DocumentStatuses)
+	case "failed_status":
+		return parseFailedStatus(o, d)
+	case "failed_body":
+		return o.yesNo(&d.FailedBody)
+	case "retryable":
+		return o.onOff(&d.Retryable)
+	case "multiple":
+		return o.yesNo(&d.Multiple)
+	case "key":
+		return o.list(&d.Keys)
+	}
+	return o.unknown(handlerOptions)
+}
+
+func parseMatch(o *options, to *[]module.Match) error {
+	args := o.RemainingArgs()
+	if len(args) < 3 {
+		return o.failf("it needs a place, a name and values, as in: %s json status error", o.name)
+	}
+	*to = append(*to, module.Match{Place: module.Place{In: args[0], Name: args[1]}, Values: args[2:]})
+	return nil
+}
+
+func parsePlace(o *options, to **module.Place) error {
+	if err := o.once(); err != nil {
+		return err
+	}
+	var place module.Place
+	if !o.AllArgs(&place.In, &place.Name) {
+		return o.failf("it needs a place and a name, as in: %s json error.code", o.name)
+	}
+	*to = &place
+	return nil
+}
+
+func parseFailedStatus(o *options, d *module.Dialect) error {
+	var text string
+	if err := o.text(&text); err != nil {
+		return err
+	}
+	status, err := strconv.Atoi(text)
+	if err != nil || status == 0 {
+		return o.failf("%w", mismatch{text, "a status; write one from 400 to 599"})
+	}
+	d.FailedStatus = status
+	return nil
+}
+
+// yesNo reads an option that is on or off, and off where it is not given.
+func (o *options) yesNo(to *bool) error {
+	var on *bool
+	if err := o.onOff(&on); err != nil {
+		return err
+	}
+	*to = *on
+	return nil
+}

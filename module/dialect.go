@@ -1,0 +1,223 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+// Dialect says what calls must have, and what they mean.
+type Dialect struct {
+	// Require refuses calls without the headers that say so: "correlation_id",
+	// "status" or both.
+	Require []string `json:"require,omitempty"`
+
+	// Failed tells calls that mean Failed, beside those that say so in the status
+	// header or come to /cb/{state}/failed.
+	Failed []Match `json:"failed,omitempty"`
+
+	// Progress tells calls that are not the answer yet. They are answered and
+	// kept as the latest, and change nothing else.
+	Progress []Match `json:"progress,omitempty"`
+
+	// ErrorCode is where a failed call has its error code. Default: the wire header.
+	ErrorCode *Place `json:"error_code,omitempty"`
+
+	// ErrorText is where a failed call has its error text. Default: the wire header.
+	ErrorText *Place `json:"error_text,omitempty"`
+
+	// DocumentStatuses are the document statuses that are known. Another one
+	// becomes the technical status, and the document status is then Failed.
+	DocumentStatuses []string `json:"document_statuses,omitempty"`
+
+	// FailedStatus is the status of the answer to a failed callback. Default: 424.
+	FailedStatus int `json:"failed_status,omitempty"`
+
+	// FailedBody makes the call's own body that answer's, in place of a problem
+	// document. Default: false.
+	FailedBody bool `json:"failed_body,omitempty"`
+
+	// Retryable says whether a call that is refused for its content can be made
+	// again. If it is false, such a call ends the callback as failed. Default: true.
+	Retryable *bool `json:"retryable,omitempty"`
+
+	// Multiple goes on accepting calls after the first, until the callback
+	// expires or is closed. The last one is the result; a held client gets the
+	// first. Default: false.
+	Multiple bool `json:"multiple,omitempty"`
+
+	// Keys are the names of the keys of which a call needs one. "include" makes a
+	// key for each callback and puts it into the callback URL. Default: whoever
+	// has the URL may call.
+	Keys []string `json:"keys,omitempty"`
+}
+
+// Place names a value in a call.
+type Place struct {
+	// In is header, query, form or json.
+	In string `json:"in"`
+	// Name is the name there; for json a dotted path or an RFC 6901 pointer.
+	Name string `json:"name"`
+}
+
+// Match tells calls by a value in them.
+type Match struct {
+	Place
+	// Values are those that match.
+	Values []string `json:"values"`
+}
+
+const (
+	requireCorrelationID = "correlation_id"
+	requireStatus        = "status"
+	// keyInclude makes a key for each callback.
+	keyInclude = "include"
+)
+
+// location returns the place as the domain knows it.
+func (p Place) location() callback.Location { return callback.Location{In: p.In, Name: p.Name} }
+
+func (p Place) check() error {
+	_, err := inject.ParseLocation(p.In, p.Name)
+	return err
+}
+
+// apply puts the dialect into a policy.
+func (d *Dialect) apply(p *callback.Policy) {
+	p.RequireCorrelationID = slices.Contains(d.Require, requireCorrelationID)
+	p.RequireStatus = slices.Contains(d.Require, requireStatus)
+	p.Failed, p.Progress = matchesOf(d.Failed), matchesOf(d.Progress)
+	p.ErrorCode, p.ErrorText = locationOf(d.ErrorCode), locationOf(d.ErrorText)
+	p.DocumentStatuses = d.DocumentStatuses
+	p.FailedStatus = d.FailedStatus
+	p.FailedBody = d.FailedBody
+	p.Once = d.Retryable != nil && !*d.Retryable
+	p.Multiple = d.Multiple
+	for _, name := range d.Keys {
+		if name == keyInclude {
+			p.OwnKey = true
+		} else {
+			p.Keys = append(p.Keys, name)
+		}
+	}
+}
+
+func matchesOf(all []Match) []callback.Match {
+	var out []callback.Match
+	for _, m := range all {
+		out = append(out, callback.Match{Location: m.location(), Values: m.Values})
+	}
+	return out
+}
+
+func locationOf(p *Place) *callback.Location {
+	if p == nil {
+		return nil
+	}
+	l := p.location()
+	return &l
+}
+
+func (h *Handler) checkDialect() error {
+	for _, what := range h.Require {
+		if what != requireCorrelationID && what != requireStatus {
+			return fmt.Errorf("require: %q is not known; write correlation_id, status or both", what)
+		}
+	}
+	for _, m := range []struct {
+		option  string
+		matches []Match
+	}{{"failed", h.Failed}, {"progress", h.Progress}} {
+		if err := checkMatches(m.matches); err != nil {
+			return fmt.Errorf("%s: %w", m.option, err)
+		}
+	}
+	for _, p := range []struct {
+		option string
+		place  *Place
+	}{{"error_code", h.ErrorCode}, {"error_text", h.ErrorText}} {
+		if p.place == nil {
+			continue
+		}
+		if err := p.place.check(); err != nil {
+			return fmt.Errorf("%s: %w; choose another place or name", p.option, err)
+		}
+	}
+	if s := h.FailedStatus; s != 0 && (s < 400 || s > 599) {
+		return fmt.Errorf("failed_status: %d does not say that something failed; write a status from 400 to 599", s)
+	}
+	return h.checkKeyNames()
+}
+
+func checkMatches(all []Match) error {
+	for _, m := range all {
+		if err := m.check(); err != nil {
+			return fmt.Errorf("%w; choose another place or name", err)
+		}
+		if len(m.Values) == 0 {
+			return fmt.Errorf("%s %s has no value to compare with; add one", m.In, m.Name)
+		}
+		if slices.Contains(m.Values, "") {
+			return fmt.Errorf("%s %s is compared with an empty value, which is what absent ones have, too; remove it", m.In, m.Name)
+		}
+	}
+	return nil
+}
+
+func (h *Handler) checkKeyNames() error {
+	for i, name := range h.Keys {
+		switch {
+		case slices.Contains(h.Keys[:i], name):
+			return fmt.Errorf("key: %s is given twice; leave one of the two out", name)
+		case name == keyInclude && h.StateQuery != "":
+			return errors.New("key: a callback URL that is registered in advance cannot hold a key for each callback; leave out key include or state_query")
+		case !plainWord.MatchString(name):
+			return fmt.Errorf("key: %q cannot be the name of a key", name)
+		}
+	}
+	if len(h.Keys) == 0 && h.names("api_key") {
+		return errors.New("inject: there is no {http.callback.api_key} without key include")
+	}
+	return nil
+}
+
+// names reports whether an injected value or the reply holds a placeholder of the
+// callback's.
+func (h *Handler) names(placeholder string) bool {
+	placeholder = "{" + callback.PlaceholderPrefix + placeholder + "}"
+	var texts []string
+	for _, i := range h.Inject {
+		texts = append(texts, i.Value)
+	}
+	for _, values := range h.ReplyHeaders {
+		texts = append(texts, values...)
+	}
+	if h.Respond != nil {
+		texts = append(texts, h.Respond.Body)
+	}
+	if h.Redirect != nil {
+		texts = append(texts, h.Redirect.URL)
+	}
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, placeholder) })
+}
+
+// CheckKeysExist makes sure that each key that is named exists and may send.
+func CheckKeysExist(names []string, keys []Key) error {
+	for _, name := range names {
+		if name == keyInclude {
+			continue
+		}
+		i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
+		switch {
+		case i < 0:
+			return fmt.Errorf("key: there is no key %s; add it to the global callback option, as in: key %s {env.%s} send", name, name, strings.ToUpper(name))
+		case !slices.Contains(keys[i].Permissions, PermissionSend):
+			return fmt.Errorf("key: %s may not make calls; give it the permission send", name)
+		}
+	}
+	return nil
+}

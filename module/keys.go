@@ -1,0 +1,172 @@
+package module
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+// Permissions of keys.
+const (
+	PermissionSend   = "send"
+	PermissionCreate = "create"
+	PermissionRead   = "read"
+	PermissionManage = "manage"
+)
+
+var permissions = []string{PermissionSend, PermissionCreate, PermissionRead, PermissionManage}
+
+// minKey is the least length of a key, in bytes.
+const minKey = 16
+
+// Key is a named key.
+type Key struct {
+	// Name names the key where it is allowed, and in logs.
+	Name string `json:"name"`
+
+	// Secret is the key: a placeholder like {env.NAME} or {file.PATH}, or
+	// "sha256:" and the key's SHA-256 sum in hexadecimal digits. It is never the
+	// key itself, since the configuration can be read.
+	Secret string `json:"secret"`
+
+	// Permissions are what the key is good for: send (make calls), create (make
+	// callbacks), read (see callbacks), manage (end callbacks).
+	Permissions []string `json:"permissions"`
+}
+
+var keySecret = regexp.MustCompile(`^(\{(env|file)\.[^{}]+\}|sha256:[0-9a-fA-F]{64})$`)
+
+// check makes sure that the key makes sense on its own.
+func (k Key) check() error {
+	switch {
+	case !plainWord.MatchString(k.Name) || k.Name == "include" || k.Name == "off":
+		return fmt.Errorf("%q cannot be the name of a key", k.Name)
+	case !keySecret.MatchString(k.Secret):
+		return fmt.Errorf("key %s: the secret must be {env.NAME}, {file.PATH} or sha256:<64 hexadecimal digits>, so that the key itself is not in the configuration", k.Name)
+	case len(k.Permissions) == 0:
+		return fmt.Errorf("key %s has no permission; give some of %s", k.Name, strings.Join(permissions, ", "))
+	}
+	for _, p := range k.Permissions {
+		if !slices.Contains(permissions, p) {
+			return fmt.Errorf("key %s: there is no permission %s; they are %s", k.Name, p, strings.Join(permissions, ", "))
+		}
+	}
+	return nil
+}
+
+// digest returns the sum by which the key is known.
+func (k Key) digest() (callback.Digest, error) {
+	if sum, ok := strings.CutPrefix(k.Secret, "sha256:"); ok {
+		var d callback.Digest
+		_, err := hex.Decode(d[:], []byte(sum))
+		return d, err
+	}
+	secret := caddy.NewReplacer().ReplaceKnown(k.Secret, "")
+	if secret = strings.TrimSpace(secret); len(secret) < minKey || secret == k.Secret {
+		return callback.Digest{}, fmt.Errorf("key %s: %s is not set, or is shorter than %d bytes", k.Name, k.Secret, minKey)
+	}
+	return sha256.Sum256([]byte(secret)), nil
+}
+
+// keyRing is the keys of a configuration. Of each only the digest is kept.
+type keyRing []ringKey
+
+type ringKey struct {
+	name        string
+	digest      callback.Digest
+	permissions []string
+}
+
+// CheckKeys makes sure that keys make sense together.
+func CheckKeys(keys []Key) error {
+	seen := make(map[string]bool)
+	for _, k := range keys {
+		if err := k.check(); err != nil {
+			return err
+		}
+		if seen[k.Name] {
+			return fmt.Errorf("key %s is given twice", k.Name)
+		}
+		seen[k.Name] = true
+	}
+	return nil
+}
+
+func newKeyRing(keys []Key) (keyRing, error) {
+	if err := CheckKeys(keys); err != nil {
+		return nil, err
+	}
+	ring := make(keyRing, 0, len(keys))
+	for _, k := range keys {
+		digest, err := k.digest()
+		if err != nil {
+			return nil, err
+		}
+		ring = append(ring, ringKey{name: k.Name, digest: digest, permissions: k.Permissions})
+	}
+	return ring, nil
+}
+
+// has reports whether there is a key with that name and permission.
+func (ring keyRing) has(name, permission string) bool {
+	return slices.ContainsFunc(ring, func(k ringKey) bool {
+		return k.name == name && slices.Contains(k.permissions, permission)
+	})
+}
+
+// caller returns who it is that shows a key. All keys are compared, each in a time
+// that tells nothing about it.
+func (ring keyRing) caller(shown string) callback.Caller {
+	if shown == "" {
+		return callback.Caller{}
+	}
+	c := callback.Caller{Shown: true}
+	digest := sha256.Sum256([]byte(shown))
+	for _, k := range ring {
+		if subtle.ConstantTimeCompare(digest[:], k.digest[:]) != 1 {
+			continue
+		}
+		c.Known = true
+		if slices.Contains(k.permissions, PermissionSend) {
+			c.Names = append(c.Names, k.name)
+		}
+	}
+	return c
+}
+
+// errTwoKeys: more than one key is shown, and it is not for us to choose.
+var errTwoKeys = errors.New("more than one key is shown")
+
+// keyOf returns the key that a request shows, as a bearer token (RFC 6750,
+// section 2.1) or in the URL, and the query without it.
+func keyOf(r *http.Request) (key, query string, err error) {
+	query = r.URL.RawQuery
+	shown := inject.GetQuery(query, callback.KeyParameter)
+	if len(shown) > 0 {
+		query = inject.RemoveQuery(query, callback.KeyParameter)
+	}
+	for _, line := range r.Header["Authorization"] {
+		scheme, token, _ := strings.Cut(line, " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			shown = append(shown, strings.TrimSpace(token))
+		}
+	}
+	switch slices.Sort(shown); len(slices.Compact(shown)) {
+	case 0:
+		return "", query, nil
+	case 1:
+		return shown[0], query, nil
+	}
+	return "", query, errTwoKeys
+}
