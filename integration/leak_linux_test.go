@@ -12,13 +12,7 @@ const slack = 4
 func TestReloadsLeaveNoGoroutineAndNoFileBehind(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	// Caddy's proxy lets idle connections to upstreams of earlier configurations
-	// run into their timeout, with us or without.
-	cfg := harness.Config{Private: harness.Hold("", "", "") + "reverse_proxy unix/" + s.Path("partner.sock") + ` {
-	transport http {
-		keepalive off
-	}
-}`}
+	cfg := s.withoutKeepAlive()
 	s.Start(t, cfg)
 	traffic := func(reloads int) {
 		for range reloads {
@@ -35,13 +29,26 @@ func TestReloadsLeaveNoGoroutineAndNoFileBehind(t *testing.T) {
 
 func TestHeldRequestsLeaveNoGoroutineAndNoFileBehind(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{TLS: true})
+	s := newStage(t)
+	cfg := s.withoutKeepAlive()
+	cfg.TLS = true
+	s.Start(t, cfg)
 	traffic := func(n int) {
 		answerAll(t, s.holdMany(t, n, harness.Protocols...))
 		s.CloseClients()
 		s.Idle(t)
 	}
 	restAfter(t, s, func() { traffic(5) }, func() { traffic(50) })
+}
+
+// withoutKeepAlive holds requests before a proxy that keeps no connection to its
+// upstream: an idle one runs into its timeout in its own time, with us or without.
+func (s *stage) withoutKeepAlive() harness.Config {
+	return harness.Config{Private: harness.Hold("", "", "") + "reverse_proxy unix/" + s.Path("partner.sock") + ` {
+	transport http {
+		keepalive off
+	}
+}`}
 }
 
 // restAfter checks that after work the server comes to rest as it did after the

@@ -23,7 +23,7 @@ func writeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, resul
 		storeProblem(err).Write(w)
 		return nil
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	h := w.Header()
 	for _, f := range result.Header {
 		h.Del(f.Name)
@@ -82,7 +82,8 @@ func storeProblem(err error) problem.Problem {
 // logPanic logs a panic of the handlers that come after ours, which is not passed
 // on because the client is still to be answered.
 func (hd *hold) logPanic(call *upstreamCall) {
-	if call.panic == nil || call.panic == http.ErrAbortHandler {
+	err, _ := call.panic.(error)
+	if call.panic == nil || errors.Is(err, http.ErrAbortHandler) {
 		return
 	}
 	hd.h.log.Error("a handler after callback panicked", zap.Any("panic", call.panic), zap.Stringer("id", hd.callback.ID))

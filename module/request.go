@@ -148,7 +148,7 @@ func (o *outgoing) put(i injection) error {
 		}
 		body, err := inject.SetJSON(o.body, i.at.Name, literal)
 		if err != nil {
-			return problem.InvalidBody.With("At " + i.at.String() + ": " + err.Error() + ".")
+			return problem.InvalidBody.With("The " + err.Error() + ".")
 		}
 		o.body = body
 	}

@@ -111,12 +111,14 @@ func matches(all []Match, look Lookup) bool {
 
 // compiled is what is derived from the stored fields.
 type compiled struct {
-	hash    Digest
-	wire    Wire
-	body    Template
-	header  []Template
-	target  Target
-	allowed string
+	hash Digest
+	wire Wire
+	body Template
+	// bodyJSON says that the reply's body is JSON, and must stay so.
+	bodyJSON bool
+	header   []Template
+	target   Target
+	allowed  string
 	// reads are the headers that calls are told by, beside the wire headers.
 	reads []string
 }
@@ -176,6 +178,7 @@ func (p *Policy) Compile() error {
 	p.allowed = strings.Join(p.allowedMethods(), ", ")
 	if p.Respond != nil {
 		p.body = NewTemplate(p.Respond.Body)
+		p.bodyJSON = p.body.isJSON()
 	}
 	p.header = make([]Template, len(p.ReplyHeader))
 	for i, f := range p.ReplyHeader {

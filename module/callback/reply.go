@@ -23,7 +23,11 @@ func (p *Policy) reply(method string, look Lookup) *Reply {
 	r := &Reply{Status: DefaultReplyStatus, Header: p.replyHeader(look)}
 	if p.Respond != nil {
 		r.Status = p.Respond.Status
-		r.Body = p.body.Expand(look, maxReply)
+		if p.bodyJSON {
+			r.Body = p.body.ExpandJSON(look, maxReply)
+		} else {
+			r.Body = p.body.Expand(look, maxReply)
+		}
 	}
 	return r
 }

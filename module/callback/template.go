@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -25,11 +26,15 @@ type Template struct {
 type part struct {
 	literal string
 	name    string
+	// quoted says of a placeholder that it stands inside a JSON string, if the
+	// text is JSON.
+	quoted bool
 }
 
 // NewTemplate compiles text.
 func NewTemplate(text string) Template {
 	var t Template
+	quoted := false
 	for text != "" {
 		start := strings.Index(text, "{"+PlaceholderPrefix)
 		if start < 0 {
@@ -41,14 +46,64 @@ func NewTemplate(text string) Template {
 		}
 		if start > 0 {
 			t.parts = append(t.parts, part{literal: text[:start]})
+			quoted = endsQuoted(quoted, text[:start])
 		}
-		t.parts = append(t.parts, part{name: text[start+len("{"+PlaceholderPrefix) : start+end]})
+		t.parts = append(t.parts, part{name: text[start+len("{"+PlaceholderPrefix) : start+end], quoted: quoted})
 		text = text[start+end+1:]
 	}
 	if text != "" {
 		t.parts = append(t.parts, part{literal: text})
 	}
 	return t
+}
+
+// endsQuoted reports whether a JSON text that goes on with literal is inside a
+// string at its end.
+func endsQuoted(quoted bool, literal string) bool {
+	for i := 0; i < len(literal); i++ {
+		switch {
+		case literal[i] == '"':
+			quoted = !quoted
+		case literal[i] == '\\' && quoted:
+			i++
+		}
+	}
+	return quoted
+}
+
+// isJSON reports whether the text is a JSON object or array, whatever its
+// placeholders yield.
+func (t Template) isJSON() bool {
+	sample := strings.TrimSpace(t.Expand(func(string) string { return "0" }, maxReply))
+	return sample != "" && (sample[0] == '{' || sample[0] == '[') && json.Valid([]byte(sample))
+}
+
+// ExpandJSON is Expand for a text that is JSON, and yields JSON: inside a string a
+// value is escaped; elsewhere it stands as it is if it is JSON, and else becomes a
+// string.
+func (t Template) ExpandJSON(look Lookup, limit int) string {
+	var b strings.Builder
+	for _, p := range t.parts {
+		if p.name == "" {
+			b.WriteString(p.literal)
+			continue
+		}
+		value := look(p.name)
+		// A string always has a JSON form.
+		quoted, _ := json.Marshal(value)
+		switch {
+		case b.Len()+len(quoted) > limit && p.quoted:
+		case b.Len()+len(quoted) > limit:
+			b.WriteString("null")
+		case p.quoted:
+			b.Write(quoted[1 : len(quoted)-1])
+		case json.Valid([]byte(value)):
+			b.WriteString(value)
+		default:
+			b.Write(quoted)
+		}
+	}
+	return b.String()
 }
 
 // Names returns the names of the placeholders, without their prefix.

@@ -43,7 +43,7 @@ func (e *Engine) sweepOnce(ctx context.Context) (more bool) {
 	if err != nil {
 		return false
 	}
-	var last store.Commit = store.Committed
+	last := store.Committed
 	for _, id := range ids {
 		commit, err := e.act(ctx, id)
 		switch {

@@ -141,8 +141,8 @@ func (c *Config) Identity() (string, error) {
 
 // canonical follows the links in as much of a path as exists.
 func canonical(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
+	if followed, err := filepath.EvalSymlinks(path); err == nil {
+		return followed
 	}
 	parent := filepath.Dir(path)
 	if parent == path {

@@ -219,7 +219,7 @@ func (s *Store) readSecret(fresh bool) (*callback.Secret, error) {
 	raw, err := hex.DecodeString(strings.TrimSpace(string(b)))
 	var secret callback.Secret
 	if err != nil || len(raw) != len(secret) {
-		return nil, fmt.Errorf("%w: its file %s does not hold a secret", store.ErrDamaged, secretFile)
+		return nil, fmt.Errorf("%w: its file %s does not hold a secret. Restore it from a backup, or give the secret in the configuration", store.ErrDamaged, secretFile)
 	}
 	copy(secret[:], raw)
 	return &secret, nil

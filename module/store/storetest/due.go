@@ -74,7 +74,7 @@ func dueMoves(h *house) {
 		return store.Change{Next: next}, nil
 	})
 	h.wait(c)
-	end := callback.Time(now + 150).Add(h.policy.Retain)
+	end := (now + 150).Add(h.policy.Retain)
 	check := func(when string) {
 		h.wantDue(when, now+199, 10)
 		h.wantDue(when, now+200, 10, stays)
