@@ -177,3 +177,33 @@ func wantSafeToOpen(t *testing.T, h http.Header) {
 	wantHeader(t, h, "Referrer-Policy", "no-referrer")
 	wantNotStored(t, h)
 }
+
+func TestWhoPrefersToWaitIsAnsweredWhenTheCallbackHasEnded(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Timeout: "500ms"})
+	x, p := s.timedOut(t)
+	var waiting []*harness.Pending
+	for _, url := range []string{p.StatusURL, p.ResultURL} {
+		req := harness.NewRequest(t, http.MethodGet, url, "", "")
+		req.Header.Set("Prefer", "wait=60")
+		waiting = append(waiting, harness.Send(s.Client(t, harness.HTTP1), req))
+	}
+	harness.Eventually(t, "both wait", func() bool { return s.GoroutinesIn(t, "module.awaitEnd") == len(waiting) })
+	x.resolve(t, "the answer")
+
+	status, result := waiting[0].Answer(t), waiting[1].Answer(t)
+	wantHeader(t, status.Header, "Preference-Applied", "wait=60")
+	if !strings.Contains(string(status.Body), `"resolved"`) {
+		t.Errorf("the status is %s", status.Body)
+	}
+	wantAnswer(t, result, http.StatusOK, "the answer")
+}
+
+func TestPreferredWaitEndsWhenItIsOver(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Timeout: "500ms"})
+	_, p := s.timedOut(t)
+	req := harness.NewRequest(t, http.MethodGet, p.ResultURL, "", "")
+	req.Header.Set("Prefer", "wait=1")
+	wantStatus(t, harness.Do(t, s.Client(t, harness.HTTP1), req), http.StatusAccepted)
+}

@@ -1,8 +1,10 @@
 package module
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -58,25 +60,61 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime
 		writeNotAllowed(w, "GET, HEAD")
 		return
 	}
-	cb, err := rt.engine.Find(r.Context(), store.ByTicket(at.secret))
+	wait := preferredWait(r.Header)
+	cb, err := findCommitted(r.Context(), rt, store.ByTicket(at.secret))
+	if err == nil && wait > 0 && cb.Phase == callback.Waiting {
+		cb, err = awaitEnd(r.Context(), rt, cb, wait)
+	}
 	if isNotFound(err) {
 		problem.UnknownTicket.Write(w)
 		return
 	}
-	if err == nil {
-		// What a crash could still undo is not shown.
-		err = store.Wait(r.Context(), cb.Commit)
-	}
 	if err != nil {
 		s.log.Error("a callback could not be read", zap.Error(err))
-		storeProblem(err).Write(w)
+		problemOf(err).Write(w)
 		return
 	}
+	applyWait(w.Header(), wait)
 	if at.resource == resultPath {
 		serveResult(w, r, rt.engine, cb)
 		return
 	}
 	writeJSON(w, http.StatusOK, newStatus(cb))
+}
+
+// findCommitted returns a callback once it is committed: what a crash could still
+// undo is not shown.
+func findCommitted(ctx context.Context, rt *runtime, key store.Key) (*engine.Callback, error) {
+	cb, err := rt.engine.Find(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return cb, store.Wait(ctx, cb.Commit)
+}
+
+// awaitEnd waits until a callback has ended, at most as long as the client prefers,
+// and returns it as it then is.
+func awaitEnd(ctx context.Context, rt *runtime, cb *engine.Callback, wait time.Duration) (*engine.Callback, error) {
+	key := store.ByID(cb.ID)
+	waiter, err := rt.engine.Await(cb.ID, true)
+	if err != nil {
+		return nil, err
+	}
+	defer waiter.Stop()
+	// It may have ended before there was a waiter to tell.
+	if cb, err = findCommitted(ctx, rt, key); err != nil || cb.Phase.Final() {
+		return cb, err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case n := <-waiter.C:
+		n.Done()
+	case <-timer.C:
+	case <-rt.exit:
+	case <-ctx.Done():
+	}
+	return findCommitted(ctx, rt, key)
 }
 
 // serveResult shows what a held client would have got. Since a browser may show it,
