@@ -20,8 +20,7 @@ const maxCallHeader = 64 << 10
 // readCall reads a call whole. The state is taken out of it.
 func (s *Server) readCall(e *engine.Engine, r *http.Request, at location) (engine.Incoming, error) {
 	received := callback.At(time.Now())
-	// More than one key is as good as none, and none of them is kept.
-	key, query, _ := keyOf(r)
+	keys, query := keysOf(r)
 	header := callback.CallHeader(r.Header)
 	size := len(query)
 	for _, f := range header {
@@ -37,7 +36,7 @@ func (s *Server) readCall(e *engine.Engine, r *http.Request, at location) (engin
 	in := engine.Incoming{
 		State:     at.secret,
 		Parameter: at.parameter,
-		Key:       key,
+		Keys:      keys,
 		Lease:     lease,
 		Call: &callback.Call{
 			Method:     r.Method,

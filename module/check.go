@@ -32,6 +32,9 @@ func (h *Handler) Check() error {
 	if h.BaseURL == "" {
 		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option or here")
 	}
+	if err := h.checkOwnKey(); err != nil {
+		return err
+	}
 	return h.checkDefaultHeaders()
 }
 

@@ -255,14 +255,17 @@ func TestRedirectsThatLeadBackAreRefused(t *testing.T) {
 }
 
 func TestEveryPlaceholderThatIsAllowedIsKnown(t *testing.T) {
-	h := compiled(t, Handler{})
-	cb := newCallback(t, newEngine(t), h)
+	policy := &callback.Policy{BaseURL: "https://app.example.com", OwnKey: true}
+	if err := policy.Compile(); err != nil {
+		t.Fatal(err)
+	}
+	cb := newCallback(t, newEngine(t), &Handler{policy: policy})
 	for _, name := range placeholders {
 		if value, ok := cb.Placeholder(name); !ok || value == "" {
 			t.Errorf("{http.callback.%s} is %q", name, value)
 		}
 	}
-	for _, name := range []string{"call.method", "call.body", "call.body.a.0", "call.header.X-A", "call.query.a", "id"} {
+	for _, name := range []string{"call.method", "call.body", "call.body.a.0", "call.header.X-A", "call.query.a", "call.form.a", "id"} {
 		if err := checkReplyText("{" + callback.PlaceholderPrefix + name + "}"); err != nil {
 			t.Error(err)
 		}

@@ -3,6 +3,7 @@ package module
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -82,8 +83,14 @@ const (
 func (p Place) location() callback.Location { return callback.Location{In: p.In, Name: p.Name} }
 
 func (p Place) check() error {
-	_, err := inject.ParseLocation(p.In, p.Name)
-	return err
+	at, err := inject.ParseLocation(p.In, p.Name)
+	if err != nil {
+		return err
+	}
+	if at.In == inject.Header && len(callback.CallHeader(http.Header{http.CanonicalHeaderKey(at.Name): {""}})) == 0 {
+		return fmt.Errorf("header %s carries credentials, and is not kept of a call", at.Name)
+	}
+	return nil
 }
 
 // apply puts the dialect into a policy.
@@ -147,6 +154,9 @@ func (h *Handler) checkDialect() error {
 			return fmt.Errorf("%s: %w; choose another place or name", p.option, err)
 		}
 	}
+	if slices.Contains(h.DocumentStatuses, "") {
+		return errors.New("document_statuses: one of them is empty, which is what an absent one is, too; remove it")
+	}
 	if s := h.FailedStatus; s != 0 && (s < 400 || s > 599) {
 		return fmt.Errorf("failed_status: %d does not say that something failed; write a status from 400 to 599", s)
 	}
@@ -179,8 +189,14 @@ func (h *Handler) checkKeyNames() error {
 			return fmt.Errorf("key: %q cannot be the name of a key", name)
 		}
 	}
-	if len(h.Keys) == 0 && h.names("api_key") {
-		return errors.New("inject: there is no {http.callback.api_key} without key include")
+	return nil
+}
+
+// checkOwnKey makes sure that there is a key where one is named. Until all options
+// are read, key include may still come.
+func (h *Handler) checkOwnKey() error {
+	if h.names("api_key") && !slices.Contains(h.Keys, keyInclude) {
+		return errors.New("there is no {http.callback.api_key} without key include; add that option or remove the placeholder")
 	}
 	return nil
 }

@@ -270,8 +270,8 @@ func (hd *hold) wait() error {
 			return hd.answer(n, nil)
 		case <-created:
 			created = nil
-			if err := hd.callback.Commit.Err(); err != nil {
-				return hd.h.refuse(hd.w, hd.r, problemOf(err))
+			if hd.callback.Commit.Err() != nil {
+				return hd.h.refuse(hd.w, hd.r, problem.NotKept)
 			}
 		case <-hd.timer.C:
 			hd.cut = cutByTimeout
@@ -309,7 +309,7 @@ func (hd *hold) leave(p problem.Problem) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(hd.r.Context()), commitWithin)
 	defer cancel()
 	if err := store.Wait(ctx, hd.callback.Commit); err != nil {
-		return hd.h.refuse(hd.w, hd.r, problem.StoreUnavailable)
+		return hd.h.refuse(hd.w, hd.r, problem.NotKept)
 	}
 	p.Members = []problem.Member{
 		{Name: "id", Value: hd.callback.ID.String()},

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -118,42 +117,34 @@ func newKeyRing(keys []Key) (keyRing, error) {
 	return ring, nil
 }
 
-// has reports whether there is a key with that name and permission.
-func (ring keyRing) has(name, permission string) bool {
-	return slices.ContainsFunc(ring, func(k ringKey) bool {
-		return k.name == name && slices.Contains(k.permissions, permission)
-	})
-}
-
-// caller returns who it is that shows a key. All keys are compared, each in a time
-// that tells nothing about it.
-func (ring keyRing) caller(shown string) callback.Caller {
-	if shown == "" {
-		return callback.Caller{}
-	}
-	c := callback.Caller{Shown: true}
-	digest := sha256.Sum256([]byte(shown))
-	for _, k := range ring {
-		if subtle.ConstantTimeCompare(digest[:], k.digest[:]) != 1 {
-			continue
-		}
-		c.Known = true
-		if slices.Contains(k.permissions, PermissionSend) {
-			c.Names = append(c.Names, k.name)
+// caller returns who it is that shows these keys. All are compared with all, each in
+// a time that tells nothing about it.
+func (ring keyRing) caller(shown []string) callback.Caller {
+	c := callback.Caller{Shown: len(shown) > 0}
+	for _, key := range shown {
+		digest := sha256.Sum256([]byte(key))
+		for _, k := range ring {
+			if subtle.ConstantTimeCompare(digest[:], k.digest[:]) != 1 {
+				continue
+			}
+			c.Known = true
+			if slices.Contains(k.permissions, PermissionSend) {
+				c.Names = append(c.Names, k.name)
+			}
 		}
 	}
 	return c
 }
 
-// errTwoKeys: more than one key is shown, and it is not for us to choose.
-var errTwoKeys = errors.New("more than one key is shown")
+// maxShown bounds how many keys of one request are looked at. More than one is
+// shown where the callback URL holds a key and the server asks for another.
+const maxShown = 4
 
-// keyOf returns the key that a request shows, as a bearer token (RFC 6750,
-// section 2.1) or in the URL, and the query without it.
-func keyOf(r *http.Request) (key, query string, err error) {
+// keysOf returns the keys that a request shows, as bearer tokens (RFC 6750,
+// section 2.1) and in the URL, and the query without them.
+func keysOf(r *http.Request) (shown []string, query string) {
 	query = r.URL.RawQuery
-	shown := inject.GetQuery(query, callback.KeyParameter)
-	if len(shown) > 0 {
+	if shown = inject.GetQuery(query, callback.KeyParameter); len(shown) > 0 {
 		query = inject.RemoveQuery(query, callback.KeyParameter)
 	}
 	for _, line := range r.Header["Authorization"] {
@@ -162,11 +153,7 @@ func keyOf(r *http.Request) (key, query string, err error) {
 			shown = append(shown, strings.TrimSpace(token))
 		}
 	}
-	switch slices.Sort(shown); len(slices.Compact(shown)) {
-	case 0:
-		return "", query, nil
-	case 1:
-		return shown[0], query, nil
-	}
-	return "", query, errTwoKeys
+	slices.Sort(shown)
+	shown = slices.DeleteFunc(slices.Compact(shown), func(key string) bool { return key == "" })
+	return shown[:min(len(shown), maxShown)], query
 }

@@ -141,11 +141,8 @@ func countsAsCall(r *http.Request) bool {
 
 // callerOf returns who calls, as far as keys tell.
 func (s *Server) callerOf(r *http.Request) callback.Caller {
-	key, _, err := keyOf(r)
-	if err != nil {
-		return callback.Caller{Shown: true}
-	}
-	return s.app.keyRing.caller(key)
+	keys, _ := keysOf(r)
+	return s.app.keyRing.caller(keys)
 }
 
 // admit refuses callers that the server does not let in, whatever they call.

@@ -146,6 +146,19 @@ func TestWithoutRetryARefusedCallEndsTheCallbackAsFailed(t *testing.T) {
 	}
 }
 
+func TestWithoutRetryARefusedCallEndsWhatTakesManyCallsUnlessOneWasAccepted(t *testing.T) {
+	p := compiled(t, callback.Policy{Once: true, Multiple: true, RequireStatus: true})
+	good, bad := newCall("POST", "x", statusHeader, "Ok"), newCall("POST", "x")
+	ended := receive(waiting(p), p, bad, born).Next
+	if v := receive(ended, p, good, born); ended.Phase != callback.Failed || v.Kind != callback.Gone || !v.Closed {
+		t.Errorf("after a refused call, in %v, a good one is %v", ended.Phase, v.Kind)
+	}
+	accepted := accept(t, waiting(p), p, good)
+	if v := receive(accepted, p, bad, born); v.Kind != callback.Refused || v.Next != nil {
+		t.Errorf("a bad call after a good one is %v, %v", v.Kind, v.Next)
+	}
+}
+
 func TestManyCallsEachReplaceTheResult(t *testing.T) {
 	p := compiled(t, callback.Policy{Multiple: true})
 	r := waiting(p)

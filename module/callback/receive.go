@@ -61,16 +61,17 @@ type Fault struct {
 // Receive decides on a call. The decision is made once, on the call's arrival,
 // against the newest record; expiry is judged here and by no timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	returned := p.returnsPeople() && c.Method == http.MethodGet
-	if !returned && !slices.Contains(p.Methods, c.Method) {
+	if p.returnsPeople() && c.Method == http.MethodGet {
+		// A person's return is no call: it changes nothing, and people have no keys.
+		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
+	}
+	if !slices.Contains(p.Methods, c.Method) {
 		return Verdict{Kind: WrongMethod}
 	}
 	if kind := p.admit(c.Caller); kind != Accepted {
 		return Verdict{Kind: kind}
 	}
 	switch {
-	case returned:
-		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
 	case r.Phase == Expired || r.Phase == Closed:
 		return Verdict{Kind: Gone, Closed: r.Phase == Closed}
 	case r.Phase.Final() && p.Multiple:
@@ -131,8 +132,10 @@ const maxSeen = 1000
 // receiveNext decides on a call after the first, where many are taken. Each
 // counts, save one that bears the name of one before.
 func (r *Record) receiveNext(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	if r.ShutAt != 0 || now >= r.ExpiresAt {
-		return Verdict{Kind: Gone, Closed: r.ShutAt != 0}
+	// Without a call it ended with one that was refused.
+	shut := r.ShutAt != 0 || r.Call == nil
+	if shut || now >= r.ExpiresAt {
+		return Verdict{Kind: Gone, Closed: shut}
 	}
 	if mark := c.mark(); mark != 0 && slices.Contains(r.Seen, mark) {
 		return Verdict{Kind: Repeated, Reply: r.Reply}

@@ -225,6 +225,39 @@ func TestStateOpensOnlyTheWayItWasGivenOut(t *testing.T) {
 	}
 }
 
+func TestOwnKeyOpensItsOwnCallbackAlone(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{OwnKey: true})
+	cb, other := b.create(t), b.create(t)
+	if want := b.policy.CallbackURL(b.store.Secret().State(cb.ID)); cb.URL() != want+"?api_key="+cb.Key() || cb.FailedURL() != want+"/failed?api_key="+cb.Key() {
+		t.Errorf("the URLs are %s and %s", cb.URL(), cb.FailedURL())
+	}
+	call := func(key string) callback.Kind {
+		v, _, err := b.Receive(t.Context(), Incoming{
+			State: b.store.Secret().State(cb.ID), Keys: []string{key},
+			Call: &callback.Call{Method: "POST", Body: callback.NewBody(make([]byte, inlineBody+1))},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Kind
+	}
+	for name, key := range map[string]string{"none": "", "another callback's": other.Key(), "half": cb.Key()[:20], "state": b.store.Secret().State(cb.ID).String()} {
+		if kind := call(key); kind != callback.Unauthorized {
+			t.Errorf("with the key %s: %v", name, kind)
+		}
+	}
+	if kind := call(cb.Key()); kind != callback.Accepted {
+		t.Errorf("with its own key: %v", kind)
+	}
+}
+
+func TestCallbackHasNoKeyUnlessItIsAskedFor(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	if cb := b.create(t); cb.Key() != "" || cb.URL() != b.policy.CallbackURL(b.store.Secret().State(cb.ID)) {
+		t.Errorf("the key is %q, the URL %s", cb.Key(), cb.URL())
+	}
+}
+
 func TestLargeBodyIsKeptOutsideTheRecord(t *testing.T) {
 	b := newBed(t, plenty, callback.Policy{})
 	cb := b.create(t)

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -23,8 +24,8 @@ type Incoming struct {
 	Parameter string
 	// Call is the call itself, without the state and the key.
 	Call *callback.Call
-	// Key is the key that the caller has shown, empty for none.
-	Key string
+	// Keys are the keys that the caller has shown.
+	Keys []string
 	// Lease is the memory that the call's body takes; nil for none.
 	Lease *Lease
 }
@@ -82,7 +83,7 @@ func (e *Engine) judge(ctx context.Context, r *callback.Record, in Incoming) (ca
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
 	cb := &Callback{Record: r, Policy: p, secret: e.store.Secret()}
-	in.Call.Caller.Own = p.OwnKey && sameKey(in.Key, cb.Key())
+	in.Call.Caller.Own = p.OwnKey && shows(in.Keys, cb.Key())
 	return r.Receive(p, in.Call, cb.lookup(in.Call), callback.At(e.now())), p, nil
 }
 
@@ -100,10 +101,14 @@ func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error 
 	return err
 }
 
-// sameKey compares keys in a time that tells nothing about them.
-func sameKey(shown, want string) bool {
-	a, b := sha256.Sum256([]byte(shown)), sha256.Sum256([]byte(want))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+// shows reports whether a key is among those shown, in a time that tells nothing
+// about it.
+func shows(shown []string, key string) bool {
+	want := sha256.Sum256([]byte(key))
+	return slices.ContainsFunc(shown, func(s string) bool {
+		sum := sha256.Sum256([]byte(s))
+		return subtle.ConstantTimeCompare(sum[:], want[:]) == 1
+	})
 }
 
 // lookup returns the values of the placeholders in a reply to a call.

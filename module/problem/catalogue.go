@@ -18,7 +18,7 @@ var (
 		Detail: "Show it as a bearer token in the Authorization header."}
 	KeyUnknown = Problem{Slug: "key-unknown", Status: http.StatusUnauthorized, Header: bearer(`, error="invalid_token"`),
 		Title:  "The key is not known.",
-		Detail: "It is none of the keys that can make this call, or more than one was shown."}
+		Detail: "It is none of the keys that can make this call."}
 	KeyNotAllowed = Problem{Slug: "key-not-allowed", Status: http.StatusForbidden,
 		Title:  "The key is not allowed to do this.",
 		Detail: "The key is known; another one is needed here, or a permission that it does not have."}
@@ -59,6 +59,9 @@ var (
 	UpstreamUnknown = Problem{Slug: "upstream-unknown", Status: http.StatusBadGateway,
 		Title:  "It is not known whether the upstream has accepted the request.",
 		Detail: "The connection to the upstream failed after the request was sent. If it was accepted the callback can still come: look for its result at resultUrl before you try again."}
+	NotKept = Problem{Slug: "not-kept", Status: http.StatusServiceUnavailable,
+		Title:  "The request was passed on, but its callback could not be stored.",
+		Detail: "The upstream may have accepted the request, and its callback will not be taken. Find out before you try again."}
 	NoUpstream = Problem{Slug: "no-upstream", Status: http.StatusBadGateway,
 		Title:  "Nothing answered the request.",
 		Detail: "No handler after the callback directive took the request: is a reverse_proxy missing?"}

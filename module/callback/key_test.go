@@ -1,0 +1,71 @@
+package callback_test
+
+import (
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+func TestCallNeedsAKeyThatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	const ok, unauthorized, forbidden = callback.Accepted, callback.Unauthorized, callback.Forbidden
+	policies := []callback.Policy{{}, {Keys: []string{"a", "b"}}, {OwnKey: true}, {Keys: []string{"a", "b"}, OwnKey: true}}
+	for name, c := range map[string]struct {
+		caller callback.Caller
+		// want is what the call comes to with no key asked for, with named keys,
+		// with the callback's own, and with both.
+		want [4]callback.Kind
+	}{
+		"no key":                  {callback.Caller{}, [4]callback.Kind{ok, unauthorized, unauthorized, unauthorized}},
+		"unknown key":             {callback.Caller{Shown: true}, [4]callback.Kind{ok, unauthorized, unauthorized, unauthorized}},
+		"named key":               {callback.Caller{Shown: true, Known: true, Names: []string{"b"}}, [4]callback.Kind{ok, ok, ok, ok}},
+		"one of two names":        {callback.Caller{Shown: true, Known: true, Names: []string{"c", "a"}}, [4]callback.Kind{ok, ok, ok, ok}},
+		"another named key":       {callback.Caller{Shown: true, Known: true, Names: []string{"c"}}, [4]callback.Kind{ok, forbidden, ok, forbidden}},
+		"key that may not send":   {callback.Caller{Shown: true, Known: true}, [4]callback.Kind{ok, forbidden, forbidden, forbidden}},
+		"the callback's own key":  {callback.Caller{Shown: true, Own: true}, [4]callback.Kind{ok, unauthorized, ok, ok}},
+		"own key of another name": {callback.Caller{Shown: true, Known: true, Own: true}, [4]callback.Kind{ok, forbidden, ok, ok}},
+	} {
+		for i, policy := range policies {
+			p := compiled(t, policy)
+			call := newCall("POST", "x")
+			call.Caller = c.caller
+			v := receive(waiting(p), p, call, born)
+			if v.Kind != c.want[i] || (v.Next != nil) != (v.Kind == ok) {
+				t.Errorf("%s, policy %d: %v, next is %v", name, i, v.Kind, v.Next)
+			}
+		}
+	}
+}
+
+func TestWhoHasNoKeyLearnsNothingOfTheCallback(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, callback.Policy{Keys: []string{"a"}, Once: true, RequireStatus: true, Respond: bothPolicy().Respond, Redirect: bothPolicy().Redirect})
+	good := newCall("POST", "x", statusHeader, "Ok")
+	good.Caller.Names = []string{"a"}
+	for name, r := range map[string]*callback.Record{"waiting": waiting(p), "resolved": accept(t, waiting(p), p, good)} {
+		before := contents(t, r)
+		for _, call := range []*callback.Call{newCall("POST", ""), newCall("POST", "x", statusHeader, "Ok")} {
+			for _, now := range []callback.Time{born, born.Add(2 * lifetime)} {
+				if v := receive(r, p, call, now); v.Kind != callback.Unauthorized || v.Next != nil || v.Reply != nil {
+					t.Errorf("%s, %s: %+v", name, call.Method, v)
+				}
+			}
+		}
+		if v := receive(r, p, newCall("GET", ""), born); v.Kind != callback.Returned || v.Next != nil {
+			t.Errorf("%s: a person who returns, and has no key, gets %+v", name, v)
+		}
+		if contents(t, r) != before {
+			t.Errorf("%s: the record has changed", name)
+		}
+	}
+}
+
+func TestKeyMakesNoOtherPayload(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, callback.Policy{Keys: []string{"a", "b"}})
+	first, again := newCall("POST", "x"), newCall("POST", "x")
+	first.Caller.Names, again.Caller.Names = []string{"a"}, []string{"b"}
+	if v := receive(accept(t, waiting(p), p, first), p, again, born); v.Kind != callback.Repeated {
+		t.Errorf("the same call with another key is %v", v.Kind)
+	}
+}
