@@ -153,6 +153,21 @@ func (c *Caddy) WatchedClients(tb testing.TB) int {
 	return c.GoroutinesIn(tb, "net/http.(*connReader).backgroundRead")
 }
 
+// Loaded returns the configuration as the admin endpoint shows it.
+func (c *Caddy) Loaded(tb testing.TB) string {
+	tb.Helper()
+	resp, err := c.admin.Get(adminURL + "/config/")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(body)
+}
+
 // serves reports whether the server has taken its configuration.
 func (c *Caddy) serves() bool {
 	resp, err := c.admin.Get(adminURL + "/config/apps/http")

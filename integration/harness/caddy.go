@@ -18,6 +18,8 @@ import (
 type Caddy struct {
 	dir   string
 	admin *http.Client
+	// env is what the server finds in its environment beside the usual.
+	env []string
 
 	mu      sync.Mutex
 	process *process
@@ -96,6 +98,9 @@ func (c *Caddy) WriteFile(tb testing.TB, name string, content []byte) string {
 	}
 	return path
 }
+
+// Setenv puts a variable into the environment of every run that follows.
+func (c *Caddy) Setenv(name, value string) { c.env = append(c.env, name+"="+value) }
 
 // Start runs the server and waits until it serves.
 func (c *Caddy) Start(tb testing.TB, cfg Config) {
@@ -218,14 +223,14 @@ func (c *Caddy) command(tb testing.TB, ctx context.Context, args ...string) *exe
 	}
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = c.dir
-	cmd.Env = []string{
+	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"),
 		"HOME=" + c.dir,
 		"TMPDIR=" + c.dir,
 		"XDG_DATA_HOME=" + c.Path("data"),
 		"XDG_CONFIG_HOME=" + c.Path("config"),
 		"QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=true",
-	}
+	}, c.env...)
 	return cmd
 }
 

@@ -1,0 +1,123 @@
+// Package example runs an example: Caddy with the callback plugin, and a small
+// partner for it, in one process.
+package example
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/caddy-callback/caddy-callback"
+)
+
+// Example is an example.
+type Example struct {
+	// Caddyfile is Caddy's configuration.
+	Caddyfile []byte
+	// Public and App are Caddy's two sites, as in the Caddyfile.
+	Public, App Address
+	// Partner is where the partner listens, and Serve what it does.
+	Partner Address
+	Serve   http.HandlerFunc
+	// Greeting says what to do when Caddy is ready; %s in it is the app's site.
+	Greeting string
+}
+
+// Main runs the example until Caddy ends.
+func (e Example) Main() {
+	if err := e.prepare(); err != nil {
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(1)
+	}
+	caddycmd.Main()
+}
+
+// prepare starts the partner, and lays out what Caddy will find: its arguments,
+// and the Caddyfile on its standard input.
+func (e Example) prepare() error {
+	for _, site := range []Address{e.Public, e.App} {
+		l, err := site.listen()
+		if err != nil {
+			return err
+		}
+		_ = l.Close()
+	}
+	l, err := e.Partner.listen()
+	if err != nil {
+		return err
+	}
+	input, output, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	// Caddy keeps data of its own, too. It would go to the user's home.
+	if err := os.Setenv("XDG_DATA_HOME", "callback-data"); err != nil {
+		return err
+	}
+	go e.servePartner(l)
+	go e.greet()
+	go func() {
+		_, _ = output.Write(e.Caddyfile)
+		_ = output.Close()
+	}()
+	os.Stdin = input
+	os.Args = []string{os.Args[0], "run", "--config", "-", "--adapter", "caddyfile"}
+	return nil
+}
+
+// greet waits until Caddy serves, and says what to do then.
+func (e Example) greet() {
+	for _, site := range []Address{e.Public, e.App} {
+		for !site.serves() {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	fmt.Printf(e.Greeting, e.App)
+}
+
+// servePartner runs the partner.
+func (e Example) servePartner(l net.Listener) {
+	server := &http.Server{Handler: e.Serve, ReadHeaderTimeout: time.Minute}
+	fmt.Fprintln(os.Stderr, "Error: the partner has ended:", server.Serve(l))
+}
+
+// Say tells what the partner does. The callback URL is a secret, and not told.
+func Say(correlationID, format string, args ...any) {
+	fmt.Printf("%s  partner, order %.8s: %s\n", time.Now().Format(time.TimeOnly), correlationID, fmt.Sprintf(format, args...))
+}
+
+// Address is an address of this machine, with the port that a variable of the
+// environment names, or else the usual one.
+type Address struct{ Variable, Port string }
+
+// String returns the address as host:port.
+func (a Address) String() string {
+	port := os.Getenv(a.Variable)
+	if port == "" {
+		port = a.Port
+	}
+	return net.JoinHostPort("localhost", port)
+}
+
+func (a Address) listen() (net.Listener, error) {
+	l, err := net.Listen("tcp", a.String())
+	if err != nil {
+		return nil, fmt.Errorf("%w; to use another port, set %s", err, a.Variable)
+	}
+	return l, nil
+}
+
+func (a Address) serves() bool {
+	c, err := net.Dial("tcp", a.String())
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
+}
