@@ -325,3 +325,28 @@ func TestErrorsOfTheServerAreNotLeftToTheSite(t *testing.T) {
 	reply := s.partner.Call(t, http.MethodPost, harness.BaseURL+"/cb/00000000-0000-4000-8000-000000000000", "", "")
 	wantProblem(t, reply, http.StatusNotFound, "unknown-state")
 }
+
+func TestBodyOfAStrangerIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	conn, err := net.Dial("unix", s.Path("callbacks.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
+		t.Fatal(err)
+	}
+	const head = "POST /cb/00000000-0000-4000-8000-000000000000 HTTP/1.1\r\nHost: callbacks.test\r\nContent-Length: 5000000\r\n\r\n"
+	if _, err := io.WriteString(conn, head); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusNotFound {
+		t.Errorf("the status is %d", resp.StatusCode)
+	}
+}

@@ -20,7 +20,7 @@ import (
 func writeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, result callback.Result) error {
 	body, err := e.OpenBody(context.WithoutCancel(r.Context()), *result.Body)
 	if err != nil {
-		storeProblem(err).Write(w)
+		problemOf(err).Write(w)
 		return nil
 	}
 	defer func() { _ = body.Close() }()

@@ -17,9 +17,9 @@ import (
 // query, in bytes.
 const maxCallHeader = 64 << 10
 
-// readCall reads a call whole. The state is taken out of it.
-func (s *Server) readCall(e *engine.Engine, r *http.Request, at location) (engine.Incoming, error) {
-	received := callback.At(time.Now())
+// newCall takes a call without its body. The state is taken out of it, or is zero
+// where it can only be in the body.
+func (s *Server) newCall(r *http.Request, at location) (engine.Incoming, error) {
 	keys, query := keysOf(r)
 	header := callback.CallHeader(r.Header)
 	size := len(query)
@@ -29,50 +29,78 @@ func (s *Server) readCall(e *engine.Engine, r *http.Request, at location) (engin
 	if size > maxCallHeader {
 		return engine.Incoming{}, problem.HeaderTooLarge
 	}
-	body, lease, err := e.ReadBody(r.Body, r.ContentLength, s.app.MaxBodySize)
-	if err != nil {
-		return engine.Incoming{}, err
-	}
 	in := engine.Incoming{
 		State:     at.secret,
 		Parameter: at.parameter,
 		Keys:      keys,
-		Lease:     lease,
 		Call: &callback.Call{
 			Method:     r.Method,
 			Suffix:     at.suffix,
 			Query:      query,
 			Header:     header,
-			Body:       callback.NewBody(body),
-			ReceivedAt: received,
+			ReceivedAt: callback.At(time.Now()),
 		},
 	}
-	if at.resource == queryPath && !takeState(&in, r.Header.Get("Content-Type")) {
-		lease.Release()
+	if at.resource != queryPath {
+		return in, nil
+	}
+	values := inject.GetQuery(query, in.Parameter)
+	in.Call.Query = inject.RemoveQuery(query, in.Parameter)
+	formed := hasBody(r) && inject.IsForm(r.Header.Get("Content-Type"))
+	if len(values) > 1 || len(values) == 0 && !formed {
+		return engine.Incoming{}, store.ErrNotFound
+	}
+	if len(values) == 1 && !in.SetState(values[0]) {
 		return engine.Incoming{}, store.ErrNotFound
 	}
 	return in, nil
 }
 
-// takeState takes the state out of the query, or else out of a form body. There
-// must be one, in one of the two.
-func takeState(in *engine.Incoming, contentType string) bool {
-	call, name := in.Call, in.Parameter
-	values := inject.GetQuery(call.Query, name)
-	call.Query = inject.RemoveQuery(call.Query, name)
-	if inject.IsForm(contentType) {
-		form := string(call.Body.Data)
-		values = append(values, inject.GetQuery(form, name)...)
-		if len(values) == 1 {
-			call.Body = callback.NewBody([]byte(inject.RemoveQuery(form, name)))
-		}
+// hasBody reports whether a request has, or may have, a body.
+func hasBody(r *http.Request) bool { return r.ContentLength != 0 && r.Body != nil }
+
+// readWithin bounds how long a call's body may take to arrive.
+const readWithin = 2 * time.Minute
+
+// readBody reads a call's body, and takes the state out of it where it has one.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engine, in *engine.Incoming) error {
+	if !hasBody(r) {
+		return nil
 	}
-	if len(values) != 1 {
+	// Not every connection can have a deadline; then Caddy's own hold.
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(readWithin))
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	read := e.ReadBody
+	if in.State.IsZero() {
+		read = e.ReadBlind
+	}
+	body, lease, err := read(r.Body, r.ContentLength, s.app.MaxBodySize)
+	if err != nil {
+		return err
+	}
+	in.Lease = lease
+	in.Call.Body = callback.NewBody(body)
+	if in.Parameter != "" && inject.IsForm(r.Header.Get("Content-Type")) && !takeState(in) {
+		lease.Release()
+		return store.ErrNotFound
+	}
+	return nil
+}
+
+// takeState takes the state out of a form body. It must be in the query or in the
+// body, and not in both.
+func takeState(in *engine.Incoming) bool {
+	form := string(in.Call.Body.Data)
+	values := inject.GetQuery(form, in.Parameter)
+	if len(values) == 0 {
+		return !in.State.IsZero()
+	}
+	if len(values) > 1 || !in.State.IsZero() {
 		return false
 	}
-	state, ok := callback.ParseUUID(values[0])
-	in.State = state
-	return ok
+	in.Call.Body = callback.NewBody([]byte(inject.RemoveQuery(form, in.Parameter)))
+	return in.SetState(values[0])
 }
 
 // isPrefetch reports whether a header value says that nobody has asked for the

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -17,6 +16,7 @@ const formType = "application/x-www-form-urlencoded"
 
 func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 	const state = "state=" + secretText
+	s := &Server{app: &App{MaxBodySize: 1000}}
 	for name, c := range map[string]struct {
 		query, contentType, body string
 		found                    bool
@@ -42,15 +42,17 @@ func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 		"another case of the name":  {"State=" + secretText, "", "", false, "", ""},
 		"space around":              {"state=+" + secretText, "", "", false, "", ""},
 	} {
-		in := engine.Incoming{Parameter: "state", Call: &callback.Call{Query: c.query, Body: callback.NewBody([]byte(c.body))}}
-		found := takeState(&in, c.contentType)
-		if found != c.found {
-			t.Errorf("%s: found is %v", name, found)
+		r := httptest.NewRequest(http.MethodPost, "/cbq/state", strings.NewReader(c.body))
+		r.URL.RawQuery = c.query
+		r.Header.Set("Content-Type", c.contentType)
+		in, err := readCall(t, s, r)
+		if (err == nil) != c.found || err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil {
 			continue
 		}
-		if !found {
-			continue
-		}
+		in.Lease.Release()
 		if in.State.String() != secretText || in.Call.Query != c.leftQuery || string(in.Call.Body.Data) != c.leftBody {
 			t.Errorf("%s: state %s, query %q and body %q", name, in.State, in.Call.Query, in.Call.Body.Data)
 		}
@@ -58,6 +60,16 @@ func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 			t.Errorf("%s: body has a size of %d", name, in.Call.Body.Size)
 		}
 	}
+}
+
+// readCall reads a call as the server does, but asks for no callback in between.
+func readCall(t *testing.T, s *Server, r *http.Request) (engine.Incoming, error) {
+	t.Helper()
+	in, err := s.newCall(r, parsePath(r.URL.EscapedPath()))
+	if err != nil {
+		return in, err
+	}
+	return in, s.readBody(httptest.NewRecorder(), r, newEngine(t), &in)
 }
 
 func TestWhatNobodyAskedForIsNoCall(t *testing.T) {
@@ -101,7 +113,7 @@ func TestCallIsReadWholeAndWithoutItsSecrets(t *testing.T) {
 	r := httptest.NewRequest(http.MethodPost, "/cbq/state?a=1&state="+secretText, strings.NewReader("0123456789"))
 	r.Header.Set("Authorization", "Bearer secret")
 	r.Header.Set("X-Order", "17")
-	in, err := s.readCall(newEngine(t), r, parsePath(r.URL.EscapedPath()))
+	in, err := readCall(t, s, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +140,7 @@ func TestCallThatCannotBeReadIsRefused(t *testing.T) {
 	} {
 		r := httptest.NewRequest(http.MethodPost, c.path, strings.NewReader(c.body))
 		r.Header.Set("X-Large", strings.Repeat("a", c.header))
-		_, err := s.readCall(newEngine(t), r, parsePath(r.URL.EscapedPath()))
+		_, err := readCall(t, s, r)
 		if err == nil || !errors.Is(err, c.want) && err.Error() != c.want.Error() {
 			t.Errorf("%s: error is %v", name, err)
 		}

@@ -75,8 +75,10 @@ type hold struct {
 	timer    *time.Timer
 	// cut is why the client will not be held any longer, if it is so.
 	cut cut
-	// acked says that the upstream has answered with an ack.
+	// acked says that the upstream has answered with an ack, and ack is that, where
+	// it is the result.
 	acked bool
+	ack   *callback.Ack
 }
 
 // cut is why a hold ends before its callback has come.
@@ -95,6 +97,7 @@ func (h *Handler) begin(rt *runtime, r *http.Request) (*hold, error) {
 		Policy:    h.policy,
 		Name:      h.Name,
 		ExpiresIn: time.Duration(h.ExpiresIn),
+		Held:      true,
 	})
 	if err != nil {
 		return nil, err
@@ -212,7 +215,8 @@ func (hd *hold) settle(call *upstreamCall) (settled bool, err error) {
 	// A call that came before the upstream's answer decides.
 	select {
 	case n := <-hd.waiter.C:
-		return true, hd.answer(n, hd.ack(call))
+		hd.keepAck(call)
+		return true, hd.answer(n)
 	default:
 	}
 	switch answer {
@@ -238,27 +242,42 @@ func (hd *hold) acknowledge(call *upstreamCall) (settled bool, err error) {
 	if !hd.h.policy.AckIsResult || !hd.acked {
 		return false, nil
 	}
-	if call.writer.overflow {
-		_, _ = hd.close("the upstream's answer is too large")
-		return true, hd.h.refuse(hd.w, hd.r, problem.AckTooLarge)
+	if call.panic != nil || call.err != nil {
+		// The ack broke off on its way, and half of it is no result.
+		return true, hd.leave(problem.UpstreamUnknown)
 	}
-	err = hd.rt.engine.Acknowledge(context.WithoutCancel(hd.r.Context()), store.ByID(hd.callback.ID), call.writer.ack())
+	if call.writer.overflow {
+		return true, hd.refuseAck()
+	}
+	hd.keepAck(call)
+	err = hd.storeAck(hd.callback.ID)
 	switch {
 	case errors.Is(err, store.ErrTooLarge):
-		_, _ = hd.close("the upstream's answer is too large")
-		return true, hd.h.refuse(hd.w, hd.r, problem.AckTooLarge)
+		return true, hd.refuseAck()
 	case err != nil:
-		return true, hd.h.refuse(hd.w, hd.r, problemOf(err))
+		return true, hd.h.refuse(hd.w, hd.r, problem.NotKept)
 	}
 	return false, nil
 }
 
-// ack returns the upstream's ack, if there is one that can be kept.
-func (hd *hold) ack(call *upstreamCall) *callback.Ack {
-	if !hd.acked || call.writer.overflow {
-		return nil
+// refuseAck ends a hold whose ack cannot be the result.
+func (hd *hold) refuseAck() error {
+	_, _ = hd.close("the upstream's answer is too large")
+	return hd.h.refuse(hd.w, hd.r, problem.AckTooLarge)
+}
+
+// keepAck keeps the upstream's ack for the answer, if it is whole.
+func (hd *hold) keepAck(call *upstreamCall) {
+	if hd.h.policy.AckIsResult && hd.acked && !call.writer.overflow && call.panic == nil && call.err == nil {
+		hd.ack = call.writer.ack()
 	}
-	return call.writer.ack()
+}
+
+// storeAck stores the ack, so that the result that is fetched later is the same.
+func (hd *hold) storeAck(id callback.UUID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(hd.r.Context()), commitWithin)
+	defer cancel()
+	return hd.rt.engine.Acknowledge(ctx, store.ByID(id), hd.ack)
 }
 
 // wait holds the client until the callback has ended, or the hold has.
@@ -267,7 +286,7 @@ func (hd *hold) wait() error {
 	for hd.cut == notCut {
 		select {
 		case n := <-hd.waiter.C:
-			return hd.answer(n, nil)
+			return hd.answer(n)
 		case <-created:
 			created = nil
 			if hd.callback.Commit.Err() != nil {
@@ -283,7 +302,7 @@ func (hd *hold) wait() error {
 	}
 	select {
 	case n := <-hd.waiter.C:
-		return hd.answer(n, nil)
+		return hd.answer(n)
 	default:
 	}
 	switch hd.cut {
@@ -321,16 +340,16 @@ func (hd *hold) leave(p problem.Problem) error {
 }
 
 // answer answers the client with how its callback has ended.
-func (hd *hold) answer(n engine.Notice, ack *callback.Ack) error {
+func (hd *hold) answer(n engine.Notice) error {
 	defer n.Done()
 	r := n.Record
-	if hd.h.policy.AckIsResult && r.Ack == nil && ack != nil {
+	if r.Ack == nil && hd.ack != nil {
+		// The call was decided before the ack was there.
 		withAck := *r
-		withAck.Ack = ack
+		withAck.Ack = hd.ack
 		r = &withAck
-		// The result that is fetched later must be the same one.
-		if err := hd.rt.engine.Acknowledge(context.WithoutCancel(hd.r.Context()), store.ByID(r.ID), ack); err != nil {
-			return hd.h.refuse(hd.w, hd.r, problemOf(err))
+		if err := hd.storeAck(r.ID); err != nil {
+			return hd.h.refuse(hd.w, hd.r, problem.NotKept)
 		}
 	}
 	switch r.Phase {

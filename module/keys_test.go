@@ -245,7 +245,7 @@ func TestOfTwoKeysOneIsEnoughAndNoneIsKept(t *testing.T) {
 	if c := s.callerOf(r); !c.Shown || !c.Known {
 		t.Errorf("the caller is %+v", c)
 	}
-	in, err := s.readCall(newEngine(t), r, parsePath(r.URL.EscapedPath()))
+	in, err := readCall(t, s, r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -183,6 +183,9 @@ func (o *outgoing) replaceBody() {
 type trackedBody struct {
 	io.ReadCloser
 	ended atomic.Bool
+	// detached says that the handlers have had their time. One that still reads
+	// must not be given a body with a hole.
+	detached atomic.Bool
 }
 
 // trackBody puts a trackedBody into the request.
@@ -197,6 +200,9 @@ func trackBody(r *http.Request) *trackedBody {
 
 // Read implements io.Reader.
 func (t *trackedBody) Read(b []byte) (int, error) {
+	if t.detached.Load() {
+		return 0, errDetached
+	}
 	n, err := t.ReadCloser.Read(b)
 	if err != nil {
 		t.ended.Store(true)
@@ -204,11 +210,14 @@ func (t *trackedBody) Read(b []byte) (int, error) {
 	return n, err
 }
 
+var errDetached = errors.New("the upstream has answered before it had read the request")
+
 // drain reads what is left of the body, beside everything else.
 func (t *trackedBody) drain() {
 	if t == nil || t.ended.Load() {
 		return
 	}
+	t.detached.Store(true)
 	go func() { _, _ = io.Copy(io.Discard, t.ReadCloser) }()
 }
 

@@ -102,16 +102,37 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, 
 	}
 	caller := s.callerOf(r)
 	if refusal, refused := s.admit(caller); refused {
+		leaveUnread(w, r)
 		refusal.Write(w)
 		return
 	}
-	in, err := s.readCall(rt.engine, r, at)
+	in, err := s.newCall(r, at)
 	if err != nil {
 		callProblem(err).Write(w)
 		return
 	}
-	defer in.Lease.Release()
 	in.Call.Caller = caller
+	if hasBody(r) && !in.State.IsZero() {
+		// A body takes memory and time. Who may not call shall have neither.
+		kind, policy, err := rt.engine.Admit(r.Context(), in)
+		if err != nil || kind != callback.Accepted {
+			leaveUnread(w, r)
+		}
+		if err != nil {
+			s.logFailure(err)
+			callProblem(err).Write(w)
+			return
+		}
+		if kind != callback.Accepted {
+			writeVerdict(w, callback.Verdict{Kind: kind}, policy, caller)
+			return
+		}
+	}
+	if err := s.readBody(w, r, rt.engine, &in); err != nil {
+		callProblem(err).Write(w)
+		return
+	}
+	defer in.Lease.Release()
 	verdict, policy, err := rt.engine.Receive(r.Context(), in)
 	if err != nil {
 		s.logFailure(err)
@@ -119,6 +140,14 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, 
 		return
 	}
 	writeVerdict(w, verdict, policy, caller)
+}
+
+// leaveUnread lets a request be answered before its body has come: an HTTP/1 server
+// waits for that, unless the connection is to be closed.
+func leaveUnread(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && hasBody(r) {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // countsAsCall reports whether a request can count as a call at all. What looks

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -143,7 +144,14 @@ func serveResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	if result.Header.Get("Content-Disposition") == "" {
 		h.Set("Content-Disposition", "attachment")
 	}
+	result.Header = slices.DeleteFunc(result.Header, func(f callback.Field) bool { return slices.Contains(neverServed, f.Name) })
 	_ = writeResult(w, r, e, result)
+}
+
+// neverServed are headers of an upstream's ack that a result fetched by URL must
+// not have: they would undo what keeps it from doing anything in a browser.
+var neverServed = []string{
+	"Cache-Control", "Content-Security-Policy", "Expires", "Pragma", "Referrer-Policy", "Refresh", "Set-Cookie", "Vary", "X-Content-Type-Options",
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -123,11 +123,13 @@ func neverSent(err error) bool {
 	if !errors.As(err, &h) {
 		return false
 	}
-	switch h.StatusCode {
-	case http.StatusBadGateway, http.StatusGatewayTimeout, statusClientClosed:
+	switch {
+	case h.StatusCode == http.StatusServiceUnavailable:
+		return true
+	case h.StatusCode == statusClientClosed:
 		return false
 	}
-	return true
+	return h.StatusCode < http.StatusInternalServerError
 }
 
 // statusClientClosed is what Caddy answers, for its logs, a client that has left.

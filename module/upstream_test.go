@@ -197,7 +197,7 @@ func TestErrorsTellWhetherTheRequestWasSent(t *testing.T) {
 		"cancelled":                 {caddyhttp.Error(499, errors.New("cancelled")), false},
 		"no upstream":               {caddyhttp.Error(503, errors.New("no upstreams available")), true},
 		"login":                     {caddyhttp.Error(401, errors.New("not authenticated")), true},
-		"handler error":             {caddyhttp.Error(500, errors.New("broken")), true},
+		"handler error":             {caddyhttp.Error(500, errors.New("broken")), false},
 		"error of no handler":       {errors.New("anything"), false},
 	} {
 		if got := neverSent(c.err); got != c.never {

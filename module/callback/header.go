@@ -23,8 +23,12 @@ var connectionHeaders = []string{
 	"Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// credentialHeaders say who is calling. They are never stored.
-var credentialHeaders = []string{"Authorization", "Cookie", "Proxy-Authorization"}
+// credentialHeaders say who is calling, or may hold the URL with its secrets. They
+// are never stored.
+var credentialHeaders = []string{
+	"Authorization", "Cookie", "Proxy-Authorization",
+	"Referer", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Rewrite-Url",
+}
 
 // CallHeader returns what may be stored of a call's header: all but what belongs
 // to the connection and what carries credentials.

@@ -65,10 +65,7 @@ func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 		// A person's return is no call: it changes nothing, and people have no keys.
 		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
 	}
-	if !slices.Contains(p.Methods, c.Method) {
-		return Verdict{Kind: WrongMethod}
-	}
-	if kind := p.admit(c.Caller); kind != Accepted {
+	if kind := p.Admit(c.Method, c.Caller); kind != Accepted {
 		return Verdict{Kind: kind}
 	}
 	switch {
@@ -85,8 +82,15 @@ func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	return r.receive(p, c, look, now)
 }
 
-// admit decides whether a caller may call: Accepted, Unauthorized or Forbidden.
-func (p *Policy) admit(c Caller) Kind {
+// Admit decides whether a caller may make a call with that method, whatever is in it:
+// Accepted, WrongMethod, Unauthorized or Forbidden. A person's return is Accepted.
+func (p *Policy) Admit(method string, c Caller) Kind {
+	switch {
+	case p.returnsPeople() && method == http.MethodGet:
+		return Accepted
+	case !slices.Contains(p.Methods, method):
+		return WrongMethod
+	}
 	// Where only the callback's own key is asked for, any named key that may send
 	// works beside it.
 	named := slices.ContainsFunc(c.Names, func(name string) bool { return len(p.Keys) == 0 || slices.Contains(p.Keys, name) })

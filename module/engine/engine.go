@@ -42,6 +42,9 @@ type Engine struct {
 	limits  atomic.Pointer[Limits]
 	waiters *waiters
 	memory  memory
+	// blind is the memory for bodies that must be read before it is known whether
+	// there is a callback for them. Strangers can use it up, and nothing else.
+	blind memory
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -65,6 +68,7 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, now func() time.Ti
 func (e *Engine) SetLimits(l Limits) {
 	e.limits.Store(&l)
 	e.memory.limit.Store(l.MaxMemory)
+	e.blind.limit.Store(l.MaxMemory / 8)
 }
 
 // Close ends the background work and closes the store.
@@ -93,6 +97,9 @@ type Spec struct {
 	CorrelationID string
 	// ExpiresIn is how long calls are accepted.
 	ExpiresIn time.Duration
+	// Held says that somebody will wait, so that nothing is stored where there are
+	// too many waiters already.
+	Held bool
 }
 
 // Callback is a callback together with what only this process can tell of it:
@@ -142,7 +149,7 @@ func (c *Callback) ResultURL() string { return c.Policy.ResultLink(c.secret.Tick
 // Create makes a callback. It can be called at once; that it survives a crash is
 // certain when its Commit is done. ErrBusy: too many callbacks wait.
 func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
-	if e.store.Waiting() >= e.limits.Load().MaxWaiting {
+	if l := e.limits.Load(); e.store.Waiting() >= l.MaxWaiting || spec.Held && e.Held() >= l.MaxHeld {
 		return nil, ErrBusy
 	}
 	if err := e.store.PutPolicy(ctx, spec.Policy); err != nil {
@@ -175,6 +182,9 @@ func (e *Engine) Find(ctx context.Context, key store.Key) (*Callback, error) {
 // newest record.
 func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason string) (*callback.Record, error) {
 	return e.transition(ctx, key, "callback closed", func(r *callback.Record, p *callback.Policy) store.Change {
+		if r.Phase.Final() {
+			return store.Change{}
+		}
 		next, _ := r.Close(p, reason, callback.At(e.now()))
 		return store.Change{Next: next}
 	})
@@ -234,7 +244,29 @@ func (e *Engine) OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, 
 	if b.Data != nil || b.File == "" {
 		return newDataReader(b.Data), nil
 	}
-	return e.store.OpenBody(ctx, b)
+	if !e.memory.reserve(b.Size) {
+		return nil, ErrBusy
+	}
+	lease := &Lease{memory: &e.memory, bytes: b.Size}
+	lease.Retain()
+	body, err := e.store.OpenBody(ctx, b)
+	if err != nil {
+		lease.Release()
+		return nil, err
+	}
+	return leasedBody{body, lease}, nil
+}
+
+// leasedBody gives its memory back when it is closed, which must be done once.
+type leasedBody struct {
+	io.ReadCloser
+	lease *Lease
+}
+
+// Close implements io.Closer.
+func (b leasedBody) Close() error {
+	b.lease.Release()
+	return b.ReadCloser.Close()
 }
 
 // logTransition writes the one line that each transition has. No secret of the

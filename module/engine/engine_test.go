@@ -281,6 +281,46 @@ func TestLargeBodyIsKeptOutsideTheRecord(t *testing.T) {
 	if got, err := io.ReadAll(reader); err != nil || string(got) != large {
 		t.Errorf("%d bytes come back, %v", len(got), err)
 	}
+	if b.memory.used.Load() != int64(len(large)) {
+		t.Error("a body that was read from its file is not counted")
+	}
+	if err := reader.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNothingIsStoredForWhoCannotBeHeld(t *testing.T) {
+	b := newBed(t, Limits{MaxMemory: 1 << 20, MaxWaiting: 10, MaxHeld: 1}, callback.Policy{})
+	w := b.await(t, b.create(t), false)
+	defer w.Stop()
+	if _, err := b.Create(t.Context(), Spec{Policy: b.policy, ExpiresIn: time.Minute, Held: true}); !errors.Is(err, ErrBusy) {
+		t.Errorf("%v, want ErrBusy", err)
+	}
+	if n := b.Waiting(); n != 1 {
+		t.Errorf("%d callbacks wait, want 1", n)
+	}
+}
+
+func TestWhoMayNotCallIsToldBeforeTheBodyIsRead(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{OwnKey: true})
+	cb := b.create(t)
+	for name, c := range map[string]struct {
+		state  callback.UUID
+		method string
+		keys   []string
+		kind   callback.Kind
+		err    error
+	}{
+		"may call":      {b.store.Secret().State(cb.ID), "POST", []string{cb.Key()}, callback.Accepted, nil},
+		"no key":        {b.store.Secret().State(cb.ID), "POST", nil, callback.Unauthorized, nil},
+		"wrong method":  {b.store.Secret().State(cb.ID), "GET", []string{cb.Key()}, callback.WrongMethod, nil},
+		"unknown state": {callback.NewUUID(), "POST", nil, 0, store.ErrNotFound},
+	} {
+		kind, _, err := b.Admit(t.Context(), Incoming{State: c.state, Keys: c.keys, Call: &callback.Call{Method: c.method}})
+		if kind != c.kind || !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, %v", name, kind, err)
+		}
+	}
 }
 
 func TestTimeEndsWhatIsNotCalledAndForgetsWhatIsOld(t *testing.T) {

@@ -59,13 +59,26 @@ const firstBuffer = 16 << 10
 // ErrCutShort, and ErrBusy where there is no memory left. The lease, nil for an
 // empty body, must be released.
 func (e *Engine) ReadBody(body io.Reader, length, limit int64) ([]byte, *Lease, error) {
+	return e.memory.readBody(body, length, limit)
+}
+
+// maxBlind bounds a body that is read by ReadBlind, in bytes.
+const maxBlind = 1 << 20
+
+// ReadBlind is ReadBody for a body that comes from somebody who has proved nothing:
+// it is smaller, and takes memory from what is set aside for such.
+func (e *Engine) ReadBlind(body io.Reader, length, limit int64) ([]byte, *Lease, error) {
+	return e.blind.readBody(body, length, min(limit, maxBlind))
+}
+
+func (m *memory) readBody(body io.Reader, length, limit int64) ([]byte, *Lease, error) {
 	if length > limit {
 		return nil, nil, ErrTooLarge
 	}
 	if body == nil || length == 0 {
 		return nil, nil, nil
 	}
-	lease := &Lease{memory: &e.memory}
+	lease := &Lease{memory: m}
 	lease.users.Store(1)
 	data, err := lease.read(body, length, limit)
 	if err != nil || len(data) == 0 {

@@ -30,6 +30,13 @@ type Incoming struct {
 	Lease *Lease
 }
 
+// SetState sets the state from its text, and reports whether it is one.
+func (in *Incoming) SetState(text string) bool {
+	var ok bool
+	in.State, ok = callback.ParseUUID(text)
+	return ok
+}
+
 // Receive decides on a call. It returns when the decision may be told to the
 // partner: when it is committed. A held client that needs not wait for that has
 // its answer by then. store.ErrNotFound: no callback has that URL.
@@ -63,6 +70,21 @@ func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *c
 		e.waiters.tellDurable(r, in.Lease)
 	}
 	return verdict, policy, nil
+}
+
+// Admit decides whether a call with that state is worth reading: it returns
+// callback.Accepted, or what the call comes to whatever its content is.
+// store.ErrNotFound: no callback has that URL.
+func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callback.Policy, error) {
+	cb, err := e.Find(ctx, store.ByState(in.State))
+	if err != nil {
+		return 0, nil, err
+	}
+	if cb.Policy.StateQuery != in.Parameter {
+		return 0, nil, store.ErrNotFound
+	}
+	in.Call.Caller.Own = cb.Policy.OwnKey && shows(in.Keys, cb.Key())
+	return cb.Policy.Admit(in.Call.Method, in.Call.Caller), cb.Policy, nil
 }
 
 // transitionName names, for the log, what a call has done to a callback.

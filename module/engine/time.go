@@ -43,19 +43,21 @@ func (e *Engine) sweepOnce(ctx context.Context) (more bool) {
 	if err != nil {
 		return false
 	}
-	last := store.Committed
+	last, done := store.Committed, 0
 	for _, id := range ids {
 		commit, err := e.act(ctx, id)
 		switch {
-		case errors.Is(err, store.ErrNotFound):
-		case err != nil:
-			e.log.Warn("a callback that is due could not be brought to its end", zap.Stringer("id", id), zap.Error(err))
+		case err == nil:
+			done++
+			last = commit
+		case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrFull):
 			return false
 		default:
-			last = commit
+			// One that cannot be read must not keep the others from their end.
+			e.log.Warn("a callback that is due could not be brought to its end", zap.Stringer("id", id), zap.Error(err))
 		}
 	}
-	return store.Wait(ctx, last) == nil && len(ids) == sweepBatch
+	return store.Wait(ctx, last) == nil && len(ids) == sweepBatch && done > 0
 }
 
 // act does what time asks for: it expires a waiting callback and forgets a

@@ -85,19 +85,22 @@ func DecodeRecord(b []byte) (*callback.Record, error) {
 
 // withoutFiles returns the record without the data of bodies kept in files.
 func withoutFiles(r *callback.Record) *callback.Record {
-	if (r.Call == nil || r.Call.Body.File == "") && (r.Ack == nil || r.Ack.Body.File == "") {
-		return r
-	}
 	lean := *r
-	if r.Call != nil && r.Call.Body.File != "" {
-		call := *r.Call
-		call.Body.Data = nil
-		lean.Call = &call
-	}
+	lean.Call, lean.Latest = callWithoutFile(r.Call), callWithoutFile(r.Latest)
 	if r.Ack != nil && r.Ack.Body.File != "" {
 		ack := *r.Ack
 		ack.Body.Data = nil
 		lean.Ack = &ack
 	}
+	return &lean
+}
+
+// callWithoutFile returns the call without the data of a body kept in a file.
+func callWithoutFile(c *callback.Call) *callback.Call {
+	if c == nil || c.Body.File == "" {
+		return c
+	}
+	lean := *c
+	lean.Body.Data = nil
 	return &lean
 }

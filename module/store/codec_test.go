@@ -113,7 +113,7 @@ func TestBodiesInFilesLeaveNoDataInTheRecord(t *testing.T) {
 
 func TestBodyInAFileIsLeftOutWhereThereIsOnlyACallOrAnAck(t *testing.T) {
 	body := callback.Body{Data: []byte("data"), File: "f", Size: 4}
-	for _, r := range []*callback.Record{{Phase: callback.Waiting, Call: &callback.Call{Body: body}}, {Phase: callback.Waiting, Ack: &callback.Ack{Body: body}}} {
+	for _, r := range []*callback.Record{{Phase: callback.Waiting, Call: &callback.Call{Body: body}}, {Phase: callback.Waiting, Ack: &callback.Ack{Body: body}}, {Phase: callback.Waiting, Latest: &callback.Call{Body: body}}} {
 		back, err := store.DecodeRecord(encode(t, r))
 		if err != nil {
 			t.Fatal(err)

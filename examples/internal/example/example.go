@@ -11,8 +11,10 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
+	// Caddy's modules and ours register themselves.
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
+	// The plugin that the examples show.
 	_ "github.com/caddy-callback/caddy-callback"
 )
 

@@ -42,7 +42,7 @@ func Start(t *testing.T, ex example.Example, ports [3]string) *Running {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	e := &Running{Dir: t.TempDir(), cmd: exec.CommandContext(ctx, os.Args[0]), lines: make(chan string, 1000)}
+	e := &Running{Dir: t.TempDir(), cmd: exec.CommandContext(ctx, os.Args[0]), lines: make(chan string, 1000)} //nolint:gosec // The test runs itself.
 	e.cmd.Dir = e.Dir
 	e.cmd.Env = append(os.Environ(), runs+"=1", "HOME="+e.Dir, "XDG_CONFIG_HOME="+e.Dir,
 		ex.Public.Variable+"="+ports[0], ex.App.Variable+"="+ports[1], ex.Partner.Variable+"="+ports[2])

@@ -13,8 +13,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -29,13 +30,18 @@ type bodies struct {
 	seal cipher.AEAD
 	// size is the sum of the files' sizes.
 	size atomic.Int64
+
+	mu sync.Mutex
+	// young has the files that were made since the store was opened, until the
+	// sweep is over; then it is nil.
+	young map[string]bool
 }
 
 // temporary ends the names of files that are being written.
 const temporary = ".tmp"
 
 func newBodies(dir string, key []byte) (*bodies, error) {
-	b := &bodies{dir: dir}
+	b := &bodies{dir: dir, young: make(map[string]bool)}
 	if key != nil {
 		block, err := aes.NewCipher(key)
 		if err != nil {
@@ -62,6 +68,7 @@ func (b *bodies) put(data []byte) (callback.Body, error) {
 	var random [16]byte
 	_, _ = rand.Read(random[:])
 	name := hex.EncodeToString(random[:])
+	b.note(name)
 	content := b.encrypt(name, data)
 	if err := writeFile(b.path(name), content); err != nil {
 		return callback.Body{}, fmt.Errorf("writing a body: %w", err)
@@ -103,15 +110,36 @@ func (b *bodies) remove(name string) {
 	}
 }
 
+// note keeps a file that is about to be made from the sweep. Times of files cannot
+// tell: clocks are set back, and some file systems know whole seconds only.
+func (b *bodies) note(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.young != nil {
+		b.young[name] = true
+	}
+}
+
+func (b *bodies) isYoung(name string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.young[strings.TrimSuffix(name, temporary)]
+}
+
 // sweep removes files that were there before the store was opened and that no
 // record refers to, and counts the size of the others.
-func (b *bodies) sweep(opened time.Time, referred func(name string) bool) {
+func (b *bodies) sweep(referred func(name string) bool) {
+	defer func() {
+		b.mu.Lock()
+		b.young = nil
+		b.mu.Unlock()
+	}()
 	_ = filepath.WalkDir(b.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || d.IsDir() || b.isYoung(d.Name()) {
 			return nil
 		}
 		info, err := d.Info()
-		if err != nil || !info.ModTime().Before(opened) {
+		if err != nil {
 			return nil
 		}
 		name := d.Name()

@@ -125,12 +125,8 @@ func (c *committer) commit(g *group) {
 		c.abandon(g, store.ErrFull)
 		return
 	}
-	var all []written
-	err := c.s.write(func() (err error) {
-		all, err = c.write(g)
-		return err
-	})
-	if err != nil {
+	all := snapshot(g)
+	if err := c.s.write(func() error { return c.write(all) }); err != nil {
 		c.abandon(g, err)
 		return
 	}
@@ -147,25 +143,32 @@ type written struct {
 	after  *callback.Record
 }
 
-// write puts the newest record of every callback in the group into the database.
-// Of a callback that was decided on twice only the last record is written.
-func (c *committer) write(g *group) ([]written, error) {
-	all := make([]written, 0, len(g.entries))
+// snapshot takes the newest record of every callback in the group: of one that was
+// decided on twice only the last is written. It must not be called with the
+// database's lock held, for which a decision may wait with its callback's lock held.
+func snapshot(g *group) []written {
+	all := make([]written, len(g.entries))
+	for i, e := range g.entries {
+		e.mu.Lock()
+		all[i] = written{entry: e, before: e.stored, after: e.record}
+		e.mu.Unlock()
+	}
+	return all
+}
+
+// write puts records into the database.
+func (c *committer) write(all []written) error {
 	b := c.s.newBatch()
 	defer b.discard()
-	for _, e := range g.entries {
-		e.mu.Lock()
-		w := written{entry: e, before: e.stored, after: e.record}
-		e.mu.Unlock()
-		all = append(all, w)
+	for _, w := range all {
 		if w.before == w.after {
 			continue
 		}
 		if err := b.put(w.before, w.after); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return all, b.commit()
+	return b.commit()
 }
 
 // abandon gives up a group and the one that gathered meanwhile, whose decisions

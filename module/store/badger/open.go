@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -58,7 +57,6 @@ func Open(o Options) (*Store, error) {
 		options:  o,
 		log:      o.Log,
 		overlay:  newOverlay(),
-		opened:   time.Now(),
 		stopping: make(chan struct{}),
 		counted:  make(chan struct{}),
 	}
@@ -118,14 +116,6 @@ func (s *Store) verify(expected *sentinel) error {
 		return err
 	}
 	fresh := id == ""
-	if fresh {
-		id = callback.NewUUID().String()
-		if err := s.set(metaID, []byte(id)); err != nil {
-			return explain(err)
-		}
-	}
-	s.id = id
-	s.sequence.Store(sequence)
 	if s.secret == nil {
 		if s.secret, err = s.readSecret(fresh); err != nil {
 			return explain(err)
@@ -134,6 +124,16 @@ func (s *Store) verify(expected *sentinel) error {
 			return explain(err)
 		}
 	}
+	// The id comes last: a store that has one has a secret, too, wherever the
+	// first start was cut off.
+	if fresh {
+		id = callback.NewUUID().String()
+		if err := s.set(metaID, []byte(id)); err != nil {
+			return explain(err)
+		}
+	}
+	s.id = id
+	s.sequence.Store(sequence)
 	if expected != nil && !expected.Clean {
 		s.log.Info("the store was not closed in order, and has recovered", zap.Uint64("sequence", sequence))
 	}

@@ -65,8 +65,10 @@ func filledStore(t *testing.T, n int) string {
 		}
 		last = commit
 	}
-	if err := store.Wait(context.Background(), last); err != nil {
-		t.Fatal(err)
+	if n > 0 {
+		if err := store.Wait(context.Background(), last); err != nil {
+			t.Fatal(err)
+		}
 	}
 	mustClose(t, s)
 	return dir

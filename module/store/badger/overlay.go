@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -52,6 +53,9 @@ type entry struct {
 	record *callback.Record
 	// stored is what the database has, nil if nothing.
 	stored *callback.Record
+	// superseded lists body files of records that were replaced before they were
+	// committed.
+	superseded []string
 	// group is the group that the newest record is written with, nil if it is
 	// committed.
 	group *group
@@ -138,6 +142,29 @@ func (o *overlay) find(k secretKey) (callback.UUID, bool) {
 	defer s.mu.Unlock()
 	id, ok := s.secrets[k]
 	return id, ok
+}
+
+// supersede notes the body files of a record that is about to be replaced and is not
+// committed. The entry must be locked.
+func (e *entry) supersede() {
+	if e.group != nil {
+		e.superseded = append(e.superseded, files(e.record)...)
+	}
+}
+
+// takeOrphans returns the superseded files that neither the stored nor the newest
+// record refers to. The entry must be locked.
+func (e *entry) takeOrphans() []string {
+	kept := append(files(e.stored), files(e.record)...)
+	var orphans []string
+	e.superseded = slices.DeleteFunc(e.superseded, func(name string) bool {
+		if slices.Contains(kept, name) {
+			return false
+		}
+		orphans = append(orphans, name)
+		return true
+	})
+	return orphans
 }
 
 // commit returns what is to be waited for before the newest record is durable.

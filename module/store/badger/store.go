@@ -9,7 +9,6 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
@@ -31,7 +30,6 @@ type Store struct {
 	committer *committer
 	bodies    *bodies
 	space     *space
-	opened    time.Time
 
 	// dbLock is held for reading while db is used, and for writing while it is
 	// closed or replaced.
@@ -152,6 +150,7 @@ func (s *Store) Update(_ context.Context, key store.Key, decide store.Decide) (*
 	if err := s.committer.add(e); err != nil {
 		return nil, nil, err
 	}
+	e.supersede()
 	s.recount(e.record, change.Next)
 	if change.Next == nil {
 		s.overlay.removeSecrets(e.record)
@@ -183,7 +182,11 @@ func (s *Store) settle(w written, g *group) {
 	if e.group == g {
 		e.group = nil
 	}
+	orphans := e.takeOrphans()
 	e.mu.Unlock()
+	for _, file := range orphans {
+		s.bodies.remove(file)
+	}
 	if w.after != nil {
 		s.due.lower(w.after.Due())
 	}
@@ -277,19 +280,22 @@ func (s *Store) view(read func(txn *badgerdb.Txn) error) error {
 // write writes to the database, unless it has failed or is closed. An error means
 // that it has failed: what of the write is in it, is not known.
 func (s *Store) write(write func() error) error {
-	s.dbLock.RLock()
-	err := s.failure
-	if err != nil {
-		s.dbLock.RUnlock()
-		return err
-	}
-	err = write()
-	s.dbLock.RUnlock()
-	if err != nil {
+	usable, err := s.tryWrite(write)
+	if usable && err != nil {
 		s.fail(err)
 		return store.ErrFailed
 	}
-	return nil
+	return err
+}
+
+// tryWrite reports whether the database was usable, and what came of it.
+func (s *Store) tryWrite(write func() error) (usable bool, err error) {
+	s.dbLock.RLock()
+	defer s.dbLock.RUnlock()
+	if s.failure != nil {
+		return false, s.failure
+	}
+	return true, write()
 }
 
 // value returns a copy of a key's value, nil if the key is not there.

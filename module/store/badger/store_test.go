@@ -420,6 +420,68 @@ func TestOrphanedBodiesAreSwept(t *testing.T) {
 	}
 }
 
+// What is decided again before its commit leaves no file behind.
+func TestBodyOfADecisionThatWasReplacedGoes(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	blocked, release := make(chan struct{}, 1), make(chan struct{})
+	s.beforeCommit = func() error {
+		select {
+		case blocked <- struct{}{}:
+			<-release
+		default:
+		}
+		return nil
+	}
+	r := newRecord(s, p)
+	if _, err := s.Create(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
+	<-blocked
+	var names []string
+	var last store.Commit
+	for range 3 {
+		body, err := s.PutBody(context.Background(), make([]byte, 100<<10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, body.File)
+		_, last, err = s.Update(context.Background(), store.ByID(r.ID), func(r *callback.Record) (store.Change, error) {
+			next := *r
+			next.Latest = &callback.Call{Method: "POST", Body: body}
+			return store.Change{Next: &next}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(release)
+	if err := store.Wait(context.Background(), last); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		_, err := os.Stat(s.bodies.path(name))
+		if kept := i == len(names)-1; kept != (err == nil) {
+			t.Errorf("file %d: %v", i, err)
+		}
+	}
+}
+
+// A start that was cut off between its steps can be made again.
+func TestFirstStartCanBeCutOffAnywhere(t *testing.T) {
+	dir := filledStore(t, 0)
+	secret, err := os.ReadFile(filepath.Join(dir, secretFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	removeAll(t, filepath.Join(dir, databaseDir))
+	remove(t, filepath.Join(dir, sentinelFile))
+	s := openForTest(t, dir)
+	if hex.EncodeToString(s.Secret()[:]) != strings.TrimSpace(string(secret)) {
+		t.Error("the secret that was made before is not the one in use")
+	}
+}
+
 func TestDamagedBodyIsNoticed(t *testing.T) {
 	s := openForTest(t, t.TempDir())
 	body, err := s.PutBody(context.Background(), bytes.Repeat([]byte("x"), 100<<10))

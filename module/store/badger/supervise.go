@@ -39,7 +39,7 @@ func (s *Store) start() {
 		close(s.counted)
 	})
 	s.background.Go(func() {
-		s.bodies.sweep(s.opened, s.refersTo)
+		s.bodies.sweep(s.refersTo)
 		s.space.check()
 	})
 	s.background.Go(s.supervise)
@@ -86,6 +86,8 @@ func eachDue(txn *badgerdb.Txn, from callback.Time, yield func(at callback.Time,
 type dueMark struct {
 	mu   sync.Mutex
 	mark callback.Time
+	// until is how far the latest scan looks.
+	until callback.Time
 	// version counts how often the mark was lowered, so that a scan that began
 	// before does not raise it again.
 	version int
@@ -95,6 +97,7 @@ type dueMark struct {
 func (m *dueMark) from(until callback.Time) (from callback.Time, version int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.until = until
 	return min(m.mark, until), m.version
 }
 
@@ -111,8 +114,8 @@ func (m *dueMark) reached(at callback.Time, version int) {
 func (m *dueMark) lower(at callback.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if at <= m.mark {
-		m.mark = at
+	if at <= max(m.mark, m.until) {
+		m.mark = min(m.mark, at)
 		m.version++
 	}
 }
@@ -253,7 +256,16 @@ func (s *Store) size() uint64 {
 // Close implements store.Store.
 func (s *Store) Close() error {
 	var err error
-	s.closing.Do(func() { err = s.shut() })
+	s.closing.Do(func() {
+		done := make(chan error, 1)
+		go func() { done <- s.shut() }()
+		select {
+		case err = <-done:
+		case <-time.After(2 * closeWithin):
+			// A disk that does not answer must not keep Caddy from exiting.
+			err = errors.New("the store did not close in time")
+		}
+	})
 	return err
 }
 
