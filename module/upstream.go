@@ -123,10 +123,10 @@ func neverSent(err error) bool {
 	if !errors.As(err, &h) {
 		return false
 	}
-	switch {
-	case h.StatusCode == http.StatusServiceUnavailable:
+	switch h.StatusCode {
+	case http.StatusServiceUnavailable:
 		return true
-	case h.StatusCode == statusClientClosed:
+	case statusClientClosed:
 		return false
 	}
 	return h.StatusCode < http.StatusInternalServerError
