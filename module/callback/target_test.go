@@ -116,6 +116,17 @@ func checkValueStays(t fataler, value string) {
 	}
 }
 
+func TestValueThatWouldMakeTheURLTooLongIsLeftOut(t *testing.T) {
+	target, err := callback.NewTarget("https://h/a?q={http.callback.call.body}&z=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := target.URL(base, func(string) string { return strings.Repeat("x", 10_000) })
+	if got != "https://h/a?q=&z=1" {
+		t.Errorf("the URL has %d bytes", len(got))
+	}
+}
+
 // origin returns what scheme and host of a redirect's URL must be, read off its
 // text as a browser does.
 func origin(text string) string {
@@ -139,7 +150,10 @@ func FuzzTarget(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text, value string) {
-		checkValueStays(t, value)
+		if len(value) <= 1000 {
+			// A value that would make the URL too long is left out.
+			checkValueStays(t, value)
+		}
 		target, err := callback.NewTarget(text)
 		if err != nil {
 			return
