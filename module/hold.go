@@ -78,7 +78,7 @@ type hold struct {
 	// acked says that the upstream has answered with an ack, and ack is that, where
 	// it is the result.
 	acked bool
-	ack   *callback.Ack
+	ack   *callback.Response
 }
 
 // cut is why a hold ends before its callback has come.
@@ -94,10 +94,9 @@ const (
 // begin makes the callback and registers the waiter.
 func (h *Handler) begin(rt *runtime, r *http.Request) (*hold, error) {
 	cb, err := rt.engine.Create(r.Context(), engine.Spec{
-		Policy:    h.policy,
-		Name:      h.Name,
-		ExpiresIn: time.Duration(h.ExpiresIn),
-		Held:      true,
+		Policy: h.policy,
+		Spec:   callback.Spec{Name: h.Name, ExpiresIn: time.Duration(h.ExpiresIn)},
+		Held:   true,
 	})
 	if err != nil {
 		return nil, err

@@ -237,6 +237,6 @@ func (a *ackWriter) FlushError() error {
 func (a *ackWriter) Flush() { _ = a.FlushError() }
 
 // ack returns the upstream's answer as it is stored.
-func (a *ackWriter) ack() *callback.Ack {
-	return &callback.Ack{Status: a.status, Header: callback.AckHeader(a.header), Body: callback.NewBody(a.body)}
+func (a *ackWriter) ack() *callback.Response {
+	return &callback.Response{Status: a.status, Header: callback.AckHeader(a.header), Body: callback.NewBody(a.body)}
 }

@@ -3,6 +3,7 @@ package callback
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 )
 
 // Body is the body of a call or of an ack. A small one is kept in the record, a
@@ -46,6 +47,9 @@ type Call struct {
 	ReceivedAt Time `cbor:"6,keyasint"`
 	// Caller is who calls. It is never stored.
 	Caller Caller `cbor:"-" json:"-"`
+	// Asked is what the app said that was asked about the call; nil if it was not
+	// asked. It is never stored.
+	Asked *Asked `cbor:"-" json:"-"`
 }
 
 // Caller is what a caller has proved of itself with a key.
@@ -65,12 +69,7 @@ type Caller struct {
 // on the way may change does not count.
 func (c *Call) Payload(p *Policy) Digest {
 	h := sha256.New()
-	write := func(s string) {
-		var size [8]byte
-		binary.BigEndian.PutUint64(size[:], uint64(len(s)))
-		h.Write(size[:])
-		h.Write([]byte(s))
-	}
+	write := func(s string) { writePart(h, s) }
 	write(c.Suffix)
 	write(c.Query)
 	for _, name := range append(p.wire.Names(), p.reads...) {
@@ -84,6 +83,15 @@ func (c *Call) Payload(p *Policy) Digest {
 	var sum Digest
 	h.Sum(sum[:0])
 	return sum
+}
+
+// writePart adds a text to a digest together with its length, so that where one
+// ends and the next begins counts, too.
+func writePart(h hash.Hash, s string) {
+	var size [8]byte
+	binary.BigEndian.PutUint64(size[:], uint64(len(s)))
+	h.Write(size[:])
+	h.Write([]byte(s))
 }
 
 // SuffixFailed is the path suffix of calls that mean Failed whatever they hold.

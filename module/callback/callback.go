@@ -80,7 +80,7 @@ type Record struct {
 	// KeepUntil is when a finished callback may be forgotten.
 	KeepUntil Time `cbor:"11,keyasint,omitempty"`
 	// Ack is the upstream's answer, kept only where it is the result.
-	Ack *Ack `cbor:"12,keyasint,omitempty"`
+	Ack *Response `cbor:"12,keyasint,omitempty"`
 	// Call is the call that was accepted.
 	Call *Call `cbor:"13,keyasint,omitempty"`
 	// Payload is the digest of the accepted call's payload.
@@ -99,10 +99,37 @@ type Record struct {
 	Seen []uint64 `cbor:"20,keyasint,omitempty"`
 	// ShutAt is when a callback that takes many calls was closed.
 	ShutAt Time `cbor:"21,keyasint,omitempty"`
+	// Aliases are digests of what else leads to the callback. Each leads to one
+	// callback only.
+	Aliases []Digest `cbor:"22,keyasint,omitempty"`
+	// Fingerprint is the digest of the client's request, where it can be made
+	// again under an Idempotency-Key.
+	Fingerprint Digest `cbor:"23,keyasint,omitzero"`
+	// Own is what was given for this one callback when it was made.
+	Own *Own `cbor:"24,keyasint,omitempty"`
+	// Acked says that the upstream is known to have accepted the request. It is kept
+	// only where somebody may ask.
+	Acked bool `cbor:"25,keyasint,omitempty"`
+	// Request is the client's request, as long as background work needs it.
+	Request *Request `cbor:"26,keyasint,omitempty"`
+	// Job is the background work that is to be done; nil if there is none.
+	Job *Job `cbor:"27,keyasint,omitempty"`
+	// Answer is a response that is the result as it is, in place of a call.
+	Answer *Response `cbor:"28,keyasint,omitempty"`
+	// Delivery is what becomes of the result that a client wants to be sent.
+	Delivery *Delivery `cbor:"29,keyasint,omitempty"`
+	// Outbox has earlier results that are still to be delivered, the oldest first.
+	Outbox []Parcel `cbor:"30,keyasint,omitempty"`
+	// Parent is the callback of which this one is a step.
+	Parent UUID `cbor:"31,keyasint,omitzero"`
+	// Told says that the parent knows how this step has ended.
+	Told bool `cbor:"32,keyasint,omitempty"`
+	// Step is the callback whose end this one waits for.
+	Step UUID `cbor:"33,keyasint,omitzero"`
 }
 
-// Ack is the upstream's immediate answer.
-type Ack struct {
+// Response is an HTTP response: an upstream's ack, or one that is the result.
+type Response struct {
 	Status int    `cbor:"1,keyasint"`
 	Header Header `cbor:"2,keyasint,omitempty"`
 	Body   Body   `cbor:"3,keyasint"`
@@ -121,69 +148,139 @@ type Failure struct {
 	ErrorText string `cbor:"4,keyasint,omitempty"`
 }
 
+// Spec says what callback to make.
+type Spec struct {
+	// Name is the directive's name, if it has one.
+	Name string
+	// CorrelationID is empty to have one made.
+	CorrelationID string
+	// ExpiresIn is how long calls are accepted.
+	ExpiresIn time.Duration
+	// Own is what this one callback has of its own.
+	Own *Own
+	// Idempotency is the alias that an Idempotency-Key gives; zero for none.
+	Idempotency Digest
+	// Fingerprint is the digest of the request that came with it.
+	Fingerprint Digest
+	// Request is the client's request, where Block needs it.
+	Request *Request
+	// Block is the background work to begin with; empty for none.
+	Block Block
+	// DeliverTo is the URL that the result is sent to; empty for none.
+	DeliverTo string
+	// Parent is the callback of which this one is a step; zero for none.
+	Parent UUID
+}
+
 // New returns a waiting callback with a fresh id, its state and ticket derived
-// from the secret. An empty correlation id becomes a UUID of its own.
-func New(secret *Secret, p *Policy, name, correlationID string, now Time, expiresIn time.Duration) *Record {
+// from the secret.
+func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 	id := NewUUID()
-	if correlationID == "" {
-		correlationID = NewUUID().String()
+	if spec.CorrelationID == "" {
+		spec.CorrelationID = NewUUID().String()
 	}
-	return &Record{
+	r := &Record{
 		ID:            id,
 		Phase:         Waiting,
 		State:         secret.State(id).Digest(),
 		Ticket:        secret.Ticket(id).Digest(),
 		Policy:        p.Hash(),
-		Name:          name,
-		CorrelationID: correlationID,
+		Name:          spec.Name,
+		CorrelationID: spec.CorrelationID,
 		CreatedAt:     now,
-		ExpiresAt:     now.Add(expiresIn),
+		ExpiresAt:     now.Add(spec.ExpiresIn),
+		Aliases:       p.aliases(spec.CorrelationID),
+		Own:           spec.Own,
+		Fingerprint:   spec.Fingerprint,
+		Request:       spec.Request,
+		Parent:        spec.Parent,
 	}
+	if !spec.Idempotency.IsZero() {
+		r.Aliases = append(r.Aliases, spec.Idempotency)
+	}
+	if spec.Block != "" {
+		r.Job = &Job{Block: spec.Block, NextAt: now}
+	}
+	if spec.DeliverTo != "" {
+		r.Delivery = &Delivery{URL: spec.DeliverTo}
+	}
+	return r
 }
 
 // Due is when a timer must next act on the callback: at its expiry while it
-// waits, after that when it may be forgotten.
+// waits, or when background work is to be done; after that when it may be
+// forgotten.
 func (r *Record) Due() Time {
-	if r.Phase == Waiting {
+	switch {
+	case r.Phase == Waiting && r.Job != nil:
+		return min(r.ExpiresAt, r.Job.NextAt)
+	case r.Phase == Waiting:
 		return r.ExpiresAt
+	case r.untold():
+		return r.FinishedAt
+	case r.Delivery.pending():
+		return r.Delivery.NextAt
 	}
 	return r.KeepUntil
 }
 
-// Forgettable reports whether the callback is finished and past its retention.
+// Forgettable reports whether the callback is finished, past its retention, and
+// nothing is left to be done for it.
 func (r *Record) Forgettable(now Time) bool {
-	return r.Phase.Final() && now >= r.KeepUntil
+	return r.Phase.Final() && now >= r.KeepUntil && !r.untold() && !r.Delivery.pending()
 }
 
 // Size returns about how many bytes the record takes where it is stored.
 func (r *Record) Size() int {
-	size := len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 8*len(r.Seen)
-	for _, c := range [...]*Call{r.Call, r.Latest} {
-		if c != nil {
-			size += len(c.Suffix) + len(c.Query) + c.Header.size() + c.Body.size()
+	size := len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 8*len(r.Seen) + r.Own.size()
+	for _, c := range r.calls() {
+		size += len(c.Suffix) + len(c.Query) + c.Header.size() + c.Body.size()
+	}
+	for _, response := range [...]*Response{r.Ack, r.Answer} {
+		if response != nil {
+			size += response.Header.size() + response.Body.size()
 		}
 	}
-	if r.Ack != nil {
-		size += r.Ack.Header.size() + r.Ack.Body.size()
+	if r.Request != nil {
+		size += len(r.Request.URI) + r.Request.Header.size() + r.Request.Body.size()
 	}
 	if r.Reply != nil {
 		size += r.Reply.Header.size() + len(r.Reply.Body)
+	}
+	if r.Delivery != nil {
+		size += len(r.Delivery.URL)
 	}
 	const rest = 1 << 10
 	return size + rest
 }
 
+// calls returns the calls that the record holds.
+func (r *Record) calls() []*Call {
+	calls := make([]*Call, 0, 2+len(r.Outbox))
+	for _, c := range [...]*Call{r.Call, r.Latest} {
+		if c != nil {
+			calls = append(calls, c)
+		}
+	}
+	for _, parcel := range r.Outbox {
+		calls = append(calls, parcel.Call)
+	}
+	return calls
+}
+
 // Bodies returns the bodies that the record refers to.
 func (r *Record) Bodies() []*Body {
 	var bodies []*Body
-	if r.Call != nil {
-		bodies = append(bodies, &r.Call.Body)
+	for _, c := range r.calls() {
+		bodies = append(bodies, &c.Body)
 	}
-	if r.Ack != nil {
-		bodies = append(bodies, &r.Ack.Body)
+	for _, response := range [...]*Response{r.Ack, r.Answer} {
+		if response != nil {
+			bodies = append(bodies, &response.Body)
+		}
 	}
-	if r.Latest != nil {
-		bodies = append(bodies, &r.Latest.Body)
+	if r.Request != nil {
+		bodies = append(bodies, &r.Request.Body)
 	}
 	return bodies
 }

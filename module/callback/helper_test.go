@@ -50,7 +50,7 @@ func bothPolicy() callback.Policy {
 }
 
 func waiting(p *callback.Policy) *callback.Record {
-	return callback.New(&secret, p, "orders", correlation, born, lifetime)
+	return callback.New(&secret, p, callback.Spec{Name: "orders", CorrelationID: correlation, ExpiresIn: lifetime}, born)
 }
 
 // newCall returns a call whose header lines are given as name, value, name, ...

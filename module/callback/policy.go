@@ -82,6 +82,11 @@ type Policy struct {
 	// OwnKey makes a key for the callback, in its URL. A call needs that one, or
 	// one of Keys.
 	OwnKey bool `cbor:"24,keyasint,omitempty"`
+	// Then says that a call which means Ok does not end the callback: the block
+	// "then" goes on with it, and its response is the result.
+	Then bool `cbor:"25,keyasint,omitempty"`
+	// Ask is the path at which the app is asked about each call; empty for none.
+	Ask string `cbor:"26,keyasint,omitempty"`
 
 	compiled
 }
@@ -276,9 +281,6 @@ func (p *Policy) allowedMethods() []string {
 // returnsPeople reports whether GET is a person's return: redirected always and
 // never a call, while other methods are the server's call.
 func (p *Policy) returnsPeople() bool { return p.Respond != nil && p.Redirect != nil }
-
-// redirectsCalls reports whether a GET is a call that is answered by a redirect.
-func (p *Policy) redirectsCalls() bool { return p.Redirect != nil && p.Respond == nil }
 
 // CallbackURL returns the URL that the partner is given.
 func (p *Policy) CallbackURL(state UUID) string {

@@ -33,6 +33,9 @@ const (
 	Unauthorized
 	// Forbidden: the key is known, and may not make this call.
 	Forbidden
+	// Asks: the app is to be asked about the call, which is then to be received
+	// again with what it said.
+	Asks
 )
 
 // Verdict is the decision on a call.
@@ -56,24 +59,38 @@ type Fault struct {
 	Slug string
 	// Detail is for people.
 	Detail string
+	// Status is what the caller is answered; 0 stands for 400.
+	Status int
 }
 
 // Receive decides on a call. The decision is made once, on the call's arrival,
 // against the newest record; expiry is judged here and by no timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	if p.returnsPeople() && c.Method == http.MethodGet {
+	if p.returnsPeople() && r.Own == nil && c.Method == http.MethodGet {
 		// A person's return is no call: it changes nothing, and people have no keys.
 		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
 	}
 	if kind := p.Admit(c.Method, c.Caller); kind != Accepted {
 		return Verdict{Kind: kind}
 	}
+	return r.decide(p, c, look, now)
+}
+
+// Resolve decides on a call of an operator's: neither key nor method counts, and
+// no app is asked.
+func (r *Record) Resolve(p *Policy, c *Call, look Lookup, now Time) Verdict {
+	c.Asked = &Asked{}
+	return r.decide(p, c, look, now)
+}
+
+// decide decides on a call whose caller may make it.
+func (r *Record) decide(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	switch {
 	case r.Phase == Expired || r.Phase == Closed:
 		return Verdict{Kind: Gone, Closed: r.Phase == Closed}
 	case r.Phase.Final() && p.Multiple:
 		return r.receiveNext(p, c, look, now)
-	case r.Phase.Final():
+	case r.Phase.Final() || r.Call != nil:
 		return r.receiveAgain(p, c)
 	}
 	if expired, yes := r.Expire(p, now); yes {
@@ -106,6 +123,12 @@ func (p *Policy) Admit(method string, c Caller) Kind {
 // receive decides on a call that can still be the answer.
 func (r *Record) receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	said, fault := r.judge(p, c, look)
+	if fault.Slug == "" && r.AskPath(p) != "" {
+		if c.Asked == nil {
+			return Verdict{Kind: Asks}
+		}
+		fault = c.Asked.Fault
+	}
 	switch {
 	case fault.Slug != "" && p.Once && !r.Phase.Final():
 		return Verdict{Kind: Refused, Fault: fault, Next: r.fail(p, fault, now)}
@@ -113,6 +136,8 @@ func (r *Record) receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 		return Verdict{Kind: Refused, Fault: fault}
 	case said.progress:
 		return r.note(p, c, look)
+	case p.Then && said.failure == nil:
+		return r.proceed(p, c, look, now)
 	}
 	return r.accept(p, c, said.failure, look, now)
 }
@@ -123,7 +148,7 @@ func (r *Record) receiveAgain(p *Policy, c *Call) Verdict {
 		// It ended with a call that was refused.
 		return Verdict{Kind: Gone, Closed: true}
 	}
-	sameRedirect := p.redirectsCalls() && c.Method == http.MethodGet && r.Call.Method == http.MethodGet
+	sameRedirect := c.Method == http.MethodGet && r.Call.Method == http.MethodGet && r.Reply.redirects()
 	if sameRedirect || c.Payload(p) == r.Payload {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
 	}
@@ -154,16 +179,32 @@ func (r *Record) accept(p *Policy, c *Call, failure *Failure, look Lookup, now T
 		phase = Failed
 	}
 	next := r.finish(p, phase, now)
-	next.Call = c
-	next.Latest = nil
-	next.Calls++
-	next.Payload = c.Payload(p)
+	if r.Phase.Final() {
+		next.resend(r)
+	}
 	next.Failure = failure
-	next.Reply = p.reply(c.Method, look)
+	next.take(p, c, r.reply(p, c, look))
 	if mark := c.mark(); p.Multiple && mark != 0 {
 		next.Seen = append(slices.Clone(last(r.Seen, maxSeen-1)), mark)
 	}
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: next}
+}
+
+// take keeps the call that was accepted, and what it is answered.
+func (r *Record) take(p *Policy, c *Call, reply *Reply) {
+	r.Call = c
+	r.Latest = nil
+	r.Calls++
+	r.Payload = c.Payload(p)
+	r.Reply = reply
+}
+
+// proceed accepts a call with which the block "then" goes on.
+func (r *Record) proceed(p *Policy, c *Call, look Lookup, now Time) Verdict {
+	next := *r
+	next.take(p, c, r.reply(p, c, look))
+	next.Job = &Job{Block: ThenBlock, NextAt: now}
+	return Verdict{Kind: Accepted, Reply: next.Reply, Next: &next}
 }
 
 // last returns at most the last n elements.
@@ -174,15 +215,14 @@ func (r *Record) note(p *Policy, c *Call, look Lookup) Verdict {
 	next := *r
 	next.Latest = c
 	next.Calls++
-	return Verdict{Kind: Progressed, Reply: p.reply(c.Method, look), Next: &next}
+	return Verdict{Kind: Progressed, Reply: r.reply(p, c, look), Next: &next}
 }
 
 // fail ends a callback with a call that was refused, and that must not be tried
 // again.
 func (r *Record) fail(p *Policy, fault Fault, now Time) *Record {
-	next := r.finish(p, Failed, now)
+	next := r.failed(p, fault.Slug, fault.Detail, now)
 	next.Calls++
-	next.Failure = &Failure{DocumentStatus: StatusFailed, ErrorCode: fault.Slug, ErrorText: fault.Detail}
 	return next
 }
 
@@ -244,54 +284,4 @@ func (p *Policy) failure(c *Call, look Lookup) *Failure {
 		f.DocumentStatus, f.TechnicalStatus = StatusFailed, f.DocumentStatus
 	}
 	return f
-}
-
-// Expire returns the expired record if the callback waits and its time is over.
-func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
-	if r.Phase != Waiting || now < r.ExpiresAt {
-		return nil, false
-	}
-	return r.finish(p, Expired, now), true
-}
-
-// Close returns the closed record if the callback waits. One that takes many calls
-// and has had some keeps its phase and its result, and takes no more.
-func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
-	if p.Multiple && (r.Phase == Resolved || r.Phase == Failed) && r.ShutAt == 0 {
-		next := *r
-		next.ShutAt = now
-		next.Reason = reason
-		next.KeepUntil = now.Add(p.Retain)
-		return &next, true
-	}
-	if r.Phase != Waiting {
-		return nil, false
-	}
-	next := r.finish(p, Closed, now)
-	next.Reason = reason
-	return next, true
-}
-
-// Acknowledge returns the record with the upstream's ack, if it has none. The
-// phase stays: a call that came before the ack has already decided it.
-func (r *Record) Acknowledge(a *Ack) (*Record, bool) {
-	if r.Ack != nil {
-		return nil, false
-	}
-	next := *r
-	next.Ack = a
-	return &next, true
-}
-
-// finish returns a copy with a final phase.
-func (r *Record) finish(p *Policy, phase Phase, now Time) *Record {
-	next := *r
-	next.Phase = phase
-	next.FinishedAt = now
-	next.KeepUntil = now.Add(p.Retain)
-	if p.Multiple && (phase == Resolved || phase == Failed) {
-		// It takes calls until it expires, and is kept for as long after that.
-		next.KeepUntil = max(now, r.ExpiresAt).Add(p.Retain)
-	}
-	return &next
 }

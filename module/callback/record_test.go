@@ -10,7 +10,7 @@ import (
 
 func TestNewCallbackWaitsUnderItsDerivedSecrets(t *testing.T) {
 	p := compiled(t, callback.Policy{})
-	r := callback.New(&secret, p, "orders", "", born, 90*time.Minute)
+	r := callback.New(&secret, p, callback.Spec{Name: "orders", ExpiresIn: 90 * time.Minute}, born)
 	if r.Phase != callback.Waiting || r.Policy != p.Hash() || r.Name != "orders" {
 		t.Errorf("got %s", contents(t, r))
 	}
@@ -24,11 +24,11 @@ func TestNewCallbackWaitsUnderItsDerivedSecrets(t *testing.T) {
 
 func TestCallbackWithoutACorrelationIDGetsOneOfItsOwn(t *testing.T) {
 	p := compiled(t, callback.Policy{})
-	own := callback.New(&secret, p, "", "", born, lifetime)
+	own := callback.New(&secret, p, callback.Spec{ExpiresIn: lifetime}, born)
 	if id, ok := callback.ParseUUID(own.CorrelationID); !ok || id == own.ID {
 		t.Errorf("got %q", own.CorrelationID)
 	}
-	if given := callback.New(&secret, p, "", "order-1", born, lifetime); given.CorrelationID != "order-1" {
+	if given := callback.New(&secret, p, callback.Spec{CorrelationID: "order-1", ExpiresIn: lifetime}, born); given.CorrelationID != "order-1" {
 		t.Errorf("got %q", given.CorrelationID)
 	}
 }

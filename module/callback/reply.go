@@ -22,28 +22,37 @@ func (p *Policy) reply(method string, look Lookup) *Reply {
 	}
 	r := &Reply{Status: DefaultReplyStatus, Header: p.replyHeader(look)}
 	if p.Respond != nil {
-		r.Status = p.Respond.Status
-		if p.bodyJSON {
-			r.Body = p.body.ExpandJSON(look, maxReply)
-		} else {
-			r.Body = p.body.Expand(look, maxReply)
-		}
+		r.Status, r.Body = p.Respond.Status, p.responseBody(look)
 	}
 	return r
 }
 
-func (p *Policy) redirect(method string, look Lookup) *Reply {
-	status := p.Redirect.Status
-	switch {
-	case status != 0:
-	case method == http.MethodGet:
-		status = http.StatusFound
-	default:
-		status = http.StatusSeeOther
+// responseBody returns the body of the response that the policy has.
+func (p *Policy) responseBody(look Lookup) string {
+	if p.bodyJSON {
+		return p.body.ExpandJSON(look, maxReply)
 	}
-	header := append(p.replyHeader(look), Field{Name: "Location", Value: p.target.URL(p.BaseURL, look)})
-	return &Reply{Status: status, Header: header}
+	return p.body.Expand(look, maxReply)
 }
+
+func (p *Policy) redirect(method string, look Lookup) *Reply {
+	header := append(p.replyHeader(look), Field{Name: "Location", Value: p.target.URL(p.BaseURL, look)})
+	return &Reply{Status: p.redirectStatus(method), Header: header}
+}
+
+// redirectStatus returns the status of a redirect of a call with that method.
+func (p *Policy) redirectStatus(method string) int {
+	switch {
+	case p.Redirect != nil && p.Redirect.Status != 0:
+		return p.Redirect.Status
+	case method == http.MethodGet:
+		return http.StatusFound
+	}
+	return http.StatusSeeOther
+}
+
+// redirects reports whether the reply is a redirect.
+func (r *Reply) redirects() bool { return r.Header.Get("Location") != "" }
 
 func (p *Policy) replyHeader(look Lookup) Header {
 	if len(p.ReplyHeader) == 0 {

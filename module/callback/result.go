@@ -20,16 +20,25 @@ type Result struct {
 // Result returns what a resolved or failed callback answers the waiting side.
 func (r *Record) Result(p *Policy) Result {
 	switch {
+	case r.Answer != nil && r.Phase == Closed:
+		return Result{Status: r.Answer.Status, Header: r.Answer.Header, Body: &r.Answer.Body}
+	case r.Answer != nil:
+		return r.response(p, r.Answer)
 	case r.Phase == Failed && p.FailedBody && r.Call != nil:
 		return Result{Status: p.FailedStatus, Header: r.copied(p), Body: &r.Call.Body}
 	case r.Phase == Failed:
 		return Result{Status: p.FailedStatus, Header: r.wireHeader(p), Failure: r.Failure}
 	case p.AckIsResult && r.Ack != nil:
-		return Result{Status: r.Ack.Status, Header: append(r.without(p, r.Ack.Header), r.wireHeader(p)...), Body: &r.Ack.Body}
+		return r.response(p, r.Ack)
 	case p.AckIsResult:
 		return Result{Status: http.StatusOK, Header: r.wireHeader(p), Body: &Body{}}
 	}
 	return Result{Status: http.StatusOK, Header: r.copied(p), Body: &r.Call.Body}
+}
+
+// response returns a response as the result, with the wire headers.
+func (r *Record) response(p *Policy, response *Response) Result {
+	return Result{Status: response.Status, Header: append(r.without(p, response.Header), r.wireHeader(p)...), Body: &response.Body}
 }
 
 // copied returns the call's header lines that are handed on, with the wire headers.
@@ -43,7 +52,7 @@ func (r *Record) copied(p *Policy) Header {
 	return append(header, r.wireHeader(p)...)
 }
 
-// without returns the ack's header lines that are not ours to speak.
+// without returns a response's header lines that are not ours to speak.
 func (r *Record) without(p *Policy, header Header) Header {
 	return slices.DeleteFunc(slices.Clone(header), func(f Field) bool { return p.wire.Speaks(f.Name) })
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-func ack(status int) *callback.Ack {
-	return &callback.Ack{
+func ack(status int) *callback.Response {
+	return &callback.Response{
 		Status: status,
 		Header: callback.Header{
 			{Name: "Content-Type", Value: "text/plain"},
@@ -21,7 +21,7 @@ func ack(status int) *callback.Ack {
 	}
 }
 
-func acknowledged(t testing.TB, r *callback.Record, a *callback.Ack) *callback.Record {
+func acknowledged(t testing.TB, r *callback.Record, a *callback.Response) *callback.Record {
 	t.Helper()
 	next, yes := r.Acknowledge(a)
 	if !yes {
@@ -138,7 +138,7 @@ func TestAckAfterTheEndChangesNothingElse(t *testing.T) {
 		if next.Phase != r.Phase || next.Ack.Status != 202 || contents(t, r) != before {
 			t.Errorf("%s became %s", before, contents(t, next))
 		}
-		next.Ack = nil
+		next.Ack, next.Acked = nil, false
 		if contents(t, next) != before {
 			t.Errorf("%s became %s", before, contents(t, next))
 		}

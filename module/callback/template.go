@@ -211,9 +211,5 @@ func (t Target) URL(base string, look Lookup) string {
 	if !t.relative {
 		return target
 	}
-	b, err := url.Parse(base)
-	if err != nil {
-		return target
-	}
-	return b.Scheme + "://" + b.Host + target
+	return resolveAgainst(base, target)
 }

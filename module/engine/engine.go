@@ -91,12 +91,7 @@ func (e *Engine) Held() int { return int(e.waiters.count.Load()) }
 type Spec struct {
 	// Policy is what its calls are judged by.
 	Policy *callback.Policy
-	// Name is the directive's name, if it has one.
-	Name string
-	// CorrelationID is empty to have one made.
-	CorrelationID string
-	// ExpiresIn is how long calls are accepted.
-	ExpiresIn time.Duration
+	callback.Spec
 	// Held says that somebody will wait, so that nothing is stored where there are
 	// too many waiters already.
 	Held bool
@@ -140,6 +135,9 @@ func (c *Callback) FailedURL() string {
 	return c.withKey(c.Policy.CallbackURL(c.secret.State(c.ID)) + "/" + callback.SuffixFailed)
 }
 
+// State returns the secret that is in the callback URL.
+func (c *Callback) State() callback.UUID { return c.secret.State(c.ID) }
+
 // StatusURL returns the URL of the callback's status.
 func (c *Callback) StatusURL() string { return c.Policy.StatusLink(c.secret.Ticket(c.ID)) }
 
@@ -148,6 +146,7 @@ func (c *Callback) ResultURL() string { return c.Policy.ResultLink(c.secret.Tick
 
 // Create makes a callback. It can be called at once; that it survives a crash is
 // certain when its Commit is done. ErrBusy: too many callbacks wait.
+// store.ErrExists: one of its aliases leads to another callback.
 func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	if l := e.limits.Load(); e.store.Waiting() >= l.MaxWaiting || spec.Held && e.Held() >= l.MaxHeld {
 		return nil, ErrBusy
@@ -156,13 +155,49 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 		return nil, err
 	}
 	secret := e.store.Secret()
-	r := callback.New(secret, spec.Policy, spec.Name, spec.CorrelationID, callback.At(e.now()), spec.ExpiresIn)
+	r := callback.New(secret, spec.Policy, spec.Spec, callback.At(e.now()))
+	if err := e.putLarge(ctx, r); err != nil {
+		return nil, err
+	}
 	commit, err := e.store.Create(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	e.logTransition("callback created", r)
 	return &Callback{Record: r, Policy: spec.Policy, Commit: commit, secret: secret}, nil
+}
+
+// putLarge puts a large body of the stored request into a file.
+func (e *Engine) putLarge(ctx context.Context, r *callback.Record) error {
+	if r.Request == nil || len(r.Request.Body.Data) <= inlineBody {
+		return nil
+	}
+	body, err := e.store.PutBody(ctx, r.Request.Body.Data)
+	if err != nil {
+		return err
+	}
+	request := *r.Request
+	request.Body = body
+	r.Request = &request
+	return nil
+}
+
+// List returns a page of committed callbacks, the newest first, and where the next
+// page begins.
+func (e *Engine) List(ctx context.Context, q store.Query) ([]*Callback, store.Cursor, error) {
+	records, next, err := e.store.List(ctx, q)
+	if err != nil {
+		return nil, store.Cursor{}, err
+	}
+	page := make([]*Callback, len(records))
+	for i, r := range records {
+		p, err := e.store.Policy(ctx, r.Policy)
+		if err != nil {
+			return nil, store.Cursor{}, err
+		}
+		page[i] = &Callback{Record: r, Policy: p, Commit: store.Committed, secret: e.store.Secret()}
+	}
+	return page, next, nil
 }
 
 // Find returns the newest state of a callback, or store.ErrNotFound.
@@ -182,18 +217,42 @@ func (e *Engine) Find(ctx context.Context, key store.Key) (*Callback, error) {
 // newest record.
 func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason string) (*callback.Record, error) {
 	return e.transition(ctx, key, "callback closed", func(r *callback.Record, p *callback.Policy) store.Change {
-		if r.Phase.Final() {
-			return store.Change{}
-		}
 		next, _ := r.Close(p, reason, callback.At(e.now()))
 		return store.Change{Next: next}
 	})
 }
 
+// Withdraw closes a callback whose request was not accepted, unless a call came
+// before. answer is what the client got instead, if it is to get it again.
+func (e *Engine) Withdraw(ctx context.Context, key store.Key, reason string, answer *callback.Response) (*callback.Record, error) {
+	if answer != nil && len(answer.Body.Data) > inlineBody {
+		body, err := e.store.PutBody(ctx, answer.Body.Data)
+		if err != nil {
+			return nil, err
+		}
+		answer.Body = body
+	}
+	return e.transition(ctx, key, "callback closed", func(r *callback.Record, p *callback.Policy) store.Change {
+		next, _ := r.Withdraw(p, reason, answer, callback.At(e.now()))
+		return store.Change{Next: next}
+	})
+}
+
+// Redeliver begins the delivery of a callback's newest result anew. It reports
+// whether there is one to deliver.
+func (e *Engine) Redeliver(ctx context.Context, key store.Key) (begun bool, err error) {
+	_, err = e.transition(ctx, key, "delivery begun anew", func(r *callback.Record, _ *callback.Policy) store.Change {
+		next, yes := r.Redeliver(callback.At(e.now()))
+		begun = yes
+		return store.Change{Next: next}
+	})
+	return begun, err
+}
+
 // Acknowledge keeps the upstream's ack where it is the result. It returns when
 // the ack is committed.
-func (e *Engine) Acknowledge(ctx context.Context, key store.Key, a *callback.Ack) error {
-	if len(a.Body.Data) > inlineBody {
+func (e *Engine) Acknowledge(ctx context.Context, key store.Key, a *callback.Response) error {
+	if a != nil && len(a.Body.Data) > inlineBody {
 		body, err := e.store.PutBody(ctx, a.Body.Data)
 		if err != nil {
 			return err

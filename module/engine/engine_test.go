@@ -89,7 +89,7 @@ func (b *bed) pass(d time.Duration) { b.now.Add(d.Milliseconds()) }
 
 func (b *bed) create(t *testing.T) *Callback {
 	t.Helper()
-	cb, err := b.Create(t.Context(), Spec{Policy: b.policy, ExpiresIn: time.Minute})
+	cb, err := b.Create(t.Context(), Spec{Policy: b.policy, Spec: callback.Spec{ExpiresIn: time.Minute}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -293,7 +293,7 @@ func TestNothingIsStoredForWhoCannotBeHeld(t *testing.T) {
 	b := newBed(t, Limits{MaxMemory: 1 << 20, MaxWaiting: 10, MaxHeld: 1}, callback.Policy{})
 	w := b.await(t, b.create(t), false)
 	defer w.Stop()
-	if _, err := b.Create(t.Context(), Spec{Policy: b.policy, ExpiresIn: time.Minute, Held: true}); !errors.Is(err, ErrBusy) {
+	if _, err := b.Create(t.Context(), Spec{Policy: b.policy, Spec: callback.Spec{ExpiresIn: time.Minute, Held: true}}); !errors.Is(err, ErrBusy) {
 		t.Errorf("%v, want ErrBusy", err)
 	}
 	if n := b.Waiting(); n != 1 {
@@ -383,7 +383,7 @@ func TestLimitsOnCounts(t *testing.T) {
 	b := newBed(t, Limits{MaxMemory: 1 << 20, MaxWaiting: 2, MaxHeld: 1}, callback.Policy{})
 	first := b.create(t)
 	b.create(t)
-	if _, err := b.Create(t.Context(), Spec{Policy: b.policy, ExpiresIn: time.Minute}); !errors.Is(err, ErrBusy) {
+	if _, err := b.Create(t.Context(), Spec{Policy: b.policy, Spec: callback.Spec{ExpiresIn: time.Minute}}); !errors.Is(err, ErrBusy) {
 		t.Errorf("a third callback: %v", err)
 	}
 	w := b.await(t, first, false)

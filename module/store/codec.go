@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -87,11 +88,28 @@ func DecodeRecord(b []byte) (*callback.Record, error) {
 func withoutFiles(r *callback.Record) *callback.Record {
 	lean := *r
 	lean.Call, lean.Latest = callWithoutFile(r.Call), callWithoutFile(r.Latest)
-	if r.Ack != nil && r.Ack.Body.File != "" {
-		ack := *r.Ack
-		ack.Body.Data = nil
-		lean.Ack = &ack
+	lean.Ack, lean.Answer = responseWithoutFile(r.Ack), responseWithoutFile(r.Answer)
+	if r.Request != nil && r.Request.Body.File != "" {
+		request := *r.Request
+		request.Body.Data = nil
+		lean.Request = &request
 	}
+	if len(r.Outbox) > 0 {
+		lean.Outbox = slices.Clone(r.Outbox)
+		for i, parcel := range r.Outbox {
+			lean.Outbox[i].Call = callWithoutFile(parcel.Call)
+		}
+	}
+	return &lean
+}
+
+// responseWithoutFile returns the response without the data of a body kept in a file.
+func responseWithoutFile(r *callback.Response) *callback.Response {
+	if r == nil || r.Body.File == "" {
+		return r
+	}
+	lean := *r
+	lean.Body.Data = nil
 	return &lean
 }
 

@@ -35,7 +35,7 @@ func richRecord() *callback.Record {
 		ExpiresAt:     1_700_003_600_000,
 		FinishedAt:    1_700_000_001_500,
 		KeepUntil:     1_700_086_401_500,
-		Ack: &callback.Ack{
+		Ack: &callback.Response{
 			Status: 202,
 			Header: callback.Header{{Name: "Content-Type", Value: "text/plain"}},
 			Body:   callback.NewBody([]byte("accepted")),
@@ -113,7 +113,7 @@ func TestBodiesInFilesLeaveNoDataInTheRecord(t *testing.T) {
 
 func TestBodyInAFileIsLeftOutWhereThereIsOnlyACallOrAnAck(t *testing.T) {
 	body := callback.Body{Data: []byte("data"), File: "f", Size: 4}
-	for _, r := range []*callback.Record{{Phase: callback.Waiting, Call: &callback.Call{Body: body}}, {Phase: callback.Waiting, Ack: &callback.Ack{Body: body}}, {Phase: callback.Waiting, Latest: &callback.Call{Body: body}}} {
+	for _, r := range []*callback.Record{{Phase: callback.Waiting, Call: &callback.Call{Body: body}}, {Phase: callback.Waiting, Ack: &callback.Response{Body: body}}, {Phase: callback.Waiting, Latest: &callback.Call{Body: body}}} {
 		back, err := store.DecodeRecord(encode(t, r))
 		if err != nil {
 			t.Fatal(err)

@@ -28,6 +28,8 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	// ErrTooLarge: a record is too large for the store.
 	ErrTooLarge = errors.New("the record is too large for the store")
+	// ErrExists: an alias of the callback leads to another one already.
+	ErrExists = errors.New("an alias leads to another callback")
 	// ErrDamaged: what was read is not what was written.
 	ErrDamaged = errors.New("the stored data is damaged")
 )
@@ -48,7 +50,8 @@ type Store interface {
 	Policy(ctx context.Context, hash callback.Digest) (*callback.Policy, error)
 
 	// Create stores a new callback. From its return on the callback can be
-	// found and updated, before it is committed, too.
+	// found and updated, before it is committed, too. ErrExists: another callback
+	// has one of its aliases, committed or not; nothing is stored.
 	Create(ctx context.Context, r *callback.Record) (Commit, error)
 
 	// Find returns the newest record with that key, or ErrNotFound. The Commit
@@ -60,7 +63,9 @@ type Store interface {
 	// may call it again, if another node was faster, so decide must have no
 	// effect but its return value. The record returned is the newest after
 	// the decision, nil if it was deleted. An error of decide's is returned as
-	// it is, and nothing changes.
+	// it is, and nothing changes. Aliases that the decision adds lead to the
+	// callback from the return of Update on, those that it removes are free
+	// again; ErrExists as in Create.
 	//
 	// The Commit is the decision's; where decide changed nothing it is that of
 	// the record it was shown.
@@ -78,6 +83,13 @@ type Store interface {
 	// Due lists callbacks that a timer must act on, the most overdue first:
 	// those whose Due is not after until. At most limit are returned.
 	Due(ctx context.Context, until callback.Time, limit int) ([]callback.UUID, error)
+
+	// List returns committed callbacks, the newest first. A page can be shorter than
+	// the query's limit although there is more: the work for one page is
+	// bounded, however many callbacks there are and however few match. next
+	// is where the next page begins, zero if there is none. A callback that
+	// there is from the first page to the last is in exactly one of them.
+	List(ctx context.Context, q Query) (page []*callback.Record, next Cursor, err error)
 
 	// Changes yields ids of callbacks that may have changed through another
 	// node. It is a hint: some may be missing, some may be wrong. A store that
@@ -119,11 +131,32 @@ type Change struct {
 	Delete bool
 }
 
+// Query says what to list. Zero fields do not filter.
+type Query struct {
+	// Phase is the phase that listed callbacks are in.
+	Phase callback.Phase
+	// Name is the name that they have.
+	Name string
+	// From and Before bound when they were created: not before From, and before
+	// Before.
+	From, Before callback.Time
+	// After is where the page begins; zero for the first one.
+	After Cursor
+	// Limit is how many are listed at most.
+	Limit int
+}
+
+// Cursor is a place in a list: the callback after which a page begins.
+type Cursor struct {
+	CreatedAt callback.Time
+	ID        callback.UUID
+}
+
 // Key names a callback by its id or by one of its secrets.
 type Key struct {
 	// ID is the callback's id; zero where Digest is given.
 	ID callback.UUID
-	// Digest is the digest of the state or of the ticket.
+	// Digest is the digest of the state or of the ticket, or the alias.
 	Digest callback.Digest
 	// Kind says of what the digest is.
 	Kind KeyKind
@@ -137,6 +170,7 @@ const (
 	KeyID KeyKind = iota
 	KeyState
 	KeyTicket
+	KeyAlias
 )
 
 // ByID returns the key of the callback with that id.
@@ -147,6 +181,9 @@ func ByState(state callback.UUID) Key { return Key{Kind: KeyState, Digest: state
 
 // ByTicket returns the key of the callback with that ticket.
 func ByTicket(ticket callback.UUID) Key { return Key{Kind: KeyTicket, Digest: ticket.Digest()} }
+
+// ByAlias returns the key of the callback with that alias.
+func ByAlias(alias callback.Digest) Key { return Key{Kind: KeyAlias, Digest: alias} }
 
 // Commit is a write on its way to where it survives the loss of power.
 type Commit interface {

@@ -86,7 +86,7 @@ func testPolicy(t *testing.T, s *Store) *callback.Policy {
 
 // newRecord returns a callback that is not stored.
 func newRecord(s *Store, p *callback.Policy) *callback.Record {
-	return callback.New(s.Secret(), p, "", "", callback.At(time.Now()), time.Hour)
+	return callback.New(s.Secret(), p, callback.Spec{ExpiresIn: time.Hour}, callback.At(time.Now()))
 }
 
 // create stores a callback and waits until it is committed.

@@ -81,7 +81,7 @@ func bodyOfARecordStays(h *house) {
 	_, updated := h.update(store.ByID(r.ID), func(r *callback.Record) (store.Change, error) {
 		next := *r
 		next.Call = &callback.Call{Method: "POST", Body: callBody}
-		next.Ack = &callback.Ack{Status: 202, Body: ackBody}
+		next.Ack = &callback.Response{Status: 202, Body: ackBody}
 		return store.Change{Next: &next}, nil
 	})
 	h.wait(c)

@@ -108,7 +108,7 @@ func (c *crowd) compete(i int, reason string) error {
 
 // comeAndGo creates a callback of one's own, changes and deletes it.
 func (c *crowd) comeAndGo() error {
-	r := callback.New(c.store.Secret(), c.policy, "", "", now, 1)
+	r := callback.New(c.store.Secret(), c.policy, callback.Spec{ExpiresIn: 1}, now)
 	if _, err := c.store.Create(c.Context(), r); err != nil {
 		return err
 	}

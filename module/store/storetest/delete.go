@@ -53,7 +53,7 @@ func deletingRemovesBodies(h *house) {
 	for i := range records {
 		records[i] = h.newRecord()
 		records[i].Call = &callback.Call{Method: "POST", Body: h.putBody(data)}
-		records[i].Ack = &callback.Ack{Status: 202, Body: h.putBody(data)}
+		records[i].Ack = &callback.Response{Status: 202, Body: h.putBody(data)}
 		h.wait(h.create(records[i]))
 	}
 	_, c := h.update(store.ByID(records[0].ID), remove)

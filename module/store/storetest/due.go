@@ -127,7 +127,7 @@ func waitingIsCounted(h *house) {
 	h.wait(closed)
 	h.wantWaiting("after closing one", 3)
 	_, again := h.update(store.ByID(ids[0]), func(r *callback.Record) (store.Change, error) {
-		next, _ := r.Acknowledge(&callback.Ack{Status: 202})
+		next, _ := r.Acknowledge(&callback.Response{Status: 202})
 		return store.Change{Next: next}, nil
 	})
 	h.wait(again)

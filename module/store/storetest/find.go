@@ -64,7 +64,7 @@ func (h *house) fullRecord() *callback.Record {
 	r := h.newRecord()
 	r.Name, r.CorrelationID = "n\xe4me", "\x00\xff"
 	r.Phase, r.FinishedAt, r.KeepUntil = callback.Failed, now+1, now+2
-	r.Ack = &callback.Ack{Status: 202, Header: callback.Header{{Name: "X-A", Value: "\xfe"}}, Body: callback.NewBody([]byte{0, 255})}
+	r.Ack = &callback.Response{Status: 202, Header: callback.Header{{Name: "X-A", Value: "\xfe"}}, Body: callback.NewBody([]byte{0, 255})}
 	r.Call = &callback.Call{
 		Method: "PUT", Suffix: "/failed", Query: "a=%zz&b=\xff", Header: callback.Header{{Name: "B", Value: "1"}, {Name: "B", Value: "2"}},
 		Body: callback.NewBody(make([]byte, 64<<10)), ReceivedAt: now,

@@ -131,7 +131,7 @@ func closingInUse(h *house) {
 // createAndClose creates and closes a callback and returns its record once it
 // is committed.
 func (h *house) createAndClose(s store.Store) (*callback.Record, error) {
-	r := callback.New(s.Secret(), h.policy, "", "", now, 1)
+	r := callback.New(s.Secret(), h.policy, callback.Spec{ExpiresIn: 1}, now)
 	if _, err := s.Create(h.Context(), r); err != nil {
 		return nil, err
 	}
@@ -153,7 +153,10 @@ func closedSaysSo(h *house) {
 	h.close()
 	ctx := h.Context()
 	for name, call := range map[string]func() error{
-		"Create":               func() error { _, err := s.Create(ctx, callback.New(&secret, h.policy, "", "", now, 1)); return err },
+		"Create": func() error {
+			_, err := s.Create(ctx, callback.New(&secret, h.policy, callback.Spec{ExpiresIn: 1}, now))
+			return err
+		},
 		"Find by id":           func() error { _, _, err := s.Find(ctx, store.ByID(r.ID)); return err },
 		"Find by state":        func() error { _, _, err := s.Find(ctx, store.ByState(secret.State(r.ID))); return err },
 		"Find an unknown":      func() error { _, _, err := s.Find(ctx, store.ByID(callback.NewUUID())); return err },

@@ -74,11 +74,11 @@ func anyBody(t *rapid.T) callback.Body {
 	}
 }
 
-func anyAck(t *rapid.T) *callback.Ack {
+func anyAck(t *rapid.T) *callback.Response {
 	if !maybe(t, "ack") {
 		return nil
 	}
-	return &callback.Ack{Status: rapid.Int().Draw(t, "status"), Header: anyHeader(t), Body: anyBody(t)}
+	return &callback.Response{Status: rapid.Int().Draw(t, "status"), Header: anyHeader(t), Body: anyBody(t)}
 }
 
 func anyCall(t *rapid.T) *callback.Call {

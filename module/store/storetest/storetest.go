@@ -101,7 +101,7 @@ func (h *house) beforeAndAfter(c store.Commit, check func(when string)) {
 
 // newRecord returns a callback that waits, with secrets of the store's.
 func (h *house) newRecord() *callback.Record {
-	return callback.New(h.store.Secret(), h.policy, "orders", "order-4711", now, time.Hour)
+	return callback.New(h.store.Secret(), h.policy, callback.Spec{Name: "orders", CorrelationID: "order-4711", ExpiresIn: time.Hour}, now)
 }
 
 func (h *house) create(r *callback.Record) store.Commit {

@@ -1,0 +1,53 @@
+package callback
+
+import "crypto/sha256"
+
+// IdempotencyAlias returns the alias of a callback that was made under an
+// Idempotency-Key, in the scope of one client.
+func IdempotencyAlias(scope, key string) Digest { return alias("idempotency", scope, key) }
+
+// CorrelationAlias returns the alias under which the holder of a named key finds a
+// callback by its correlation id, at the fixed URL.
+func CorrelationAlias(key, correlationID string) Digest {
+	return alias("correlation", key, correlationID)
+}
+
+// alias digests parts so that no two lists of parts have the same digest.
+func alias(parts ...string) Digest {
+	h := sha256.New()
+	for _, part := range parts {
+		writePart(h, part)
+	}
+	var d Digest
+	h.Sum(d[:0])
+	return d
+}
+
+// aliases returns what leads to a callback with that correlation id at the fixed
+// URL: one alias for each named key.
+func (p *Policy) aliases(correlationID string) []Digest {
+	if len(p.Keys) == 0 {
+		return nil
+	}
+	all := make([]Digest, 0, len(p.Keys)+1)
+	for _, key := range p.Keys {
+		all = append(all, CorrelationAlias(key, correlationID))
+	}
+	return all
+}
+
+// Correlate returns the record with another correlation id, which the upstream has
+// named in its ack. A callback that has ended keeps its own.
+func (r *Record) Correlate(p *Policy, correlationID string) (*Record, bool) {
+	if r.Phase != Waiting || correlationID == r.CorrelationID {
+		return nil, false
+	}
+	next := *r
+	next.CorrelationID = correlationID
+	next.Aliases = p.aliases(correlationID)
+	// What is not made of the correlation id is the last one, if there is one.
+	if len(r.Aliases) > len(p.Keys) {
+		next.Aliases = append(next.Aliases, r.Aliases[len(r.Aliases)-1])
+	}
+	return &next, true
+}

@@ -1,0 +1,143 @@
+package callback
+
+// Delivery is what becomes of a result that the client wants to be sent.
+type Delivery struct {
+	// URL is where the result goes.
+	URL string `cbor:"1,keyasint"`
+	// Total counts the results that were to be delivered, Done those of them that
+	// need no further attempt.
+	Total int `cbor:"2,keyasint,omitempty"`
+	Done  int `cbor:"3,keyasint,omitempty"`
+	// Attempts counts the attempts at the result that is to be delivered next.
+	Attempts int `cbor:"4,keyasint,omitempty"`
+	// NextAt is when to try next.
+	NextAt Time `cbor:"5,keyasint,omitempty"`
+	// DeliveredAt is when the last result was delivered.
+	DeliveredAt Time `cbor:"6,keyasint,omitempty"`
+	// Dead says that no further attempt is made by itself.
+	Dead bool `cbor:"7,keyasint,omitempty"`
+	// Status and Error say how the last attempt has ended.
+	Status int    `cbor:"8,keyasint,omitempty"`
+	Error  string `cbor:"9,keyasint,omitempty"`
+}
+
+// Parcel is an earlier result that is still to be delivered, of a callback that
+// takes many calls.
+type Parcel struct {
+	Phase   Phase    `cbor:"1,keyasint"`
+	Call    *Call    `cbor:"2,keyasint"`
+	Failure *Failure `cbor:"3,keyasint,omitempty"`
+}
+
+// maxOutbox bounds how many results of one callback wait to be delivered.
+const maxOutbox = 1000
+
+// pending reports whether an attempt is still to be made.
+func (d *Delivery) pending() bool { return d != nil && d.Done < d.Total && !d.Dead }
+
+// begin returns the delivery with one more result to deliver, nil if there is none.
+func (d *Delivery) begin(now Time) *Delivery {
+	if d == nil {
+		return nil
+	}
+	next := *d
+	next.Total++
+	if d.Dead {
+		// The latest result is what counts; what could not be delivered is over.
+		next.Dead, next.Done, next.Attempts = false, d.Total, 0
+	}
+	if !d.pending() {
+		next.Attempts, next.NextAt = 0, now
+	}
+	return &next
+}
+
+// resend keeps what an earlier call brought until it is delivered: results are
+// delivered in the order of their calls.
+func (r *Record) resend(before *Record) {
+	switch {
+	case before.Delivery == nil:
+		return
+	case before.Delivery.Dead:
+		r.Outbox = nil
+	case before.Delivery.pending():
+		r.Outbox = append(append([]Parcel(nil), before.Outbox...), Parcel{Phase: before.Phase, Call: before.Call, Failure: before.Failure})
+	}
+	if over := len(r.Outbox) - maxOutbox; over > 0 {
+		delivery := *r.Delivery
+		delivery.Done += over
+		r.Delivery, r.Outbox = &delivery, r.Outbox[over:]
+	}
+}
+
+// ToDeliver returns the record whose result is to be delivered next, and which of
+// the callback's results that is, counted from 1; false if there is nothing to
+// deliver.
+func (r *Record) ToDeliver() (*Record, int, bool) {
+	if !r.Phase.Final() || !r.Delivery.pending() {
+		return nil, 0, false
+	}
+	if len(r.Outbox) == 0 {
+		return r, r.Delivery.Total, true
+	}
+	earlier := *r
+	earlier.Phase, earlier.Call, earlier.Failure = r.Outbox[0].Phase, r.Outbox[0].Call, r.Outbox[0].Failure
+	return &earlier, r.Delivery.Done + 1, true
+}
+
+// Sent is what an attempt to deliver a result has come to.
+type Sent struct {
+	// OK says that the result was delivered.
+	OK bool
+	// Dead says that there is no use in a further attempt.
+	Dead bool
+	// RetryAt is when to try again, where neither is so.
+	RetryAt Time
+	// Status and Error say how the attempt has ended.
+	Status int
+	Error  string
+}
+
+// Delivered returns the record after an attempt to deliver the result with that
+// number. It changes nothing if that result is not to be delivered any more.
+func (r *Record) Delivered(p *Policy, number int, sent Sent, now Time) (*Record, bool) {
+	if _, next, pending := r.ToDeliver(); !pending || next != number {
+		return nil, false
+	}
+	next, delivery := *r, *r.Delivery
+	next.Delivery = &delivery
+	delivery.Status, delivery.Error = sent.Status, withoutControls(sent.Error, maxText)
+	switch {
+	case sent.OK:
+		delivery.Done++
+		delivery.Attempts, delivery.DeliveredAt, delivery.NextAt = 0, now, now
+		if len(r.Outbox) > 0 {
+			next.Outbox = r.Outbox[1:]
+		}
+	case sent.Dead:
+		delivery.Attempts++
+		delivery.Dead = true
+	default:
+		delivery.Attempts++
+		delivery.NextAt = sent.RetryAt
+	}
+	if !delivery.pending() {
+		next.KeepUntil = max(next.KeepUntil, now.Add(p.Retain))
+	}
+	return &next, true
+}
+
+// Redeliver returns the record with the delivery of its newest result begun anew.
+func (r *Record) Redeliver(now Time) (*Record, bool) {
+	if !r.Phase.Final() || r.Delivery == nil {
+		return nil, false
+	}
+	next, delivery := *r, *r.Delivery
+	delivery.Total = max(delivery.Total, 1)
+	delivery.Dead, delivery.Attempts, delivery.NextAt = false, 0, now
+	if len(r.Outbox) == 0 {
+		delivery.Done = min(delivery.Done, delivery.Total-1)
+	}
+	next.Delivery = &delivery
+	return &next, true
+}

@@ -1,0 +1,159 @@
+package callback
+
+import "strconv"
+
+// Block names a block of the directive that runs in the background.
+type Block string
+
+// The blocks.
+const (
+	// CallBlock is what answers by callback.
+	CallBlock Block = "call"
+	// ThenBlock is what answers by its response.
+	ThenBlock Block = "then"
+)
+
+// Job is background work that a callback needs done: a block to be run on the
+// stored request. It is done at least once.
+type Job struct {
+	// Block is the block to run.
+	Block Block `cbor:"1,keyasint"`
+	// Attempts counts the attempts that were made and have failed.
+	Attempts int `cbor:"2,keyasint,omitempty"`
+	// NextAt is when to try next.
+	NextAt Time `cbor:"3,keyasint"`
+	// Error says, for people, why the last attempt has failed.
+	Error string `cbor:"4,keyasint,omitempty"`
+}
+
+// Request is a client's request as it is stored, before anything is injected.
+type Request struct {
+	Method string `cbor:"1,keyasint"`
+	// URI is path and query as they were escaped in the request.
+	URI  string `cbor:"2,keyasint"`
+	Host string `cbor:"3,keyasint"`
+	// Header has everything but what belongs to the connection: what runs in the
+	// background speaks in the client's name.
+	Header Header `cbor:"4,keyasint,omitempty"`
+	Body   Body   `cbor:"5,keyasint"`
+	// RemoteAddr is the client's address and port.
+	RemoteAddr string `cbor:"6,keyasint,omitempty"`
+	// TLS says that the client came over TLS.
+	TLS bool `cbor:"7,keyasint,omitempty"`
+}
+
+// Attempt is what an attempt at a job has come to.
+type Attempt struct {
+	Kind AttemptKind
+	// Response is the response that ends the job, or the ack where it is kept.
+	Response *Response
+	// RetryAt is when to try again.
+	RetryAt Time
+	// Code and Error say why it has failed.
+	Code, Error string
+	// Step is the callback that the work goes on with.
+	Step UUID
+}
+
+// AttemptKind is what an attempt can come to.
+type AttemptKind uint8
+
+// The kinds of attempt.
+const (
+	// AttemptAcked: the upstream has accepted the request and will call back.
+	AttemptAcked AttemptKind = iota + 1
+	// AttemptAnswered: the response is the result.
+	AttemptAnswered
+	// AttemptContinued: another callback is the next step.
+	AttemptContinued
+	// AttemptUnknown: the upstream may have accepted the request, and must not be
+	// asked again.
+	AttemptUnknown
+	// AttemptRetry: the attempt has failed and is to be made again.
+	AttemptRetry
+	// AttemptFailed: the job has failed for good.
+	AttemptFailed
+)
+
+// Attempted returns the record after an attempt at the job in a block. It changes
+// nothing if that job is not to be done any more: a call can overtake the ack.
+func (r *Record) Attempted(p *Policy, block Block, a Attempt, now Time) (*Record, bool) {
+	if r.Phase != Waiting || r.Job == nil || r.Job.Block != block {
+		return nil, false
+	}
+	next := *r
+	switch a.Kind {
+	case AttemptAcked:
+		next.Job, next.Acked = nil, true
+		if p.AckIsResult {
+			next.Ack = a.Response
+		}
+		if !p.Then {
+			next.Request = nil
+		}
+		return &next, true
+	case AttemptUnknown:
+		next.Job = nil
+		return &next, true
+	case AttemptContinued:
+		next.Job, next.Step = nil, a.Step
+		return &next, true
+	case AttemptRetry:
+		job := *r.Job
+		job.Attempts++
+		job.NextAt = a.RetryAt
+		job.Error = withoutControls(a.Error, maxText)
+		next.Job = &job
+		return &next, true
+	case AttemptAnswered:
+		return r.answered(p, a.Response, now), true
+	}
+	return r.failed(p, a.Code, a.Error, now), true
+}
+
+// answered ends a callback with a response that is its result. From 400 on it
+// means Failed, with the status as the error code.
+func (r *Record) answered(p *Policy, response *Response, now Time) *Record {
+	if response.Status < 400 {
+		next := r.finish(p, Resolved, now)
+		next.Answer = response
+		return next
+	}
+	next := r.failed(p, strconv.Itoa(response.Status), "The upstream has answered with status "+strconv.Itoa(response.Status)+".", now)
+	next.Answer = response
+	return next
+}
+
+// untold reports whether the parent does not know yet how this step has ended.
+func (r *Record) untold() bool { return r.Phase.Final() && !r.Parent.IsZero() && !r.Told }
+
+// Tell returns the record of a step whose parent knows how it has ended.
+func (r *Record) Tell() (*Record, bool) {
+	if !r.untold() {
+		return nil, false
+	}
+	next := *r
+	next.Told = true
+	return &next, true
+}
+
+// Follow returns the record of a callback after the step that it waits for has
+// ended. result is that step's result; nil where it has none.
+func (r *Record) Follow(p *Policy, step *Record, result *Response, now Time) (*Record, bool) {
+	if r.Phase != Waiting || r.Step != step.ID {
+		return nil, false
+	}
+	switch step.Phase {
+	case Resolved:
+		next := r.finish(p, Resolved, now)
+		next.Answer = result
+		return next, true
+	case Expired:
+		return r.failed(p, FailureExpired, "The step "+step.Name+" has expired.", now), true
+	case Closed:
+		return r.failed(p, FailureClosed, "The step "+step.Name+" was closed: "+step.Reason, now), true
+	}
+	next := r.finish(p, Failed, now)
+	next.Failure, next.Answer = step.Failure, result
+	return next, true
+}

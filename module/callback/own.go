@@ -1,0 +1,151 @@
+package callback
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Own is what was given for one callback when it was made, beside the policy that
+// it shares with others. Its texts are data: no placeholder in them means anything.
+type Own struct {
+	// Reply is what a call is answered; nil where the policy says it.
+	Reply *Fields `cbor:"1,keyasint,omitempty"`
+	// Ask is the path at which the app is asked about each call; empty for what
+	// the policy says.
+	Ask string `cbor:"2,keyasint,omitempty"`
+	// Case is handed to that app.
+	Case string `cbor:"3,keyasint,omitempty"`
+	// Data is JSON that is returned on reading.
+	Data []byte `cbor:"4,keyasint,omitempty"`
+}
+
+// size returns about how many bytes it takes.
+func (o *Own) size() int {
+	if o == nil {
+		return 0
+	}
+	size := len(o.Ask) + len(o.Case) + len(o.Data)
+	if o.Reply != nil {
+		size += len(o.Reply.Body) + len(o.Reply.RedirectURL) + o.Reply.Header.size()
+	}
+	return size
+}
+
+// Types of a reply.
+const (
+	TypeResponse = "response"
+	TypeRedirect = "redirect"
+)
+
+// Fields are a reply in parts, as the app that is asked about a call sees and
+// changes them.
+type Fields struct {
+	// Type is TypeResponse or TypeRedirect, and says which of the others count.
+	Type string `cbor:"1,keyasint"`
+	// Body is the response's body.
+	Body string `cbor:"2,keyasint,omitempty"`
+	// Code is the response's status; 0 stands for 200.
+	Code int `cbor:"3,keyasint,omitempty"`
+	// Header is added to either.
+	Header Header `cbor:"4,keyasint,omitempty"`
+	// RedirectURL is absolute, or relative to the base URL.
+	RedirectURL string `cbor:"5,keyasint,omitempty"`
+}
+
+// reply builds the reply to a call with that method.
+func (f *Fields) reply(p *Policy, method string) *Reply {
+	if f.Type != TypeRedirect {
+		r := &Reply{Status: f.Code, Header: f.Header, Body: f.Body}
+		if r.Status == 0 {
+			r.Status = DefaultReplyStatus
+		}
+		return r
+	}
+	location := Field{Name: "Location", Value: resolveAgainst(p.BaseURL, f.RedirectURL)}
+	return &Reply{Status: p.redirectStatus(method), Header: append(slices.Clone(f.Header), location)}
+}
+
+// resolveAgainst returns an absolute URL for one that begins with a slash.
+func resolveAgainst(base, target string) string {
+	if !strings.HasPrefix(target, "/") {
+		return target
+	}
+	b, err := url.Parse(base)
+	if err != nil {
+		return target
+	}
+	return b.Scheme + "://" + b.Host + target
+}
+
+// CheckRedirectURL makes sure that text can be a redirect's URL as it stands:
+// absolute with http or https, or relative if it begins with a single slash.
+func CheckRedirectURL(text string) error {
+	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
+		return errors.New("it has a character that no URL can hold")
+	}
+	if len(text) > maxURL {
+		return errors.New("it is too long")
+	}
+	if strings.HasPrefix(text, "/") {
+		if strings.HasPrefix(text, "//") {
+			return errors.New("it begins with two slashes, which would make a host of its path")
+		}
+		return nil
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return errors.New("it must begin with http://, https:// or /")
+	case u.User != nil:
+		return errors.New("it must not hold a user name")
+	}
+	return nil
+}
+
+// Asked is what the app said that was asked about a call.
+type Asked struct {
+	// Reply is what the call is to be answered; nil for what it would have been.
+	Reply *Fields
+	// Fault is why the call is refused; its zero value says that it is not.
+	Fault Fault
+}
+
+// AskPath returns the path at which the app is asked about calls; empty for none.
+func (r *Record) AskPath(p *Policy) string {
+	if r.Own != nil && r.Own.Ask != "" {
+		return r.Own.Ask
+	}
+	return p.Ask
+}
+
+// ReplyFields returns what a call would be answered, in parts.
+func (r *Record) ReplyFields(p *Policy, c *Call, look Lookup) Fields {
+	if r.Own != nil && r.Own.Reply != nil {
+		return *r.Own.Reply
+	}
+	f := Fields{Type: TypeResponse, Code: DefaultReplyStatus, Header: p.replyHeader(look)}
+	if p.Redirect != nil {
+		f.RedirectURL = p.target.URL(p.BaseURL, look)
+		if p.Respond == nil || c.Method == http.MethodGet {
+			f.Type = TypeRedirect
+		}
+	}
+	if p.Respond != nil {
+		f.Code, f.Body = p.Respond.Status, p.responseBody(look)
+	}
+	return f
+}
+
+// reply returns what a call is answered.
+func (r *Record) reply(p *Policy, c *Call, look Lookup) *Reply {
+	switch {
+	case c.Asked != nil && c.Asked.Reply != nil:
+		return c.Asked.Reply.reply(p, c.Method)
+	case r.Own != nil && r.Own.Reply != nil:
+		return r.Own.Reply.reply(p, c.Method)
+	}
+	return p.reply(c.Method, look)
+}
