@@ -1,0 +1,177 @@
+package deliver
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"code.dny.dev/ssrf"
+)
+
+// maxURL bounds a URL, in bytes.
+const maxURL = 2048
+
+// What is wrong with a URL. Nothing in these texts comes from the URL, which may
+// hold secrets, and one text stands for all that can be wrong with a host, so that
+// nobody can find out with it which addresses there are.
+var (
+	errLength    = errors.New("the URL is empty or longer than 2048 bytes")
+	errCharacter = errors.New("the URL has a character that no URL can hold: write it percent-encoded")
+	errSyntax    = errors.New("the URL cannot be read: write https://, a host and a path")
+	errScheme    = errors.New("the URL must begin with https://")
+	errPlain     = errors.New("the URL must begin with https://; the option deliver allow permits http:// for single hosts")
+	errUser      = errors.New("the URL must not hold a user name or a password")
+	errFragment  = errors.New("the URL must not have a fragment: leave out # and what follows")
+	errPort      = errors.New("the URL has no valid port: leave it out, or write a number from 1 to 65535")
+	errOwn       = errors.New("the URL leads back to callback_server, and nothing can be delivered there")
+	errHost      = errors.New("the URL's host is not allowed: it is not written in its usual form, or its address is not public; the option deliver allow permits single hosts and addresses")
+)
+
+// Guard says what may be delivered to: hosts with public addresses, by https. The
+// zero Guard has no exceptions.
+type Guard struct {
+	// Allow are the exceptions.
+	Allow []Allow
+	// Own are the base URLs under which callback_server is reached. Nothing is
+	// delivered to its paths, which would let a callback call itself.
+	Own []*url.URL
+}
+
+// CheckURL reads a URL to deliver to, and says what is wrong with it. A name is
+// not looked up: what it leads to is checked when it is connected to, each time.
+func (g Guard) CheckURL(text string) (*url.URL, error) {
+	u, err := parseURL(text)
+	if err != nil {
+		return nil, err
+	}
+	port, err := portOf(u)
+	if err != nil {
+		return nil, err
+	}
+	h, ok := parseHost(u.Hostname())
+	if !ok {
+		return nil, errHost
+	}
+	switch {
+	case u.Scheme == "http" && !g.permitsPlain(h, port):
+		return nil, errPlain
+	case g.leadsBack(u, h, port):
+		return nil, errOwn
+	case h.addr.IsValid():
+		err = g.check(h, port)
+	case isLocal(h.name):
+		v4, v6 := host{h.name, netip.AddrFrom4([4]byte{127, 0, 0, 1})}, host{h.name, netip.IPv6Loopback()}
+		if err = g.check(v4, port); err != nil {
+			err = g.check(v6, port)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if ascii, _ := asciiName(u.Hostname()); ascii != u.Hostname() {
+		u.Host = ascii + strings.TrimPrefix(u.Host, u.Hostname())
+	}
+	return u, nil
+}
+
+func parseURL(text string) (*url.URL, error) {
+	if text == "" || len(text) > maxURL {
+		return nil, errLength
+	}
+	odd := func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) || r == '\\' }
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, odd) {
+		return nil, errCharacter
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, errSyntax
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, errScheme
+	case u.Hostname() == "":
+		return nil, errSyntax
+	case u.User != nil:
+		return nil, errUser
+	case strings.Contains(text, "#"):
+		return nil, errFragment
+	}
+	return u, nil
+}
+
+// portOf returns the port that a URL leads to.
+func portOf(u *url.URL) (uint16, error) {
+	switch {
+	case strings.HasSuffix(u.Host, ":"):
+		return 0, errPort
+	case u.Port() == "" && u.Scheme == "http":
+		return 80, nil
+	case u.Port() == "":
+		return 443, nil
+	}
+	port, err := parsePort(u.Port())
+	if err != nil {
+		return 0, errPort
+	}
+	return port, nil
+}
+
+func (g Guard) permitsPlain(h host, port uint16) bool {
+	return slices.ContainsFunc(g.Allow, func(a Allow) bool { return a.plain && a.permits(h, port) })
+}
+
+// leadsBack reports whether a URL is one of callback_server's own. Paths are
+// compared as loosely as any server reads them.
+func (g Guard) leadsBack(u *url.URL, h host, port uint16) bool {
+	return slices.ContainsFunc(g.Own, func(own *url.URL) bool {
+		ownPort, err := portOf(own)
+		ownHost, ok := parseHost(own.Hostname())
+		if err != nil || !ok || u.Scheme != own.Scheme || h != ownHost || port != ownPort {
+			return false
+		}
+		below, found := strings.CutPrefix(plainPath(u), plainPath(own)+"/")
+		space, _, _ := strings.Cut(below, "/")
+		return found && (space == "cb" || space == "cbq" || space == "cbr")
+	})
+}
+
+// plainPath returns a path with every character in its plainest form, and without
+// a slash at its end.
+func plainPath(u *url.URL) string {
+	return strings.TrimSuffix(strings.ToLower(path.Clean("/"+u.Path)), "/")
+}
+
+// public knows which addresses are public.
+var public = ssrf.New(ssrf.WithAnyPort())
+
+// check decides whether an address may be connected to for a host.
+func (g Guard) check(h host, port uint16) error {
+	if permitted(g.Allow, h, port) || public.SafeAddr(h.addr) == nil {
+		return nil
+	}
+	return errHost
+}
+
+// checkDial decides whether a connection that is about to be made for a host may
+// be made. Both addresses have a port.
+func (g Guard) checkDial(wanted, connected string) error {
+	to, err := netip.ParseAddrPort(connected)
+	if err != nil {
+		return errHost
+	}
+	name, _, err := net.SplitHostPort(wanted)
+	if err != nil {
+		return errHost
+	}
+	h, ok := parseHost(name)
+	if !ok {
+		return errHost
+	}
+	h.addr = to.Addr().Unmap()
+	return g.check(h, to.Port())
+}

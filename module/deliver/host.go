@@ -1,0 +1,77 @@
+package deliver
+
+import (
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// host is a host name or an address, or a name with the address that it has.
+type host struct {
+	// name is in lower case, in ASCII, and without a dot at its end.
+	name string
+	// addr is never an IPv4 address in IPv6 form.
+	addr netip.Addr
+}
+
+// parseHost reads a host without its brackets. Of the many ways to write an
+// address only the usual ones are accepted: 127.1, 0x7f000001 and 2130706433
+// are names to one reader and addresses to the next. So are addresses with a
+// zone, which mean something on this machine only.
+func parseHost(text string) (host, bool) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return host{addr: addr.Unmap()}, addr.Zone() == ""
+	}
+	ascii, ok := asciiName(text)
+	if !ok {
+		return host{}, false
+	}
+	name := strings.ToLower(strings.TrimSuffix(ascii, "."))
+	label := name[strings.LastIndexByte(name, '.')+1:]
+	return host{name: name}, isName(name) && !isNumber(label)
+}
+
+// asciiName returns a name as it is looked up.
+func asciiName(text string) (string, bool) {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return text, true
+	}
+	ascii, err := idna.Lookup.ToASCII(text)
+	return ascii, err == nil && utf8.ValidString(text)
+}
+
+const (
+	maxName  = 253
+	maxLabel = 63
+)
+
+func isName(name string) bool {
+	if len(name) > maxName {
+		return false
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		odd := func(r rune) bool {
+			return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
+		}
+		if label == "" || len(label) > maxLabel || strings.ContainsFunc(label, odd) {
+			return false
+		}
+	}
+	return true
+}
+
+// isNumber reports whether some would read the last label of a name as the end of
+// an IPv4 address.
+func isNumber(label string) bool {
+	digits, hex := strings.CutPrefix(label, "0x")
+	return !strings.ContainsFunc(digits, func(r rune) bool {
+		return (r < '0' || r > '9') && (!hex || r < 'a' || r > 'f')
+	})
+}
+
+// isLocal reports whether a name means this machine by definition (RFC 6761).
+func isLocal(name string) bool {
+	return name == "localhost" || strings.HasSuffix(name, ".localhost")
+}

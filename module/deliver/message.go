@@ -1,0 +1,130 @@
+package deliver
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+const userAgent = "caddy-callback"
+
+// Message is what is delivered.
+type Message struct {
+	// URL is where to.
+	URL string
+	// ID names what is delivered, the same on every attempt.
+	ID string
+	// Timestamp is when the attempt is made.
+	Timestamp time.Time
+	// Header is the header of what is delivered. What belongs to a connection, or
+	// to the delivery itself, is left out, and so are lines that no request can have.
+	Header http.Header
+	// Body is the body of what is delivered.
+	Body Body
+	// Secrets sign the message; without any it is not signed.
+	Secrets []Secret
+}
+
+// Body is a body that can be read several times.
+type Body struct {
+	// Open begins to read the body; nil stands for an empty one.
+	Open func(ctx context.Context) (io.ReadCloser, error)
+	// Size is the length in bytes.
+	Size int64
+}
+
+// Bytes returns a body that is in memory.
+func Bytes(data []byte) Body {
+	return Body{Size: int64(len(data)), Open: func(context.Context) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}}
+}
+
+func (b Body) open(ctx context.Context) (io.ReadCloser, error) {
+	// Only this value says that there is nothing to send.
+	if b.Open == nil || b.Size == 0 {
+		return http.NoBody, nil
+	}
+	r, err := b.Open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("opening the body: %w", err)
+	}
+	return r, nil
+}
+
+// request returns the request of one attempt.
+func (m *Message) request(ctx context.Context, u *url.URL) (*http.Request, error) {
+	signature, err := m.signature(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("making a request: %w", err)
+	}
+	r.Header = m.header()
+	r.Header.Set("User-Agent", userAgent)
+	r.Header.Set("Webhook-Id", m.ID)
+	r.Header.Set("Webhook-Timestamp", timestamp(m.Timestamp))
+	if signature != "" {
+		r.Header.Set("Webhook-Signature", signature)
+	}
+	r.ContentLength = m.Body.Size
+	// With it the transport can begin again on another connection, where the one
+	// that it had kept turns out to be closed.
+	r.GetBody = func() (io.ReadCloser, error) { return m.Body.open(ctx) }
+	r.Body, err = r.GetBody()
+	return r, err
+}
+
+func (m *Message) signature(ctx context.Context) (string, error) {
+	if len(m.Secrets) == 0 {
+		return "", nil
+	}
+	body, err := m.Body.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = body.Close() }()
+	return Sign(m.Secrets, m.ID, m.Timestamp, body)
+}
+
+// notPassedOn are headers that belong to one connection (RFC 9110, section 7.6.1)
+// or to how a message is sent, and those that a delivery has of its own.
+var notPassedOn = []string{
+	"Alt-Svc", "Connection", "Content-Length", "Expect", "Host", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate",
+	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"User-Agent", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
+}
+
+func (m *Message) header() http.Header {
+	without := slices.Clone(notPassedOn)
+	for name, values := range m.Header {
+		if strings.EqualFold(name, "Connection") {
+			for option := range strings.SplitSeq(strings.Join(values, ","), ",") {
+				without = append(without, http.CanonicalHeaderKey(strings.TrimSpace(option)))
+			}
+		}
+	}
+	h := make(http.Header, len(m.Header)+4)
+	for name, values := range m.Header {
+		name = http.CanonicalHeaderKey(name)
+		if slices.Contains(without, name) || !httpguts.ValidHeaderFieldName(name) {
+			continue
+		}
+		for _, v := range values {
+			if httpguts.ValidHeaderFieldValue(v) {
+				h[name] = append(h[name], v)
+			}
+		}
+	}
+	return h
+}
