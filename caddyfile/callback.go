@@ -16,13 +16,14 @@ import (
 
 // parseCallback sets up the handler that makes callbacks of requests. Syntax:
 //
-//	callback [<matcher>] hold [<timeout>] {
+//	callback [<matcher>] hold [<timeout>] | park | defer {
 //	    name          <name>
 //	    expires_in    <duration>
 //	    base_url      <url>
 //	    status_url    <url>
 //	    header_prefix <prefix>
 //	    state_query   <param>
+//	    correlation_id request|ack header|query|form|json <name>
 //	    inject        header|query|form|json <name> <value>
 //	    inject        off
 //	    ack           <status|2xx>...
@@ -41,7 +42,23 @@ import (
 //	    retryable     on|off
 //	    multiple      on|off
 //	    key           <name>...|include
+//	    ask           <path>
+//	    on_timeout    fail|park
 //	    on_disconnect keep|close
+//	    idempotency   on|off
+//	    message       <text>
+//	    call          { <directives> }
+//	    then          { <directives> }
+//	    attempt_timeout <duration>
+//	    retry_unsafe
+//	    deliver       [off] {
+//	        from      header|query|form|json <name>
+//	        to        <url>
+//	        allow     <host|range|http://host>...
+//	        sign      <secret>...
+//	        retry     <delay>...
+//	        timeout   <duration>
+//	    }
 //	    copy_headers  <name>...
 //	    use_body      on|off
 //	    errors        problem|caddy
@@ -59,7 +76,7 @@ func parseCallback(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 	}
 	o := newOptions(h.Dispenser, "callback "+handler.Mode)
 	for nesting := h.Nesting(); o.next(nesting); {
-		if err := parseCallbackOption(o, handler); err != nil {
+		if err := parseCallbackOption(h, o, handler); err != nil {
 			return nil, err
 		}
 		if err := withGlobal(handler, global).CheckOptions(); err != nil {
@@ -71,6 +88,9 @@ func parseCallback(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 	}
 	if err := module.CheckKeysExist(handler.Keys, global.Keys); err != nil {
 		return nil, start.Errf("callback %s: %w", handler.Mode, err)
+	}
+	if err := claimName(h, start, handler); err != nil {
+		return nil, err
 	}
 	return handler, nil
 }
@@ -93,19 +113,13 @@ func parseMode(h httpcaddyfile.Helper, handler *module.Handler) error {
 	switch handler.Mode {
 	case "hold":
 		return parseTimeout(h, handler)
-	case "park":
+	case "park", "defer":
 		if h.NextArg() {
-			return h.Err("callback park takes no timeout, because its client does not wait; remove it")
+			return h.Errf("callback %s takes no timeout, because its client does not wait; remove %q", handler.Mode, h.Val())
 		}
-		return h.Err("callback park is not available in this release; the mode is hold")
-	case "defer":
-		start := *h.Dispenser
-		if !h.NextBlock(h.Nesting()) {
-			return start.Err("callback defer needs a block then { ... }: what runs in the background cannot be what follows in the route")
-		}
-		return start.Err("callback defer is not available in this release; the mode is hold")
+		return nil
 	}
-	return h.Errf("callback has no mode %q; the mode is hold, as in: callback hold 2m", handler.Mode)
+	return h.Errf("callback has no mode %q; the modes are hold, park and defer, as in: callback hold 2m", handler.Mode)
 }
 
 func parseTimeout(h httpcaddyfile.Helper, handler *module.Handler) error {
@@ -127,11 +141,12 @@ func parseTimeout(h httpcaddyfile.Helper, handler *module.Handler) error {
 }
 
 // handlerOptions are the options that parseCallbackOption knows.
-const handlerOptions = "ack, base_url, copy_headers, document_statuses, error_code, error_text, errors, expires_in, failed, " +
-	"failed_body, failed_status, header, header_prefix, inject, key, methods, multiple, name, on_disconnect, progress, redir, " +
-	"require, respond, retryable, state_query, status_url and use_body"
+const handlerOptions = "ack, ask, attempt_timeout, base_url, call, copy_headers, correlation_id, deliver, document_statuses, " +
+	"error_code, error_text, errors, expires_in, failed, failed_body, failed_status, header, header_prefix, idempotency, inject, " +
+	"key, message, methods, multiple, name, on_disconnect, on_timeout, progress, redir, require, respond, retry_unsafe, retryable, " +
+	"state_query, status_url, then and use_body"
 
-func parseCallbackOption(o *options, handler *module.Handler) error {
+func parseCallbackOption(h httpcaddyfile.Helper, o *options, handler *module.Handler) error {
 	switch o.name {
 	case "name":
 		return o.text(&handler.Name)
@@ -165,6 +180,13 @@ func parseCallbackOption(o *options, handler *module.Handler) error {
 		return o.onOff(&handler.UseBody)
 	case "errors":
 		return o.text(&handler.Errors)
+	case "correlation_id":
+		return parseCorrelation(o, handler)
+	case "ask":
+		return o.text(&handler.Ask)
+	}
+	if known, err := parseWaitOption(h, o, handler); known {
+		return err
 	}
 	return parseDialectOption(o, &handler.Dialect)
 }

@@ -24,7 +24,14 @@ import (
 //	    max_memory    <size>
 //	    max_waiting   <number>
 //	    max_held      <number>
+//	    concurrency   <number>
 //	    retain        <duration>
+//	    deliver {
+//	        allow     <host|range|http://host>...
+//	        sign      <secret>...
+//	        retry     <delay>...
+//	        timeout   <duration>
+//	    }
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	const of = "the global option callback"
@@ -50,7 +57,7 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 }
 
 // appOptions are the options that parseGlobalOption knows.
-const appOptions = "base_url, header_prefix, key, max_body_size, max_held, max_memory, max_waiting, retain, status_url and store"
+const appOptions = "base_url, concurrency, deliver, header_prefix, key, max_body_size, max_held, max_memory, max_waiting, retain, status_url and store"
 
 func parseGlobalOption(o *options, app *module.App) error {
 	switch o.name {
@@ -72,6 +79,10 @@ func parseGlobalOption(o *options, app *module.App) error {
 		return o.count(&app.MaxWaiting)
 	case "max_held":
 		return o.count(&app.MaxHeld)
+	case "concurrency":
+		return o.count(&app.Concurrency)
+	case "deliver":
+		return parseGlobalDeliver(o, app)
 	case "retain":
 		return o.duration(&app.Retain)
 	}

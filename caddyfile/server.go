@@ -10,7 +10,9 @@ import (
 // parseServer sets up the handler that takes calls. Syntax:
 //
 //	callback_server [<matcher>] {
-//	    key <name>...
+//	    key            <name>...
+//	    ask            { <directives> }
+//	    correlation_id header|query|form|json <name>
 //	}
 func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
@@ -21,10 +23,7 @@ func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	server := new(module.Server)
 	o := newOptions(h.Dispenser, "callback_server")
 	for nesting := h.Nesting(); o.next(nesting); {
-		if o.name != "key" {
-			return nil, o.unknown("key")
-		}
-		if err := o.list(&server.Keys); err != nil {
+		if err := parseServerOption(h, o, server); err != nil {
 			return nil, err
 		}
 	}
@@ -32,4 +31,16 @@ func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 		return nil, start.Errf("callback_server: %w", err)
 	}
 	return server, nil
+}
+
+func parseServerOption(h httpcaddyfile.Helper, o *options, server *module.Server) error {
+	switch o.name {
+	case "key":
+		return o.list(&server.Keys)
+	case "ask":
+		return parseBlock(h, o, &server.Ask)
+	case "correlation_id":
+		return parsePlace(o, &server.CorrelationID)
+	}
+	return o.unknown("ask, correlation_id and key")
 }

@@ -38,7 +38,7 @@ func (c *client) FlushError() error {
 // newAckWriter returns a writer that takes the given statuses for an ack.
 func newAckWriter(w *client, keep int64, acks ...int) *ackWriter {
 	return &ackWriter{
-		ctx: context.Background(), client: w, header: w.Header().Clone(), keep: keep, passing: make(chan struct{}),
+		ctx: context.Background(), client: w, header: w.Header().Clone(), keep: keeps{ack: keep, passed: -1}, passing: make(chan struct{}),
 		accept: func(status int) bool { return slices.Contains(acks, status) },
 	}
 }
@@ -68,7 +68,7 @@ func TestAckIsKeptFromTheClient(t *testing.T) {
 	if len(w.seen) != 0 || w.body.Len() != 0 || w.flushed != 0 || w.header.Get("X-From") != "site" || isClosed(a.passing) {
 		t.Errorf("the client saw %v and %q, header %v", w.seen, w.body.String(), w.header)
 	}
-	ack := a.ack()
+	ack := a.response()
 	if ack.Status != 202 || string(ack.Body.Data) != "ackack" || len(ack.Header) != 1 || ack.Header.Get("X-From") != "upstream" {
 		t.Errorf("kept is %+v", ack)
 	}

@@ -81,10 +81,10 @@ func storeProblem(err error) problem.Problem {
 
 // logPanic logs a panic of the handlers that come after ours, which is not passed
 // on because the client is still to be answered.
-func (hd *hold) logPanic(call *upstreamCall) {
+func (x *exchange) logPanic(call *upstreamCall) {
 	err, _ := call.panic.(error)
 	if call.panic == nil || errors.Is(err, http.ErrAbortHandler) {
 		return
 	}
-	hd.h.log.Error("a handler after callback panicked", zap.Any("panic", call.panic), zap.Stringer("id", hd.callback.ID))
+	x.h.log.Error("a handler after callback panicked", zap.Any("panic", call.panic), zap.Stringer("id", x.callback.ID))
 }

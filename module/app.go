@@ -34,6 +34,7 @@ const (
 	DefaultMaxMemory   = 256 << 20
 	DefaultMaxWaiting  = 1_000_000
 	DefaultMaxHeld     = 50_000
+	DefaultConcurrency = 64
 	DefaultStore       = "badger"
 )
 
@@ -75,6 +76,13 @@ type App struct {
 	// 503. Default: 50,000.
 	MaxHeld int `json:"max_held,omitempty"`
 
+	// Concurrency bounds the background jobs and deliveries that are under way at
+	// once; one route, or one host, gets at most half of them. Default: 64.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// Deliver says how results are sent where a directive does not say it.
+	Deliver *DeliveryRules `json:"deliver,omitempty"`
+
 	// Retain is how long a finished callback can still be read. Default: 24h.
 	Retain caddy.Duration `json:"retain,omitempty"`
 
@@ -82,6 +90,10 @@ type App struct {
 	identity string
 	log      *zap.Logger
 	keyRing  keyRing
+	// deliverer sends the results of whoever has no rules of its own.
+	deliverer *deliverer
+	// routes are the directives whose background work is found by their name.
+	routes map[string]*Handler
 
 	// ready is closed when rt is set, gone when the app has ended.
 	ready chan struct{}
@@ -114,6 +126,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	var err error
 	if a.keyRing, err = newKeyRing(a.Keys); err != nil {
 		return fmt.Errorf("callback: key: %w", err)
+	}
+	if a.deliverer, err = newDeliverer(*a.Deliver, a.bases()); err != nil {
+		return fmt.Errorf("callback: deliver: %w", err)
 	}
 	var loaded any
 	if a.StoreRaw != nil {
@@ -158,6 +173,12 @@ func (a *App) setDefaults() {
 	if a.MaxHeld == 0 {
 		a.MaxHeld = DefaultMaxHeld
 	}
+	if a.Concurrency == 0 {
+		a.Concurrency = DefaultConcurrency
+	}
+	if a.Deliver == nil {
+		a.Deliver = new(DeliveryRules)
+	}
 	if a.Retain == 0 {
 		a.Retain = caddy.Duration(callback.DefaultRetain)
 	}
@@ -176,10 +197,15 @@ func (a *App) Check() error {
 		value int64
 	}{
 		{"max_body_size", a.MaxBodySize}, {"max_memory", a.MaxMemory}, {"max_waiting", int64(a.MaxWaiting)},
-		{"max_held", int64(a.MaxHeld)}, {"retain", int64(a.Retain)},
+		{"max_held", int64(a.MaxHeld)}, {"concurrency", int64(a.Concurrency)}, {"retain", int64(a.Retain)},
 	} {
 		if limit.value < 0 {
 			return fmt.Errorf("%s is negative; leave it out for the default", limit.name)
+		}
+	}
+	if a.Deliver != nil {
+		if err := a.Deliver.Check(); err != nil {
+			return fmt.Errorf("deliver: %w", err)
 		}
 	}
 	body, memory := cmp.Or(a.MaxBodySize, DefaultMaxBodySize), cmp.Or(a.MaxMemory, DefaultMaxMemory)
@@ -187,6 +213,29 @@ func (a *App) Check() error {
 		return fmt.Errorf("max_body_size (%s) is over max_memory (%s), so that the largest bodies could never be taken; raise the one or lower the other",
 			humanize.IBytes(uint64(body)), humanize.IBytes(uint64(memory)))
 	}
+	return nil
+}
+
+// bases returns our own base URLs.
+func (a *App) bases(more ...string) []string {
+	var bases []string
+	for _, base := range append(more, a.BaseURL, a.StatusURL) {
+		if base != "" && !slices.Contains(bases, base) {
+			bases = append(bases, base)
+		}
+	}
+	return bases
+}
+
+// register makes a directive's background work findable by the directive's name.
+func (a *App) register(h *Handler) error {
+	if a.routes == nil {
+		a.routes = make(map[string]*Handler)
+	}
+	if a.routes[h.Name] != nil {
+		return fmt.Errorf("name: there are two directives with the name %s, and what runs in the background is found by its name; give each its own", h.Name)
+	}
+	a.routes[h.Name] = h
 	return nil
 }
 
@@ -266,12 +315,13 @@ func (a *App) Start() error {
 	}
 	rt.engine.SetLimits(a.limits())
 	a.rt = rt
+	rt.started(a)
 	close(a.ready)
 	return nil
 }
 
 func (a *App) limits() engine.Limits {
-	return engine.Limits{MaxMemory: a.MaxMemory, MaxWaiting: a.MaxWaiting, MaxHeld: a.MaxHeld}
+	return engine.Limits{MaxMemory: a.MaxMemory, MaxWaiting: a.MaxWaiting, MaxHeld: a.MaxHeld, Concurrency: a.Concurrency}
 }
 
 // Stop does nothing: requests that are held go on, and Cleanup follows.
@@ -285,7 +335,11 @@ func (a *App) Cleanup() error {
 	}
 	a.end.Do(func() {
 		close(a.gone)
+		if a.deliverer != nil {
+			a.deliverer.client.Close()
+		}
 		if a.rt != nil {
+			a.rt.ended(a)
 			a.rt.release()
 		}
 	})

@@ -72,7 +72,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engi
 	_ = control.SetReadDeadline(time.Now().Add(readWithin))
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	read := e.ReadBody
-	if in.State.IsZero() {
+	if in.State.IsZero() && len(in.Call.Caller.Names) == 0 {
 		read = e.ReadBlind
 	}
 	body, lease, err := read(r.Body, r.ContentLength, s.app.MaxBodySize)

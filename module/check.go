@@ -32,8 +32,10 @@ func (h *Handler) Check() error {
 	if h.BaseURL == "" {
 		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option or here")
 	}
-	if err := h.checkOwnKey(); err != nil {
-		return err
+	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	return h.checkDefaultHeaders()
 }
@@ -43,12 +45,13 @@ func (h *Handler) Check() error {
 // option: while a Caddyfile is parsed it is called after each, so that the error
 // can name the line.
 func (h *Handler) CheckOptions() error {
-	if h.Mode != "hold" {
-		return fmt.Errorf("there is no mode %q; the mode is hold", h.Mode)
+	if !slices.Contains([]string{modeHold, modePark, modeDefer}, h.Mode) {
+		return fmt.Errorf("there is no mode %q; the modes are hold, park and defer", h.Mode)
 	}
 	for _, check := range []func() error{
 		h.checkTimes, h.checkWords, h.checkStateQuery, h.checkInjections, h.checkCalls,
 		h.checkRespond, h.checkRedirect, h.checkReplyHeaders, h.checkCopyHeaders, h.checkDialect,
+		h.checkMode, h.checkCorrelation, h.checkAsk, h.checkDelivery,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -64,7 +67,7 @@ func (h *Handler) checkTimes() error {
 		return fmt.Errorf("the timeout (%s) must be at least a millisecond", timeout)
 	case timeout > maxTimeout:
 		return errors.New("the timeout is longer than a year; no connection lasts that long, so give a shorter one")
-	case h.ExpiresIn != 0 && time.Duration(h.ExpiresIn) < timeout:
+	case h.Mode == modeHold && h.ExpiresIn != 0 && time.Duration(h.ExpiresIn) < timeout:
 		return fmt.Errorf("expires_in (%s) is shorter than the timeout (%s): the client would wait for calls that are not accepted any more; raise the one or lower the other",
 			time.Duration(h.ExpiresIn), timeout)
 	}
@@ -73,7 +76,16 @@ func (h *Handler) checkTimes() error {
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
+// reserved are names that would hide placeholders.
+var reserved = []string{"api_key", "call", "correlation_id", "error", "failed_url", "id", "result_url", "status_url", "url"}
+
 func (h *Handler) checkWords() error {
+	if slices.Contains(reserved, h.Name) {
+		return fmt.Errorf("name: %s would hide the placeholder {http.callback.%s}; choose another name", h.Name, h.Name)
+	}
+	if h.OnTimeout != "" && h.OnTimeout != "fail" && h.OnTimeout != onTimeoutPark {
+		return fmt.Errorf("on_timeout: %q is not known; write fail or park", h.OnTimeout)
+	}
 	if h.Name != "" && !plainWord.MatchString(h.Name) {
 		return fmt.Errorf("name: %q must be at most 64 letters, digits, underscores and hyphens", h.Name)
 	}
@@ -259,6 +271,23 @@ func (h *Handler) checkReplyHeaders() error {
 		if h.Redirect != nil && http.CanonicalHeaderKey(name) == "Location" {
 			return errors.New("header: Location is what redir sets; leave one of the two out")
 		}
+	}
+	return nil
+}
+
+// checkPlainHeader makes sure that a header line, whose value is data, can be part of
+// a reply.
+func checkPlainHeader(name, value string) error {
+	canonical := http.CanonicalHeaderKey(name)
+	switch {
+	case !httpguts.ValidHeaderFieldName(name):
+		return fmt.Errorf("%q is not the name of a header", name)
+	case len(callback.AckHeader(http.Header{canonical: {""}})) == 0:
+		return fmt.Errorf("%s belongs to the connection and cannot be set", canonical)
+	case canonical == "Location" || canonical == "Refresh":
+		return fmt.Errorf("%s leads elsewhere; give a redirect URL instead", canonical)
+	case !httpguts.ValidHeaderFieldValue(value):
+		return fmt.Errorf("the value of %s has a character that no header can hold", canonical)
 	}
 	return nil
 }

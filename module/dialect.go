@@ -82,6 +82,9 @@ const (
 // location returns the place as the domain knows it.
 func (p Place) location() callback.Location { return callback.Location{In: p.In, Name: p.Name} }
 
+// inBody reports whether the value is in the body.
+func (p Place) inBody() bool { return p.In == string(inject.Form) || p.In == string(inject.JSON) }
+
 func (p Place) check() error {
 	at, err := inject.ParseLocation(p.In, p.Name)
 	if err != nil {

@@ -28,20 +28,23 @@ const DefaultTimeout = time.Minute
 // a callback URL, and answers the client when the callback comes.
 type Handler struct {
 	// Mode says what the client does meanwhile. "hold": it waits on its open
-	// connection.
+	// connection. "park": it gets 202 at once, and picks the result up or has it
+	// delivered. "defer": the same, for an upstream that answers with its ordinary
+	// response and makes no callback.
 	Mode string `json:"mode"`
 
 	// Timeout is how long a request is held, from its arrival. After it the
-	// client gets 504 with the URLs under which the result can be fetched.
-	// Default: 60s.
+	// client gets 504 with the URLs under which the result can be fetched. In park
+	// it is how long the upstream's ack is waited for. Default: 60s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// Name names the directive in logs and metrics: at most 64 letters, digits,
-	// underscores and hyphens.
+	// underscores and hyphens. What runs in the background is found by it after a
+	// reload or a restart.
 	Name string `json:"name,omitempty"`
 
-	// ExpiresIn is how long calls are accepted. Default: ten times the timeout,
-	// and at least an hour.
+	// ExpiresIn is how long calls are accepted, and how long background work is tried.
+	// Default: in hold ten times the timeout and at least an hour, else 24h.
 	ExpiresIn caddy.Duration `json:"expires_in,omitempty"`
 
 	// BaseURL replaces the app's base_url.
@@ -86,6 +89,47 @@ type Handler struct {
 
 	Dialect
 
+	// CorrelationID says where the correlation id is taken from. Default: it is a
+	// UUID of its own.
+	CorrelationID *Correlation `json:"correlation_id,omitempty"`
+
+	// Ask is the path at which the app is asked about each call, over the route "ask"
+	// of callback_server. Default: no app is asked.
+	Ask string `json:"ask,omitempty"`
+
+	// OnTimeout says what a held client gets after the timeout: "fail" for 504, or
+	// "park" for 202, as in the mode park. Default: fail.
+	OnTimeout string `json:"on_timeout,omitempty"`
+
+	// Idempotency lets a client make its request again under the same Idempotency-Key
+	// without anything being done twice. Default: true.
+	Idempotency *bool `json:"idempotency,omitempty"`
+
+	// Message is what the client is told with 202. Default: a text that says whether
+	// the result will be delivered or is to be picked up.
+	Message string `json:"message,omitempty"`
+
+	// Call is the route that answers by callback. In hold it gets a copy of the
+	// request, which itself goes on to the next handlers after the callback. In park
+	// it runs in the background. Default: the next handlers are what answers by
+	// callback.
+	Call caddyhttp.RouteList `json:"call,omitempty"`
+
+	// Then is the route that runs in the background, in park after the callback, and
+	// whose response is the result.
+	Then caddyhttp.RouteList `json:"then,omitempty"`
+
+	// AttemptTimeout is how long one attempt at background work may take.
+	// Default: 30s.
+	AttemptTimeout caddy.Duration `json:"attempt_timeout,omitempty"`
+
+	// RetryUnsafe tries background work again, although the upstream may have carried
+	// it out, with methods that are not idempotent, too. Default: false.
+	RetryUnsafe bool `json:"retry_unsafe,omitempty"`
+
+	// Deliver sends the result to a URL. Default: it is picked up.
+	Deliver *Delivery `json:"deliver,omitempty"`
+
 	// OnDisconnect says what becomes of the callback when the client leaves: it is
 	// kept, and its result can be fetched, or it is closed. Default: keep.
 	OnDisconnect string `json:"on_disconnect,omitempty"`
@@ -103,10 +147,14 @@ type Handler struct {
 	// "caddy" to hand them to the site's handle_errors. Default: problem.
 	Errors string `json:"errors,omitempty"`
 
-	app    *App
-	log    *zap.Logger
-	policy *callback.Policy
-	acks   []ackRange
+	app       *App
+	server    *caddyhttp.Server
+	log       *zap.Logger
+	policy    *callback.Policy
+	acks      []ackRange
+	deliverer *deliverer
+	// readsBody says that the request's body is read before anything else.
+	readsBody bool
 
 	injections []injection
 	// injectsInto is form or json where something is put into the body.
@@ -142,6 +190,25 @@ type Redirect struct {
 	// Status is the status. Default: 302 for GET, else 303.
 	Status int `json:"status,omitempty"`
 }
+
+// Correlation says where the correlation id of a callback is taken from.
+type Correlation struct {
+	// From is "request", the client's, or "ack", the upstream's answer to it.
+	From string `json:"from"`
+	Place
+}
+
+// The modes, and other words of the configuration.
+const (
+	modeHold  = "hold"
+	modePark  = "park"
+	modeDefer = "defer"
+
+	onTimeoutPark = "park"
+
+	fromRequest = "request"
+	fromAck     = "ack"
+)
 
 // CaddyModule returns the Caddy module information.
 func (Handler) CaddyModule() caddy.ModuleInfo {
@@ -182,8 +249,88 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.compileInjections(); err != nil {
 		return fmt.Errorf("callback %s: inject: %w", h.Mode, err)
 	}
+	if err := h.provisionDelivery(); err != nil {
+		return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
+	}
+	h.readsBody = h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest)
+	if d := h.deliverer; d != nil && d.from != nil {
+		h.readsBody = h.readsBody || d.from.inBody()
+	}
+	if err := h.provisionBlocks(ctx); err != nil {
+		return fmt.Errorf("callback %s: %w", h.Mode, err)
+	}
 	return h.checkWriteTimeout(ctx)
 }
+
+// provisionBlocks makes the blocks ready, and findable by the directive's name.
+func (h *Handler) provisionBlocks(ctx caddy.Context) error {
+	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if err := h.Call.Provision(ctx); err != nil {
+		return fmt.Errorf("call: %w", err)
+	}
+	if err := h.Then.Provision(ctx); err != nil {
+		return fmt.Errorf("then: %w", err)
+	}
+	if h.NeedsName() {
+		return h.app.register(h)
+	}
+	return nil
+}
+
+// provisionDelivery compiles the rules of delivery. Where the client has put its URL,
+// the upstream finds ours.
+func (h *Handler) provisionDelivery() (err error) {
+	if h.Deliver == nil {
+		return nil
+	}
+	h.deliverer, err = newDeliverer(h.Deliver.over(*h.app.Deliver), h.app.bases(h.BaseURL, h.StatusURL))
+	if err != nil {
+		return err
+	}
+	h.deliverer.from, h.deliverer.to = h.Deliver.From, known(h.Deliver.To)
+	if h.Deliver.From == nil && h.Deliver.To == "" {
+		h.deliverer.from = &Place{In: string(inject.JSON), Name: "callbackUrl"}
+	}
+	if h.deliverer.to != "" {
+		if _, err := h.deliverer.guard.CheckURL(h.deliverer.to); err != nil {
+			return fmt.Errorf("to: %w", err)
+		}
+	}
+	if h.Mode == modeDefer || h.deliverer.from == nil {
+		return nil
+	}
+	return h.addInjection(Injection{In: h.deliverer.from.In, Name: h.deliverer.from.Name, Value: "{" + callback.PlaceholderPrefix + "url}"})
+}
+
+// background reports whether the request is carried out in the background.
+func (h *Handler) background() bool {
+	return h.Mode == modeDefer || h.Mode == modePark && h.Call != nil
+}
+
+// firstBlock is the block that background work begins with.
+func (h *Handler) firstBlock() callback.Block {
+	if h.Mode == modeDefer {
+		return callback.ThenBlock
+	}
+	return callback.CallBlock
+}
+
+// block returns the routes of a block, nil if there is none.
+func (h *Handler) block(b callback.Block) caddyhttp.RouteList {
+	if b == callback.CallBlock {
+		return h.Call
+	}
+	return h.Then
+}
+
+// usesBody reports whether the call's body is what goes on.
+func (h *Handler) usesBody() bool { return h.UseBody == nil || *h.UseBody }
+
+// correlates reports whether the upstream's ack names the correlation id.
+func (h *Handler) correlates() bool { return h.CorrelationID != nil && h.CorrelationID.From == fromAck }
+
+// inBody reports whether the correlation id is read from the body of that message.
+func (c *Correlation) inBody(from string) bool { return c != nil && c.From == from && c.Place.inBody() }
 
 func (h *Handler) setDefaults() {
 	h.BaseURL = strings.TrimSuffix(firstOf(known(h.BaseURL), h.app.BaseURL), "/")
@@ -192,7 +339,11 @@ func (h *Handler) setDefaults() {
 	h.OnDisconnect = firstOf(h.OnDisconnect, "keep")
 	h.Errors = firstOf(h.Errors, "problem")
 	h.Timeout = caddy.Duration(duration(h.Timeout, DefaultTimeout))
-	h.ExpiresIn = caddy.Duration(duration(h.ExpiresIn, max(time.Hour, 10*time.Duration(h.Timeout))))
+	lifetime := 24 * time.Hour
+	if h.Mode == modeHold {
+		lifetime = max(time.Hour, 10*time.Duration(h.Timeout))
+	}
+	h.ExpiresIn = caddy.Duration(duration(h.ExpiresIn, lifetime))
 }
 
 // firstOf returns the first text that is not empty.
@@ -216,8 +367,14 @@ func (h *Handler) newPolicy() *callback.Policy {
 		StateQuery:   h.StateQuery,
 		Methods:      h.Methods,
 		CopyHeaders:  h.CopyHeaders,
-		AckIsResult:  h.UseBody != nil && !*h.UseBody,
+		AckIsResult:  !h.usesBody() && h.Then == nil && (h.Call == nil || h.Mode == modePark),
 		Retain:       time.Duration(h.app.Retain),
+		Then:         h.Mode == modePark && h.Then != nil,
+		Ask:          h.Ask,
+	}
+	if h.Mode == modeDefer {
+		// There is nobody who could call.
+		p.Methods = []string{}
 	}
 	h.apply(p)
 	if h.Respond != nil {
@@ -243,17 +400,24 @@ func (h *Handler) newPolicy() *callback.Policy {
 func (h *Handler) compileInjections() error {
 	h.injectsHeader = make(map[string]bool)
 	for _, configured := range h.Inject {
-		i, err := newInjection(configured)
-		if err != nil {
+		if err := h.addInjection(configured); err != nil {
 			return err
 		}
-		h.injections = append(h.injections, i)
-		switch i.at.In {
-		case inject.Header:
-			h.injectsHeader[plainName(i.at.Name)] = true
-		case inject.Form, inject.JSON:
-			h.injectsInto = i.at.In
-		}
+	}
+	return nil
+}
+
+func (h *Handler) addInjection(configured Injection) error {
+	i, err := newInjection(configured)
+	if err != nil {
+		return err
+	}
+	h.injections = append(h.injections, i)
+	switch i.at.In {
+	case inject.Header:
+		h.injectsHeader[plainName(i.at.Name)] = true
+	case inject.Form, inject.JSON:
+		h.injectsInto = i.at.In
 	}
 	return nil
 }
@@ -288,9 +452,17 @@ func (h *Handler) accepts(method string, status int) bool {
 // checkWriteTimeout refuses a configuration where the server would cut held requests off.
 func (h *Handler) checkWriteTimeout(ctx caddy.Context) error {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if ok && server.WriteTimeout > 0 && server.WriteTimeout < h.Timeout {
+	if ok && h.Mode == modeHold && server.WriteTimeout > 0 && server.WriteTimeout < h.Timeout {
 		return fmt.Errorf("callback %s: the server's write timeout (%s) would cut requests off before their timeout (%s); raise the one or lower the other",
 			h.Mode, time.Duration(server.WriteTimeout), time.Duration(h.Timeout))
+	}
+	return nil
+}
+
+// Cleanup closes the connections over which results were delivered.
+func (h *Handler) Cleanup() error {
+	if h.deliverer != nil {
+		h.deliverer.client.Close()
 	}
 	return nil
 }
@@ -298,5 +470,6 @@ func (h *Handler) checkWriteTimeout(ctx caddy.Context) error {
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 )

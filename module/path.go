@@ -16,6 +16,8 @@ const (
 	nothing
 	// callPath: /cb/{state} and /cb/{state}/failed
 	callPath
+	// fixedPath: /cb
+	fixedPath
 	// queryPath: /cbq/{param}
 	queryPath
 	// statusPath: /cbr/{ticket}
@@ -48,6 +50,9 @@ func parsePath(escaped string) location {
 		return location{}
 	}
 	rest = strings.TrimSuffix(rest, "/")
+	if rest == "" && space == "cb" {
+		return location{resource: fixedPath}
+	}
 	if !deeper || rest == "" {
 		return location{resource: nothing}
 	}

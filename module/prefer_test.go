@@ -25,7 +25,7 @@ func TestPreferredWait(t *testing.T) {
 		{[]string{"wait=99999999999999999999"}, 0},
 		{[]string{"waiting=3, ,=;"}, 0},
 	} {
-		if got := preferredWait(http.Header{"Prefer": tc.lines}); got != tc.want {
+		if got := preferenceOf(http.Header{"Prefer": tc.lines}, maxPreferredWait).wait; got != tc.want {
 			t.Errorf("%q: %v, want %v", tc.lines, got, tc.want)
 		}
 	}

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -24,10 +23,13 @@ type outgoing struct {
 	h    *Handler
 	out  *http.Request
 	repl *caddy.Replacer
-	// body is the body that something is put into; replaced says that it is
-	// sent in place of the client's.
+	// buffered says that body is the whole body; changed that something was put
+	// into it.
+	buffered bool
 	body     []byte
-	replaced bool
+	changed  bool
+	// lease is the memory that the body takes; nil for none.
+	lease *engine.Lease
 }
 
 // injection is a compiled Injection.
@@ -50,26 +52,130 @@ func newInjection(i Injection) (injection, error) {
 }
 
 // prepare takes the client's request: it strips what only we may say, and reads
-// the body if something is to be put into it. The lease is of that body.
-func (h *Handler) prepare(e *engine.Engine, r *http.Request) (*outgoing, *engine.Lease, error) {
-	out := r.WithContext(r.Context())
-	out.Header = r.Header.Clone()
-	h.strip(out.Header)
-	o := &outgoing{h: h, out: out}
-	o.repl, _ = r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	in := h.injectsInto
-	if in == "" {
-		return o, nil, nil
+// the body if it is needed.
+func (x *exchange) prepare() error {
+	out := x.r.WithContext(x.r.Context())
+	out.Header = x.r.Header.Clone()
+	x.h.strip(out.Header)
+	withoutPreferences(out.Header)
+	x.request = &outgoing{h: x.h, out: out}
+	x.request.repl, _ = x.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if in := x.h.injectsInto; in != "" {
+		if err := checkBodyType(in, x.r.Header); err != nil {
+			return err
+		}
 	}
-	if err := checkBodyType(in, r.Header); err != nil {
-		return nil, nil, err
+	keyed := x.step == nil && len(x.r.Header[idempotencyHeader]) > 0
+	if x.h.readsBody || keyed {
+		if err := x.request.buffer(x.rt.engine, x.r); err != nil {
+			return err
+		}
 	}
-	body, lease, err := e.ReadBody(r.Body, r.ContentLength, h.app.MaxBodySize)
+	var err error
+	x.retry, err = x.retryKeyOf()
+	return err
+}
+
+// buffer reads the body.
+func (o *outgoing) buffer(e *engine.Engine, r *http.Request) (err error) {
+	o.body, o.lease, err = e.ReadBody(r.Body, r.ContentLength, o.h.app.MaxBodySize)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	o.body, o.replaced = body, true
-	return o, lease, nil
+	o.buffered = true
+	setBody(o.out, o.body)
+	return nil
+}
+
+// original returns the client's request as it goes on after the callback: with its
+// own body, and without what only we may say.
+func (o *outgoing) original(r *http.Request) *http.Request {
+	request := r.WithContext(r.Context())
+	request.Header = r.Header.Clone()
+	o.h.strip(request.Header)
+	withoutPreferences(request.Header)
+	setBody(request, o.body)
+	return request
+}
+
+// stored returns the client's request as it is stored for a job.
+func (o *outgoing) stored(r *http.Request) *callback.Request {
+	header := r.Header.Clone()
+	o.h.strip(header)
+	withoutPreferences(header)
+	return &callback.Request{
+		Method:     r.Method,
+		URI:        r.URL.RequestURI(),
+		Host:       r.Host,
+		Header:     callback.AckHeader(header),
+		Body:       callback.NewBody(o.body),
+		RemoteAddr: r.RemoteAddr,
+		TLS:        r.TLS != nil,
+	}
+}
+
+// read returns a value from the request, empty if there is none.
+func (o *outgoing) read(at Place) string {
+	switch inject.Place(at.In) {
+	case inject.Header:
+		return o.out.Header.Get(at.Name)
+	case inject.Query:
+		return only(inject.GetQuery(o.out.URL.RawQuery, at.Name))
+	case inject.Form:
+		if inject.IsForm(o.out.Header.Get("Content-Type")) {
+			return only(inject.GetForm(o.body, at.Name))
+		}
+	case inject.JSON:
+		if inject.IsJSON(o.out.Header.Get("Content-Type")) {
+			value, _, _ := inject.GetJSON(o.body, at.Name)
+			return value
+		}
+	}
+	return ""
+}
+
+// only returns the one value that there is; several are as good as none.
+func only(values []string) string {
+	if len(values) != 1 {
+		return ""
+	}
+	return values[0]
+}
+
+// maxCorrelationID bounds a correlation id that is not ours, in bytes.
+const maxCorrelationID = 256
+
+// checkCorrelationID makes sure that a correlation id can stand in a header.
+func checkCorrelationID(id string) error {
+	printable := !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' })
+	if id == "" || len(id) > maxCorrelationID || !printable || strings.TrimSpace(id) != id {
+		return problem.InvalidCorrelationID
+	}
+	return nil
+}
+
+// correlationID reads the correlation id that the client gives.
+func (o *outgoing) correlationID(at Place) (string, error) {
+	id := o.read(at)
+	return id, checkCorrelationID(id)
+}
+
+// deliverTo returns where the result goes.
+func (o *outgoing) deliverTo(d *deliverer) (string, error) {
+	if d.from == nil {
+		return d.to, nil
+	}
+	url := o.read(*d.from)
+	switch {
+	case url == "" && d.to != "":
+		return d.to, nil
+	case url == "":
+		return "", problem.NoDeliveryURL.With("The request must hold it: " + d.from.In + " " + d.from.Name + ".")
+	}
+	if _, err := d.guard.CheckURL(url); err != nil {
+		return "", problem.DeliveryURLNotAllowed.With("The URL in " + d.from.In + " " + d.from.Name + ": " + err.Error() + ".")
+	}
+	return url, nil
 }
 
 // strip removes the client's own copies of every header that we inject or speak.
@@ -116,8 +222,12 @@ func (o *outgoing) fill(cb *engine.Callback) error {
 			return err
 		}
 	}
-	if o.replaced {
-		o.replaceBody()
+	if !o.changed {
+		return nil
+	}
+	setBody(o.out, o.body)
+	for _, name := range bodyDigests {
+		o.out.Header.Del(name)
 	}
 	return nil
 }
@@ -140,7 +250,7 @@ func (o *outgoing) put(i injection) error {
 		o.out.URL = &u
 		o.out.RequestURI = u.RequestURI()
 	case inject.Form:
-		o.body = inject.SetForm(o.body, i.at.Name, text)
+		o.body, o.changed = inject.SetForm(o.body, i.at.Name, text), true
 	case inject.JSON:
 		literal := []byte(text)
 		if !i.json {
@@ -150,7 +260,7 @@ func (o *outgoing) put(i injection) error {
 		if err != nil {
 			return problem.InvalidBody.With("The " + err.Error() + ".")
 		}
-		o.body = body
+		o.body, o.changed = body, true
 	}
 	return nil
 }
@@ -163,20 +273,6 @@ func insideJSON(s string) string {
 
 // bodyDigests are headers that say something about the very bytes of a body.
 var bodyDigests = []string{"Content-Digest", "Content-Md5", "Digest", "Repr-Digest"}
-
-// replaceBody makes the changed body the request's.
-func (o *outgoing) replaceBody() {
-	out := o.out
-	out.Body = io.NopCloser(bytes.NewReader(o.body))
-	out.ContentLength = int64(len(o.body))
-	out.TransferEncoding = nil
-	out.Header.Set("Content-Length", strconv.Itoa(len(o.body)))
-	for _, name := range bodyDigests {
-		out.Header.Del(name)
-	}
-	// The body has been asked for already.
-	out.Header.Del("Expect")
-}
 
 // trackedBody notices when a request's body has been read to its end. Until then
 // an HTTP/1 server does not notice a client that leaves.

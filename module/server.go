@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -31,8 +32,17 @@ type Server struct {
 	// is needed beside what the callback itself asks for.
 	Keys []string `json:"keys,omitempty"`
 
-	app *App
-	log *zap.Logger
+	// Ask is the route to the app that is asked about calls, where a callback wants
+	// it. Default: none.
+	Ask caddyhttp.RouteList `json:"ask,omitempty"`
+
+	// CorrelationID is where calls to the fixed URL /cb name their callback. Default:
+	// the wire header for the correlation id.
+	CorrelationID *Place `json:"correlation_id,omitempty"`
+
+	app    *App
+	server *caddyhttp.Server
+	log    *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -52,11 +62,21 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 	if err := s.Check(s.app.Keys); err != nil {
 		return fmt.Errorf("callback_server: %w", err)
 	}
+	s.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if err := s.Ask.Provision(ctx); err != nil {
+		return fmt.Errorf("callback_server: ask: %w", err)
+	}
 	return nil
 }
 
-// Check makes sure that the keys that are named exist.
+// Check makes sure that the options make sense, and that the keys that are named
+// exist.
 func (s *Server) Check(keys []Key) error {
+	if s.CorrelationID != nil {
+		if err := s.CorrelationID.check(); err != nil {
+			return fmt.Errorf("correlation_id: %w; choose another place or name", err)
+		}
+	}
 	if slices.Contains(s.Keys, keyInclude) {
 		return errors.New("key: include makes keys for callbacks, not for the server; name a key of the global callback option")
 	}
@@ -112,6 +132,11 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, 
 		return
 	}
 	in.Call.Caller = caller
+	in.Ask = s.ask
+	if at.resource == fixedPath {
+		s.serveFixed(w, r, rt, in)
+		return
+	}
 	if hasBody(r) && !in.State.IsZero() {
 		// A body takes memory and time. Who may not call shall have neither.
 		kind, policy, err := rt.engine.Admit(r.Context(), in)
@@ -140,6 +165,45 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, 
 		return
 	}
 	writeVerdict(w, verdict, policy, caller)
+}
+
+// serveFixed takes a call to the fixed URL, which names its callback by the
+// correlation id. Only a named key tells whose callbacks are meant.
+func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *runtime, in engine.Incoming) {
+	if len(s.Keys) > 0 {
+		in.Call.Caller.Names = slices.DeleteFunc(in.Call.Caller.Names, func(name string) bool { return !slices.Contains(s.Keys, name) })
+	}
+	if len(in.Call.Caller.Names) == 0 {
+		leaveUnread(w, r)
+		keyProblem(in.Call.Caller).Write(w)
+		return
+	}
+	if err := s.readBody(w, r, rt.engine, &in); err != nil {
+		callProblem(err).Write(w)
+		return
+	}
+	defer in.Lease.Release()
+	id := s.correlationOf(in.Call)
+	if err := checkCorrelationID(id); err != nil {
+		callProblem(err).Write(w)
+		return
+	}
+	verdict, policy, err := rt.engine.ReceiveCorrelated(r.Context(), in, id)
+	if err != nil {
+		s.logFailure(err)
+		callProblem(err).Write(w)
+		return
+	}
+	writeVerdict(w, verdict, policy, in.Call.Caller)
+}
+
+// correlationOf returns the correlation id of a call to the fixed URL.
+func (s *Server) correlationOf(call *callback.Call) string {
+	if s.CorrelationID == nil {
+		return only(call.Header.Values(callback.NewWire(s.app.HeaderPrefix).CorrelationID))
+	}
+	value, _ := engine.CallPlaceholder(call, "call."+s.CorrelationID.In+"."+s.CorrelationID.Name)
+	return value
 }
 
 // leaveUnread lets a request be answered before its body has come: an HTTP/1 server
@@ -229,7 +293,7 @@ func writeVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy,
 	case callback.Unauthorized, callback.Forbidden:
 		keyProblem(caller).Write(w)
 	case callback.Refused:
-		problem.Refused(v.Fault.Slug, v.Fault.Detail).Write(w)
+		problem.Refused(v.Fault.Slug, v.Fault.Detail, v.Fault.Status).Write(w)
 	}
 }
 

@@ -61,7 +61,8 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime
 		writeNotAllowed(w, "GET, HEAD")
 		return
 	}
-	wait := preferredWait(r.Header)
+	preference := preferenceOf(r.Header, maxPreferredWait)
+	wait := preference.wait
 	cb, err := findCommitted(r.Context(), rt, store.ByTicket(at.secret))
 	if err == nil && wait > 0 && cb.Phase == callback.Waiting {
 		cb, err = awaitEnd(r.Context(), rt, cb, wait)
@@ -75,7 +76,8 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime
 		problemOf(err).Write(w)
 		return
 	}
-	applyWait(w.Header(), wait)
+	preference.async = false
+	preference.apply(w.Header())
 	if at.resource == resultPath {
 		serveResult(w, r, rt.engine, cb)
 		return

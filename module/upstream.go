@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // upstreamCall is the request's way through the handlers that come after ours. It
@@ -38,7 +39,7 @@ type upstreamCall struct {
 
 // callUpstream begins the call. accept is asked once, with the upstream's status,
 // whether the answer is kept from the client.
-func callUpstream(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, keep int64, accept func(status int) bool) *upstreamCall {
+func callUpstream(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, keep keeps, accept func(status int) bool) *upstreamCall {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	c := &upstreamCall{
 		done:    make(chan struct{}),
@@ -135,18 +136,22 @@ func neverSent(err error) bool {
 // statusClientClosed is what Caddy answers, for its logs, a client that has left.
 const statusClientClosed = 499
 
+// keeps is how many bytes are kept of the body of an ack, and of what is passed on;
+// negative for none.
+type keeps struct{ ack, passed int64 }
+
 // ackWriter takes the upstream's answer. It is kept from the client if it is an
 // ack, and else passed on as it comes.
 type ackWriter struct {
-	ctx    context.Context
-	client http.ResponseWriter
-	header http.Header
-	accept func(status int) bool
-	// keep is how many bytes of an ack's body are kept; negative for none.
-	keep    int64
+	ctx     context.Context
+	client  http.ResponseWriter
+	header  http.Header
+	accept  func(status int) bool
+	keep    keeps
 	passing chan struct{}
 
-	passed   bool
+	passed bool
+	// status is that of the ack, or of what is passed on.
 	status   int
 	gateway  int
 	body     []byte
@@ -201,7 +206,7 @@ func (a *ackWriter) pass(status int) {
 	h := a.client.Header()
 	clear(h)
 	maps.Copy(h, a.header)
-	a.passed = true
+	a.passed, a.status = true, status
 	close(a.passing)
 	a.client.WriteHeader(status)
 }
@@ -213,16 +218,22 @@ func (a *ackWriter) Write(b []byte) (int, error) {
 		a.WriteHeader(http.StatusOK)
 	}
 	if a.passed {
+		a.keepBody(b, a.keep.passed)
 		return a.client.Write(b)
 	}
+	a.keepBody(b, a.keep.ack)
+	return len(b), nil
+}
+
+// keepBody keeps what is written, up to a limit.
+func (a *ackWriter) keepBody(b []byte, limit int64) {
 	switch {
-	case a.keep < 0 || a.overflow:
-	case int64(len(a.body)+len(b)) > a.keep:
+	case limit < 0 || a.overflow:
+	case int64(len(a.body)+len(b)) > limit:
 		a.body, a.overflow = nil, true
 	default:
 		a.body = append(a.body, b...)
 	}
-	return len(b), nil
 }
 
 // FlushError flushes what is passed on; http.ResponseController calls it.
@@ -236,7 +247,22 @@ func (a *ackWriter) FlushError() error {
 // Flush implements http.Flusher.
 func (a *ackWriter) Flush() { _ = a.FlushError() }
 
-// ack returns the upstream's answer as it is stored.
-func (a *ackWriter) ack() *callback.Response {
-	return &callback.Response{Status: a.status, Header: callback.AckHeader(a.header), Body: callback.NewBody(a.body)}
+// response returns the upstream's answer as it is stored.
+func (a *ackWriter) response() *callback.Response {
+	header := a.header
+	if a.passed {
+		header = a.client.Header()
+	}
+	return &callback.Response{Status: a.status, Header: callback.AckHeader(header), Body: callback.NewBody(a.body)}
+}
+
+// correlationID returns the correlation id that the ack names.
+func (a *ackWriter) correlationID(at Place) (string, error) {
+	var id string
+	if at.In == "header" {
+		id = a.header.Get(at.Name)
+	} else if !a.overflow {
+		id, _, _ = inject.GetJSON(a.body, at.Name)
+	}
+	return id, checkCorrelationID(id)
 }

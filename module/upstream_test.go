@@ -125,7 +125,7 @@ func call(t *testing.T, next caddyhttp.Handler, acks ...int) *upstreamCall {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "http://app.test/orders", strings.NewReader("order"))
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
-	c := callUpstream(next, w, r, 100, func(status int) bool { return slices.Contains(acks, status) })
+	c := callUpstream(next, w, r, keeps{ack: 100, passed: -1}, func(status int) bool { return slices.Contains(acks, status) })
 	defer c.cancel()
 	<-c.done
 	return c
@@ -243,7 +243,7 @@ func TestUpstreamGoesOnWithoutTheClient(t *testing.T) {
 	})
 	ctx, leave := context.WithCancel(t.Context())
 	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
-	c := callUpstream(next, httptest.NewRecorder(), r, 0, func(status int) bool { return status == http.StatusAccepted })
+	c := callUpstream(next, httptest.NewRecorder(), r, keeps{ack: 0, passed: -1}, func(status int) bool { return status == http.StatusAccepted })
 	<-began
 	leave()
 	close(left)

@@ -51,3 +51,9 @@ func (r *Record) Correlate(p *Policy, correlationID string) (*Record, bool) {
 	}
 	return &next, true
 }
+
+// Fingerprint returns the digest by which a client's request is known when it comes
+// again under the same Idempotency-Key.
+func Fingerprint(method, uri, contentType string, body []byte) Digest {
+	return alias("request", method, uri, contentType, string(body))
+}

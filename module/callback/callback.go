@@ -126,6 +126,8 @@ type Record struct {
 	Told bool `cbor:"32,keyasint,omitempty"`
 	// Step is the callback whose end this one waits for.
 	Step UUID `cbor:"33,keyasint,omitzero"`
+	// Trace is the trace context of the client's request (W3C Trace Context).
+	Trace Header `cbor:"34,keyasint,omitempty"`
 }
 
 // Response is an HTTP response: an upstream's ack, or one that is the result.
@@ -170,6 +172,8 @@ type Spec struct {
 	DeliverTo string
 	// Parent is the callback of which this one is a step; zero for none.
 	Parent UUID
+	// Trace is the trace context of the client's request.
+	Trace Header
 }
 
 // New returns a waiting callback with a fresh id, its state and ticket derived
@@ -194,6 +198,7 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		Fingerprint:   spec.Fingerprint,
 		Request:       spec.Request,
 		Parent:        spec.Parent,
+		Trace:         spec.Trace,
 	}
 	if !spec.Idempotency.IsZero() {
 		r.Aliases = append(r.Aliases, spec.Idempotency)
@@ -216,7 +221,7 @@ func (r *Record) Due() Time {
 		return min(r.ExpiresAt, r.Job.NextAt)
 	case r.Phase == Waiting:
 		return r.ExpiresAt
-	case r.untold():
+	case r.Untold():
 		return r.FinishedAt
 	case r.Delivery.pending():
 		return r.Delivery.NextAt
@@ -227,12 +232,12 @@ func (r *Record) Due() Time {
 // Forgettable reports whether the callback is finished, past its retention, and
 // nothing is left to be done for it.
 func (r *Record) Forgettable(now Time) bool {
-	return r.Phase.Final() && now >= r.KeepUntil && !r.untold() && !r.Delivery.pending()
+	return r.Phase.Final() && now >= r.KeepUntil && !r.Untold() && !r.Delivery.pending()
 }
 
 // Size returns about how many bytes the record takes where it is stored.
 func (r *Record) Size() int {
-	size := len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 8*len(r.Seen) + r.Own.size()
+	size := len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 8*len(r.Seen) + r.Own.size() + r.Trace.size()
 	for _, c := range r.calls() {
 		size += len(c.Suffix) + len(c.Query) + c.Header.size() + c.Body.size()
 	}

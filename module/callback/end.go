@@ -35,10 +35,9 @@ func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
 }
 
 // Withdraw returns the closed record of a callback whose request was not accepted,
-// if it waits. The client knows, so nothing is delivered. An answer that the client
-// got instead is kept for when it asks again; without one its Idempotency-Key is
-// free again.
-func (r *Record) Withdraw(p *Policy, reason string, answer *Response, now Time) (*Record, bool) {
+// if it waits. The client knows, so nothing is delivered. Its Idempotency-Key is
+// free again, unless keep says that Conclude will follow.
+func (r *Record) Withdraw(p *Policy, reason string, keep bool, now Time) (*Record, bool) {
 	if r.Phase != Waiting || r.Call != nil {
 		return nil, false
 	}
@@ -46,6 +45,20 @@ func (r *Record) Withdraw(p *Policy, reason string, answer *Response, now Time) 
 	next.Delivery, next.Parent = nil, UUID{}
 	next = *next.finish(p, Closed, now)
 	next.Reason = reason
+	if !keep {
+		next.Aliases = nil
+	}
+	return &next, true
+}
+
+// Conclude returns the record of an ended callback with the answer that its client
+// got in the end, which is kept for when it asks again. nil says that there is none
+// to keep: then the client's Idempotency-Key is free again.
+func (r *Record) Conclude(answer *Response) (*Record, bool) {
+	if !r.Phase.Final() || r.Answer != nil || answer == nil && len(r.Aliases) == 0 {
+		return nil, false
+	}
+	next := *r
 	next.Answer = answer
 	if answer == nil {
 		next.Aliases = nil

@@ -90,7 +90,7 @@ func TestWireHeadersHaveTheirPrefix(t *testing.T) {
 	w := callback.NewWire("x-acme-")
 	want := []string{
 		"X-Acme-Correlation-Id", "X-Acme-Callback-Url", "X-Acme-Status", "X-Acme-Document-Status", "X-Acme-Technical-Status",
-		"X-Acme-Error-Code", "X-Acme-Error-Text",
+		"X-Acme-Error-Code", "X-Acme-Error-Text", "X-Acme-Result-Status",
 	}
 	if !slices.Equal(w.Names(), want) {
 		t.Errorf("got %v", w.Names())

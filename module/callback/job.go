@@ -124,12 +124,12 @@ func (r *Record) answered(p *Policy, response *Response, now Time) *Record {
 	return next
 }
 
-// untold reports whether the parent does not know yet how this step has ended.
-func (r *Record) untold() bool { return r.Phase.Final() && !r.Parent.IsZero() && !r.Told }
+// Untold reports whether the parent does not know yet how this step has ended.
+func (r *Record) Untold() bool { return r.Phase.Final() && !r.Parent.IsZero() && !r.Told }
 
 // Tell returns the record of a step whose parent knows how it has ended.
 func (r *Record) Tell() (*Record, bool) {
-	if !r.untold() {
+	if !r.Untold() {
 		return nil, false
 	}
 	next := *r

@@ -23,6 +23,7 @@ type Wire struct {
 	TechnicalStatus string
 	ErrorCode       string
 	ErrorText       string
+	ResultStatus    string
 }
 
 // NewWire returns the header names that begin with prefix.
@@ -36,12 +37,13 @@ func NewWire(prefix string) Wire {
 		TechnicalStatus: name("Technical-Status"),
 		ErrorCode:       name("Error-Code"),
 		ErrorText:       name("Error-Text"),
+		ResultStatus:    name("Result-Status"),
 	}
 }
 
 // Names returns all names.
 func (w Wire) Names() []string {
-	return []string{w.CorrelationID, w.CallbackURL, w.Status, w.DocumentStatus, w.TechnicalStatus, w.ErrorCode, w.ErrorText}
+	return []string{w.CorrelationID, w.CallbackURL, w.Status, w.DocumentStatus, w.TechnicalStatus, w.ErrorCode, w.ErrorText, w.ResultStatus}
 }
 
 var hyphens = strings.NewReplacer("_", "-", ".", "-")

@@ -32,6 +32,8 @@ type Limits struct {
 	MaxWaiting int
 	// MaxHeld bounds the waiters of every kind.
 	MaxHeld int
+	// Concurrency bounds the jobs and deliveries that are under way at once.
+	Concurrency int
 }
 
 // Engine is safe for concurrent use. One engine has one store.
@@ -46,6 +48,13 @@ type Engine struct {
 	// there is a callback for them. Strangers can use it up, and nothing else.
 	blind memory
 
+	early  *early
+	asking *asking
+	// lanes is the background work, and worker who does it.
+	lanes  *lanes
+	worker atomic.Pointer[Worker]
+	kicked chan struct{}
+
 	stop       context.CancelFunc
 	background sync.WaitGroup
 }
@@ -57,10 +66,14 @@ func New(s store.Store, limits Limits, log *zap.Logger) *Engine {
 
 func newEngine(s store.Store, limits Limits, log *zap.Logger, now func() time.Time) *Engine {
 	ctx, stop := context.WithCancel(context.Background())
-	e := &Engine{store: s, log: log, now: now, waiters: newWaiters(), stop: stop}
+	e := &Engine{
+		store: s, log: log, now: now, waiters: newWaiters(), stop: stop,
+		early: newEarly(), asking: newAsking(), lanes: newLanes(), kicked: make(chan struct{}, 1),
+	}
 	e.SetLimits(limits)
 	e.background.Go(func() { e.sweep(ctx) })
 	e.background.Go(func() { e.follow(ctx) })
+	e.background.Go(func() { e.dispatch(ctx) })
 	return e
 }
 
@@ -164,6 +177,8 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 		return nil, err
 	}
 	e.logTransition("callback created", r)
+	e.early.tell(r.Aliases)
+	e.offer(r)
 	return &Callback{Record: r, Policy: spec.Policy, Commit: commit, secret: secret}, nil
 }
 
@@ -223,19 +238,29 @@ func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason string
 }
 
 // Withdraw closes a callback whose request was not accepted, unless a call came
-// before. answer is what the client got instead, if it is to get it again.
-func (e *Engine) Withdraw(ctx context.Context, key store.Key, reason string, answer *callback.Response) (*callback.Record, error) {
-	if answer != nil && len(answer.Body.Data) > inlineBody {
-		body, err := e.store.PutBody(ctx, answer.Body.Data)
-		if err != nil {
-			return nil, err
-		}
-		answer.Body = body
-	}
+// before. keep says that Conclude will follow.
+func (e *Engine) Withdraw(ctx context.Context, id callback.UUID, reason string, keep bool) (*callback.Record, error) {
+	key := store.ByID(id)
 	return e.transition(ctx, key, "callback closed", func(r *callback.Record, p *callback.Policy) store.Change {
-		next, _ := r.Withdraw(p, reason, answer, callback.At(e.now()))
+		next, _ := r.Withdraw(p, reason, keep, callback.At(e.now()))
 		return store.Change{Next: next}
 	})
+}
+
+// Conclude keeps the answer that the client of an ended callback got in the end,
+// for when it asks again under the same Idempotency-Key; nil frees the key.
+func (e *Engine) Conclude(ctx context.Context, id callback.UUID, answer *callback.Response) error {
+	if err := e.putResponse(ctx, answer); err != nil {
+		return err
+	}
+	_, commit, err := e.store.Update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
+		next, _ := r.Conclude(answer)
+		return store.Change{Next: next}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return store.Wait(ctx, commit)
 }
 
 // Redeliver begins the delivery of a callback's newest result anew. It reports
@@ -252,12 +277,8 @@ func (e *Engine) Redeliver(ctx context.Context, key store.Key) (begun bool, err 
 // Acknowledge keeps the upstream's ack where it is the result. It returns when
 // the ack is committed.
 func (e *Engine) Acknowledge(ctx context.Context, key store.Key, a *callback.Response) error {
-	if a != nil && len(a.Body.Data) > inlineBody {
-		body, err := e.store.PutBody(ctx, a.Body.Data)
-		if err != nil {
-			return err
-		}
-		a.Body = body
+	if err := e.putResponse(ctx, a); err != nil {
+		return err
 	}
 	_, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
 		next, _ := r.Acknowledge(a)
@@ -286,6 +307,7 @@ func (e *Engine) transition(ctx context.Context, key store.Key, message string, 
 	}
 	e.logTransition(message, r)
 	e.waiters.tell(r, nil)
+	e.offer(r)
 	go e.tellCommitted(r, commit)
 	return r, nil
 }

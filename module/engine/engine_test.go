@@ -293,7 +293,7 @@ func TestNothingIsStoredForWhoCannotBeHeld(t *testing.T) {
 	b := newBed(t, Limits{MaxMemory: 1 << 20, MaxWaiting: 10, MaxHeld: 1}, callback.Policy{})
 	w := b.await(t, b.create(t), false)
 	defer w.Stop()
-	if _, err := b.Create(t.Context(), Spec{Policy: b.policy, Spec: callback.Spec{ExpiresIn: time.Minute, Held: true}}); !errors.Is(err, ErrBusy) {
+	if _, err := b.Create(t.Context(), Spec{Policy: b.policy, Spec: callback.Spec{ExpiresIn: time.Minute}, Held: true}); !errors.Is(err, ErrBusy) {
 		t.Errorf("%v, want ErrBusy", err)
 	}
 	if n := b.Waiting(); n != 1 {

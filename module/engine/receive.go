@@ -28,6 +28,11 @@ type Incoming struct {
 	Keys []string
 	// Lease is the memory that the call's body takes; nil for none.
 	Lease *Lease
+	// Fixed says that the call came to the fixed URL, and not to one of the
+	// callback's own.
+	Fixed bool
+	// Ask asks the app that some callbacks want to be asked.
+	Ask Ask
 	// Trusted says that neither URL, keys nor method count, and no app is asked.
 	Trusted bool
 }
@@ -52,6 +57,11 @@ func (e *Engine) receive(ctx context.Context, key store.Key, in Incoming) (callb
 			return callback.Verdict{}, nil, err
 		}
 	}
+	return e.decide(ctx, key, in)
+}
+
+// decide puts the decision on a call into effect, and waits for its commit.
+func (e *Engine) decide(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	var verdict callback.Verdict
 	var policy *callback.Policy
 	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
@@ -62,9 +72,13 @@ func (e *Engine) receive(ctx context.Context, key store.Key, in Incoming) (callb
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
+	if verdict.Kind == callback.Asks {
+		return e.askThenReceive(ctx, r.ID, in)
+	}
 	if verdict.Next != nil {
 		e.logTransition(transitionName(verdict.Kind, r.Phase), r)
 		e.waiters.tell(r, in.Lease)
+		e.offer(r)
 	}
 	// A repeat may have been answered from a record whose commit is still under
 	// way, and must not be told more than is certain.
@@ -101,8 +115,11 @@ func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callba
 
 // transitionName names, for the log, what a call has done to a callback.
 func transitionName(kind callback.Kind, phase callback.Phase) string {
-	if kind == callback.Progressed {
+	switch {
+	case kind == callback.Progressed:
 		return "callback progressed"
+	case phase == callback.Waiting:
+		return "callback called"
 	}
 	return "callback " + phase.String()
 }
@@ -113,7 +130,7 @@ func (e *Engine) judge(ctx context.Context, r *callback.Record, in Incoming) (ca
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	if p.StateQuery != in.Parameter && !in.Trusted {
+	if p.StateQuery != in.Parameter && !in.Fixed && !in.Trusted {
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
 	cb := &Callback{Record: r, Policy: p, secret: e.store.Secret()}
@@ -131,8 +148,11 @@ func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error 
 		return err
 	}
 	verdict, _, err := e.judge(ctx, r, in)
-	if err != nil || verdict.Kind != callback.Accepted && verdict.Kind != callback.Progressed {
+	switch {
+	case err != nil:
 		return err
+	case verdict.Kind != callback.Accepted && verdict.Kind != callback.Progressed && verdict.Kind != callback.Asks:
+		return nil
 	}
 	in.Call.Body, err = e.store.PutBody(ctx, in.Call.Body.Data)
 	return err
@@ -154,7 +174,7 @@ func (c *Callback) lookup(call *callback.Call) callback.Lookup {
 		if value, ok := c.Placeholder(name); ok {
 			return value
 		}
-		value, _ := callPlaceholder(call, name)
+		value, _ := CallPlaceholder(call, name)
 		return value
 	}
 }
@@ -181,10 +201,10 @@ func (c *Callback) Placeholder(name string) (string, bool) {
 	return "", false
 }
 
-// callPlaceholder returns the value of a placeholder that depends on the call:
+// CallPlaceholder returns the value of a placeholder that depends on the call:
 // call.method, call.body, call.body.<JSON path> or call.json.<JSON path>,
 // call.header.<name>, call.query.<name>, call.form.<name>.
-func callPlaceholder(call *callback.Call, name string) (string, bool) {
+func CallPlaceholder(call *callback.Call, name string) (string, bool) {
 	name, ok := strings.CutPrefix(name, "call.")
 	if !ok {
 		return "", false
@@ -196,7 +216,7 @@ func callPlaceholder(call *callback.Call, name string) (string, bool) {
 		return string(call.Body.Data), true
 	}
 	if path, ok := strings.CutPrefix(name, "json."); ok {
-		return callPlaceholder(call, "call.body."+path)
+		return CallPlaceholder(call, "call.body."+path)
 	}
 	if path, ok := strings.CutPrefix(name, "body."); ok {
 		value, _, err := inject.GetJSON(call.Body.Data, path)

@@ -15,19 +15,23 @@ const (
 	// sweepEvery is how often is looked for what is due. Nothing depends on its
 	// exactness: expiry is judged when a call arrives.
 	sweepEvery = time.Second
-	// sweepBatch is how many callbacks are acted on before the next look.
-	sweepBatch = 1000
+	// sweepBatch is how many callbacks are acted on before the next look, and
+	// maxSweepBatch how far is looked past those whose work waits for its turn.
+	sweepBatch    = 1000
+	maxSweepBatch = 64 * sweepBatch
 	// lookEvery is how often waiters' callbacks are looked at although nobody
 	// said that they have changed.
 	lookEvery = 15 * time.Second
 )
 
-// sweep expires what was never called and forgets what is past its retention.
+// sweep expires what was never called, forgets what is past its retention, and
+// finds the work that is due.
 func (e *Engine) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		for e.sweepOnce(ctx) {
+		for batch := sweepBatch; batch > 0; {
+			batch = e.sweepOnce(ctx, batch)
 		}
 		select {
 		case <-ctx.Done():
@@ -37,36 +41,50 @@ func (e *Engine) sweep(ctx context.Context) {
 	}
 }
 
-// sweepOnce acts on what is due, and reports whether there is likely more.
-func (e *Engine) sweepOnce(ctx context.Context) (more bool) {
-	ids, err := e.store.Due(ctx, callback.At(e.now()), sweepBatch)
+// sweepOnce acts on what is due, and returns how much to look at next, 0 if there
+// is likely no more.
+func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
+	ids, err := e.store.Due(ctx, callback.At(e.now()), batch)
 	if err != nil {
-		return false
+		return 0
 	}
 	last, done := store.Committed, 0
 	for _, id := range ids {
-		commit, err := e.act(ctx, id)
+		if e.lanes.knows(id) {
+			continue
+		}
+		acted, commit, err := e.act(ctx, id)
 		switch {
-		case err == nil:
+		case err == nil && acted:
 			done++
 			last = commit
+		case err == nil:
 		case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrFull):
-			return false
+			return 0
 		default:
 			// One that cannot be read must not keep the others from their end.
 			e.log.Warn("a callback that is due could not be brought to its end", zap.Stringer("id", id), zap.Error(err))
 		}
 	}
-	return store.Wait(ctx, last) == nil && len(ids) == sweepBatch && done > 0
+	switch {
+	case store.Wait(ctx, last) != nil || len(ids) < batch:
+		return 0
+	case done > 0:
+		return batch
+	case batch < maxSweepBatch:
+		// What waits for its turn must not hide what is due behind it.
+		return 4 * batch
+	}
+	return 0
 }
 
-// act does what time asks for: it expires a waiting callback and forgets a
-// finished one.
-func (e *Engine) act(ctx context.Context, id callback.UUID) (store.Commit, error) {
+// act does what time asks for: it expires a waiting callback, forgets a finished
+// one, and queues the work that is due. It reports whether it has changed anything.
+func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store.Commit, _ error) {
 	expired := false
 	r, commit, err := e.store.Update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
 		now := callback.At(e.now())
-		if r.Forgettable(now) {
+		if acted = r.Forgettable(now); acted {
 			return store.Change{Delete: true}, nil
 		}
 		p, err := e.store.Policy(ctx, r.Policy)
@@ -82,7 +100,10 @@ func (e *Engine) act(ctx context.Context, id callback.UUID) (store.Commit, error
 		e.waiters.tell(r, nil)
 		go e.tellCommitted(r, commit)
 	}
-	return commit, err
+	if err == nil && r != nil {
+		e.offer(r)
+	}
+	return acted || expired, commit, err
 }
 
 // follow looks at the callbacks that somebody waits for: at once where another

@@ -1,6 +1,7 @@
 package problem
 
 import (
+	"cmp"
 	"net/http"
 	"time"
 )
@@ -108,12 +109,40 @@ var (
 		Detail: "The log says what is the matter with the store."}
 )
 
-// Refused returns the problem of a call whose content is not acceptable.
-func Refused(slug, detail string) Problem {
-	return Problem{Slug: slug, Status: http.StatusBadRequest, Title: "The call is not acceptable.", Detail: detail}
+// Refused returns the problem of a call whose content is not acceptable. The status 0
+// stands for 400.
+func Refused(slug, detail string, status int) Problem {
+	return Problem{Slug: slug, Status: cmp.Or(status, http.StatusBadRequest), Title: "The call is not acceptable.", Detail: detail}
 }
 
 // bearer returns the challenge of RFC 6750, section 3.
 func bearer(parameters string) http.Header {
 	return http.Header{"Www-Authenticate": {`Bearer realm="callback"` + parameters}}
 }
+
+// What a client can be told of its Idempotency-Key, its correlation id, and the URL
+// that its result is to be sent to.
+var (
+	InvalidIdempotencyKey = Problem{Slug: "invalid-idempotency-key", Status: http.StatusBadRequest,
+		Title:  "The Idempotency-Key cannot be used.",
+		Detail: "Send one Idempotency-Key of 1 to 255 bytes."}
+	KeyReused = Problem{Slug: "idempotency-key-reused", Status: http.StatusUnprocessableEntity,
+		Title:  "The Idempotency-Key belongs to another request.",
+		Detail: "Method, URI, Content-Type and body must be those of the first request. Use a new key for a new request."}
+	KeyFreed = Problem{Slug: "idempotency-key-freed", Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+		Title:  "The first request with this Idempotency-Key was not accepted.",
+		Detail: "The key is free again. Make the request once more."}
+	InvalidCorrelationID = Problem{Slug: "invalid-correlation-id", Status: http.StatusBadRequest,
+		Title:  "The correlation id is missing, or cannot be used.",
+		Detail: "It must have 1 to 256 printable ASCII characters."}
+	CorrelationTaken = Problem{Slug: "correlation-taken", Status: http.StatusConflict,
+		Title:  "The correlation id belongs to another callback.",
+		Detail: "Each callback with the same key needs a correlation id of its own."}
+	NoCorrelationID = Problem{Slug: "no-correlation-id", Status: http.StatusBadGateway,
+		Title:  "The upstream's answer names no correlation id that can be used.",
+		Detail: "The option correlation_id says where it is looked for. The callback can still be called by its URL."}
+	NoDeliveryURL = Problem{Slug: "no-delivery-url", Status: http.StatusBadRequest,
+		Title: "The request does not say where its result is to be sent."}
+	DeliveryURLNotAllowed = Problem{Slug: "delivery-url-not-allowed", Status: http.StatusBadRequest,
+		Title: "Results are not sent to this URL."}
+)

@@ -1,0 +1,211 @@
+package caddyfile
+
+import (
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-callback/caddy-callback/module"
+)
+
+// parseWaitOption reads the options that say how the client waits, and what is done
+// in the background.
+func parseWaitOption(h httpcaddyfile.Helper, o *options, handler *module.Handler) (known bool, err error) {
+	switch o.name {
+	case "on_timeout":
+		return true, o.text(&handler.OnTimeout)
+	case "idempotency":
+		return true, o.onOff(&handler.Idempotency)
+	case "message":
+		return true, o.text(&handler.Message)
+	case "call":
+		return true, parseBlock(h, o, &handler.Call)
+	case "then":
+		return true, parseBlock(h, o, &handler.Then)
+	case "attempt_timeout":
+		return true, o.duration(&handler.AttemptTimeout)
+	case "retry_unsafe":
+		return true, o.flag(&handler.RetryUnsafe)
+	case "deliver":
+		return true, parseDeliver(o, handler)
+	}
+	return false, nil
+}
+
+// flag reads an option without a value.
+func (o *options) flag(to *bool) error {
+	if err := o.once(); err != nil {
+		return err
+	}
+	if o.NextArg() {
+		return o.failf("it takes no value; remove %q", o.Val())
+	}
+	*to = true
+	return nil
+}
+
+// parseBlock reads a block of directives.
+func parseBlock(h httpcaddyfile.Helper, o *options, to *caddyhttp.RouteList) error {
+	if err := o.once(); err != nil {
+		return err
+	}
+	segment := o.NewFromNextSegment()
+	segment.Next()
+	if segment.NextArg() {
+		return o.failf("it takes nothing but a block { <directives> }; remove %q", segment.Val())
+	}
+	if !segment.NextBlock(0) {
+		return o.failf("it needs a block with the directives that answer, as in: %s { reverse_proxy https://partner.example.com }", o.name)
+	}
+	segment.Reset()
+	handler, err := httpcaddyfile.ParseSegmentAsSubroute(h.WithDispenser(segment))
+	if err != nil {
+		return err
+	}
+	*to = handler.(*caddyhttp.Subroute).Routes
+	return nil
+}
+
+func parseCorrelation(o *options, handler *module.Handler) error {
+	if err := o.once(); err != nil {
+		return err
+	}
+	var c module.Correlation
+	if !o.AllArgs(&c.From, &c.In, &c.Name) {
+		return o.failf("it needs request or ack, a place and a name, as in: correlation_id ack json jobId")
+	}
+	handler.CorrelationID = &c
+	return nil
+}
+
+// parseDeliver reads the directive's option deliver.
+func parseDeliver(o *options, handler *module.Handler) error {
+	if err := o.once(); err != nil {
+		return err
+	}
+	delivery := new(module.Delivery)
+	off := false
+	if o.NextArg() {
+		if o.Val() != "off" || o.NextArg() {
+			return o.failf("%q is too much: it takes off, or a block", o.Val())
+		}
+		off = true
+	}
+	inner := newOptions(o.Dispenser, o.of+": deliver")
+	for nesting := o.Nesting(); inner.next(nesting); {
+		if off {
+			return inner.failf("deliver is off; leave out its options, or off")
+		}
+		if err := parseDeliverOption(inner, delivery); err != nil {
+			return err
+		}
+		if err := delivery.Check(); err != nil {
+			return inner.wrap(err)
+		}
+	}
+	if !off {
+		handler.Deliver = delivery
+	}
+	return nil
+}
+
+// deliverOptions are the options that parseDeliverOption knows.
+const deliverOptions = "allow, from, retry, sign, timeout and to"
+
+func parseDeliverOption(o *options, d *module.Delivery) error {
+	switch o.name {
+	case "from":
+		return parsePlace(o, &d.From)
+	case "to":
+		return o.text(&d.To)
+	}
+	if known, err := parseDeliveryRule(o, &d.DeliveryRules); known {
+		return err
+	}
+	return o.unknown(deliverOptions)
+}
+
+// parseDeliveryRule reads an option of deliver that the global option has, too.
+func parseDeliveryRule(o *options, d *module.DeliveryRules) (known bool, err error) {
+	switch o.name {
+	case "allow":
+		args := o.RemainingArgs()
+		if len(args) == 0 {
+			return true, o.failf("it needs hosts or address ranges, as in: allow 10.0.0.0/8 http://app.internal:3000")
+		}
+		d.Allow = append(d.Allow, args...)
+		return true, nil
+	case "sign":
+		return true, o.list(&d.Sign)
+	case "retry":
+		return true, parseRetry(o, d)
+	case "timeout":
+		return true, o.duration(&d.Timeout)
+	}
+	return false, nil
+}
+
+func parseRetry(o *options, d *module.DeliveryRules) error {
+	var texts []string
+	if err := o.list(&texts); err != nil {
+		return err
+	}
+	for _, text := range texts {
+		wait, err := parseDuration(text)
+		if err != nil {
+			return o.failf("%w", err)
+		}
+		d.Retry = append(d.Retry, caddy.Duration(wait))
+	}
+	return nil
+}
+
+// parseGlobalDeliver reads the global option's deliver.
+func parseGlobalDeliver(o *options, app *module.App) error {
+	if err := o.once(); err != nil {
+		return err
+	}
+	if o.NextArg() {
+		return o.failf("%q is too much: it takes nothing but a block", o.Val())
+	}
+	app.Deliver = new(module.DeliveryRules)
+	inner := newOptions(o.Dispenser, o.of+": deliver")
+	for nesting := o.Nesting(); inner.next(nesting); {
+		known, err := parseDeliveryRule(inner, app.Deliver)
+		if !known {
+			return inner.unknown("allow, retry, sign and timeout")
+		}
+		if err != nil {
+			return err
+		}
+		if err := app.Deliver.Check(); err != nil {
+			return inner.wrap(err)
+		}
+	}
+	return nil
+}
+
+// namesKey is where the names of directives that run in the background are noted.
+const namesKey = "callback.names"
+
+// claimName makes sure that no other directive that runs in the background has the
+// name.
+func claimName(h httpcaddyfile.Helper, start caddyfile.Dispenser, handler *module.Handler) error {
+	if !handler.NeedsName() {
+		return nil
+	}
+	names, _ := h.State[namesKey].(map[string]string)
+	if names == nil {
+		names = make(map[string]string)
+		h.State[namesKey] = names
+	}
+	if other, taken := names[handler.Name]; taken {
+		return start.Errf("callback %s: name: the directive at %s has the name %s, too, and what runs in the background is found by its name; give each its own",
+			handler.Mode, other, handler.Name)
+	}
+	names[handler.Name] = start.File() + ":" + strconv.Itoa(start.Line())
+	return nil
+}

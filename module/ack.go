@@ -1,0 +1,265 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// callUpstream sends the request upstream while the client waits, and goes on with
+// what the upstream says.
+func (x *exchange) callUpstream() error {
+	if x.retry != nil {
+		land, ok := x.rt.flights.begin(x.callback.ID)
+		if !ok {
+			// Another request was faster.
+			return x.attach()
+		}
+		defer land()
+	}
+	if err := x.request.fill(x.callback); err != nil {
+		_, _ = x.withdraw("nothing could be put into the request", false)
+		return x.refuse(problemOf(err))
+	}
+	handler := x.next
+	if x.h.Call != nil {
+		handler = x.h.Call.Compile(nothingAnswers)
+	}
+	body := trackBody(x.request.out)
+	call := callUpstream(handler, x.w, x.request.out, x.keep(), x.accepts)
+	x.follow(call)
+	if x.h.Call == nil {
+		x.request.lease.Release()
+		x.request.lease = nil
+	}
+	settled, err := x.settle(call)
+	if settled {
+		return err
+	}
+	body.drain()
+	if x.lets() {
+		return x.park()
+	}
+	return x.wait()
+}
+
+// nothingAnswers ends a block whose handlers have not answered.
+var nothingAnswers = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+
+// keep returns how many bytes of the upstream's answer are kept: of an ack, and of
+// what is passed on; negative for none.
+func (x *exchange) keep() keeps {
+	k := keeps{ack: -1, passed: -1}
+	fromBody := x.h.CorrelationID != nil && x.h.CorrelationID.From == fromAck && x.h.CorrelationID.In != "header"
+	if x.h.policy.AckIsResult || fromBody {
+		k.ack = x.h.app.MaxBodySize
+	}
+	if x.retry != nil {
+		k.passed = x.h.app.MaxBodySize
+	}
+	return k
+}
+
+// accepts decides what to do with the upstream's answer. It returns false where
+// it is to be passed on to the client, and has then closed the callback. A
+// callback that was called before stands, whatever the upstream says later.
+func (x *exchange) accepts(status int) bool {
+	if x.h.accepts(x.r.Method, status) {
+		x.acked = true
+		return true
+	}
+	if status == http.StatusBadGateway || status == http.StatusGatewayTimeout {
+		return false
+	}
+	keep := x.retry != nil && status < http.StatusInternalServerError
+	r, err := x.withdraw("the upstream answered "+strconv.Itoa(status), keep)
+	return err == nil && r.Phase != callback.Closed
+}
+
+// follow waits until the upstream's answer is there, or has been passed on.
+func (x *exchange) follow(call *upstreamCall) {
+	defer call.cancel()
+	gone := x.r.Context().Done()
+	for {
+		select {
+		case <-call.done:
+			return
+		case <-call.passing:
+			x.pass(call)
+			return
+		case <-x.timeout.C:
+			x.cut = cutByTimeout
+			call.cancel()
+		case <-x.rt.exit:
+			x.cut = cutByExit
+			call.cancel()
+		case <-gone:
+			// The upstream goes on without the client, unless nobody wants
+			// to know how it ends.
+			gone = nil
+			if x.h.OnDisconnect == "close" {
+				x.cut = cutByClient
+				call.cancel()
+			}
+		}
+		if x.cut != notCut {
+			<-call.done
+			return
+		}
+	}
+}
+
+// pass waits until an answer has been passed on. It takes as long as it takes:
+// the callback is closed, and timeout and exit are the business of the proxy.
+func (x *exchange) pass(call *upstreamCall) {
+	select {
+	case <-call.done:
+	case <-x.r.Context().Done():
+		call.cancel()
+		<-call.done
+	}
+}
+
+// settle acts on the upstream's answer. It reports whether the request is dealt
+// with; if not, the request is accepted.
+func (x *exchange) settle(call *upstreamCall) (settled bool, err error) {
+	answer := call.answer()
+	if answer == answerPassed {
+		x.conclude(call)
+		if call.panic != nil {
+			panic(call.panic)
+		}
+		return true, call.err
+	}
+	x.logPanic(call)
+	// A call that came before the upstream's answer decides.
+	select {
+	case n := <-x.ended():
+		x.keepAck(call)
+		return true, x.answer(n)
+	default:
+	}
+	switch answer {
+	case answerAccepted:
+		return x.acknowledge(call)
+	case answerRefused:
+		_, _ = x.withdraw("the upstream could not be reached", false)
+		return true, call.err
+	case answerNone:
+		_, _ = x.withdraw("nothing answered the request", false)
+		return true, x.refuse(problem.NoUpstream)
+	}
+	if x.cut != notCut {
+		return true, x.leaveCut()
+	}
+	if x.lets() && x.called() {
+		return true, x.park()
+	}
+	p := problem.UpstreamUnknown
+	p.Status = call.status()
+	return true, x.leave(p)
+}
+
+// called reports whether a call has come already.
+func (x *exchange) called() bool {
+	cb, err := x.rt.engine.Find(x.lasting(), store.ByID(x.callback.ID))
+	return err == nil && (cb.Call != nil || cb.Phase.Final())
+}
+
+// conclude keeps the answer that was passed on for when the client asks again.
+func (x *exchange) conclude(call *upstreamCall) {
+	if x.retry == nil {
+		return
+	}
+	var answer *callback.Response
+	if call.panic == nil && call.err == nil && !call.writer.overflow && call.writer.status < http.StatusInternalServerError {
+		answer = call.writer.response()
+	}
+	_ = x.rt.engine.Conclude(x.lasting(), x.callback.ID, answer)
+}
+
+// acknowledge notes the ack, where somebody will want to know of it.
+func (x *exchange) acknowledge(call *upstreamCall) (settled bool, err error) {
+	broken := call.panic != nil || call.err != nil
+	if x.h.CorrelationID != nil && x.h.CorrelationID.From == fromAck && x.acked {
+		if settled, err := x.correlate(call, broken); settled {
+			return true, err
+		}
+	}
+	if !x.h.policy.AckIsResult || !x.acked {
+		if x.retry != nil {
+			return false, x.rt.engine.Acknowledge(x.lasting(), store.ByID(x.callback.ID), nil)
+		}
+		return false, nil
+	}
+	if broken {
+		// The ack broke off on its way, and half of it is no result.
+		return true, x.leave(problem.UpstreamUnknown)
+	}
+	if call.writer.overflow {
+		return true, x.refuseAck()
+	}
+	x.keepAck(call)
+	err = x.storeAck(x.callback.ID)
+	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		return true, x.refuseAck()
+	case err != nil:
+		return true, x.refuse(problem.NotKept)
+	}
+	return false, nil
+}
+
+// correlate gives the callback the correlation id that the ack names.
+func (x *exchange) correlate(call *upstreamCall, broken bool) (settled bool, err error) {
+	id, err := call.writer.correlationID(x.h.CorrelationID.Place)
+	if err != nil || broken {
+		return true, x.leave(problem.NoCorrelationID)
+	}
+	_, err = x.rt.engine.Correlate(x.lasting(), x.callback.ID, id)
+	switch {
+	case errors.Is(err, store.ErrExists):
+		_, _ = x.withdraw("its correlation id belongs to another callback", false)
+		return true, x.refuse(problem.CorrelationTaken)
+	case err != nil:
+		return true, x.refuse(problem.NotKept)
+	}
+	cb, err := findCommitted(x.lasting(), x.rt, store.ByID(x.callback.ID))
+	if err != nil {
+		return true, x.refuse(problem.NotKept)
+	}
+	x.callback = cb
+	return false, nil
+}
+
+// refuseAck ends an exchange whose ack cannot be the result.
+func (x *exchange) refuseAck() error {
+	x.close("the upstream's answer is too large")
+	return x.refuse(problem.AckTooLarge)
+}
+
+// keepAck keeps the upstream's ack for the answer, if it is whole.
+func (x *exchange) keepAck(call *upstreamCall) {
+	if x.h.policy.AckIsResult && x.acked && !call.writer.overflow && call.panic == nil && call.err == nil {
+		x.ack = call.writer.response()
+	}
+}
+
+// storeAck stores the ack, so that the result that is fetched later is the same.
+func (x *exchange) storeAck(id callback.UUID) error {
+	ctx, cancel := context.WithTimeout(x.lasting(), commitWithin)
+	defer cancel()
+	return x.rt.engine.Acknowledge(ctx, store.ByID(id), x.ack)
+}
+
+// commitWithin bounds how long a client that leaves is kept for the commit of its
+// callback.
+const commitWithin = time.Second

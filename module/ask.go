@@ -1,0 +1,257 @@
+package module
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+const (
+	// askWithin is how long the app may take to say what it thinks of a call.
+	askWithin = 30 * time.Second
+	// maxAskAnswer bounds what it says, in bytes.
+	maxAskAnswer = 1 << 20
+)
+
+// question is what the app is asked (seeds/grexx-callback.txt, "Callback response
+// handler").
+type question struct {
+	RequestBody          string            `json:"requestBody"`
+	RequestBodyEncoding  string            `json:"requestBodyEncoding,omitempty"`
+	RequestHeaders       map[string]string `json:"requestHeaders"`
+	RequestMethod        string            `json:"requestMethod"`
+	RequestQuery         map[string]any    `json:"requestQuery"`
+	CallbackSystemCase   string            `json:"callbackSystemCase"`
+	CallbackActivityCase string            `json:"callbackActivityCase,omitempty"`
+	ResponseType         string            `json:"responseType"`
+	ResponseBody         string            `json:"responseBody"`
+	ResponseCode         int               `json:"responseCode"`
+	ResponseHeaders      map[string]string `json:"responseHeaders"`
+	ResponseRedirectURL  string            `json:"responseRedirectUrl"`
+}
+
+func newQuestion(cb *engine.Callback, call *callback.Call, fields callback.Fields) question {
+	q := question{
+		RequestBody:         string(call.Body.Data),
+		RequestHeaders:      joined(call.Header),
+		RequestMethod:       strings.ToLower(call.Method),
+		RequestQuery:        queryObject(call.Query),
+		CallbackSystemCase:  cb.ID.String(),
+		ResponseType:        fields.Type,
+		ResponseBody:        fields.Body,
+		ResponseCode:        fields.Code,
+		ResponseHeaders:     joined(fields.Header),
+		ResponseRedirectURL: fields.RedirectURL,
+	}
+	if !utf8.Valid(call.Body.Data) {
+		q.RequestBody, q.RequestBodyEncoding = base64.StdEncoding.EncodeToString(call.Body.Data), "base64"
+	}
+	if cb.Own != nil {
+		q.CallbackActivityCase = cb.Own.Case
+	}
+	return q
+}
+
+// joined returns header lines as an object, several with one name joined.
+func joined(h callback.Header) map[string]string {
+	object := make(map[string]string)
+	for _, f := range h {
+		if before, several := object[f.Name]; several {
+			object[f.Name] = before + ", " + f.Value
+		} else {
+			object[f.Name] = f.Value
+		}
+	}
+	return object
+}
+
+// queryObject returns a query as an object: a parameter that is repeated has an array.
+func queryObject(raw string) map[string]any {
+	object := make(map[string]any)
+	values, _ := url.ParseQuery(raw)
+	for name, all := range values {
+		if len(all) == 1 {
+			object[name] = all[0]
+		} else {
+			object[name] = all
+		}
+	}
+	return object
+}
+
+// reaction is what the app says. What it leaves out stays as it was.
+type reaction struct {
+	ResponseType        *string           `json:"responseType"`
+	ResponseBody        *string           `json:"responseBody"`
+	ResponseCode        *int              `json:"responseCode"`
+	ResponseHeaders     map[string]string `json:"responseHeaders"`
+	ResponseRedirectURL *string           `json:"responseRedirectUrl"`
+}
+
+// override returns the reply's fields with what the app says in their place.
+func (a reaction) override(fields callback.Fields) (*callback.Fields, error) {
+	if a.ResponseType != nil {
+		fields.Type = *a.ResponseType
+	}
+	if a.ResponseBody != nil {
+		fields.Body = *a.ResponseBody
+	}
+	if a.ResponseCode != nil {
+		fields.Code = *a.ResponseCode
+	}
+	if a.ResponseRedirectURL != nil {
+		fields.RedirectURL = *a.ResponseRedirectURL
+	}
+	if a.ResponseHeaders != nil {
+		fields.Header = nil
+		for _, name := range slices.Sorted(maps.Keys(a.ResponseHeaders)) {
+			value := strings.TrimSpace(a.ResponseHeaders[name])
+			if err := checkPlainHeader(name, value); err != nil {
+				return nil, fmt.Errorf("responseHeaders: %w", err)
+			}
+			fields.Header = append(fields.Header, callback.Field{Name: http.CanonicalHeaderKey(name), Value: value})
+		}
+	}
+	return &fields, checkFields(fields)
+}
+
+// checkFields makes sure that a reply can be sent.
+func checkFields(f callback.Fields) error {
+	switch {
+	case f.Type == callback.TypeRedirect:
+		if err := callback.CheckRedirectURL(f.RedirectURL); err != nil {
+			return fmt.Errorf("responseRedirectUrl: %w", err)
+		}
+	case f.Type != callback.TypeResponse:
+		return fmt.Errorf("responseType: %q is neither response nor redirect", f.Type)
+	case f.Code != 0 && (f.Code < 200 || f.Code > 599):
+		return fmt.Errorf("responseCode: %d is not a status that can be answered", f.Code)
+	case !allowsBody(f.Code) && f.Body != "":
+		return fmt.Errorf("responseBody: an answer with status %d has no body", f.Code)
+	case len(f.Body) > maxReplyBody:
+		return errors.New("responseBody: it is longer than 64 KiB")
+	}
+	return nil
+}
+
+// maxReplyBody bounds the body of a reply, which is kept in the record.
+const maxReplyBody = 64 << 10
+
+// ask puts a call to the app, and returns what it says.
+func (s *Server) ask(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) *callback.Asked {
+	asked, err := s.tryAsk(ctx, cb, call, fields)
+	if err != nil {
+		s.log.Error("the app could not be asked about a call", zap.Stringer("id", cb.ID), zap.Error(err))
+		return &callback.Asked{Fault: callback.Fault{
+			Slug: "ask-failed", Status: http.StatusBadGateway, Detail: "The app that decides on this call has not answered as it should.",
+		}}
+	}
+	return asked
+}
+
+func (s *Server) tryAsk(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*callback.Asked, error) {
+	if s.Ask == nil {
+		return nil, errors.New("callback_server has no route ask that leads to the app; add: ask { reverse_proxy ... }")
+	}
+	// What the app does must not depend on whether the partner waits for it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
+	defer cancel()
+	r, err := s.askRequest(ctx, cb, call, fields)
+	if err != nil {
+		return nil, err
+	}
+	answer := callUpstream(s.Ask.Compile(nothingAnswers), nowhere{make(http.Header)}, r, keeps{ack: maxAskAnswer, passed: -1}, func(int) bool { return true })
+	select {
+	case <-answer.done:
+	case <-ctx.Done():
+	}
+	answer.cancel()
+	<-answer.done
+	w := answer.writer
+	switch {
+	case answer.panic != nil && !errors.Is(panicError(answer.panic), http.ErrAbortHandler):
+		return nil, fmt.Errorf("a handler panicked: %v", answer.panic)
+	case answer.err != nil:
+		return nil, answer.err
+	case answer.panic != nil || w.status == 0 || answer.answer() != answerAccepted:
+		return nil, errors.New("it has not answered, or not in time")
+	case w.status >= 400 && w.status <= 499:
+		return &callback.Asked{Fault: callback.Fault{
+			Slug: "refused", Status: w.status, Detail: "The app that decides on this call has refused it.",
+		}}, nil
+	case w.status < 200 || w.status > 299:
+		return nil, fmt.Errorf("it answered with status %d", w.status)
+	case w.overflow:
+		return nil, errors.New("its answer is too large")
+	}
+	return readReaction(w, fields)
+}
+
+func panicError(p any) error {
+	err, _ := p.(error)
+	return err
+}
+
+// readReaction reads what the app has said. An answer that is not JSON changes
+// nothing.
+func readReaction(w *ackWriter, fields callback.Fields) (*callback.Asked, error) {
+	if len(bytes.TrimSpace(w.body)) == 0 || !inject.IsJSON(w.header.Get("Content-Type")) {
+		return &callback.Asked{}, nil
+	}
+	var a reaction
+	if err := json.Unmarshal(w.body, &a); err != nil {
+		return nil, fmt.Errorf("its answer cannot be understood: %w", err)
+	}
+	reply, err := a.override(fields)
+	if err != nil {
+		return nil, fmt.Errorf("its answer cannot be used: %w", err)
+	}
+	return &callback.Asked{Reply: reply}, nil
+}
+
+// askRequest builds the request to the app. Its key is the same whenever the same call
+// is made, so that the app can tell when it is asked again.
+func (s *Server) askRequest(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*http.Request, error) {
+	body, err := json.Marshal(newQuestion(cb, call, fields))
+	if err != nil {
+		return nil, err
+	}
+	path := cb.AskPath(cb.Policy)
+	u, err := url.ParseRequestURI(path)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a path", path)
+	}
+	r := (&http.Request{
+		Method: http.MethodPost, URL: u, RequestURI: path, Host: "callback", Header: make(http.Header),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: "127.0.0.1:0",
+	}).WithContext(ctx)
+	digest := call.Payload(cb.Policy)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(idempotencyHeader, hex.EncodeToString(digest[:]))
+	for _, name := range traceHeaders {
+		if value := call.Header.Get(name); value != "" {
+			r.Header.Set(name, value)
+		}
+	}
+	setBody(r, body)
+	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nowhere{make(http.Header)}, s.server), nil
+}

@@ -1,0 +1,206 @@
+package module
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// idempotencyHeader lets a client make a request again without anything being done
+// twice (draft-ietf-httpapi-idempotency-key-header).
+const idempotencyHeader = "Idempotency-Key"
+
+// maxIdempotencyKey bounds an Idempotency-Key, in bytes.
+const maxIdempotencyKey = 255
+
+// retryKey is what a request that comes again is known by.
+type retryKey struct {
+	alias       callback.Digest
+	fingerprint callback.Digest
+}
+
+// retryKeyOf returns what the request is known by when it comes again; nil where it
+// has no key, or keys mean nothing. Keys of one client mean nothing to another.
+func (x *exchange) retryKeyOf() (*retryKey, error) {
+	if x.step != nil {
+		alias := callback.IdempotencyAlias("step", x.step.parent.String()+" "+x.h.Name)
+		return &retryKey{alias: alias, fingerprint: alias}, nil
+	}
+	keys := x.r.Header[idempotencyHeader]
+	if len(keys) == 0 || x.h.Idempotency != nil && !*x.h.Idempotency {
+		return nil, nil
+	}
+	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxIdempotencyKey {
+		return nil, problem.InvalidIdempotencyKey
+	}
+	return &retryKey{
+		alias:       callback.IdempotencyAlias(scopeOf(x.r), keys[0]),
+		fingerprint: callback.Fingerprint(x.r.Method, x.r.URL.RequestURI(), x.r.Header.Get("Content-Type"), x.request.body),
+	}, nil
+}
+
+// scopeOf names the client: the host that it asks, and who it is, as far as that is
+// known.
+func scopeOf(r *http.Request) string {
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		if user, ok := repl.GetString("http.auth.user.id"); ok && user != "" {
+			return r.Host + " user " + user
+		}
+	}
+	sum := sha256.Sum256([]byte(r.Header.Get("Authorization")))
+	return r.Host + " authorization " + hex.EncodeToString(sum[:])
+}
+
+// flights are the requests with a key whose way through the handlers is not over
+// yet. Who comes with the same key waits for them to land.
+type flights struct {
+	mu   sync.Mutex
+	open map[callback.UUID]chan struct{}
+}
+
+func newFlights() *flights { return &flights{open: make(map[callback.UUID]chan struct{})} }
+
+// begin notes that a request is under way, unless it is already.
+func (f *flights) begin(id callback.UUID) (land func(), ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open[id] != nil {
+		return nil, false
+	}
+	landed := make(chan struct{})
+	f.open[id] = landed
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.open, id)
+		close(landed)
+	}, true
+}
+
+// landed returns a channel that is closed when the request is over; nil if none is
+// under way.
+func (f *flights) landed(id callback.UUID) <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open[id]
+}
+
+// attach answers a request that was made before: with what came of it, or, if that
+// is not known yet, as another waiter.
+func (x *exchange) attach() error {
+	if x.callback.Fingerprint != x.retry.fingerprint {
+		return x.refuse(problem.KeyReused)
+	}
+	if err := x.await(); err != nil {
+		return x.refuse(problemOf(err))
+	}
+	x.setPlaceholders()
+	for {
+		// In this order: what lands after the look has been seen by it.
+		landed := x.rt.flights.landed(x.callback.ID)
+		cb, err := findCommitted(x.lasting(), x.rt, store.ByID(x.callback.ID))
+		if isNotFound(err) {
+			return x.refuse(problem.KeyFreed)
+		}
+		if err != nil {
+			return x.refuse(problemOf(err))
+		}
+		x.callback = cb
+		switch {
+		case x.replays(cb.Record):
+			return x.replay()
+		case landed == nil && x.untried(cb.Record):
+			// Whether it has reached the upstream is not known: its process was
+			// ended. The same callback, correlation id and key go out again.
+			return x.callUpstream()
+		case landed == nil || x.settledFor(cb.Record):
+			if x.lets() {
+				return x.park()
+			}
+			return x.waitAttached()
+		}
+		if done, err := x.waitLanded(landed); done {
+			return err
+		}
+	}
+}
+
+// replays reports whether there is an answer to give again.
+func (x *exchange) replays(r *callback.Record) bool {
+	switch {
+	case r.Answer != nil && (r.Phase == callback.Closed || !x.lets()):
+		return true
+	case !r.Phase.Final():
+		return false
+	case x.h.Call != nil && x.h.Mode == modeHold && r.Phase == callback.Resolved:
+		return x.rt.flights.landed(r.ID) == nil
+	case r.Phase == callback.Closed:
+		return x.rt.flights.landed(r.ID) == nil
+	}
+	return !x.lets()
+}
+
+// replay gives the answer again.
+func (x *exchange) replay() error {
+	r := x.callback.Record
+	if r.Answer == nil && x.h.Call != nil && x.h.Mode == modeHold && r.Phase == callback.Resolved {
+		return x.goOn(r)
+	}
+	x.w.Header().Set("Idempotency-Replayed", "true")
+	return x.show(r)
+}
+
+// untried reports whether the upstream is not known to have got the request.
+func (x *exchange) untried(r *callback.Record) bool {
+	return r.Phase == callback.Waiting && !r.Acked && r.Job == nil && r.Call == nil && r.Step.IsZero() && !x.h.background()
+}
+
+// settledFor reports whether the request is known to be accepted, so that its end is
+// all there is to wait for.
+func (x *exchange) settledFor(r *callback.Record) bool {
+	return r.Phase == callback.Waiting && (r.Acked || r.Job != nil || r.Call != nil || !r.Step.IsZero())
+}
+
+// waitAttached waits as a held client does, and then shows what the first one got.
+func (x *exchange) waitAttached() error {
+	if x.h.Call == nil || x.h.Mode != modeHold {
+		return x.wait()
+	}
+	select {
+	case n := <-x.ended():
+		n.Done()
+		return x.attach()
+	case <-x.patience:
+		return x.park()
+	case <-x.timeout.C:
+		x.cut = cutByTimeout
+	case <-x.rt.exit:
+		x.cut = cutByExit
+	case <-x.r.Context().Done():
+		x.cut = cutByClient
+	}
+	return x.leaveCut()
+}
+
+// waitLanded waits until the first request is over. It reports whether this one has
+// been answered meanwhile.
+func (x *exchange) waitLanded(landed <-chan struct{}) (done bool, err error) {
+	select {
+	case <-landed:
+		return false, nil
+	case <-x.timeout.C:
+		x.cut = cutByTimeout
+	case <-x.rt.exit:
+		x.cut = cutByExit
+	case <-x.r.Context().Done():
+		x.cut = cutByClient
+	}
+	return true, x.leaveCut()
+}

@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// Ask asks an app about a call. fields are what the call would be answered.
+type Ask func(ctx context.Context, cb *Callback, call *callback.Call, fields callback.Fields) *callback.Asked
+
+// asking makes sure that one app is asked about one call to a callback at a time.
+type asking struct {
+	mu    sync.Mutex
+	turns map[callback.UUID]*turn
+}
+
+type turn struct {
+	// free has one token, which whoever asks takes.
+	free  chan struct{}
+	users int
+}
+
+func newAsking() *asking { return &asking{turns: make(map[callback.UUID]*turn)} }
+
+// acquire waits until nobody else asks about a callback. release must follow.
+func (a *asking) acquire(ctx context.Context, id callback.UUID) (release func(), err error) {
+	a.mu.Lock()
+	t := a.turns[id]
+	if t == nil {
+		t = &turn{free: make(chan struct{}, 1)}
+		t.free <- struct{}{}
+		a.turns[id] = t
+	}
+	t.users++
+	a.mu.Unlock()
+	leave := func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(a.turns, id)
+		}
+	}
+	select {
+	case <-t.free:
+		return func() { t.free <- struct{}{}; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
+
+// askThenReceive puts a call to the app, and decides on it with what the app says.
+func (e *Engine) askThenReceive(ctx context.Context, id callback.UUID, in Incoming) (callback.Verdict, *callback.Policy, error) {
+	release, err := e.asking.acquire(ctx, id)
+	if err != nil {
+		return callback.Verdict{}, nil, err
+	}
+	defer release()
+	cb, err := e.Find(ctx, store.ByID(id))
+	if err != nil {
+		return callback.Verdict{}, nil, err
+	}
+	// Another call may have been accepted while this one waited for its turn.
+	verdict, _, err := e.judge(ctx, cb.Record, in)
+	if err != nil {
+		return callback.Verdict{}, nil, err
+	}
+	if verdict.Kind == callback.Asks {
+		in.Call.Asked = in.Ask(ctx, cb, in.Call, cb.ReplyFields(cb.Policy, in.Call, cb.lookup(in.Call)))
+	}
+	return e.decide(ctx, store.ByID(id), in)
+}

@@ -1,0 +1,269 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/url"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// Worker does what callbacks need done outside of this process. Its methods return
+// soon after their context has ended; what they then return is not recorded.
+type Worker interface {
+	// Attempt tries to do a callback's job once.
+	Attempt(ctx context.Context, cb *Callback) callback.Attempt
+	// Deliver tries once to send a callback's result to its client. number tells
+	// the results of one callback apart.
+	Deliver(ctx context.Context, cb *Callback, number int) callback.Sent
+}
+
+// SetWorker sets who does the background work from here on; nil for nobody, so
+// that the work waits.
+func (e *Engine) SetWorker(w Worker) {
+	if w == nil {
+		e.worker.Store(nil)
+		return
+	}
+	e.worker.Store(&w)
+	e.kick()
+}
+
+// offer queues what is to be done for a callback now, if anything is.
+func (e *Engine) offer(r *callback.Record) {
+	if name, now := workOf(r, callback.At(e.now())); now && e.lanes.add(name, r.ID) {
+		e.kick()
+	}
+}
+
+// workOf reports whether there is something to do for a callback at this time, and
+// names its lane.
+func workOf(r *callback.Record, now callback.Time) (lane string, due bool) {
+	switch {
+	case r.Untold():
+		return "steps", true
+	case r.Phase == callback.Waiting:
+		return "route " + r.Name, r.Job != nil && r.Job.NextAt <= now
+	}
+	_, _, pending := r.ToDeliver()
+	if !pending || r.Delivery.NextAt > now {
+		return "", false
+	}
+	u, err := url.Parse(r.Delivery.URL)
+	if err != nil {
+		return "host", true
+	}
+	return "host " + u.Host, true
+}
+
+// kick makes dispatch look for work that can be begun.
+func (e *Engine) kick() {
+	select {
+	case e.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// dispatch begins work as long as there is some, and waits for more.
+func (e *Engine) dispatch(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			e.lanes.close()
+			return
+		case <-e.kicked:
+		}
+		worker := e.worker.Load()
+		if worker == nil {
+			continue
+		}
+		for {
+			lane, id, ok := e.lanes.take(e.limits.Load().Concurrency)
+			if !ok {
+				break
+			}
+			e.background.Go(func() {
+				again := e.work(ctx, *worker, id)
+				e.lanes.done(lane, id)
+				if again != nil {
+					e.offer(again)
+				}
+				e.kick()
+			})
+		}
+	}
+}
+
+// work does what is to be done for a callback, and returns it as it then is, nil if
+// that is not known. Nothing is begun before what asks for it is committed.
+func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) *callback.Record {
+	cb, err := e.Find(ctx, store.ByID(id))
+	if err != nil || store.Wait(ctx, cb.Commit) != nil {
+		return nil
+	}
+	if _, due := workOf(cb.Record, callback.At(e.now())); !due {
+		return cb.Record
+	}
+	var r *callback.Record
+	switch {
+	case cb.Untold():
+		r, err = e.tellParent(ctx, cb)
+	case cb.Phase == callback.Waiting:
+		r, err = e.attempt(ctx, worker, cb)
+	default:
+		r, err = e.deliver(ctx, worker, cb)
+	}
+	if err != nil && ctx.Err() == nil {
+		e.log.Warn("background work could not be recorded, and will be done again", zap.Stringer("id", id), zap.Error(err))
+		return nil
+	}
+	return r
+}
+
+// attempt tries to do a callback's job once.
+func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) (*callback.Record, error) {
+	block := cb.Job.Block
+	attempt := worker.Attempt(ctx, cb)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err := e.putResponse(ctx, attempt.Response); err != nil {
+		return nil, err
+	}
+	return e.record(ctx, cb, attemptName(attempt.Kind), func(r *callback.Record) *callback.Record {
+		next, _ := r.Attempted(cb.Policy, block, attempt, callback.At(e.now()))
+		return next
+	})
+}
+
+// attemptName names, for the log, what an attempt has come to.
+func attemptName(kind callback.AttemptKind) string {
+	switch kind {
+	case callback.AttemptAcked:
+		return "job accepted by the upstream"
+	case callback.AttemptContinued:
+		return "job continued by a step"
+	case callback.AttemptUnknown:
+		return "job perhaps accepted by the upstream"
+	case callback.AttemptRetry:
+		return "job failed and is to be tried again"
+	}
+	return "job ended"
+}
+
+// putResponse puts a large body of a response into a file.
+func (e *Engine) putResponse(ctx context.Context, response *callback.Response) error {
+	if response == nil || len(response.Body.Data) <= inlineBody {
+		return nil
+	}
+	body, err := e.store.PutBody(ctx, response.Body.Data)
+	if err != nil {
+		return err
+	}
+	response.Body = body
+	return nil
+}
+
+// deliver tries once to send a callback's result to its client.
+func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) (*callback.Record, error) {
+	record, number, pending := cb.ToDeliver()
+	if !pending {
+		return cb.Record, nil
+	}
+	parcel := *cb
+	parcel.Record = record
+	sent := worker.Deliver(ctx, &parcel, number)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	name := "delivery failed and is to be tried again"
+	switch {
+	case sent.OK:
+		name = "callback delivered"
+	case sent.Dead:
+		name = "delivery given up"
+	}
+	return e.record(ctx, cb, name, func(r *callback.Record) *callback.Record {
+		next, _ := r.Delivered(cb.Policy, number, sent, callback.At(e.now()))
+		return next
+	})
+}
+
+// record puts what has become of a callback's work into effect, and waits for its
+// commit.
+func (e *Engine) record(ctx context.Context, cb *Callback, name string, next func(*callback.Record) *callback.Record) (*callback.Record, error) {
+	changed := false
+	r, commit, err := e.store.Update(ctx, store.ByID(cb.ID), func(r *callback.Record) (store.Change, error) {
+		n := next(r)
+		changed = n != nil
+		return store.Change{Next: n}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		e.logTransition(name, r)
+		e.waiters.tell(r, nil)
+	}
+	if err := store.Wait(ctx, commit); err != nil {
+		return nil, err
+	}
+	if changed {
+		e.waiters.tellDurable(r, nil)
+	}
+	return r, nil
+}
+
+// tellParent lets a callback whose step has ended end, too.
+func (e *Engine) tellParent(ctx context.Context, step *Callback) (*callback.Record, error) {
+	result, err := e.resultOf(ctx, step)
+	if err != nil && !errors.Is(err, store.ErrDamaged) {
+		return nil, err
+	}
+	parent, err := e.Find(ctx, store.ByID(step.Parent))
+	if err == nil {
+		_, err = e.record(ctx, parent, "step ended", func(r *callback.Record) *callback.Record {
+			next, _ := r.Follow(parent.Policy, step.Record, result, callback.At(e.now()))
+			return next
+		})
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return nil, err
+	}
+	if parent != nil {
+		if newest, err := e.Find(ctx, store.ByID(step.Parent)); err == nil {
+			e.offer(newest.Record)
+		}
+	}
+	return e.record(ctx, step, "parent told", func(r *callback.Record) *callback.Record {
+		next, _ := r.Tell()
+		return next
+	})
+}
+
+// resultOf returns a callback's result as a response with a body of its own; nil
+// where the result has none.
+func (e *Engine) resultOf(ctx context.Context, cb *Callback) (*callback.Response, error) {
+	if cb.Phase != callback.Resolved && cb.Phase != callback.Failed {
+		return nil, nil
+	}
+	result := cb.Result(cb.Policy)
+	if result.Body == nil {
+		return nil, nil
+	}
+	body, err := e.OpenBody(ctx, *result.Body)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = body.Close() }()
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
+	}
+	response := &callback.Response{Status: result.Status, Header: result.Header, Body: callback.NewBody(data)}
+	return response, e.putResponse(ctx, response)
+}

@@ -1,0 +1,281 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// exchange is one request of a client's, from its arrival to its answer.
+type exchange struct {
+	h    *Handler
+	rt   *runtime
+	w    http.ResponseWriter
+	r    *http.Request
+	next caddyhttp.Handler
+
+	request *outgoing
+	// retry is what a request that comes again is known by, nil if it cannot be.
+	retry *retryKey
+	// step is the background job that the request is part of, nil for a client's.
+	step *step
+
+	callback *engine.Callback
+	// waiter is nil where nobody waits for the end.
+	waiter *engine.Waiter
+	// attached says that the callback was made by an earlier request.
+	attached bool
+
+	preference preference
+	// timeout ends the wait as failed. patience ends it with 202 once the upstream
+	// has accepted the request; nil for never.
+	timeout  *time.Timer
+	patience <-chan time.Time
+	// parks says that there is a time at which the client is let go with 202.
+	parks bool
+
+	// cut is why the client will not be held any longer, if it is so.
+	cut cut
+	// acked says that the upstream has answered with an ack, and ack is that, where
+	// it is the result.
+	acked bool
+	ack   *callback.Response
+}
+
+// cut is why an exchange ends before its callback has come.
+type cut uint8
+
+const (
+	notCut cut = iota
+	cutByTimeout
+	cutByExit
+	cutByClient
+)
+
+// ServeHTTP makes a callback of the request and sends it upstream, or leaves that to
+// a job. The client is held until the callback has come, or let go with 202.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	arrived := time.Now()
+	if upgrades(r) {
+		return h.refuse(w, r, problem.Upgrade)
+	}
+	rt, err := h.app.use(r.Context())
+	if err != nil || rt.exitingNow() {
+		if err == nil {
+			rt.release()
+		}
+		return h.refuse(w, r, problem.Unavailable)
+	}
+	defer rt.release()
+	x := &exchange{h: h, rt: rt, w: w, r: r, next: next, step: stepOf(r.Context())}
+	defer x.end()
+	if err := x.prepare(); err != nil {
+		return x.refuse(problemOf(err))
+	}
+	x.beginTime(arrived)
+	if err := x.begin(); err != nil {
+		return x.refuse(problemOf(err))
+	}
+	if x.attached {
+		return x.attach()
+	}
+	return x.proceed()
+}
+
+// end gives back what the exchange holds on to.
+func (x *exchange) end() {
+	if x.request != nil {
+		x.request.lease.Release()
+	}
+	if x.waiter != nil {
+		x.waiter.Stop()
+	}
+	if x.timeout != nil {
+		x.timeout.Stop()
+	}
+}
+
+// refuse answers with a problem.
+func (x *exchange) refuse(p problem.Problem) error { return x.h.refuse(x.w, x.r, p) }
+
+// lasting returns a context for what must not end with the client.
+func (x *exchange) lasting() context.Context { return context.WithoutCancel(x.r.Context()) }
+
+// beginTime sets how long the client waits for what, from its arrival on.
+func (x *exchange) beginTime(arrived time.Time) {
+	timeout := time.Duration(x.h.Timeout)
+	p := preferenceOf(x.r.Header, timeout)
+	x.preference = p
+	elapsed := time.Since(arrived)
+	switch {
+	case x.h.Mode == modeHold && !p.async:
+		if p.waits {
+			timeout = p.wait
+		}
+		x.parks = x.h.OnTimeout == onTimeoutPark
+		if x.parks {
+			x.patience = time.After(timeout - elapsed)
+			timeout += ackGrace
+		}
+	default:
+		x.parks = true
+		if p.waits {
+			x.patience = time.After(p.wait - elapsed)
+		}
+	}
+	x.timeout = time.NewTimer(timeout - elapsed)
+}
+
+// ackGrace is how long the upstream's ack is waited for beyond the time at which the
+// client is to be let go: without an ack there is nothing to let it go with.
+const ackGrace = 5 * time.Second
+
+// lets reports whether the client is let go as soon as its request is accepted.
+func (x *exchange) lets() bool { return x.parks && x.patience == nil }
+
+// begin makes the callback, or finds the one that an earlier request has made. What
+// comes with a key is committed before the upstream is called.
+func (x *exchange) begin() error {
+	spec, err := x.spec()
+	if err != nil {
+		return err
+	}
+	cb, err := x.rt.engine.Create(x.r.Context(), spec)
+	if errors.Is(err, store.ErrExists) {
+		return x.find()
+	}
+	if err != nil {
+		return err
+	}
+	x.callback = cb
+	if err := x.await(); err != nil {
+		_, _ = x.withdraw("too many requests are held", false)
+		return err
+	}
+	x.setPlaceholders()
+	if x.retry == nil && !x.h.background() {
+		return nil
+	}
+	return store.Wait(x.lasting(), cb.Commit)
+}
+
+// spec says what callback the request makes.
+func (x *exchange) spec() (engine.Spec, error) {
+	h := x.h
+	spec := callback.Spec{Name: h.Name, ExpiresIn: time.Duration(h.ExpiresIn), Trace: traceOf(x.r.Header)}
+	var err error
+	if h.CorrelationID != nil && h.CorrelationID.From == fromRequest {
+		if spec.CorrelationID, err = x.request.correlationID(h.CorrelationID.Place); err != nil {
+			return engine.Spec{}, err
+		}
+	}
+	if h.deliverer != nil {
+		if spec.DeliverTo, err = x.request.deliverTo(h.deliverer); err != nil {
+			return engine.Spec{}, err
+		}
+	}
+	if x.retry != nil {
+		spec.Idempotency, spec.Fingerprint = x.retry.alias, x.retry.fingerprint
+	}
+	if x.step != nil && h.Mode != modeHold {
+		spec.Parent = x.step.parent
+	}
+	if h.background() {
+		spec.Block = h.firstBlock()
+		spec.Request = x.request.stored(x.r)
+	}
+	return engine.Spec{Policy: h.policy, Spec: spec, Held: !x.lets()}, nil
+}
+
+// find finds the callback that an earlier request has made.
+func (x *exchange) find() error {
+	if x.retry != nil {
+		cb, err := findCommitted(x.lasting(), x.rt, store.ByAlias(x.retry.alias))
+		if err == nil {
+			x.callback, x.attached = cb, true
+			return nil
+		}
+		if !isNotFound(err) {
+			return err
+		}
+	}
+	return problem.CorrelationTaken
+}
+
+// await registers the exchange as a waiter, unless the client is let go anyway.
+func (x *exchange) await() (err error) {
+	if x.lets() || x.waiter != nil {
+		return nil
+	}
+	durable := x.h.policy.Multiple || x.retry != nil || x.h.background() || x.h.Call != nil
+	x.waiter, err = x.rt.engine.Await(x.callback.ID, durable)
+	return err
+}
+
+// ended yields the notice of the callback's end.
+func (x *exchange) ended() <-chan engine.Notice {
+	if x.waiter == nil {
+		return nil
+	}
+	return x.waiter.C
+}
+
+// withdraw closes the callback of a request that was not accepted.
+func (x *exchange) withdraw(reason string, keep bool) (*callback.Record, error) {
+	return x.rt.engine.Withdraw(x.lasting(), x.callback.ID, reason, keep)
+}
+
+// close closes the callback, if it still waits.
+func (x *exchange) close(reason string) {
+	_, _ = x.rt.engine.CloseCallback(x.lasting(), store.ByID(x.callback.ID), reason)
+}
+
+// proceed carries a new request on.
+func (x *exchange) proceed() error {
+	if !x.h.background() {
+		return x.callUpstream()
+	}
+	if x.lets() {
+		return x.park()
+	}
+	return x.wait()
+}
+
+// upgrades reports whether the request would turn its connection into something
+// else, which cannot be held.
+func upgrades(r *http.Request) bool {
+	if r.Method == http.MethodConnect {
+		return true
+	}
+	for _, line := range r.Header["Connection"] {
+		for option := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// refuse answers with a problem document, or hands the error to Caddy if the
+// directive says so.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p problem.Problem) error {
+	if h.Errors == "caddy" {
+		setErrorPlaceholders(r, p)
+		for name, values := range p.Header {
+			w.Header()[name] = values
+		}
+		return caddyhttp.Error(p.Status, errors.New(p.Title))
+	}
+	p.Write(w)
+	return nil
+}

@@ -1,0 +1,42 @@
+package module
+
+import "slices"
+
+// started notes that a configuration uses the runtime. The newest one is what
+// background work and the admin endpoint go by.
+func (rt *runtime) started(a *App) {
+	rt.appsLock.Lock()
+	defer rt.appsLock.Unlock()
+	rt.apps = append(rt.apps, a)
+	rt.engine.SetWorker(worker{rt})
+}
+
+// ended notes that a configuration uses the runtime no more. If it never came to
+// serve, the one before it counts again.
+func (rt *runtime) ended(a *App) {
+	rt.appsLock.Lock()
+	defer rt.appsLock.Unlock()
+	rt.apps = slices.DeleteFunc(rt.apps, func(other *App) bool { return other == a })
+	if len(rt.apps) == 0 {
+		rt.engine.SetWorker(nil)
+	}
+}
+
+// current returns the app of the newest configuration; nil if there is none.
+func (rt *runtime) current() *App {
+	rt.appsLock.Lock()
+	defer rt.appsLock.Unlock()
+	if len(rt.apps) == 0 {
+		return nil
+	}
+	return rt.apps[len(rt.apps)-1]
+}
+
+// route returns the directive with that name in the newest configuration; nil if
+// there is none.
+func (rt *runtime) route(name string) *Handler {
+	if a := rt.current(); a != nil {
+		return a.routes[name]
+	}
+	return nil
+}
