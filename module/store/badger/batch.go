@@ -15,14 +15,15 @@ import (
 // must not come about: there a failed write is acknowledged.
 const maxRecord = 900 << 10
 
-// The keyspaces. Keys are short and of fixed length; only records, policies and
-// the store's own facts have values worth the name.
+// The keyspaces. Keys are short and of fixed length; only records, policies,
+// the list's entries and the store's own facts have values worth the name.
 const (
 	keyRecord = 'r' // id -> record
 	keyState  = 's' // digest of the state -> id
 	keyTicket = 't' // digest of the ticket -> id
 	keyAlias  = 'a' // alias -> id
 	keyDue    = 'd' // due time, id, waiting -> nothing
+	keyList   = 'l' // time of creation, id -> phase, name
 	keyPolicy = 'p' // hash -> policy
 	keyBody   = 'b' // name of a body file -> id
 	keyMeta   = 'm' // facts about the store
@@ -167,6 +168,7 @@ func changes(before, after *callback.Record) ([]change, error) {
 		list = append(list, change{k.database(), id[:]})
 	}
 	list = replaced(list, dueEntry(before), dueEntry(after))
+	list = replaced(list, listEntry(before), listEntry(after))
 	for _, file := range files(after) {
 		list = append(list, change{bodyKey(file), id[:]})
 	}
