@@ -85,8 +85,8 @@ type Store interface {
 	Due(ctx context.Context, until callback.Time, limit int) ([]callback.UUID, error)
 
 	// List returns committed callbacks, the newest first. A page can be shorter than
-	// the query's limit although there is more: the work for one page is
-	// bounded, however many callbacks there are and however few match. next
+	// the query's limit, or empty, although there is more: the work for one page
+	// is bounded, however many callbacks there are and however few match. next
 	// is where the next page begins, zero if there is none. A callback that
 	// there is from the first page to the last is in exactly one of them.
 	List(ctx context.Context, q Query) (page []*callback.Record, next Cursor, err error)
@@ -142,8 +142,23 @@ type Query struct {
 	From, Before callback.Time
 	// After is where the page begins; zero for the first one.
 	After Cursor
-	// Limit is how many are listed at most.
+	// Limit is how many are listed at most: DefaultPageSize if it is not positive, and
+	// never more than MaxPageSize.
 	Limit int
+}
+
+// How many callbacks a page of a list has at most, by default and in any case.
+const (
+	DefaultPageSize = 100
+	MaxPageSize     = 1000
+)
+
+// PageSize returns how many callbacks are listed at most.
+func (q Query) PageSize() int {
+	if q.Limit <= 0 {
+		return DefaultPageSize
+	}
+	return min(q.Limit, MaxPageSize)
 }
 
 // Cursor is a place in a list: the callback after which a page begins.

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -14,13 +15,15 @@ import (
 // must not come about: there a failed write is acknowledged.
 const maxRecord = 900 << 10
 
-// The keyspaces. Keys are short and of fixed length; only records, policies and
-// the store's own facts have values worth the name.
+// The keyspaces. Keys are short and of fixed length; only records, policies,
+// the list's entries and the store's own facts have values worth the name.
 const (
 	keyRecord = 'r' // id -> record
 	keyState  = 's' // digest of the state -> id
 	keyTicket = 't' // digest of the ticket -> id
+	keyAlias  = 'a' // alias -> id
 	keyDue    = 'd' // due time, id, waiting -> nothing
+	keyList   = 'l' // time of creation, id -> phase, name
 	keyPolicy = 'p' // hash -> policy
 	keyBody   = 'b' // name of a body file -> id
 	keyMeta   = 'm' // facts about the store
@@ -39,17 +42,20 @@ func bodyKey(name string) []byte { return append([]byte{keyBody}, name...) }
 
 const dueKeyLength = 1 + 8 + 16 + 1
 
-// dueKey orders callbacks by when a timer must act on them. Its last byte tells
-// the waiting ones from those that are only kept.
-func dueKey(r *callback.Record) []byte {
+// dueEntry orders callbacks by when a timer must act on them. Its key's last byte
+// tells the waiting ones from those that are only kept.
+func dueEntry(r *callback.Record) change {
+	if r == nil {
+		return change{}
+	}
 	k := make([]byte, 0, dueKeyLength)
 	k = append(k, keyDue)
 	k = binary.BigEndian.AppendUint64(k, uint64(r.Due()))
 	k = append(k, r.ID[:]...)
 	if r.Phase == callback.Waiting {
-		return append(k, 1)
+		return change{append(k, 1), empty}
 	}
-	return append(k, 0)
+	return change{append(k, 0), empty}
 }
 
 // batch gathers changes and commits them in as few transactions as Badger's
@@ -142,33 +148,50 @@ var empty = []byte{}
 // changes lists the keys that lead from one record to the next; nil stands for
 // no record.
 func changes(before, after *callback.Record) ([]change, error) {
-	if after == nil {
-		return removal(before), nil
+	list := make([]change, 0, 8)
+	var id callback.UUID
+	if after != nil {
+		value, err := store.EncodeRecord(after)
+		if err != nil {
+			return nil, err
+		}
+		id = after.ID
+		list = append(list, change{recordKey(id), value})
+	} else {
+		list = append(list, change{key: recordKey(before.ID)})
 	}
-	value, err := store.EncodeRecord(after)
-	if err != nil {
-		return nil, err
+	added, removed := relinked(before, after)
+	for _, k := range removed {
+		list = append(list, change{key: k.database()})
 	}
-	list := make([]change, 0, 6)
-	list = append(list, change{recordKey(after.ID), value})
-	if before == nil {
-		list = append(list,
-			change{digestKey(keyState, after.State), after.ID[:]},
-			change{digestKey(keyTicket, after.Ticket), after.ID[:]})
+	for _, k := range added {
+		list = append(list, change{k.database(), id[:]})
 	}
-	due := dueKey(after)
-	if before == nil {
-		list = append(list, change{due, empty})
-	} else if old := dueKey(before); string(old) != string(due) {
-		list = append(list, change{old, nil}, change{due, empty})
-	}
+	list = replaced(list, dueEntry(before), dueEntry(after))
+	list = replaced(list, listEntry(before), listEntry(after))
 	for _, file := range files(after) {
-		list = append(list, change{bodyKey(file), after.ID[:]})
+		list = append(list, change{bodyKey(file), id[:]})
 	}
 	for _, file := range dropped(before, after) {
 		list = append(list, change{key: bodyKey(file)})
 	}
 	return list, nil
+}
+
+// replaced adds to a list what leads from one index entry to the next; a zero change
+// stands for no entry.
+func replaced(list []change, before, after change) []change {
+	same := bytes.Equal(before.key, after.key)
+	if same && bytes.Equal(before.value, after.value) {
+		return list
+	}
+	if before.key != nil && !same {
+		list = append(list, change{key: before.key})
+	}
+	if after.key != nil {
+		list = append(list, after)
+	}
+	return list
 }
 
 // files lists the body files that a record refers to; nil stands for no record.
@@ -189,20 +212,4 @@ func files(r *callback.Record) []string {
 func dropped(before, after *callback.Record) []string {
 	kept := files(after)
 	return slices.DeleteFunc(files(before), func(name string) bool { return slices.Contains(kept, name) })
-}
-
-func removal(r *callback.Record) []change {
-	if r == nil {
-		return nil
-	}
-	list := []change{
-		{key: recordKey(r.ID)},
-		{key: digestKey(keyState, r.State)},
-		{key: digestKey(keyTicket, r.Ticket)},
-		{key: dueKey(r)},
-	}
-	for _, file := range files(r) {
-		list = append(list, change{key: bodyKey(file)})
-	}
-	return list
 }

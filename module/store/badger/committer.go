@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -14,11 +15,23 @@ const maxBatchBytes = 1 << 20
 
 // group is a set of callbacks that are committed together: with one transaction
 // and one fsync, unless they are too many for that. It is the store.Commit of
-// every decision in it.
+// every decision in it. It has exactly the decisions that were made while it
+// gathered, so that what is committed is as things were at one moment.
 type group struct {
-	done    chan struct{}
-	err     error
-	entries []*entry
+	done   chan struct{}
+	err    error
+	writes []*written
+}
+
+// written is what a group makes of one callback: of several decisions only the last
+// is written.
+type written struct {
+	entry *entry
+	// before is what the database has, after what it is to have. The entry's lock
+	// guards both until they are being written.
+	before, after *callback.Record
+	// links lists the keys that the decisions have set or removed.
+	links []linkKey
 }
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
@@ -38,8 +51,12 @@ type committer struct {
 	mu sync.Mutex
 	// gathering is the group that takes what is decided at this time.
 	gathering *group
-	// refusal is why nothing is taken, nil if all is well.
-	refusal error
+	// sealed are the groups that take nothing more and come before it, the oldest
+	// first.
+	sealed []*group
+	// refusal is why nothing is taken, nil if all is well; dropping is so while
+	// decisions are dropped, for none may rest on those.
+	refusal, dropping error
 
 	kick    chan struct{}
 	stop    chan struct{}
@@ -56,21 +73,31 @@ func newCommitter(s *Store) *committer {
 	}
 }
 
-// add puts an entry, whose lock is held, into the gathering group. The caller
-// sets the entry's record before it unlocks it.
-func (c *committer) add(e *entry) error {
+// add puts an entry, whose lock is held, into the gathering group, which becomes one
+// that is committed after those given: where one callback gets what another gave up,
+// a crash between the two must find it free, and not twice. The caller sets the
+// records of entry and group before it unlocks the entry.
+func (c *committer) add(e *entry, after []*group) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.refusal != nil {
+	switch {
+	case c.refusal != nil:
 		return c.refusal
+	case c.dropping != nil:
+		return c.dropping
+	}
+	if slices.Contains(after, c.gathering) {
+		c.sealed = append(c.sealed, c.gathering)
+		c.gathering = newGroup()
 	}
 	if e.group == c.gathering {
 		return nil
 	}
 	c.s.overlay.retain(e)
 	e.group = c.gathering
-	c.gathering.entries = append(c.gathering.entries, e)
-	if len(c.gathering.entries) == 1 {
+	e.pending = &written{entry: e}
+	c.gathering.writes = append(c.gathering.writes, e.pending)
+	if len(c.gathering.writes) == 1 {
 		select {
 		case c.kick <- struct{}{}:
 		default:
@@ -86,11 +113,20 @@ func (c *committer) refuse(err error) {
 	c.mu.Unlock()
 }
 
-// take returns the gathering group and begins another.
+// take returns the oldest group that is not being committed, nil if nothing is to
+// be.
 func (c *committer) take() *group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.sealed) > 0 {
+		g := c.sealed[0]
+		c.sealed = c.sealed[1:]
+		return g
+	}
 	g := c.gathering
+	if len(g.writes) == 0 {
+		return nil
+	}
 	c.gathering = newGroup()
 	return g
 }
@@ -101,11 +137,17 @@ func (c *committer) run() {
 	for {
 		select {
 		case <-c.kick:
-			c.commit(c.take())
+			c.commitAll()
 		case <-c.stop:
-			c.commit(c.take())
+			c.commitAll()
 			return
 		}
+	}
+}
+
+func (c *committer) commitAll() {
+	for g := c.take(); g != nil; g = c.take() {
+		c.commit(g)
 	}
 }
 
@@ -118,49 +160,37 @@ func (c *committer) end() {
 
 // commit writes a group and tells everybody who waits for it.
 func (c *committer) commit(g *group) {
-	if len(g.entries) == 0 {
-		return
-	}
 	if c.s.space.exhausted() {
 		c.abandon(g, store.ErrFull)
 		return
 	}
-	all := snapshot(g)
-	if err := c.s.write(func() error { return c.write(all) }); err != nil {
+	complete(g)
+	if err := c.s.write(func() error { return c.write(g) }); err != nil {
 		c.abandon(g, err)
 		return
 	}
-	for _, w := range all {
+	for _, w := range g.writes {
 		c.s.settle(w, g)
 	}
 	close(g.done)
 }
 
-// written is a callback as it was written: what its entry held at that time.
-type written struct {
-	entry  *entry
-	before *callback.Record
-	after  *callback.Record
-}
-
-// snapshot takes the newest record of every callback in the group: of one that was
-// decided on twice only the last is written. It must not be called with the
-// database's lock held, for which a decision may wait with its callback's lock held.
-func snapshot(g *group) []written {
-	all := make([]written, len(g.entries))
-	for i, e := range g.entries {
-		e.mu.Lock()
-		all[i] = written{entry: e, before: e.stored, after: e.record}
-		e.mu.Unlock()
+// complete waits for the last decisions of a group that gathers no longer, and notes
+// what they follow. It must not be called with the database's lock held, for which a
+// decision may wait with its callback's lock held.
+func complete(g *group) {
+	for _, w := range g.writes {
+		w.entry.mu.Lock()
+		w.before = w.entry.stored
+		w.entry.mu.Unlock()
 	}
-	return all
 }
 
-// write puts records into the database.
-func (c *committer) write(all []written) error {
+// write puts a group's records into the database.
+func (c *committer) write(g *group) error {
 	b := c.s.newBatch()
 	defer b.discard()
-	for _, w := range all {
+	for _, w := range g.writes {
 		if w.before == w.after {
 			continue
 		}
@@ -171,24 +201,38 @@ func (c *committer) write(all []written) error {
 	return b.commit()
 }
 
-// abandon gives up a group and the one that gathered meanwhile, whose decisions
-// may rest on it.
+// abandon gives up a group and all that gathered meanwhile, whose decisions may
+// rest on it.
 func (c *committer) abandon(g *group, err error) {
-	next := c.take()
-	for _, lost := range []*group{g, next} {
-		for _, e := range lost.entries {
-			e.mu.Lock()
-			// A callback that was decided on once more since then is written
-			// whole with a later group, and stays.
-			if e.group == g || e.group == next {
-				c.s.forget(e)
-			}
-			e.mu.Unlock()
-			c.s.overlay.release(e)
+	lost := append([]*group{g}, c.drop(err)...)
+	callbacks := 0
+	for _, g := range lost {
+		callbacks += len(g.writes)
+		for _, w := range g.writes {
+			w.entry.mu.Lock()
+			c.s.forget(w.entry)
+			w.entry.mu.Unlock()
+			c.s.overlay.unlink(w.links, g)
+			c.s.overlay.release(w.entry)
 		}
-		lost.err = err
-		close(lost.done)
 	}
-	c.s.log.Error("decisions could not be committed and were dropped",
-		zap.Error(err), zap.Int("callbacks", len(g.entries)+len(next.entries)))
+	c.mu.Lock()
+	c.dropping = nil
+	c.mu.Unlock()
+	for _, g := range lost {
+		g.err = err
+		close(g.done)
+	}
+	c.s.log.Error("decisions could not be committed and were dropped", zap.Error(err), zap.Int("callbacks", callbacks))
+}
+
+// drop returns all groups that are not committed, and refuses further decisions
+// with err until they are gone.
+func (c *committer) drop(err error) []*group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropping = err
+	groups := append(c.sealed, c.gathering)
+	c.sealed, c.gathering = nil, newGroup()
+	return groups
 }

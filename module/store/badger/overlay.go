@@ -21,20 +21,12 @@ type overlay struct {
 type shard struct {
 	mu      sync.Mutex
 	entries map[callback.UUID]*entry
-	// secrets leads from states and tickets to callbacks whose creation is not
-	// committed yet.
-	secrets map[secretKey]callback.UUID
-}
-
-// secretKey is the digest of a state or of a ticket. The kind belongs to it: a
-// ticket must not open what a state opens.
-type secretKey struct {
-	kind   store.KeyKind
-	digest callback.Digest
-}
-
-func secretsOf(r *callback.Record) [2]secretKey {
-	return [2]secretKey{{store.KeyState, r.State}, {store.KeyTicket, r.Ticket}}
+	// links has the keys that uncommitted decisions have set or removed.
+	links map[linkKey]link
+	// claims has the aliases that a decision is just being made about.
+	claims map[linkKey]bool
+	// unclaimed tells that some are claimed no longer.
+	unclaimed sync.Cond
 }
 
 // entry is one callback in the overlay. Its mu is the callback's lock: decisions
@@ -57,15 +49,19 @@ type entry struct {
 	// committed.
 	superseded []string
 	// group is the group that the newest record is written with, nil if it is
-	// committed.
-	group *group
+	// committed; pending is the entry's part of it.
+	group   *group
+	pending *written
 }
 
 func newOverlay() *overlay {
 	o := new(overlay)
 	for i := range o.shards {
-		o.shards[i].entries = make(map[callback.UUID]*entry)
-		o.shards[i].secrets = make(map[secretKey]callback.UUID)
+		s := &o.shards[i]
+		s.entries = make(map[callback.UUID]*entry)
+		s.links = make(map[linkKey]link)
+		s.claims = make(map[linkKey]bool)
+		s.unclaimed.L = &s.mu
 	}
 	return o
 }
@@ -114,34 +110,6 @@ func (o *overlay) release(e *entry) {
 	if e.users == 0 {
 		delete(s.entries, e.id)
 	}
-}
-
-// addSecrets makes a callback whose creation is not committed findable.
-func (o *overlay) addSecrets(r *callback.Record) {
-	for _, k := range secretsOf(r) {
-		s := o.shard(k.digest[0])
-		s.mu.Lock()
-		s.secrets[k] = r.ID
-		s.mu.Unlock()
-	}
-}
-
-func (o *overlay) removeSecrets(r *callback.Record) {
-	for _, k := range secretsOf(r) {
-		s := o.shard(k.digest[0])
-		s.mu.Lock()
-		delete(s.secrets, k)
-		s.mu.Unlock()
-	}
-}
-
-// find returns the id of an uncommitted callback with that secret.
-func (o *overlay) find(k secretKey) (callback.UUID, bool) {
-	s := o.shard(k.digest[0])
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	id, ok := s.secrets[k]
-	return id, ok
 }
 
 // supersede notes the body files of a record that is about to be replaced and is not

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -129,11 +130,22 @@ func (m *memory) find(key store.Key) (*callback.Record, error) {
 	for id, r := range m.newest {
 		switch {
 		case key.Kind == store.KeyID && id == key.ID, key.Kind == store.KeyState && r.State == key.Digest,
-			key.Kind == store.KeyTicket && r.Ticket == key.Digest:
+			key.Kind == store.KeyTicket && r.Ticket == key.Digest,
+			key.Kind == store.KeyAlias && slices.Contains(r.Aliases, key.Digest):
 			return r, nil
 		}
 	}
 	return nil, store.ErrNotFound
+}
+
+// taken reports whether one of a record's aliases leads to another callback.
+func (m *memory) taken(r *callback.Record) bool {
+	for _, alias := range r.Aliases {
+		if other, err := m.find(store.ByAlias(alias)); err == nil && other.ID != r.ID {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *memory) Secret() *callback.Secret      { return &m.disk.secret }
@@ -143,6 +155,9 @@ func (m *memory) Create(_ context.Context, r *callback.Record) (store.Commit, er
 	defer m.mu.Unlock()
 	if err := m.lock(); err != nil {
 		return nil, err
+	}
+	if m.taken(r) {
+		return nil, store.ErrExists
 	}
 	return m.put(r.ID, r), nil
 }
@@ -172,15 +187,21 @@ func (m *memory) Update(_ context.Context, key store.Key, decide store.Decide) (
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case change.Delete:
-		for _, b := range r.Bodies() {
+	case change.Next == nil && !change.Delete:
+		return r, m.commit(r.ID), nil
+	case change.Next != nil && m.taken(change.Next):
+		return nil, nil, store.ErrExists
+	}
+	for _, b := range r.Bodies() {
+		if change.Next == nil || !refersTo(change.Next, b.File) {
 			delete(m.disk.bodies, b.File)
 		}
-		return nil, m.put(r.ID, nil), nil
-	case change.Next == nil:
-		return r, m.commit(r.ID), nil
 	}
 	return change.Next, m.put(r.ID, change.Next), nil
+}
+
+func refersTo(r *callback.Record, file string) bool {
+	return slices.ContainsFunc(r.Bodies(), func(b *callback.Body) bool { return b.File == file })
 }
 
 func (m *memory) PutPolicy(_ context.Context, p *callback.Policy) error {
@@ -243,6 +264,39 @@ func (m *memory) Due(_ context.Context, until callback.Time, limit int) ([]callb
 	}
 	slices.SortFunc(ids, func(a, b callback.UUID) int { return cmp.Compare(m.newest[a].Due(), m.newest[b].Due()) })
 	return ids[:min(limit, len(ids))], nil
+}
+
+func (m *memory) List(ctx context.Context, q store.Query) (page []*callback.Record, next store.Cursor, err error) {
+	defer m.mu.Unlock()
+	if err := errors.Join(m.lock(), ctx.Err()); err != nil {
+		return nil, store.Cursor{}, err
+	}
+	for _, b := range m.disk.records {
+		r, err := store.DecodeRecord(b)
+		if err != nil {
+			return nil, store.Cursor{}, err
+		}
+		if (q.After == store.Cursor{} || newestFirst(cursor(r), q.After) > 0) && matches(q, r) {
+			page = append(page, r)
+		}
+	}
+	slices.SortFunc(page, func(a, b *callback.Record) int { return newestFirst(cursor(a), cursor(b)) })
+	if limit := q.PageSize(); len(page) > limit {
+		page = page[:limit]
+		next = cursor(page[limit-1])
+	}
+	return page, next, nil
+}
+
+func matches(q store.Query, r *callback.Record) bool {
+	return (q.Phase == 0 || r.Phase == q.Phase) && (q.Name == "" || r.Name == q.Name) &&
+		(q.From == 0 || r.CreatedAt >= q.From) && (q.Before == 0 || r.CreatedAt < q.Before)
+}
+
+func cursor(r *callback.Record) store.Cursor { return store.Cursor{CreatedAt: r.CreatedAt, ID: r.ID} }
+
+func newestFirst(a, b store.Cursor) int {
+	return cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
 }
 
 func (m *memory) Waiting() (n int) {

@@ -1,0 +1,205 @@
+package badger
+
+import (
+	"bytes"
+	"slices"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// linkKey is a digest that leads to a callback: that of its state, that of its
+// ticket, or an alias. The kind belongs to it: a ticket must not open what a state
+// opens.
+type linkKey struct {
+	kind   store.KeyKind
+	digest callback.Digest
+}
+
+// link is what uncommitted decisions make of a key, whatever the database says.
+type link struct {
+	// id is the callback that the newest decision about the key belongs to.
+	id callback.UUID
+	// leads says that the key leads to that callback; else it leads nowhere any
+	// more.
+	leads bool
+	// group is what the decision is committed with.
+	group *group
+}
+
+// database returns the key's entry in the database.
+func (k linkKey) database() []byte {
+	space := byte(keyState)
+	switch k.kind {
+	case store.KeyTicket:
+		space = keyTicket
+	case store.KeyAlias:
+		space = keyAlias
+	}
+	return digestKey(space, k.digest)
+}
+
+// linksOf lists the keys that lead to a record, each of them once; nil stands for
+// no record.
+func linksOf(r *callback.Record) []linkKey {
+	if r == nil {
+		return nil
+	}
+	keys := make([]linkKey, 0, 2+len(r.Aliases))
+	keys = append(keys, linkKey{store.KeyState, r.State}, linkKey{store.KeyTicket, r.Ticket})
+	for _, alias := range r.Aliases {
+		if k := (linkKey{store.KeyAlias, alias}); !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// relinked lists the keys that lead to a record and did not to the one before, and
+// the other way round; nil stands for no record.
+func relinked(before, after *callback.Record) (added, removed []linkKey) {
+	if before != nil && after != nil && slices.Equal(before.Aliases, after.Aliases) {
+		return nil, nil
+	}
+	old, young := linksOf(before), linksOf(after)
+	added = slices.DeleteFunc(slices.Clone(young), func(k linkKey) bool { return slices.Contains(old, k) })
+	removed = slices.DeleteFunc(old, func(k linkKey) bool { return slices.Contains(young, k) })
+	return added, removed
+}
+
+// leadsTo reports whether a key leads to a record: an alias may have been taken
+// from it since the key was resolved.
+func leadsTo(key store.Key, r *callback.Record) bool {
+	return key.Kind != store.KeyAlias || slices.Contains(r.Aliases, key.Digest)
+}
+
+// find returns where uncommitted decisions make a key lead, zero for nowhere, and
+// whether they say anything about it.
+func (o *overlay) find(k linkKey) (id callback.UUID, known bool) {
+	s := o.shard(k.digest[0])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, known := s.links[k]
+	if !l.leads {
+		return callback.UUID{}, known
+	}
+	return l.id, true
+}
+
+// relink notes what a decision about an entry, whose lock is held, does to keys.
+func (o *overlay) relink(e *entry, keys []linkKey, leads bool) {
+	for _, k := range keys {
+		s := o.shard(k.digest[0])
+		s.mu.Lock()
+		s.links[k] = link{id: e.id, leads: leads, group: e.group}
+		s.mu.Unlock()
+	}
+	e.pending.links = append(e.pending.links, keys...)
+}
+
+// unlink drops what a group's decisions say of keys, unless later ones have said
+// something else: from then on the database is right.
+func (o *overlay) unlink(keys []linkKey, g *group) {
+	for _, k := range keys {
+		s := o.shard(k.digest[0])
+		s.mu.Lock()
+		if s.links[k].group == g {
+			delete(s.links, k)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// claim keeps a key from everybody else until it is given back with unclaim, and
+// returns what uncommitted decisions say of it.
+func (o *overlay) claim(k linkKey) (l link, known bool) {
+	s := o.shard(k.digest[0])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.claims[k] {
+		s.unclaimed.Wait()
+	}
+	s.claims[k] = true
+	l, known = s.links[k]
+	return l, known
+}
+
+func (o *overlay) unclaim(keys []linkKey) {
+	for _, k := range keys {
+		s := o.shard(k.digest[0])
+		s.mu.Lock()
+		delete(s.claims, k)
+		s.mu.Unlock()
+		s.unclaimed.Broadcast()
+	}
+}
+
+// claim claims the aliases among the keys that a callback is to get, and returns
+// them; store.ErrExists if one of them leads to another callback. While they are
+// claimed nobody else decides about them, and no lock is held. free are the groups
+// in which some of them became free, and after which the decision must be committed.
+func (s *Store) claim(id callback.UUID, added []linkKey) (claimed []linkKey, free []*group, err error) {
+	aliases := slices.DeleteFunc(slices.Clone(added), func(k linkKey) bool { return k.kind != store.KeyAlias })
+	// In one order, so that no two wait for each other.
+	slices.SortFunc(aliases, func(a, b linkKey) int { return bytes.Compare(a.digest[:], b.digest[:]) })
+	for i, k := range aliases {
+		l, known := s.overlay.claim(k)
+		owner := l.id
+		switch {
+		case !known:
+			// A commit comes before the overlay forgets, so the database has all
+			// that the overlay has not.
+			owner, err = s.lookUp(k)
+		case !l.leads:
+			owner = callback.UUID{}
+			if l.id != id {
+				free = append(free, l.group)
+			}
+		}
+		if err == nil && !owner.IsZero() && owner != id {
+			err = store.ErrExists
+		}
+		if err != nil {
+			s.overlay.unclaim(aliases[:i+1])
+			return nil, nil, err
+		}
+	}
+	return aliases, free, nil
+}
+
+// resolve returns the id that a key stands for.
+func (s *Store) resolve(key store.Key) (callback.UUID, error) {
+	if key.Kind == store.KeyID {
+		return key.ID, nil
+	}
+	k := linkKey{key.Kind, key.Digest}
+	id, known := s.overlay.find(k)
+	if !known {
+		var err error
+		if id, err = s.lookUp(k); err != nil {
+			return id, err
+		}
+	}
+	if id.IsZero() {
+		return id, store.ErrNotFound
+	}
+	return id, nil
+}
+
+// lookUp returns where the database says that a key leads, zero for nowhere.
+func (s *Store) lookUp(k linkKey) (id callback.UUID, err error) {
+	err = s.view(func(txn *badgerdb.Txn) error {
+		b, err := value(txn, k.database())
+		if err != nil || b == nil {
+			return err
+		}
+		if len(b) != len(id) {
+			return errIndex
+		}
+		copy(id[:], b)
+		return nil
+	})
+	return id, err
+}

@@ -1,0 +1,121 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+func TestListKeysHaveTheNewestFirst(t *testing.T) {
+	moments := []callback.Time{1<<63 - 1, 1_800_000_000_000, 256, 255, 1, 0, -1, -256, -1 << 63}
+	var keys []string
+	for _, at := range moments {
+		keys = append(keys, string(listKey(at, callback.UUID{1})), string(listKey(at, callback.UUID{2})))
+	}
+	if !slices.IsSorted(keys) {
+		t.Errorf("the keys of %v are not in order", moments)
+	}
+}
+
+func TestListEndsWithItsContext(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	create(t, s, testPolicy(t, s))
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if page, _, err := s.List(ctx, store.Query{}); !errors.Is(err, context.Canceled) || page != nil {
+		t.Errorf("%d callbacks, %v", len(page), err)
+	}
+}
+
+// putRaw stores records past the committer, many at a time.
+func putRaw(t testing.TB, s *Store, records ...*callback.Record) {
+	t.Helper()
+	b := s.newBatch()
+	defer b.discard()
+	for _, r := range records {
+		if err := b.put(nil, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What was deleted stays in the database for a while, and passing over it is
+// work, too.
+func TestPagesEndAfterABoundedNumberOfEntries(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	const n = 2*maxScanned + 1000
+	records := make([]*callback.Record, n)
+	for i := range records {
+		records[i] = newRecord(s, p)
+	}
+	putRaw(t, s, records...)
+	count := func(q store.Query) (callbacks, pages int) {
+		for {
+			page, next, err := s.List(context.Background(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			callbacks, pages = callbacks+len(page), pages+1
+			if next == (store.Cursor{}) {
+				return callbacks, pages
+			}
+			q.After = next
+		}
+	}
+	if callbacks, pages := count(store.Query{Phase: callback.Closed}); callbacks != 0 || pages != 3 {
+		t.Errorf("none that match: %d callbacks on %d pages, want 3", callbacks, pages)
+	}
+	if callbacks, pages := count(store.Query{Limit: store.MaxPageSize}); callbacks != n || pages != n/store.MaxPageSize {
+		t.Errorf("all: %d callbacks on %d pages", callbacks, pages)
+	}
+	b := s.newBatch()
+	defer b.discard()
+	for _, r := range records {
+		if err := b.put(r, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := b.commit(); err != nil {
+		t.Fatal(err)
+	}
+	if callbacks, pages := count(store.Query{}); callbacks != 0 || pages < 3 {
+		t.Errorf("deleted ones: %d callbacks on %d pages, want 3 or more", callbacks, pages)
+	}
+}
+
+func TestAPageEndsAfterABoundedNumberOfBytes(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	const size = 512 << 10
+	for range 2 * maxListed / size {
+		r := newRecord(s, p)
+		r.Call = &callback.Call{Method: "POST", Body: callback.NewBody(make([]byte, size))}
+		putRaw(t, s, r)
+	}
+	page, next, err := s.List(context.Background(), store.Query{})
+	if err != nil || next == (store.Cursor{}) || len(page) > maxListed/size {
+		t.Errorf("%d callbacks, next page at %v, %v", len(page), next, err)
+	}
+}
+
+// One record that is damaged does not keep the others from being listed.
+func TestDamagedRecordsAreLeftOutOfLists(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	kept, damaged := create(t, s, p), create(t, s, p)
+	if err := s.set(recordKey(damaged.ID), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	page, _, err := s.List(context.Background(), store.Query{})
+	if err != nil || len(page) != 1 || page[0].ID != kept.ID {
+		t.Errorf("%+v, %v", page, err)
+	}
+}
