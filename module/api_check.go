@@ -122,7 +122,7 @@ func (c *creation) checkActivity(*App) error {
 	if !strings.HasPrefix(c.activity, "/") {
 		c.activity = "/" + url.PathEscape(c.activity)
 	}
-	if checkAskPath(c.activity) != nil || dotted(c.activity) {
+	if checkAskPath(c.activity) != nil || strings.Contains(c.activity, "#") || dotted(c.activity) {
 		return errors.New("it must be a path without a query and without dotted parts, or a text that can become one")
 	}
 	return nil
