@@ -2,6 +2,8 @@ package module
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -26,12 +28,14 @@ func (a *apiRequest) resolve() {
 		a.fail(problem.HeaderTooLarge)
 		return
 	}
-	// What nobody can be resolved by is not worth reading.
-	if _, err := findCommitted(a.r.Context(), a.rt, a.key()); err != nil {
+	cb, err := findCommitted(a.r.Context(), a.rt, a.key())
+	if err != nil {
+		// What is for nobody is not worth reading.
 		leaveUnread(a.w, a.r)
 		a.fail(err)
 		return
 	}
+	call.Header = renamed(call.Header, cb.Policy.Wire())
 	var lease *engine.Lease
 	if hasBody(a.r) {
 		body, taken, err := a.readBody(a.app.MaxBodySize)
@@ -53,6 +57,20 @@ func (a *apiRequest) resolve() {
 	default:
 		writeVerdict(a.w, verdict, nil, callback.Caller{})
 	}
+}
+
+// renamed returns header lines that have the wire headers under the callback's own
+// names, where they have their default ones: who resolves a callback by hand need not
+// know which header_prefix it was made with.
+func renamed(h callback.Header, wire callback.Wire) callback.Header {
+	names, defaults := wire.Names(), callback.NewWire(callback.DefaultHeaderPrefix).Names()
+	for i, f := range h {
+		if at := slices.Index(defaults, f.Name); at >= 0 && h.Get(names[at]) == "" {
+			h[i].Name = names[at]
+		}
+	}
+	slices.SortStableFunc(h, func(a, b callback.Field) int { return strings.Compare(a.Name, b.Name) })
+	return h
 }
 
 // showNow answers with the callback as it is after a change.
