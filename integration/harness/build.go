@@ -13,7 +13,7 @@ import (
 )
 
 // binaryPackage is the command that the tests run: Caddy with this plugin.
-const binaryPackage = "github.com/caddy-callback/caddy-callback/cmd/caddy"
+const binaryPackage = module + "/cmd/caddy"
 
 // buildDir is where Main keeps the binary.
 var buildDir string
@@ -48,11 +48,30 @@ func build() (string, error) {
 	}
 	path := filepath.Join(buildDir, "caddy")
 	args := append([]string{"build", "-o", path}, raceFlags...)
-	out, err := exec.Command("go", append(args, binaryPackage)...).CombinedOutput()
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", append(args, binaryPackage)...)
+	// Tests in a module below this one have other versions of what Caddy needs.
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", binaryPackage, err, out)
 	}
 	return path, nil
+}
+
+// module is the plugin's module.
+const module = "github.com/caddy-callback/caddy-callback"
+
+// moduleRoot returns the folder of the plugin's module.
+func moduleRoot() (string, error) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the module: %w", err)
+	}
+	return strings.TrimSpace(string(dir)), nil
 }
 
 // dependOnSources opens every folder of the module. "go test" remembers a result
@@ -62,11 +81,10 @@ func build() (string, error) {
 var dependOnSources = sync.OnceValue(openFolders)
 
 func openFolders() error {
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	root, err := moduleRoot()
 	if err != nil {
-		return fmt.Errorf("finding the module: %w", err)
+		return err
 	}
-	root := filepath.Dir(strings.TrimSpace(string(mod)))
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
