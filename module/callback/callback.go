@@ -170,6 +170,9 @@ type Spec struct {
 	Block Block
 	// DeliverTo is the URL that the result is sent to; empty for none.
 	DeliverTo string
+	// DeliverAs is the correlation id that the delivery bears; empty for the
+	// callback's.
+	DeliverAs string
 	// Parent is the callback of which this one is a step; zero for none.
 	Parent UUID
 	// Trace is the trace context of the client's request.
@@ -207,7 +210,7 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		r.Job = &Job{Block: spec.Block, NextAt: now}
 	}
 	if spec.DeliverTo != "" {
-		r.Delivery = &Delivery{URL: spec.DeliverTo}
+		r.Delivery = &Delivery{URL: spec.DeliverTo, CorrelationID: spec.DeliverAs}
 	}
 	return r
 }
@@ -253,7 +256,7 @@ func (r *Record) Size() int {
 		size += r.Reply.Header.size() + len(r.Reply.Body)
 	}
 	if r.Delivery != nil {
-		size += len(r.Delivery.URL)
+		size += len(r.Delivery.URL) + len(r.Delivery.CorrelationID)
 	}
 	const rest = 1 << 10
 	return size + rest

@@ -19,6 +19,9 @@ type Delivery struct {
 	// Status and Error say how the last attempt has ended.
 	Status int    `cbor:"8,keyasint,omitempty"`
 	Error  string `cbor:"9,keyasint,omitempty"`
+	// CorrelationID is the client's own, which the delivery bears; empty for the
+	// callback's.
+	CorrelationID string `cbor:"10,keyasint,omitempty"`
 }
 
 // Parcel is an earlier result that is still to be delivered, of a callback that
