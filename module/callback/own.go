@@ -65,7 +65,7 @@ func resolveAgainst(base, target string) string {
 	if err != nil {
 		return target
 	}
-	return b.Scheme + "://" + b.Host + target
+	return (&url.URL{Scheme: b.Scheme, Host: b.Host}).String() + target
 }
 
 // CheckRedirectURL makes sure that text can be a redirect's URL as it stands:
@@ -77,15 +77,15 @@ func CheckRedirectURL(text string) error {
 	if len(text) > maxURL {
 		return errors.New("it is too long")
 	}
-	if strings.HasPrefix(text, "/") {
-		if strings.HasPrefix(text, "//") {
-			return errors.New("it begins with two slashes, which would make a host of its path")
-		}
-		return nil
-	}
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+	case strings.HasPrefix(text, "//"):
+		return errors.New("it begins with two slashes, which would make a host of its path")
+	case err != nil:
+		return errors.New("it is no URL; check its host and what follows a percent sign")
+	case strings.HasPrefix(text, "/"):
+		return nil
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return errors.New("it must begin with http://, https:// or /")
 	case u.User != nil:
 		return errors.New("it must not hold a user name")
