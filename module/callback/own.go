@@ -111,8 +111,12 @@ func (r *Record) AskPath(p *Policy) string {
 
 // ReplyFields returns what a call would be answered, in parts.
 func (r *Record) ReplyFields(p *Policy, c *Call, look Lookup) Fields {
-	if r.Own != nil && r.Own.Reply != nil {
-		return *r.Own.Reply
+	if own := r.ownReply(); own != nil {
+		f := *own
+		if f.Code == 0 {
+			f.Code = DefaultReplyStatus
+		}
+		return f
 	}
 	f := Fields{Type: TypeResponse, Code: DefaultReplyStatus, Header: p.replyHeader(look)}
 	if p.Redirect != nil {
@@ -127,13 +131,22 @@ func (r *Record) ReplyFields(p *Policy, c *Call, look Lookup) Fields {
 	return f
 }
 
+// ownReply returns the reply that was given for this one callback, nil if none was.
+func (r *Record) ownReply() *Fields {
+	if r.Own == nil {
+		return nil
+	}
+	return r.Own.Reply
+}
+
 // reply returns what a call is answered.
 func (r *Record) reply(p *Policy, c *Call, look Lookup) *Reply {
-	switch {
-	case c.Asked != nil && c.Asked.Reply != nil:
-		return c.Asked.Reply.reply(p, c.Method)
-	case r.Own != nil && r.Own.Reply != nil:
-		return r.Own.Reply.reply(p, c.Method)
+	fields := r.ownReply()
+	if c.Asked != nil && c.Asked.Reply != nil {
+		fields = c.Asked.Reply
 	}
-	return p.reply(c.Method, look)
+	if fields == nil {
+		return p.reply(c.Method, look)
+	}
+	return fields.reply(p, c.Method)
 }

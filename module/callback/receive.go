@@ -66,11 +66,11 @@ type Fault struct {
 // Receive decides on a call. The decision is made once, on the call's arrival,
 // against the newest record; expiry is judged here and by no timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	if p.returnsPeople() && r.Own == nil && c.Method == http.MethodGet {
+	if p.returnsPeople() && r.ownReply() == nil && c.Method == http.MethodGet {
 		// A person's return is no call: it changes nothing, and people have no keys.
 		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
 	}
-	if kind := p.Admit(c.Method, c.Caller); kind != Accepted {
+	if kind := p.admit(c.Method, c.Caller); kind != Accepted {
 		return Verdict{Kind: kind}
 	}
 	return r.decide(p, c, look, now)
@@ -102,10 +102,15 @@ func (r *Record) decide(p *Policy, c *Call, look Lookup, now Time) Verdict {
 // Admit decides whether a caller may make a call with that method, whatever is in it:
 // Accepted, WrongMethod, Unauthorized or Forbidden. A person's return is Accepted.
 func (p *Policy) Admit(method string, c Caller) Kind {
-	switch {
-	case p.returnsPeople() && method == http.MethodGet:
+	if p.returnsPeople() && method == http.MethodGet {
 		return Accepted
-	case !slices.Contains(p.Methods, method):
+	}
+	return p.admit(method, c)
+}
+
+// admit is Admit for what is no person's return.
+func (p *Policy) admit(method string, c Caller) Kind {
+	if !slices.Contains(p.Methods, method) {
 		return WrongMethod
 	}
 	// Where only the callback's own key is asked for, any named key that may send
