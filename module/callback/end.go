@@ -78,6 +78,11 @@ func (r *Record) Acknowledge(a *Response) (*Record, bool) {
 	return &next, true
 }
 
+// expired reports whether it was time that ended a callback to which no call has come.
+func (r *Record) expired() bool {
+	return r.Phase == Expired || r.Phase == Failed && r.Failure.ErrorCode == FailureExpired
+}
+
 // Codes of failures that are not a partner's.
 const (
 	FailureExpired = "expired"

@@ -51,7 +51,7 @@ type Attempt struct {
 	RetryAt Time
 	// Code and Error say why it has failed.
 	Code, Error string
-	// Step is the callback that the work goes on with.
+	// Step is the callback that the work goes on with, where it is continued.
 	Step UUID
 }
 
@@ -81,34 +81,43 @@ func (r *Record) Attempted(p *Policy, block Block, a Attempt, now Time) (*Record
 	if r.Phase != Waiting || r.Job == nil || r.Job.Block != block {
 		return nil, false
 	}
-	next := *r
 	switch a.Kind {
-	case AttemptAcked:
-		next.Job, next.Acked = nil, true
-		if p.AckIsResult {
-			next.Ack = a.Response
-		}
-		if !p.Then {
-			next.Request = nil
-		}
-		return &next, true
-	case AttemptUnknown:
-		next.Job = nil
-		return &next, true
-	case AttemptContinued:
-		next.Job, next.Step = nil, a.Step
-		return &next, true
+	case AttemptAcked, AttemptUnknown, AttemptContinued:
+		return r.handedOver(p, a), true
 	case AttemptRetry:
-		job := *r.Job
-		job.Attempts++
-		job.NextAt = a.RetryAt
-		job.Error = withoutControls(a.Error, maxText)
-		next.Job = &job
-		return &next, true
+		return r.retried(a), true
 	case AttemptAnswered:
 		return r.answered(p, a.Response, now), true
 	}
 	return r.failed(p, a.Code, a.Error, now), true
+}
+
+// handedOver ends a job whose outcome somebody else will bring: a call, or a step.
+func (r *Record) handedOver(p *Policy, a Attempt) *Record {
+	next := *r
+	next.Job = nil
+	if !p.Then || r.Job.Block != CallBlock {
+		// No call can bring more work.
+		next.Request = nil
+	}
+	if a.Kind == AttemptAcked {
+		next.Acked = true
+		if p.AckIsResult {
+			next.Ack = a.Response
+		}
+	}
+	next.Step = a.Step
+	return &next
+}
+
+// retried lets the job be tried again.
+func (r *Record) retried(a Attempt) *Record {
+	next, job := *r, *r.Job
+	job.Attempts++
+	job.NextAt = a.RetryAt
+	job.Error = withoutControls(a.Error, maxText)
+	next.Job = &job
+	return &next
 }
 
 // answered ends a callback with a response that is its result. From 400 on it

@@ -86,8 +86,8 @@ func (r *Record) Resolve(p *Policy, c *Call, look Lookup, now Time) Verdict {
 // decide decides on a call whose caller may make it.
 func (r *Record) decide(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	switch {
-	case r.Phase == Expired || r.Phase == Closed:
-		return Verdict{Kind: Gone, Closed: r.Phase == Closed}
+	case r.Phase == Closed || r.Phase.Final() && r.Call == nil:
+		return Verdict{Kind: Gone, Closed: !r.expired()}
 	case r.Phase.Final() && p.Multiple:
 		return r.receiveNext(p, c, look, now)
 	case r.Phase.Final() || r.Call != nil:
@@ -149,10 +149,6 @@ func (r *Record) receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 
 // receiveAgain decides on a call after the one that was accepted.
 func (r *Record) receiveAgain(p *Policy, c *Call) Verdict {
-	if r.Call == nil {
-		// It ended with a call that was refused.
-		return Verdict{Kind: Gone, Closed: true}
-	}
 	sameRedirect := c.Method == http.MethodGet && r.Call.Method == http.MethodGet && r.Reply.redirects()
 	if sameRedirect || c.Payload(p) == r.Payload {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
@@ -166,9 +162,7 @@ const maxSeen = 1000
 // receiveNext decides on a call after the first, where many are taken. Each
 // counts, save one that bears the name of one before.
 func (r *Record) receiveNext(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	// Without a call it ended with one that was refused.
-	shut := r.ShutAt != 0 || r.Call == nil
-	if shut || now >= r.ExpiresAt {
+	if shut := r.ShutAt != 0; shut || now >= r.ExpiresAt {
 		return Verdict{Kind: Gone, Closed: shut}
 	}
 	if mark := c.mark(); mark != 0 && slices.Contains(r.Seen, mark) {
