@@ -137,8 +137,8 @@ type Response struct {
 	Body   Body   `cbor:"3,keyasint"`
 }
 
-// Failure is what a partner said of a failure, in the wire headers of a call
-// with status Failed.
+// Failure is what there is to say of a failure: what a partner said in the wire
+// headers of a call with status Failed, or a reason of ours.
 type Failure struct {
 	// DocumentStatus is one of the policy's document statuses, or "Failed".
 	DocumentStatus string `cbor:"1,keyasint,omitempty"`
@@ -148,6 +148,9 @@ type Failure struct {
 	ErrorCode string `cbor:"3,keyasint,omitempty"`
 	// ErrorText is the partner's own text.
 	ErrorText string `cbor:"4,keyasint,omitempty"`
+	// Later says that the call which was accepted had nothing to do with it: what
+	// came after the call has failed.
+	Later bool `cbor:"5,keyasint,omitempty"`
 }
 
 // Spec says what callback to make.

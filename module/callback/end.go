@@ -87,12 +87,14 @@ func (r *Record) expired() bool {
 const (
 	FailureExpired = "expired"
 	FailureClosed  = "closed"
+	// FailureLost: the result of a step cannot be read any more.
+	FailureLost = "result-lost"
 )
 
 // failed ends a callback as failed for a reason of ours.
 func (r *Record) failed(p *Policy, code, text string, now Time) *Record {
 	next := r.finish(p, Failed, now)
-	next.Failure = &Failure{DocumentStatus: StatusFailed, ErrorCode: code, ErrorText: withoutControls(text, maxText)}
+	next.Failure = &Failure{DocumentStatus: StatusFailed, ErrorCode: code, ErrorText: withoutControls(text, maxText), Later: r.Call != nil}
 	return next
 }
 

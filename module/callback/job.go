@@ -147,22 +147,31 @@ func (r *Record) Tell() (*Record, bool) {
 }
 
 // Follow returns the record of a callback after the step that it waits for has
-// ended. result is that step's result; nil where it has none.
+// ended. result is that step's result; nil where it has none. A step can end before it
+// is recorded that the job goes on with it.
 func (r *Record) Follow(p *Policy, step *Record, result *Response, now Time) (*Record, bool) {
-	if r.Phase != Waiting || r.Step != step.ID {
+	early := r.Job != nil && step.Parent == r.ID
+	if r.Phase != Waiting || !step.Phase.Final() || r.Step != step.ID && !early {
 		return nil, false
 	}
-	switch step.Phase {
-	case Resolved:
-		next := r.finish(p, Resolved, now)
-		next.Answer = result
-		return next, true
-	case Expired:
-		return r.failed(p, FailureExpired, "The step "+step.Name+" has expired.", now), true
-	case Closed:
-		return r.failed(p, FailureClosed, "The step "+step.Name+" was closed: "+step.Reason, now), true
+	name := "The step"
+	if step.Name != "" {
+		name += " " + step.Name
 	}
-	next := r.finish(p, Failed, now)
-	next.Failure, next.Answer = step.Failure, result
+	switch {
+	case step.Phase == Expired:
+		return r.failed(p, FailureExpired, name+" has expired.", now), true
+	case step.Phase == Closed:
+		return r.failed(p, FailureClosed, name+" was closed: "+step.Reason, now), true
+	case step.Phase == Failed:
+		next, failure := r.finish(p, Failed, now), *step.Failure
+		failure.Later = r.Call != nil
+		next.Failure, next.Answer = &failure, result
+		return next, true
+	case result == nil:
+		return r.failed(p, FailureLost, name+" was resolved, and its result cannot be read any more.", now), true
+	}
+	next := r.finish(p, Resolved, now)
+	next.Answer = result
 	return next, true
 }

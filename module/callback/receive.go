@@ -202,7 +202,7 @@ func (r *Record) take(p *Policy, c *Call, reply *Reply) {
 func (r *Record) proceed(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	next := *r
 	next.take(p, c, r.reply(p, c, look))
-	next.Job = &Job{Block: ThenBlock, NextAt: now}
+	next.Job, next.Step = &Job{Block: ThenBlock, NextAt: now}, UUID{}
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: &next}
 }
 
