@@ -17,9 +17,9 @@ func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
 }
 
 // Close returns the closed record if the callback waits. One that takes many calls
-// and has had some keeps its phase and its result, and takes no more.
+// still keeps its phase and its result, and takes no more.
 func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
-	if p.Multiple && (r.Phase == Resolved || r.Phase == Failed) && r.ShutAt == 0 {
+	if r.takesMore(p, now) {
 		next := *r
 		next.ShutAt = now
 		next.Reason = reason
@@ -76,6 +76,11 @@ func (r *Record) Acknowledge(a *Response) (*Record, bool) {
 	next.Ack = a
 	next.Acked = true
 	return &next, true
+}
+
+// takesMore reports whether a callback that has ended with a call takes more of them.
+func (r *Record) takesMore(p *Policy, now Time) bool {
+	return p.Multiple && (r.Phase == Resolved || r.Phase == Failed) && r.Call != nil && r.ShutAt == 0 && now < r.ExpiresAt
 }
 
 // expired reports whether it was time that ended a callback to which no call has come.

@@ -162,8 +162,8 @@ const maxSeen = 1000
 // receiveNext decides on a call after the first, where many are taken. Each
 // counts, save one that bears the name of one before.
 func (r *Record) receiveNext(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	if shut := r.ShutAt != 0; shut || now >= r.ExpiresAt {
-		return Verdict{Kind: Gone, Closed: shut}
+	if !r.takesMore(p, now) {
+		return Verdict{Kind: Gone, Closed: r.ShutAt != 0}
 	}
 	if mark := c.mark(); mark != 0 && slices.Contains(r.Seen, mark) {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
