@@ -20,9 +20,6 @@ func TestAliasesDoNotMeet(t *testing.T) {
 		}
 		seen[d] = i
 	}
-	if callback.IdempotencyAlias("a", "b") != callback.IdempotencyAlias("a", "b") || callback.CorrelationAlias("a", "b") != callback.CorrelationAlias("a", "b") {
-		t.Error("an alias changes")
-	}
 }
 
 func TestFingerprintIsOfMethodURITypeAndBody(t *testing.T) {

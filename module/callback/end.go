@@ -16,8 +16,8 @@ func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
 	return r.failed(p, FailureExpired, text, now), true
 }
 
-// Close returns the closed record if the callback waits. One that takes many calls
-// still keeps its phase and its result, and takes no more.
+// Close returns the closed record if the callback waits. One that has ended and takes
+// more calls keeps its phase and its result, and takes no more.
 func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
 	if r.takesMore(p, now) {
 		next := *r

@@ -102,7 +102,7 @@ func (r *Record) handedOver(p *Policy, a Attempt) *Record {
 	}
 	if a.Kind == AttemptAcked {
 		next.Acked = true
-		if p.AckIsResult {
+		if p.AckIsResult && r.Ack == nil {
 			next.Ack = a.Response
 		}
 	}
