@@ -152,6 +152,16 @@ func TestResultsAreDeliveredInTheOrderOfTheirCalls(t *testing.T) {
 	}
 }
 
+func TestCallDoesNotHurryTheDeliveryOfTheOneBefore(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	r := accept(t, working(p, ""), p, newCall("POST", "1"))
+	r = accept(t, deliver(t, r, p, 1, callback.Sent{RetryAt: born + hour}, born), p, newCall("POST", "2"))
+	toDeliver(t, r, 1, "1")
+	if r.Delivery.Attempts != 1 || r.Delivery.NextAt != born+hour || r.Due() != born+hour {
+		t.Errorf("got %+v", r.Delivery)
+	}
+}
+
 func TestCallAfterADeadLetterIsDelivered(t *testing.T) {
 	p := compiled(t, callback.Policy{Multiple: true})
 	r := accept(t, accept(t, working(p, ""), p, newCall("POST", "1")), p, newCall("POST", "2"))

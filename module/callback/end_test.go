@@ -121,7 +121,10 @@ func TestWhatTakesManyCallsIsClosedOnlyWhileItTakesThem(t *testing.T) {
 	p := compiled(t, callback.Policy{Multiple: true, Once: true, RequireStatus: true})
 	called := accept(t, waiting(p), p, newCall("POST", "x", statusHeader, "Ok"))
 	before := contents(t, called)
-	if next, yes := called.Close(p, "by hand", called.ExpiresAt-1); !yes || next.Phase != callback.Resolved || next.Calls != 1 || contents(t, called) != before {
+	if next, yes := called.Close(p, "by hand", called.ExpiresAt-1); !yes || next.Phase != callback.Resolved || next.Reason != "by hand" || contents(t, called) != before {
+		t.Errorf("got %s", contents(t, next))
+	}
+	if next, yes := waiting(p).Close(p, "by hand", born); !yes || next.Phase != callback.Closed || next.KeepUntil != born.Add(p.Retain) {
 		t.Errorf("got %s", contents(t, next))
 	}
 	refusing := receive(waiting(p), p, newCall("POST", "x"), born).Next
