@@ -433,6 +433,18 @@ func TestScansBeginWhereTheLastOneEnded(t *testing.T) {
 	begins("after one that may have missed it", 5)
 }
 
+func TestAScanThatLooksLessFarHidesNothingFromOneThatLooksFurther(t *testing.T) {
+	var m dueMark
+	_, version := m.from(20)
+	_, shorter := m.from(5)
+	m.lower(15)
+	m.reached(5, shorter)
+	m.reached(20, version)
+	if from, _ := m.from(30); from > 15 {
+		t.Errorf("the next scan begins at %d, and passes over what is due at 15", from)
+	}
+}
+
 func TestFilesAreForTheOwnerOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	s := openForTest(t, dir)
