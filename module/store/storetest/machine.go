@@ -101,9 +101,9 @@ func (m *machine) change(t *rapid.T, r *callback.Record) *callback.Record {
 	case 1:
 		next.ExpiresAt, next.KeepUntil = anyMoment(t), anyMoment(t)
 	case 2:
-		next.Ack = anyAck(t)
+		next.Ack = anyResponse(t, "ack")
 	default:
-		next.Call, next.Reply, next.Failure = anyCall(t), anyReply(t), anyFailure(t)
+		next.Call, next.Reply, next.Failure = anyCall(t, "call"), anyReply(t), anyFailure(t)
 	}
 	next.Reason = anyText().Draw(t, "reason")
 	return &next
