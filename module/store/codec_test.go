@@ -111,16 +111,31 @@ func TestBodiesInFilesLeaveNoDataInTheRecord(t *testing.T) {
 	}
 }
 
-func TestBodyInAFileIsLeftOutWhereThereIsOnlyACallOrAnAck(t *testing.T) {
+func TestBodyInAFileIsLeftOutWhereverItIs(t *testing.T) {
 	body := callback.Body{Data: []byte("data"), File: "f", Size: 4}
-	for _, r := range []*callback.Record{{Phase: callback.Waiting, Call: &callback.Call{Body: body}}, {Phase: callback.Waiting, Ack: &callback.Response{Body: body}}, {Phase: callback.Waiting, Latest: &callback.Call{Body: body}}} {
+	call := &callback.Call{Body: body}
+	for name, r := range map[string]*callback.Record{
+		"call":    {Call: call},
+		"latest":  {Latest: call},
+		"ack":     {Ack: &callback.Response{Body: body}},
+		"answer":  {Answer: &callback.Response{Body: body}},
+		"request": {Request: &callback.Request{Body: body}},
+		"outbox":  {Outbox: []callback.Parcel{{Phase: callback.Resolved, Call: call}, {Phase: callback.Failed, Call: call}}},
+	} {
+		r.Phase = callback.Waiting
 		back, err := store.DecodeRecord(encode(t, r))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range back.Bodies() {
+		if len(back.Bodies()) != len(r.Bodies()) {
+			t.Errorf("%s: %d bodies came back", name, len(back.Bodies()))
+		}
+		for i, b := range back.Bodies() {
 			if b.Data != nil || b.File != "f" || b.Size != 4 {
-				t.Errorf("got %+v", b)
+				t.Errorf("%s: got %+v", name, b)
+			}
+			if string(r.Bodies()[i].Data) != "data" {
+				t.Errorf("%s: encoding took the data from the record handed in", name)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -143,6 +144,9 @@ func (b *bazaar) trade(m int, random *rand.Rand) error {
 	if err != nil || r.ID != id {
 		return fmt.Errorf("its alias %d leads to %+v, %v", n, r, err)
 	}
+	if err := b.visit(random.IntN(len(b.owners))); err != nil {
+		return err
+	}
 	b.owners[n].Store(0)
 	giveUp := relabel()
 	if random.IntN(3) == 0 {
@@ -153,6 +157,22 @@ func (b *bazaar) trade(m int, random *rand.Rand) error {
 	}
 	if _, _, err := b.store.Find(b.Context(), store.ByID(id)); errors.Is(err, store.ErrNotFound) {
 		return b.replace(m)
+	}
+	return nil
+}
+
+// visit decides by an alias that anybody may have, give up or take meanwhile.
+func (b *bazaar) visit(n int) error {
+	var seen *callback.Record
+	_, _, err := b.store.Update(b.Context(), store.ByAlias(alias(byte(n))), func(r *callback.Record) (store.Change, error) {
+		seen = r
+		return store.Change{}, nil
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if seen != nil && !slices.Contains(seen.Aliases, alias(byte(n))) {
+		return fmt.Errorf("alias %d has led to %+v", n, seen)
 	}
 	return nil
 }
