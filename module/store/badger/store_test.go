@@ -43,11 +43,11 @@ func TestConformanceEncrypted(t *testing.T) {
 	})
 }
 
-func testOptions(t *testing.T, dir string) Options {
+func testOptions(t testing.TB, dir string) Options {
 	return Options{Dir: dir, MinFree: MinMinFree, Log: zaptest.NewLogger(t, zaptest.Level(errorsOnly))}
 }
 
-func mustOpen(t *testing.T, o Options) *Store {
+func mustOpen(t testing.TB, o Options) *Store {
 	t.Helper()
 	s, err := Open(o)
 	if err != nil {
@@ -57,14 +57,14 @@ func mustOpen(t *testing.T, o Options) *Store {
 }
 
 // openForTest opens a store that is closed when the test ends.
-func openForTest(t *testing.T, dir string) *Store {
+func openForTest(t testing.TB, dir string) *Store {
 	t.Helper()
 	s := mustOpen(t, testOptions(t, dir))
 	t.Cleanup(func() { mustClose(t, s) })
 	return s
 }
 
-func mustClose(t *testing.T, s *Store) {
+func mustClose(t testing.TB, s *Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -72,7 +72,7 @@ func mustClose(t *testing.T, s *Store) {
 }
 
 // testPolicy stores a policy and returns it.
-func testPolicy(t *testing.T, s *Store) *callback.Policy {
+func testPolicy(t testing.TB, s *Store) *callback.Policy {
 	t.Helper()
 	p := &callback.Policy{BaseURL: "https://app.example.com"}
 	if err := p.Compile(); err != nil {
