@@ -235,30 +235,6 @@ func (r *Record) Forgettable(now Time) bool {
 	return r.Phase.Final() && now >= r.KeepUntil && !r.Untold() && !r.Delivery.pending()
 }
 
-// Size returns about how many bytes the record takes where it is stored.
-func (r *Record) Size() int {
-	size := len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 8*len(r.Seen) + r.Own.size() + r.Trace.size()
-	for _, c := range r.calls() {
-		size += len(c.Suffix) + len(c.Query) + c.Header.size() + c.Body.size()
-	}
-	for _, response := range [...]*Response{r.Ack, r.Answer} {
-		if response != nil {
-			size += response.Header.size() + response.Body.size()
-		}
-	}
-	if r.Request != nil {
-		size += len(r.Request.URI) + r.Request.Header.size() + r.Request.Body.size()
-	}
-	if r.Reply != nil {
-		size += r.Reply.Header.size() + len(r.Reply.Body)
-	}
-	if r.Delivery != nil {
-		size += len(r.Delivery.URL)
-	}
-	const rest = 1 << 10
-	return size + rest
-}
-
 // calls returns the calls that the record holds.
 func (r *Record) calls() []*Call {
 	calls := make([]*Call, 0, 2+len(r.Outbox))

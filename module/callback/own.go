@@ -22,18 +22,6 @@ type Own struct {
 	Data []byte `cbor:"4,keyasint,omitempty"`
 }
 
-// size returns about how many bytes it takes.
-func (o *Own) size() int {
-	if o == nil {
-		return 0
-	}
-	size := len(o.Ask) + len(o.Case) + len(o.Data)
-	if o.Reply != nil {
-		size += len(o.Reply.Body) + len(o.Reply.RedirectURL) + o.Reply.Header.size()
-	}
-	return size
-}
-
 // Types of a reply.
 const (
 	TypeResponse = "response"

@@ -77,6 +77,15 @@ func TestAnyRecordSurvivesTheRoundTrip(t *testing.T) {
 	})
 }
 
+func TestNoRecordIsLargerThanItSays(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := storetest.AnyRecord().Draw(rt, "record")
+		if b := encode(t, r); len(b) > r.Size() {
+			rt.Fatalf("%d bytes, and it says %d", len(b), r.Size())
+		}
+	})
+}
+
 func TestBodiesInFilesLeaveNoDataInTheRecord(t *testing.T) {
 	data := []byte("a body that is kept in a file of its own")
 	inFile := callback.Body{Data: data, File: "f", Size: int64(len(data)), Sum: callback.Digest{1}}

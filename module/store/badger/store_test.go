@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -462,4 +463,41 @@ func TestFilesAreForTheOwnerOnly(t *testing.T) {
 	if want := hex.EncodeToString(s.Secret()[:]); strings.TrimSpace(string(b)) != want {
 		t.Error("the secret in the file is not the one in use")
 	}
+}
+
+// What Badger does not take into its tables ends in its value log, which acknowledges
+// writes that have failed and never gets smaller.
+func TestRecordsOfManyPartsAreRefusedBeforeTheyAreTooLarge(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	r := create(t, s, p)
+	text := strings.Repeat("x", 1024)
+	parcel := callback.Parcel{
+		Phase: callback.Failed, Call: &callback.Call{Method: "POST"},
+		Failure: &callback.Failure{DocumentStatus: text, TechnicalStatus: text, ErrorCode: text, ErrorText: text},
+	}
+	for n := 50; n <= 1000; n += 50 {
+		next, commit, err := s.Update(context.Background(), store.ByID(r.ID), func(r *callback.Record) (store.Change, error) {
+			next := *r
+			next.Outbox = slices.Repeat([]callback.Parcel{parcel}, n)
+			return store.Change{Next: &next}, nil
+		})
+		if errors.Is(err, store.ErrTooLarge) {
+			if n < 200 {
+				t.Errorf("%d results of 4 KiB each are too large", n)
+			}
+			return
+		}
+		if err == nil {
+			err = store.Wait(context.Background(), commit)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := store.EncodeRecord(next)
+		if err != nil || len(encoded) > 1<<20 {
+			t.Fatalf("a record of %d bytes was stored, %v", len(encoded), err)
+		}
+	}
+	t.Error("no record was too large")
 }
