@@ -2,7 +2,6 @@ package badger
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"testing"
 
@@ -18,16 +17,6 @@ func TestListKeysHaveTheNewestFirst(t *testing.T) {
 	}
 	if !slices.IsSorted(keys) {
 		t.Errorf("the keys of %v are not in order", moments)
-	}
-}
-
-func TestListEndsWithItsContext(t *testing.T) {
-	s := openForTest(t, t.TempDir())
-	create(t, s, testPolicy(t, s))
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if page, _, err := s.List(ctx, store.Query{}); !errors.Is(err, context.Canceled) || page != nil {
-		t.Errorf("%d callbacks, %v", len(page), err)
 	}
 }
 
