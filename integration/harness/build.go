@@ -12,8 +12,12 @@ import (
 	"testing"
 )
 
-// binaryPackage is the command that the tests run: Caddy with this plugin.
-const binaryPackage = "github.com/caddy-callback/caddy-callback/cmd/caddy"
+// modulePath is the plugin's module, and binaryPackage the command in it that the
+// tests run: Caddy with this plugin.
+const (
+	modulePath    = "github.com/caddy-callback/caddy-callback"
+	binaryPackage = modulePath + "/cmd/caddy"
+)
 
 // buildDir is where Main keeps the binary.
 var buildDir string
@@ -46,13 +50,32 @@ func build() (string, error) {
 	if buildDir == "" {
 		return "", errors.New("harness.Main has not been called")
 	}
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
 	path := filepath.Join(buildDir, "caddy")
 	args := append([]string{"build", "-o", path}, raceFlags...)
-	out, err := exec.Command("go", append(args, binaryPackage)...).CombinedOutput()
+	cmd := exec.Command("go", append(args, binaryPackage)...)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building %s: %w\n%s", binaryPackage, err, out)
 	}
 	return path, nil
+}
+
+// moduleRoot returns the folder of the plugin's module. For tests in a module below
+// it that is another one than their own: the binary is built with the versions that
+// the plugin's module asks for, and not with those that such tests need.
+var moduleRoot = sync.OnceValues(findModule)
+
+func findModule() (string, error) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", modulePath).Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the module %s: %w", modulePath, err)
+	}
+	return strings.TrimSpace(string(dir)), nil
 }
 
 // dependOnSources opens every folder of the module. "go test" remembers a result
@@ -62,11 +85,10 @@ func build() (string, error) {
 var dependOnSources = sync.OnceValue(openFolders)
 
 func openFolders() error {
-	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	root, err := moduleRoot()
 	if err != nil {
-		return fmt.Errorf("finding the module: %w", err)
+		return err
 	}
-	root := filepath.Dir(strings.TrimSpace(string(mod)))
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
