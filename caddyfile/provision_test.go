@@ -70,7 +70,7 @@ func handlers(config any) []map[string]any {
 			found = append(found, handlers(element)...)
 		}
 	case map[string]any:
-		if name := config["handler"]; name == "callback" || name == "callback_server" {
+		if name := config["handler"]; name == "callback" || name == "callback_server" || name == "callback_api" {
 			return []map[string]any{config}
 		}
 		for _, member := range config {

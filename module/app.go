@@ -100,6 +100,8 @@ type App struct {
 	gone  chan struct{}
 	end   sync.Once
 	rt    *runtime
+	// generation is the greater the later the app has started.
+	generation uint64
 }
 
 // CaddyModule returns the Caddy module information.

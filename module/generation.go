@@ -1,12 +1,19 @@
 package module
 
-import "slices"
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// generations counts the configurations that have started.
+var generations atomic.Uint64
 
 // started notes that a configuration uses the runtime. The newest one is what
 // background work and the admin endpoint go by.
 func (rt *runtime) started(a *App) {
 	rt.appsLock.Lock()
 	defer rt.appsLock.Unlock()
+	a.generation = generations.Add(1)
 	rt.apps = append(rt.apps, a)
 	rt.engine.SetWorker(worker{rt})
 }
@@ -16,9 +23,15 @@ func (rt *runtime) started(a *App) {
 func (rt *runtime) ended(a *App) {
 	rt.appsLock.Lock()
 	defer rt.appsLock.Unlock()
+	newest := rt.apps[len(rt.apps)-1] == a
 	rt.apps = slices.DeleteFunc(rt.apps, func(other *App) bool { return other == a })
-	if len(rt.apps) == 0 {
+	switch {
+	case len(rt.apps) == 0:
 		rt.engine.SetWorker(nil)
+	case newest:
+		before := rt.apps[len(rt.apps)-1]
+		rt.engine.SetLimits(before.limits())
+		rt.log.swap(before.log)
 	}
 }
 

@@ -117,9 +117,13 @@ func newKeyRing(keys []Key) (keyRing, error) {
 	return ring, nil
 }
 
-// caller returns who it is that shows these keys. All are compared with all, each in
+// caller returns who it is that shows these keys, for making calls.
+func (ring keyRing) caller(shown []string) callback.Caller { return ring.holder(shown, PermissionSend) }
+
+// holder returns who it is that shows these keys, with the names of those that have
+// the permission; of all, where none is asked for. All are compared with all, each in
 // a time that tells nothing about it.
-func (ring keyRing) caller(shown []string) callback.Caller {
+func (ring keyRing) holder(shown []string, permission string) callback.Caller {
 	c := callback.Caller{Shown: len(shown) > 0}
 	for _, key := range shown {
 		digest := sha256.Sum256([]byte(key))
@@ -128,7 +132,7 @@ func (ring keyRing) caller(shown []string) callback.Caller {
 				continue
 			}
 			c.Known = true
-			if slices.Contains(k.permissions, PermissionSend) {
+			if permission == "" || slices.Contains(k.permissions, permission) {
 				c.Names = append(c.Names, k.name)
 			}
 		}
@@ -147,13 +151,23 @@ func keysOf(r *http.Request) (shown []string, query string) {
 	if shown = inject.GetQuery(query, callback.KeyParameter); len(shown) > 0 {
 		query = inject.RemoveQuery(query, callback.KeyParameter)
 	}
-	for _, line := range r.Header["Authorization"] {
+	return distinct(append(shown, bearerKeys(r.Header)...)), query
+}
+
+// bearerKeys returns the keys that a request shows as bearer tokens.
+func bearerKeys(h http.Header) (shown []string) {
+	for _, line := range h["Authorization"] {
 		scheme, token, _ := strings.Cut(line, " ")
 		if strings.EqualFold(scheme, "Bearer") {
 			shown = append(shown, strings.TrimSpace(token))
 		}
 	}
+	return distinct(shown)
+}
+
+// distinct returns each key once, and at most as many as are looked at.
+func distinct(shown []string) []string {
 	slices.Sort(shown)
 	shown = slices.DeleteFunc(slices.Compact(shown), func(key string) bool { return key == "" })
-	return shown[:min(len(shown), maxShown)], query
+	return shown[:min(len(shown), maxShown)]
 }

@@ -19,42 +19,6 @@ import (
 // yet, in seconds.
 const pollAfter = "5"
 
-// status is the status of a callback as its ticket shows it.
-type status struct {
-	ID              callback.UUID  `json:"id"`
-	Phase           callback.Phase `json:"phase"`
-	CorrelationID   string         `json:"correlationId"`
-	Name            string         `json:"name,omitempty"`
-	CreatedAt       callback.Time  `json:"createdAt"`
-	ExpiresAt       callback.Time  `json:"expiresAt"`
-	FinishedAt      *callback.Time `json:"finishedAt,omitempty"`
-	DocumentStatus  string         `json:"documentStatus,omitempty"`
-	TechnicalStatus string         `json:"technicalStatus,omitempty"`
-	ErrorCode       string         `json:"errorCode,omitempty"`
-	ErrorText       string         `json:"errorText,omitempty"`
-	ResultURL       string         `json:"resultUrl"`
-}
-
-func newStatus(cb *engine.Callback) status {
-	s := status{
-		ID:            cb.ID,
-		Phase:         cb.Phase,
-		CorrelationID: cb.CorrelationID,
-		Name:          cb.Name,
-		CreatedAt:     cb.CreatedAt,
-		ExpiresAt:     cb.ExpiresAt,
-		ResultURL:     cb.ResultURL(),
-	}
-	if cb.FinishedAt != 0 {
-		s.FinishedAt = &cb.FinishedAt
-	}
-	if f := cb.Failure; f != nil {
-		s.DocumentStatus, s.TechnicalStatus = f.DocumentStatus, f.TechnicalStatus
-		s.ErrorCode, s.ErrorText = f.ErrorCode, f.ErrorText
-	}
-	return s
-}
-
 // serveTicket shows status or result to whoever has the ticket.
 func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime, at location) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {

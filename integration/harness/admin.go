@@ -168,6 +168,12 @@ func (c *Caddy) Loaded(tb testing.TB) string {
 	return string(body)
 }
 
+// Admin sends a request to the admin endpoint and waits for the answer.
+func (c *Caddy) Admin(tb testing.TB, req *http.Request) *Response {
+	tb.Helper()
+	return Do(tb, c.admin, req)
+}
+
 // serves reports whether the server has taken its configuration.
 func (c *Caddy) serves() bool {
 	resp, err := c.admin.Get(adminURL + "/config/apps/http")

@@ -15,6 +15,8 @@ const BaseURL = "http://callbacks.test"
 type Config struct {
 	// Global holds further lines of the global options.
 	Global string
+	// Admin holds lines of the options of the admin endpoint.
+	Admin string
 	// BaseURL is the global base_url. The default is the constant of that name.
 	BaseURL string
 	// Store is the directory of the store. The default is "store" in the
@@ -44,7 +46,7 @@ type Config struct {
 func (c *Caddy) Caddyfile(cfg Config) string {
 	var b strings.Builder
 	b.WriteString("{\n")
-	fmt.Fprintf(&b, "\tadmin unix/%s\n", c.Path("admin.sock"))
+	b.WriteString(indent(block("admin unix/"+c.Path("admin.sock"), cfg.Admin)))
 	b.WriteString("\tpersist_config off\n\tauto_https disable_redirects\n")
 	b.WriteString("\tservers {\n\t\tprotocols h1 h2 h2c h3\n\t}\n")
 	b.WriteString(indent(cfg.Global))

@@ -80,6 +80,15 @@ func GetJSON(body []byte, path string) (value string, found bool, err error) {
 	return string(source), true, nil
 }
 
+// CheckJSON makes sure that body is exactly one JSON value in UTF-8, nested no deeper
+// than MaxDepth. Its error wraps ErrNotJSON.
+func CheckJSON(body []byte) error {
+	if _, err := scan(body, path{}, 0); err != nil {
+		return fmt.Errorf("%w: %w", ErrNotJSON, err)
+	}
+	return nil
+}
+
 // Quote returns s as a JSON string literal. Unlike json.Marshal it leaves <, >
 // and & as they are; like it, it replaces what is not UTF-8 by U+FFFD.
 func Quote(s string) []byte {

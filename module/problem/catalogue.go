@@ -146,3 +146,35 @@ var (
 	DeliveryURLNotAllowed = Problem{Slug: "delivery-url-not-allowed", Status: http.StatusBadRequest,
 		Title: "Results are not sent to this URL."}
 )
+
+// What a client of the API can be told.
+var (
+	UnknownCallback = Problem{Slug: "unknown-callback", Status: http.StatusNotFound,
+		Title:  "No callback has this id.",
+		Detail: "It was never made, or the callback is so old that it was forgotten."}
+	UnknownPath = Problem{Slug: "unknown-path", Status: http.StatusNotFound,
+		Title:  "The API has nothing at this path.",
+		Detail: "What there is, is in the document at /callbacks/openapi.json."}
+	CrossSite = Problem{Slug: "cross-site", Status: http.StatusForbidden,
+		Title:  "Pages of other sites cannot do this.",
+		Detail: "A browser has sent this request for a page of another site. Apps make such requests themselves."}
+	JSONRequired = Problem{Slug: "json-required", Status: http.StatusUnsupportedMediaType,
+		Title:  "The body must be JSON.",
+		Detail: "Send it with Content-Type: application/json."}
+	InvalidRequest = Problem{Slug: "invalid-request", Status: http.StatusBadRequest,
+		Title: "The request is not as it must be."}
+	NothingToDeliver = Problem{Slug: "nothing-to-deliver", Status: http.StatusConflict,
+		Title:  "There is nothing to deliver.",
+		Detail: "The callback was made without a URL that its result is sent to, or it has not ended yet."}
+	NotConfigured = Problem{Slug: "not-configured", Status: http.StatusServiceUnavailable,
+		Title:  "No configuration with callbacks is running.",
+		Detail: "Load one that has a callback directive or the global option callback."}
+)
+
+// InvalidField returns the problem of a request with a field, a parameter or a header
+// that is not as it must be.
+func InvalidField(name, detail string) Problem {
+	p := InvalidRequest.With(detail)
+	p.Members = []Member{{Name: "field", Value: name}}
+	return p
+}

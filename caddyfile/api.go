@@ -1,0 +1,51 @@
+package caddyfile
+
+import (
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-callback/caddy-callback/module"
+)
+
+// parseAPI sets up the handler that lets apps make and manage callbacks. Syntax:
+//
+//	callback_api [<matcher>] {
+//	    key off
+//	}
+func parseAPI(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	h.Next()
+	start := *h.Dispenser
+	if h.NextArg() {
+		return nil, h.Errf("callback_api: %q is too much: it takes a matcher and a block", h.Val())
+	}
+	api := new(module.API)
+	o := newOptions(h.Dispenser, "callback_api")
+	for nesting := h.Nesting(); o.next(nesting); {
+		if err := parseAPIOption(o, api); err != nil {
+			return nil, err
+		}
+	}
+	global := globalOption(h)
+	if err := api.Check(global.BaseURL, global.Keys); err != nil {
+		return nil, start.Errf("callback_api: %w", err)
+	}
+	return api, nil
+}
+
+// apiOptions are the options that parseAPIOption knows.
+const apiOptions = "key"
+
+func parseAPIOption(o *options, api *module.API) error {
+	if o.name != "key" {
+		return o.unknown(apiOptions)
+	}
+	var word string
+	if err := o.text(&word); err != nil {
+		return err
+	}
+	if word != "off" {
+		return o.failf("%q is not known; every key of the global callback option may do what its permissions say, so write off, or leave the option out", word)
+	}
+	api.KeyOff = true
+	return nil
+}

@@ -1,0 +1,167 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+func init() {
+	caddy.RegisterModule(API{})
+}
+
+// API lets apps make, list, read, resolve and close callbacks. It serves the path
+// /callbacks and what is below it; all others are left to the handlers that follow.
+type API struct {
+	// KeyOff serves everybody who can reach the API. Default: what is asked for needs
+	// a key of the app with the permission create, read or manage.
+	KeyOff bool `json:"key_off,omitempty"`
+
+	app *App
+	log *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (API) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.callback_api",
+		New: func() caddy.Module { return new(API) },
+	}
+}
+
+// Provision finds the app.
+func (a *API) Provision(ctx caddy.Context) (err error) {
+	a.log = ctx.Logger()
+	if a.app, err = appOf(ctx); err != nil {
+		return err
+	}
+	if err := a.Check(a.app.BaseURL, a.app.Keys); err != nil {
+		return fmt.Errorf("callback_api: %w", err)
+	}
+	return nil
+}
+
+// Check makes sure that callbacks can be made, and that somebody may use the API.
+func (a *API) Check(baseURL string, keys []Key) error {
+	if baseURL == "" {
+		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option")
+	}
+	useful := func(k Key) bool {
+		return slices.ContainsFunc(k.Permissions, func(p string) bool { return p != PermissionSend })
+	}
+	if !a.KeyOff && !slices.ContainsFunc(keys, useful) {
+		return errors.New("no key may create, read or manage callbacks; add one to the global callback option, as in: key app {env.APP_KEY} create read manage; or, where nobody but your apps can reach it, write: key off")
+	}
+	return nil
+}
+
+// ServeHTTP serves the paths that are ours.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	at := parseAPIPath(r.URL.EscapedPath())
+	if at.resource == apiNotOurs {
+		return next.ServeHTTP(w, r)
+	}
+	request := &apiRequest{w: w, r: r, at: at, app: a.app, log: a.log, scope: "api"}
+	method, err := request.admit()
+	if err == nil {
+		err = a.authorize(request, method.permission)
+	}
+	if err != nil {
+		leaveUnread(w, r)
+		problemOf(err).Write(w)
+		return nil
+	}
+	if request.rt, err = a.app.use(r.Context()); err != nil {
+		problem.StoreUnavailable.Write(w)
+		return nil
+	}
+	defer request.rt.release()
+	method.serve(request)
+	return nil
+}
+
+// authorize makes sure that the request shows a key with that permission; with any,
+// where none is named. Keys are taken from the header alone: URLs are logged.
+func (a *API) authorize(request *apiRequest, permission string) error {
+	if a.KeyOff {
+		return nil
+	}
+	shown := bearerKeys(request.r.Header)
+	caller := a.app.keyRing.holder(shown, permission)
+	if len(caller.Names) == 0 {
+		return keyProblem(caller)
+	}
+	request.scope = "api\x00" + caller.Names[0]
+	return nil
+}
+
+// crossSite reports whether a browser says that the request was made by another
+// site's page, and whether it would have an effect.
+func crossSite(r *http.Request) bool {
+	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "cross-site"
+}
+
+// admit decides, before anything is done, whether a request is one that the API has
+// an answer to.
+func (a *apiRequest) admit() (apiMethod, error) {
+	h := a.w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	if a.at.resource == apiNothing {
+		return apiMethod{}, problem.UnknownPath
+	}
+	method, ok := a.at.resource.method(a.r.Method)
+	if !ok {
+		h.Set("Allow", a.at.resource.allow())
+		return apiMethod{}, problem.MethodNotAllowed
+	}
+	if crossSite(a.r) {
+		return apiMethod{}, problem.CrossSite
+	}
+	return method, nil
+}
+
+// apiRequest is a request to the API, whoever serves it.
+type apiRequest struct {
+	w   http.ResponseWriter
+	r   *http.Request
+	at  apiLocation
+	app *App
+	rt  *runtime
+	log *zap.Logger
+	// scope tells the Idempotency-Keys of different clients apart.
+	scope string
+}
+
+// fail answers with what has gone wrong.
+func (a *apiRequest) fail(err error) {
+	if isNotFound(err) {
+		problem.UnknownCallback.Write(a.w)
+		return
+	}
+	var p problem.Problem
+	if !errors.As(err, &p) {
+		a.log.Error("a request to the API could not be served", zap.Stringer("id", a.at.id), zap.Error(err))
+	}
+	problemOf(err).Write(a.w)
+}
+
+// describe shows what the API is.
+func (a *apiRequest) describe() {
+	a.w.Header().Set("Content-Type", "application/json")
+	a.w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = a.w.Write(openAPI)
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*API)(nil)
+	_ caddyhttp.MiddlewareHandler = (*API)(nil)
+)

@@ -1,0 +1,170 @@
+package module
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+// check makes sure that the fields make sense, each one and together.
+func (c *creation) check(app *App) error {
+	for _, field := range []struct {
+		name  string
+		check func(*App) error
+	}{
+		{"alternativeDomain", c.checkDomain}, {"stateQueryParameter", c.checkStateQuery}, {"includeApiKey", c.checkKey},
+		{"responseType", c.checkType}, {"responseRedirectUrl", c.checkRedirect}, {"responseBody", c.checkBody},
+		{"callbackActivity", c.checkActivity}, {"callbackActivityCase", c.checkCase},
+		{"correlationId", c.checkCorrelation}, {"deliverTo", c.checkDelivery},
+	} {
+		if err := field.check(app); err != nil {
+			return problem.InvalidField(field.name, sentence(err))
+		}
+	}
+	return nil
+}
+
+func (c *creation) checkDomain(app *App) error {
+	switch domain := c.alternativeDomain; {
+	case domain == "" && app.BaseURL == "":
+		return errors.New("it is needed, because the global callback option has no base_url")
+	case domain == "":
+		return nil
+	case strings.ContainsAny(domain, "{}"):
+		return errors.New("it has a character that no URL can hold")
+	case !strings.HasPrefix(domain, "https://") && !strings.HasPrefix(app.BaseURL, "http://"):
+		return errors.New("it must begin with https://, as base_url does")
+	case len(domain) > maxDomain:
+		return fmt.Errorf("it is longer than %d bytes", maxDomain)
+	}
+	return CheckBase(c.alternativeDomain)
+}
+
+// Bounds on the texts of a request, in bytes.
+const (
+	maxDomain   = 1 << 10
+	maxActivity = 1 << 10
+	maxCase     = 1 << 10
+)
+
+func (c *creation) checkStateQuery(*App) error {
+	switch {
+	case c.stateQuery == "":
+		return nil
+	case !queryName.MatchString(c.stateQuery):
+		return mustBe("at most 64 letters, digits and . _ ~ - with no dot at the beginning")
+	case c.stateQuery == callback.KeyParameter:
+		return errors.New("api_key is the parameter that carries keys; choose another name")
+	}
+	return nil
+}
+
+func (c *creation) checkKey(*App) error {
+	if c.includeKey && c.stateQuery != "" {
+		return errors.New("a callback URL that is registered in advance cannot hold a key for each callback; leave out includeApiKey or stateQueryParameter")
+	}
+	return nil
+}
+
+// checkType decides on the type of the reply, where it is not given.
+func (c *creation) checkType(*App) error {
+	switch c.responseType {
+	case callback.TypeResponse, callback.TypeRedirect:
+		return nil
+	case "":
+		c.responseType = callback.TypeResponse
+		if c.redirectURL != "" && c.body == "" && c.code == 0 {
+			c.responseType = callback.TypeRedirect
+		}
+		return nil
+	}
+	return mustBe("response or redirect")
+}
+
+func (c *creation) checkRedirect(app *App) error {
+	if c.redirectURL == "" {
+		if c.responseType == callback.TypeRedirect {
+			return errors.New("a redirect needs it")
+		}
+		return nil
+	}
+	if err := callback.CheckRedirectURL(c.redirectURL); err != nil {
+		return err
+	}
+	if leadsBack(c.redirectURL, c.base(app)) || leadsBack(c.redirectURL, app.BaseURL) {
+		return errors.New("it leads back to callback_server, which has no page for people there; name one of your own pages")
+	}
+	return nil
+}
+
+func (c *creation) checkBody(*App) error {
+	switch {
+	case len(c.body) > maxReplyBody:
+		return errors.New("it is longer than 64 KiB")
+	case c.code != 0 && !allowsBody(c.code) && c.body != "":
+		return fmt.Errorf("an answer with status %d has no body; leave it out, or choose another responseCode", c.code)
+	}
+	return nil
+}
+
+// checkActivity makes a path of what is none.
+func (c *creation) checkActivity(*App) error {
+	if c.activity == "" {
+		return nil
+	}
+	if len(c.activity) > maxActivity {
+		return fmt.Errorf("it is longer than %d bytes", maxActivity)
+	}
+	if !strings.HasPrefix(c.activity, "/") {
+		c.activity = "/" + url.PathEscape(c.activity)
+	}
+	if checkAskPath(c.activity) != nil || strings.Contains(c.activity, "#") || dotted(c.activity) {
+		return errors.New("it must be a path without a query and without dotted parts, or a text that can become one")
+	}
+	return nil
+}
+
+// dotted reports whether a part of an escaped path means another directory.
+func dotted(path string) bool {
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		return true
+	}
+	for part := range strings.SplitSeq(plain, "/") {
+		if part == "." || part == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *creation) checkCase(*App) error {
+	if len(c.activityCase) > maxCase {
+		return fmt.Errorf("it is longer than %d bytes", maxCase)
+	}
+	return nil
+}
+
+func (c *creation) checkCorrelation(*App) error {
+	if c.correlationID != "" && checkCorrelationID(c.correlationID) != nil {
+		return mustBe("at most 256 printable ASCII characters, with no space at either end")
+	}
+	return nil
+}
+
+func (c *creation) checkDelivery(app *App) error {
+	if c.deliverTo == "" {
+		return nil
+	}
+	return app.checkDeliverTo(c.deliverTo)
+}
+
+// checkDeliverTo makes sure that results may be sent to a URL.
+func (a *App) checkDeliverTo(text string) error {
+	_, err := a.deliverer.guard.CheckURL(text)
+	return err
+}

@@ -1,0 +1,201 @@
+package module
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// maxCreation bounds a request to make a callback, in bytes.
+const maxCreation = 1 << 20
+
+// create makes a callback.
+func (a *apiRequest) create() {
+	body, lease, err := a.readJSON()
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	defer lease.Release()
+	retry, err := a.retryKeyOf(body)
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	c, err := parseCreation(body)
+	if err == nil {
+		err = c.check(a.app)
+	}
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	cb, replayed, err := a.createOnce(c, retry)
+	if err == nil {
+		err = store.Wait(a.r.Context(), cb.Commit)
+	}
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	if replayed {
+		a.w.Header().Set("Idempotency-Replayed", "true")
+	}
+	location := cb.ID.String()
+	if !strings.HasSuffix(a.r.URL.Path, "/") {
+		location = strings.TrimPrefix(apiPath, "/") + "/" + location
+	}
+	a.w.Header().Set("Location", location)
+	writeJSON(a.w, http.StatusCreated, newCreated(cb))
+}
+
+// readJSON reads a body that must be JSON. The lease must be released.
+func (a *apiRequest) readJSON() ([]byte, *engine.Lease, error) {
+	if !inject.IsJSON(a.r.Header.Get("Content-Type")) {
+		leaveUnread(a.w, a.r)
+		return nil, nil, problem.JSONRequired
+	}
+	body, lease, err := a.readBody(min(maxCreation, a.app.MaxBodySize))
+	if errors.Is(err, engine.ErrTooLarge) {
+		err = problem.TooLarge.With("A request to make a callback can have 1 MiB, and not more than max_body_size in the global callback option.")
+	}
+	return body, lease, err
+}
+
+// readBody reads a body of at most that many bytes. The lease must be released.
+func (a *apiRequest) readBody(limit int64) ([]byte, *engine.Lease, error) {
+	control := http.NewResponseController(a.w)
+	_ = control.SetReadDeadline(time.Now().Add(readWithin))
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	return a.rt.engine.ReadBody(a.r.Body, a.r.ContentLength, limit)
+}
+
+// retryKeyOf returns what the request is known by when it comes again; nil where it
+// has no Idempotency-Key.
+func (a *apiRequest) retryKeyOf(body []byte) (*retryKey, error) {
+	keys := a.r.Header[idempotencyHeader]
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxIdempotencyKey {
+		return nil, problem.InvalidIdempotencyKey
+	}
+	return &retryKey{alias: callback.IdempotencyAlias(a.scope, keys[0]), fingerprint: sha256.Sum256(canonical(body))}, nil
+}
+
+// canonical returns a JSON text that is the same for all that mean the same; other
+// texts stay as they are.
+func canonical(body []byte) []byte {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var value any
+	if d.Decode(&value) != nil {
+		return body
+	}
+	out, err := json.Marshal(value)
+	if err != nil {
+		return body
+	}
+	return out
+}
+
+// createOnce makes the callback, unless the same request has made it before.
+func (a *apiRequest) createOnce(c *creation, retry *retryKey) (cb *engine.Callback, replayed bool, err error) {
+	ctx := a.r.Context()
+	spec := c.spec(a.app)
+	if err := spec.Policy.Compile(); err != nil {
+		return nil, false, err
+	}
+	spec.Trace = traceOf(a.r.Header)
+	if retry == nil {
+		cb, err = a.rt.engine.Create(ctx, spec)
+		return cb, false, err
+	}
+	spec.Idempotency, spec.Fingerprint = retry.alias, retry.fingerprint
+	cb, err = a.rt.engine.Find(ctx, store.ByAlias(retry.alias))
+	if isNotFound(err) {
+		if cb, err = a.rt.engine.Create(ctx, spec); !errors.Is(err, store.ErrExists) {
+			return cb, false, err
+		}
+		// Another one with the same key was faster.
+		cb, err = a.rt.engine.Find(ctx, store.ByAlias(retry.alias))
+	}
+	if err == nil && cb.Fingerprint != retry.fingerprint {
+		return nil, false, problem.KeyReused
+	}
+	return cb, true, err
+}
+
+// created is the answer to a request that has made a callback.
+type created struct {
+	ID          callback.UUID `json:"id"`
+	State       callback.UUID `json:"state"`
+	CallbackURL string        `json:"callbackUrl"`
+	RedirectURI string        `json:"redirectUri"`
+	APIKey      string        `json:"apiKey,omitempty"`
+	StatusURL   string        `json:"statusUrl"`
+	ResultURL   string        `json:"resultUrl"`
+	ExpiresAt   callback.Time `json:"expiresAt"`
+}
+
+func newCreated(cb *engine.Callback) created {
+	c := created{
+		ID: cb.ID, State: cb.State(), CallbackURL: cb.URL(), APIKey: cb.Key(),
+		StatusURL: cb.StatusURL(), ResultURL: cb.ResultURL(), ExpiresAt: cb.ExpiresAt,
+	}
+	c.RedirectURI, _, _ = strings.Cut(c.CallbackURL, "?")
+	return c
+}
+
+// base returns where partners reach the callback.
+func (c *creation) base(app *App) string {
+	return strings.TrimSuffix(cmp.Or(c.alternativeDomain, app.BaseURL), "/")
+}
+
+// spec returns the callback to make. What callbacks differ in is their own, so that
+// there are few policies for many callbacks.
+func (c *creation) spec(app *App) engine.Spec {
+	policy := &callback.Policy{
+		BaseURL:              c.base(app),
+		StatusURL:            strings.TrimSuffix(firstOf(app.StatusURL, app.BaseURL, c.alternativeDomain), "/"),
+		HeaderPrefix:         app.HeaderPrefix,
+		StateQuery:           c.stateQuery,
+		Methods:              c.methods,
+		RequireStatus:        c.requireStatus,
+		RequireCorrelationID: c.requireCorrelated,
+		// A callback that takes many calls stays open until it is closed.
+		Once:     !c.retryable && !c.multiple,
+		Multiple: c.multiple,
+		OwnKey:   c.includeKey,
+		Retain:   time.Duration(app.Retain),
+	}
+	if policy.Methods == nil {
+		policy.Methods = callMethods
+	}
+	own := &callback.Own{Ask: c.activity, Case: c.activityCase, Data: c.data, Reply: c.reply()}
+	if own.Ask == "" && own.Case == "" && own.Data == nil && own.Reply == nil {
+		own = nil
+	}
+	return engine.Spec{Policy: policy, Spec: callback.Spec{
+		CorrelationID: c.correlationID, ExpiresIn: c.expiresIn, Own: own, DeliverTo: c.deliverTo,
+	}}
+}
+
+// reply returns what a call is answered; nil for the default.
+func (c *creation) reply() *callback.Fields {
+	if c.responseType == callback.TypeResponse && c.body == "" && c.code == 0 && c.header == nil && c.redirectURL == "" {
+		return nil
+	}
+	return &callback.Fields{Type: c.responseType, Body: c.body, Code: c.code, Header: c.header, RedirectURL: c.redirectURL}
+}

@@ -1,0 +1,178 @@
+package module
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"unicode/utf8"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+)
+
+// status is the status of a callback as its ticket shows it.
+type status struct {
+	ID              callback.UUID   `json:"id"`
+	Phase           callback.Phase  `json:"phase"`
+	CorrelationID   string          `json:"correlationId"`
+	Name            string          `json:"name,omitempty"`
+	CreatedAt       callback.Time   `json:"createdAt"`
+	ExpiresAt       callback.Time   `json:"expiresAt"`
+	FinishedAt      *callback.Time  `json:"finishedAt,omitempty"`
+	DocumentStatus  string          `json:"documentStatus,omitempty"`
+	TechnicalStatus string          `json:"technicalStatus,omitempty"`
+	ErrorCode       string          `json:"errorCode,omitempty"`
+	ErrorText       string          `json:"errorText,omitempty"`
+	ResultURL       string          `json:"resultUrl"`
+	Job             *jobStatus      `json:"job,omitempty"`
+	Delivery        *deliveryStatus `json:"delivery,omitempty"`
+}
+
+// jobStatus is background work that is to be done. Whoever has a ticket is not told
+// why an attempt has failed: that may name what is behind us.
+type jobStatus struct {
+	Block         callback.Block `json:"block"`
+	Attempts      int            `json:"attempts"`
+	NextAttemptAt callback.Time  `json:"nextAttemptAt"`
+	Error         string         `json:"error,omitempty"`
+}
+
+// deliveryStatus is what becomes of a result that is sent to the client's URL. Whoever
+// has a ticket is told the state alone.
+type deliveryStatus struct {
+	State         string         `json:"state"`
+	URL           string         `json:"url,omitempty"`
+	Attempts      *int           `json:"attempts,omitempty"`
+	NextAttemptAt *callback.Time `json:"nextAttemptAt,omitempty"`
+	DeliveredAt   *callback.Time `json:"deliveredAt,omitempty"`
+	Status        int            `json:"status,omitempty"`
+	Error         string         `json:"error,omitempty"`
+}
+
+func newStatus(cb *engine.Callback) status {
+	s := status{
+		ID:            cb.ID,
+		Phase:         cb.Phase,
+		CorrelationID: cb.CorrelationID,
+		Name:          cb.Name,
+		CreatedAt:     cb.CreatedAt,
+		ExpiresAt:     cb.ExpiresAt,
+		FinishedAt:    orNever(cb.FinishedAt),
+		ResultURL:     cb.ResultURL(),
+	}
+	if f := cb.Failure; f != nil {
+		s.DocumentStatus, s.TechnicalStatus = f.DocumentStatus, f.TechnicalStatus
+		s.ErrorCode, s.ErrorText = f.ErrorCode, f.ErrorText
+	}
+	if j := cb.Job; j != nil {
+		s.Job = &jobStatus{Block: j.Block, Attempts: j.Attempts, NextAttemptAt: j.NextAt}
+	}
+	if d := cb.Delivery; d != nil {
+		s.Delivery = &deliveryStatus{State: deliveryState(d)}
+	}
+	return s
+}
+
+// orNever returns the time, nil for never.
+func orNever(t callback.Time) *callback.Time {
+	if t == 0 {
+		return nil
+	}
+	return &t
+}
+
+// States of a delivery.
+const (
+	deliveryPending   = "pending"
+	deliveryDelivered = "delivered"
+	deliveryDead      = "dead"
+)
+
+func deliveryState(d *callback.Delivery) string {
+	switch {
+	case d.Dead:
+		return deliveryDead
+	case d.Total > 0 && d.Done >= d.Total:
+		return deliveryDelivered
+	}
+	return deliveryPending
+}
+
+// fullStatus is the status of a callback as the API shows it.
+type fullStatus struct {
+	status
+	Step       *stepStatus     `json:"step,omitempty"`
+	Calls      int             `json:"calls"`
+	LatestCall *callStatus     `json:"latestCall,omitempty"`
+	Data       json.RawMessage `json:"data,omitempty"`
+}
+
+// stepStatus is the callback whose end another one waits for.
+type stepStatus struct {
+	ID callback.UUID `json:"id"`
+}
+
+// callStatus is a call as it was taken.
+type callStatus struct {
+	Method       string            `json:"method"`
+	Query        map[string]any    `json:"query"`
+	Headers      map[string]string `json:"headers"`
+	Body         string            `json:"body"`
+	BodyEncoding string            `json:"bodyEncoding,omitempty"`
+	ReceivedAt   callback.Time     `json:"receivedAt"`
+}
+
+// newFullStatus returns the status without the latest call.
+func newFullStatus(cb *engine.Callback) fullStatus {
+	s := fullStatus{status: newStatus(cb), Calls: cb.Calls}
+	if cb.Own != nil {
+		s.Data = cb.Own.Data
+	}
+	if cb.Job != nil {
+		s.Job.Error = cb.Job.Error
+	}
+	if !cb.Step.IsZero() {
+		s.Step = &stepStatus{cb.Step}
+	}
+	if d := cb.Delivery; d != nil {
+		s.Delivery.URL, s.Delivery.Attempts = d.URL, &d.Attempts
+		s.Delivery.DeliveredAt, s.Delivery.Status, s.Delivery.Error = orNever(d.DeliveredAt), d.Status, d.Error
+		if s.Delivery.State == deliveryPending && d.Total > 0 {
+			s.Delivery.NextAttemptAt = orNever(d.NextAt)
+		}
+	}
+	return s
+}
+
+// latestCall returns the call that was taken last; nil if none was.
+func latestCall(r *callback.Record) *callback.Call {
+	if r.Latest != nil {
+		// The call that is accepted takes it away.
+		return r.Latest
+	}
+	return r.Call
+}
+
+// newCallStatus returns the call with its body, wherever that is kept.
+func newCallStatus(ctx context.Context, e *engine.Engine, call *callback.Call) (*callStatus, error) {
+	if call == nil {
+		return nil, nil
+	}
+	body, err := e.OpenBody(ctx, call.Body)
+	if err != nil {
+		return nil, err
+	}
+	data, lease, err := e.ReadBody(body, call.Body.Size, call.Body.Size)
+	_ = body.Close()
+	if err != nil {
+		return nil, err
+	}
+	defer lease.Release()
+	s := &callStatus{
+		Method: call.Method, Query: queryObject(call.Query), Headers: joined(call.Header), Body: string(data), ReceivedAt: call.ReceivedAt,
+	}
+	if !utf8.Valid(data) {
+		s.Body, s.BodyEncoding = base64.StdEncoding.EncodeToString(data), "base64"
+	}
+	return s, nil
+}
