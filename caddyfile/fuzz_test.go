@@ -99,8 +99,10 @@ func FuzzGlobal(f *testing.F) {
 
 func TestEveryOptionThatMessagesListIsKnown(t *testing.T) {
 	for list, parse := range map[string]func(o *options) error{
-		handlerOptions: func(o *options) error { return parseCallbackOption(httpcaddyfile.Helper{Dispenser: o.Dispenser}, o, new(module.Handler)) },
-		appOptions:     func(o *options) error { return parseGlobalOption(o, new(module.App)) },
+		handlerOptions: func(o *options) error {
+			return parseCallbackOption(httpcaddyfile.Helper{Dispenser: o.Dispenser}, o, new(module.Handler))
+		},
+		appOptions: func(o *options) error { return parseGlobalOption(o, new(module.App)) },
 	} {
 		for name := range strings.FieldsFuncSeq(strings.ReplaceAll(list, " and ", ", "), func(c rune) bool { return c == ',' || c == ' ' }) {
 			h, _ := directive("{\n" + name + "\n}")

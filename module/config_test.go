@@ -152,7 +152,7 @@ func TestHandlerRefusesWhatMakesNoSense(t *testing.T) {
 	t.Setenv("CALLBACK_TEST_EMPTY", "")
 	for fields, want := range map[string]string{
 		`"mode":""`:                              "mode",
-		`"mode":"park"`:                          "mode",
+		`"mode":"keep"`:                          "mode",
 		`"mode":"Hold"`:                          "mode",
 		`"timeout":-1`:                           "timeout",
 		`"timeout":1`:                            "timeout",

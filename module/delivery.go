@@ -195,6 +195,9 @@ func (wk worker) message(cb *engine.Callback, d *deliverer, number int) deliver.
 	result := resultFor(cb)
 	header := make(http.Header)
 	result.Header.AddTo(header)
+	if id := cb.Delivery.CorrelationID; id != "" {
+		header.Set(cb.Policy.Wire().CorrelationID, id)
+	}
 	header.Set(cb.Policy.Wire().ResultStatus, strconv.Itoa(result.Status))
 	cb.Trace.AddTo(header)
 	m := deliver.Message{

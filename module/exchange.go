@@ -182,6 +182,10 @@ func (x *exchange) spec() (engine.Spec, error) {
 		if spec.DeliverTo, err = x.request.deliverTo(h.deliverer); err != nil {
 			return engine.Spec{}, err
 		}
+		// Who takes the delivery for a call knows it by its own correlation id.
+		if id := only(x.r.Header[h.policy.Wire().CorrelationID]); checkCorrelationID(id) == nil {
+			spec.DeliverAs = id
+		}
 	}
 	if x.retry != nil {
 		spec.Idempotency, spec.Fingerprint = x.retry.alias, x.retry.fingerprint

@@ -49,10 +49,10 @@ func parsePath(escaped string) location {
 	default:
 		return location{}
 	}
-	rest = strings.TrimSuffix(rest, "/")
-	if rest == "" && space == "cb" {
+	if space == "cb" && rest == "" {
 		return location{resource: fixedPath}
 	}
+	rest = strings.TrimSuffix(rest, "/")
 	if !deeper || rest == "" {
 		return location{resource: nothing}
 	}

@@ -20,9 +20,11 @@ import (
 
 // outgoing is the request as the upstream will get it.
 type outgoing struct {
-	h    *Handler
-	out  *http.Request
-	repl *caddy.Replacer
+	h *Handler
+	// client is the header as the client sent it; nil for a job.
+	client http.Header
+	out    *http.Request
+	repl   *caddy.Replacer
 	// buffered says that body is the whole body; changed that something was put
 	// into it.
 	buffered bool
@@ -58,7 +60,7 @@ func (x *exchange) prepare() error {
 	out.Header = x.r.Header.Clone()
 	x.h.strip(out.Header)
 	withoutPreferences(out.Header)
-	x.request = &outgoing{h: x.h, out: out}
+	x.request = &outgoing{h: x.h, client: x.r.Header, out: out}
 	x.request.repl, _ = x.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if in := x.h.injectsInto; in != "" {
 		if err := checkBodyType(in, x.r.Header); err != nil {
@@ -118,7 +120,7 @@ func (o *outgoing) stored(r *http.Request) *callback.Request {
 func (o *outgoing) read(at Place) string {
 	switch inject.Place(at.In) {
 	case inject.Header:
-		return o.out.Header.Get(at.Name)
+		return only(o.client.Values(at.Name))
 	case inject.Query:
 		return only(inject.GetQuery(o.out.URL.RawQuery, at.Name))
 	case inject.Form:

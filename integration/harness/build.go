@@ -12,8 +12,12 @@ import (
 	"testing"
 )
 
-// binaryPackage is the command that the tests run: Caddy with this plugin.
-const binaryPackage = module + "/cmd/caddy"
+// modulePath is the plugin's module, and binaryPackage the command in it that the
+// tests run: Caddy with this plugin.
+const (
+	modulePath    = "github.com/caddy-callback/caddy-callback"
+	binaryPackage = modulePath + "/cmd/caddy"
+)
 
 // buildDir is where Main keeps the binary.
 var buildDir string
@@ -46,14 +50,13 @@ func build() (string, error) {
 	if buildDir == "" {
 		return "", errors.New("harness.Main has not been called")
 	}
-	path := filepath.Join(buildDir, "caddy")
-	args := append([]string{"build", "-o", path}, raceFlags...)
 	root, err := moduleRoot()
 	if err != nil {
 		return "", err
 	}
+	path := filepath.Join(buildDir, "caddy")
+	args := append([]string{"build", "-o", path}, raceFlags...)
 	cmd := exec.Command("go", append(args, binaryPackage)...)
-	// Tests in a module below this one have other versions of what Caddy needs.
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -62,14 +65,15 @@ func build() (string, error) {
 	return path, nil
 }
 
-// module is the plugin's module.
-const module = "github.com/caddy-callback/caddy-callback"
+// moduleRoot returns the folder of the plugin's module. For tests in a module below
+// it that is another one than their own: the binary is built with the versions that
+// the plugin's module asks for, and not with those that such tests need.
+var moduleRoot = sync.OnceValues(findModule)
 
-// moduleRoot returns the folder of the plugin's module.
-func moduleRoot() (string, error) {
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+func findModule() (string, error) {
+	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", modulePath).Output()
 	if err != nil {
-		return "", fmt.Errorf("finding the module: %w", err)
+		return "", fmt.Errorf("finding the module %s: %w", modulePath, err)
 	}
 	return strings.TrimSpace(string(dir)), nil
 }

@@ -23,14 +23,6 @@ type Body struct {
 // NewBody returns a body that is kept in the record.
 func NewBody(data []byte) Body { return Body{Data: data, Size: int64(len(data))} }
 
-// size returns how many bytes the body takes in its record.
-func (b Body) size() int {
-	if b.File != "" {
-		return 0
-	}
-	return len(b.Data)
-}
-
 // Call is one HTTP request to a callback URL, without its secrets.
 type Call struct {
 	// Method is the HTTP method.

@@ -137,8 +137,8 @@ type Response struct {
 	Body   Body   `cbor:"3,keyasint"`
 }
 
-// Failure is what a partner said of a failure, in the wire headers of a call
-// with status Failed.
+// Failure is what there is to say of a failure: what a partner said in the wire
+// headers of a call with status Failed, or a reason of ours.
 type Failure struct {
 	// DocumentStatus is one of the policy's document statuses, or "Failed".
 	DocumentStatus string `cbor:"1,keyasint,omitempty"`
@@ -148,6 +148,9 @@ type Failure struct {
 	ErrorCode string `cbor:"3,keyasint,omitempty"`
 	// ErrorText is the partner's own text.
 	ErrorText string `cbor:"4,keyasint,omitempty"`
+	// Later says that the call which was accepted had nothing to do with it: what
+	// came after the call has failed.
+	Later bool `cbor:"5,keyasint,omitempty"`
 }
 
 // Spec says what callback to make.
@@ -170,6 +173,9 @@ type Spec struct {
 	Block Block
 	// DeliverTo is the URL that the result is sent to; empty for none.
 	DeliverTo string
+	// DeliverAs is the correlation id that the delivery bears; empty for the
+	// callback's.
+	DeliverAs string
 	// Parent is the callback of which this one is a step; zero for none.
 	Parent UUID
 	// Trace is the trace context of the client's request.
@@ -207,7 +213,7 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		r.Job = &Job{Block: spec.Block, NextAt: now}
 	}
 	if spec.DeliverTo != "" {
-		r.Delivery = &Delivery{URL: spec.DeliverTo}
+		r.Delivery = &Delivery{URL: spec.DeliverTo, CorrelationID: spec.DeliverAs}
 	}
 	return r
 }
@@ -233,30 +239,6 @@ func (r *Record) Due() Time {
 // nothing is left to be done for it.
 func (r *Record) Forgettable(now Time) bool {
 	return r.Phase.Final() && now >= r.KeepUntil && !r.Untold() && !r.Delivery.pending()
-}
-
-// Size returns about how many bytes the record takes where it is stored.
-func (r *Record) Size() int {
-	size := len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 8*len(r.Seen) + r.Own.size() + r.Trace.size()
-	for _, c := range r.calls() {
-		size += len(c.Suffix) + len(c.Query) + c.Header.size() + c.Body.size()
-	}
-	for _, response := range [...]*Response{r.Ack, r.Answer} {
-		if response != nil {
-			size += response.Header.size() + response.Body.size()
-		}
-	}
-	if r.Request != nil {
-		size += len(r.Request.URI) + r.Request.Header.size() + r.Request.Body.size()
-	}
-	if r.Reply != nil {
-		size += r.Reply.Header.size() + len(r.Reply.Body)
-	}
-	if r.Delivery != nil {
-		size += len(r.Delivery.URL)
-	}
-	const rest = 1 << 10
-	return size + rest
 }
 
 // calls returns the calls that the record holds.

@@ -19,6 +19,9 @@ type Delivery struct {
 	// Status and Error say how the last attempt has ended.
 	Status int    `cbor:"8,keyasint,omitempty"`
 	Error  string `cbor:"9,keyasint,omitempty"`
+	// CorrelationID is the client's own, which the delivery bears; empty for the
+	// callback's.
+	CorrelationID string `cbor:"10,keyasint,omitempty"`
 }
 
 // Parcel is an earlier result that is still to be delivered, of a callback that
@@ -29,8 +32,13 @@ type Parcel struct {
 	Failure *Failure `cbor:"3,keyasint,omitempty"`
 }
 
-// maxOutbox bounds how many results of one callback wait to be delivered.
-const maxOutbox = 1000
+// What waits to be delivered of one callback is bounded in number and in bytes: the
+// oldest is left out first. A store takes records up to a size, and no call must be
+// refused because a client does not take its results.
+const (
+	maxOutbox      = 1000
+	maxOutboxBytes = 384 << 10
+)
 
 // pending reports whether an attempt is still to be made.
 func (d *Delivery) pending() bool { return d != nil && d.Done < d.Total && !d.Dead }
@@ -63,11 +71,26 @@ func (r *Record) resend(before *Record) {
 	case before.Delivery.pending():
 		r.Outbox = append(append([]Parcel(nil), before.Outbox...), Parcel{Phase: before.Phase, Call: before.Call, Failure: before.Failure})
 	}
-	if over := len(r.Outbox) - maxOutbox; over > 0 {
+	if over := r.excess(); over > 0 {
 		delivery := *r.Delivery
 		delivery.Done += over
+		delivery.Attempts = 0
 		r.Delivery, r.Outbox = &delivery, r.Outbox[over:]
 	}
+}
+
+// excess returns how many of the oldest results are too many to wait.
+func (r *Record) excess() int {
+	first, bytes := len(r.Outbox), 0
+	for first > 0 && len(r.Outbox)-first < maxOutbox {
+		oldest := r.Outbox[first-1]
+		bytes += oldest.Call.size() + oldest.Failure.size()
+		if bytes > maxOutboxBytes {
+			break
+		}
+		first--
+	}
+	return first
 }
 
 // ToDeliver returns the record whose result is to be delivered next, and which of
@@ -77,12 +100,13 @@ func (r *Record) ToDeliver() (*Record, int, bool) {
 	if !r.Phase.Final() || !r.Delivery.pending() {
 		return nil, 0, false
 	}
+	number := r.Delivery.Done + 1
 	if len(r.Outbox) == 0 {
-		return r, r.Delivery.Total, true
+		return r, number, true
 	}
 	earlier := *r
 	earlier.Phase, earlier.Call, earlier.Failure = r.Outbox[0].Phase, r.Outbox[0].Call, r.Outbox[0].Failure
-	return &earlier, r.Delivery.Done + 1, true
+	return &earlier, number, true
 }
 
 // Sent is what an attempt to deliver a result has come to.
@@ -127,13 +151,13 @@ func (r *Record) Delivered(p *Policy, number int, sent Sent, now Time) (*Record,
 	return &next, true
 }
 
-// Redeliver returns the record with the delivery of its newest result begun anew.
+// Redeliver returns the record with the delivery of its newest result begun anew, after
+// those that still wait before it.
 func (r *Record) Redeliver(now Time) (*Record, bool) {
 	if !r.Phase.Final() || r.Delivery == nil {
 		return nil, false
 	}
 	next, delivery := *r, *r.Delivery
-	delivery.Total = max(delivery.Total, 1)
 	delivery.Dead, delivery.Attempts, delivery.NextAt = false, 0, now
 	if len(r.Outbox) == 0 {
 		delivery.Done = min(delivery.Done, delivery.Total-1)

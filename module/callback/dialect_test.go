@@ -196,6 +196,13 @@ func TestCallThatNamesItselfCountsOnce(t *testing.T) {
 	}
 }
 
+func TestNamesAreRememberedOnlyWhereManyCallsAreTaken(t *testing.T) {
+	p := compiled(t, callback.Policy{})
+	if r := accept(t, waiting(p), p, newCall("POST", "", "Webhook-Id", "m1")); r.Seen != nil {
+		t.Errorf("got %v", r.Seen)
+	}
+}
+
 func TestRememberedCallsAreBounded(t *testing.T) {
 	p := compiled(t, callback.Policy{Multiple: true})
 	r := waiting(p)

@@ -16,10 +16,10 @@ func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
 	return r.failed(p, FailureExpired, text, now), true
 }
 
-// Close returns the closed record if the callback waits. One that takes many calls
-// and has had some keeps its phase and its result, and takes no more.
+// Close returns the closed record if the callback waits. One that has ended and takes
+// more calls keeps its phase and its result, and takes no more.
 func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
-	if p.Multiple && (r.Phase == Resolved || r.Phase == Failed) && r.ShutAt == 0 {
+	if r.takesMore(p, now) {
 		next := *r
 		next.ShutAt = now
 		next.Reason = reason
@@ -78,16 +78,28 @@ func (r *Record) Acknowledge(a *Response) (*Record, bool) {
 	return &next, true
 }
 
+// takesMore reports whether a callback that has ended with a call takes more of them.
+func (r *Record) takesMore(p *Policy, now Time) bool {
+	return p.Multiple && (r.Phase == Resolved || r.Phase == Failed) && r.Call != nil && r.ShutAt == 0 && now < r.ExpiresAt
+}
+
+// expired reports whether it was time that ended a callback to which no call has come.
+func (r *Record) expired() bool {
+	return r.Phase == Expired || r.Phase == Failed && r.Failure.ErrorCode == FailureExpired
+}
+
 // Codes of failures that are not a partner's.
 const (
 	FailureExpired = "expired"
 	FailureClosed  = "closed"
+	// FailureLost: the result of a step cannot be read any more.
+	FailureLost = "result-lost"
 )
 
 // failed ends a callback as failed for a reason of ours.
 func (r *Record) failed(p *Policy, code, text string, now Time) *Record {
 	next := r.finish(p, Failed, now)
-	next.Failure = &Failure{DocumentStatus: StatusFailed, ErrorCode: code, ErrorText: withoutControls(text, maxText)}
+	next.Failure = &Failure{DocumentStatus: StatusFailed, ErrorCode: code, ErrorText: withoutControls(text, maxText), Later: r.Call != nil}
 	return next
 }
 

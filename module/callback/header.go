@@ -96,12 +96,3 @@ func (h Header) AddTo(dst http.Header) {
 		dst[f.Name] = append(dst[f.Name], f.Value)
 	}
 }
-
-// size returns about how many bytes the lines take.
-func (h Header) size() int {
-	size := 0
-	for _, f := range h {
-		size += len(f.Name) + len(f.Value) + 8
-	}
-	return size
-}

@@ -51,7 +51,7 @@ type Attempt struct {
 	RetryAt Time
 	// Code and Error say why it has failed.
 	Code, Error string
-	// Step is the callback that the work goes on with.
+	// Step is the callback that the work goes on with, where it is continued.
 	Step UUID
 }
 
@@ -81,34 +81,43 @@ func (r *Record) Attempted(p *Policy, block Block, a Attempt, now Time) (*Record
 	if r.Phase != Waiting || r.Job == nil || r.Job.Block != block {
 		return nil, false
 	}
-	next := *r
 	switch a.Kind {
-	case AttemptAcked:
-		next.Job, next.Acked = nil, true
-		if p.AckIsResult {
-			next.Ack = a.Response
-		}
-		if !p.Then {
-			next.Request = nil
-		}
-		return &next, true
-	case AttemptUnknown:
-		next.Job = nil
-		return &next, true
-	case AttemptContinued:
-		next.Job, next.Step = nil, a.Step
-		return &next, true
+	case AttemptAcked, AttemptUnknown, AttemptContinued:
+		return r.handedOver(p, a), true
 	case AttemptRetry:
-		job := *r.Job
-		job.Attempts++
-		job.NextAt = a.RetryAt
-		job.Error = withoutControls(a.Error, maxText)
-		next.Job = &job
-		return &next, true
+		return r.retried(a), true
 	case AttemptAnswered:
 		return r.answered(p, a.Response, now), true
 	}
 	return r.failed(p, a.Code, a.Error, now), true
+}
+
+// handedOver ends a job whose outcome somebody else will bring: a call, or a step.
+func (r *Record) handedOver(p *Policy, a Attempt) *Record {
+	next := *r
+	next.Job = nil
+	if !p.Then || r.Job.Block != CallBlock {
+		// No call can bring more work.
+		next.Request = nil
+	}
+	if a.Kind == AttemptAcked {
+		next.Acked = true
+		if p.AckIsResult && r.Ack == nil {
+			next.Ack = a.Response
+		}
+	}
+	next.Step = a.Step
+	return &next
+}
+
+// retried lets the job be tried again.
+func (r *Record) retried(a Attempt) *Record {
+	next, job := *r, *r.Job
+	job.Attempts++
+	job.NextAt = a.RetryAt
+	job.Error = withoutControls(a.Error, maxText)
+	next.Job = &job
+	return &next
 }
 
 // answered ends a callback with a response that is its result. From 400 on it
@@ -138,22 +147,31 @@ func (r *Record) Tell() (*Record, bool) {
 }
 
 // Follow returns the record of a callback after the step that it waits for has
-// ended. result is that step's result; nil where it has none.
+// ended. result is that step's result; nil where it has none. A step can end before it
+// is recorded that the job goes on with it.
 func (r *Record) Follow(p *Policy, step *Record, result *Response, now Time) (*Record, bool) {
-	if r.Phase != Waiting || r.Step != step.ID {
+	early := r.Job != nil && step.Parent == r.ID
+	if r.Phase != Waiting || !step.Phase.Final() || r.Step != step.ID && !early {
 		return nil, false
 	}
-	switch step.Phase {
-	case Resolved:
-		next := r.finish(p, Resolved, now)
-		next.Answer = result
-		return next, true
-	case Expired:
-		return r.failed(p, FailureExpired, "The step "+step.Name+" has expired.", now), true
-	case Closed:
-		return r.failed(p, FailureClosed, "The step "+step.Name+" was closed: "+step.Reason, now), true
+	name := "The step"
+	if step.Name != "" {
+		name += " " + step.Name
 	}
-	next := r.finish(p, Failed, now)
-	next.Failure, next.Answer = step.Failure, result
+	switch {
+	case step.Phase == Expired:
+		return r.failed(p, FailureExpired, name+" has expired.", now), true
+	case step.Phase == Closed:
+		return r.failed(p, FailureClosed, name+" was closed: "+step.Reason, now), true
+	case step.Phase == Failed:
+		next, failure := r.finish(p, Failed, now), *step.Failure
+		failure.Later = r.Call != nil
+		next.Failure, next.Answer = &failure, result
+		return next, true
+	case result == nil:
+		return r.failed(p, FailureLost, name+" was resolved, and its result cannot be read any more.", now), true
+	}
+	next := r.finish(p, Resolved, now)
+	next.Answer = result
 	return next, true
 }

@@ -69,3 +69,27 @@ func TestKeyMakesNoOtherPayload(t *testing.T) {
 		t.Errorf("the same call with another key is %v", v.Kind)
 	}
 }
+
+func TestCallIsAdmittedBeforeItIsRead(t *testing.T) {
+	t.Parallel()
+	both := bothPolicy()
+	both.Keys = []string{"a"}
+	p, plain := compiled(t, both), compiled(t, callback.Policy{Keys: []string{"a"}})
+	named := callback.Caller{Shown: true, Known: true, Names: []string{"a"}}
+	for name, c := range map[string]struct {
+		policy *callback.Policy
+		method string
+		caller callback.Caller
+		want   callback.Kind
+	}{
+		"a person's return":      {p, "GET", callback.Caller{}, callback.Accepted},
+		"the server's call":      {p, "POST", named, callback.Accepted},
+		"no key":                 {p, "POST", callback.Caller{}, callback.Unauthorized},
+		"a GET that is no call":  {plain, "GET", named, callback.WrongMethod},
+		"HEAD beside the return": {p, "HEAD", named, callback.WrongMethod},
+	} {
+		if got := c.policy.Admit(c.method, c.caller); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}

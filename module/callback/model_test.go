@@ -10,27 +10,39 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// machine drives one callback through random calls, expiries, closes and acks,
-// and compares it with a model that knows as little as possible.
+// machine drives one callback through any course of events, and compares it with a
+// model that knows as little as possible.
 type machine struct {
 	t      testing.TB
 	policy *callback.Policy
 	record *callback.Record
 	clock  callback.Time
+	// handed are all records that there have been, with what was in them then.
+	handed []handed
 
-	// phase, first and firstReply are the model: where the callback stands, the
-	// call that was accepted, and what it was answered.
-	phase      callback.Phase
-	first      *attempt
-	firstReply string
-	acked      bool
-
-	accepted int
-	handed   []handed
+	model
 }
 
-// handed is a record that was given to the domain or came from it, with what was
-// in it then.
+// model is where the callback stands.
+type model struct {
+	phase callback.Phase
+	// last is the call that was accepted, lastReply what it was answered, names the
+	// names of all those that were. calls counts what was taken.
+	last      *attempt
+	lastReply string
+	names     map[string]bool
+	calls     int
+	// shut: it was closed after its end. timedOut: its time has ended it.
+	shut, timedOut bool
+	// block is the job that is to be done, tries how often that has failed.
+	block callback.Block
+	tries int
+	// ackKept and answered: there is an ack, and a response that is the result.
+	ackKept, answered bool
+
+	outbox
+}
+
 type handed struct {
 	record *callback.Record
 	was    string
@@ -38,91 +50,171 @@ type handed struct {
 
 // attempt is what the model knows of a call.
 type attempt struct {
-	method, body, status, correlation string
+	method, body, status, correlation, step, name string
+	// says is what the app says that is asked: nothing yet, allow, override or refuse.
+	says string
+	// byHand says that it is an operator's.
+	byHand bool
 }
 
 func (a attempt) call(now callback.Time) *callback.Call {
 	var lines []string
-	if a.status != "" {
-		lines = append(lines, statusHeader, a.status)
-	}
-	if a.correlation != "" {
-		lines = append(lines, correlationHeader, a.correlation)
+	for _, l := range [][2]string{{statusHeader, a.status}, {correlationHeader, a.correlation}, {"X-Step", a.step}, {"Webhook-Id", a.name}} {
+		if l[1] != "" {
+			lines = append(lines, l[0], l[1])
+		}
 	}
 	c := newCall(a.method, a.body, lines...)
 	c.ReceivedAt = now
+	switch a.says {
+	case "allow":
+		c.Asked = &callback.Asked{}
+	case "override":
+		c.Asked = &callback.Asked{Reply: &callback.Fields{Type: callback.TypeResponse, Code: 299, Body: "as the app says"}}
+	case "refuse":
+		c.Asked = &refused
+	}
 	return c
 }
 
 // same reports whether the model takes two calls for one and the same.
 func (a attempt) same(b attempt) bool {
-	a.method, b.method = "", ""
-	return a == b
+	return a.body == b.body && a.status == b.status && a.correlation == b.correlation && a.step == b.step
 }
 
+func (a attempt) failed() bool { return a.status == "Failed" || a.status == "FAILED" }
+
+// One hundred thousand steps take some seconds:
+//
+//	go test -run TestAnyCourse ./module/callback -rapid.checks=2000 -rapid.steps=50
 func TestAnyCourseOfEventsKeepsTheRules(t *testing.T) {
-	policies := []callback.Policy{{}, respondPolicy(), redirectPolicy(), bothPolicy(), {AckIsResult: true}}
+	replies := []callback.Policy{{}, respondPolicy(), redirectPolicy(), bothPolicy(), {AckIsResult: true}}
 	rapid.Check(t, func(rt *rapid.T) {
-		p := compiled(t, rapid.SampledFrom(policies).Draw(rt, "policy"))
-		m := &machine{t: t, policy: p, record: waiting(p), clock: born, phase: callback.Waiting}
-		m.hand(m.record)
+		policy := rapid.SampledFrom(replies).Draw(rt, "policy")
+		policy.Progress = []callback.Match{{Location: at("header", "X-Step"), Values: []string{"1"}}}
+		policy.Once = rapid.Bool().Draw(rt, "once")
+		policy.Ask = rapid.SampledFrom([]string{"", "/decide"}).Draw(rt, "ask")
+		mode := rapid.SampledFrom([]string{"single", "multiple", "then"}).Draw(rt, "mode")
+		policy.Multiple, policy.Then = mode == "multiple", mode == "then"
+		blocks := []callback.Block{"", callback.CallBlock, callback.ThenBlock}
+		if policy.Then {
+			blocks = blocks[1:2]
+		}
+		p := compiled(t, policy)
+		spec := callback.Spec{CorrelationID: correlation, ExpiresIn: lifetime, Request: request}
+		spec.Block = rapid.SampledFrom(blocks).Draw(rt, "block")
+		spec.DeliverTo = rapid.SampledFrom([]string{"", "https://client.example.com/"}).Draw(rt, "deliver")
+		m := &machine{t: t, policy: p, record: callback.New(&secret, p, spec, born), clock: born}
+		m.model = model{phase: callback.Waiting, names: make(map[string]bool), block: spec.Block, outbox: outbox{on: spec.DeliverTo != ""}}
+		m.handed = append(m.handed, handed{m.record, contents(t, m.record)})
 		rt.Repeat(map[string]func(*rapid.T){
 			"call":        m.call,
 			"repeat":      m.repeat,
+			"attempt":     m.attempt,
+			"deliver":     m.deliver,
+			"redeliver":   m.redeliver,
+			"acknowledge": m.acknowledge,
 			"expire":      m.expire,
 			"close":       m.close,
-			"acknowledge": m.acknowledge,
+			"withdraw":    m.withdraw,
 			"clock":       m.moveClock,
 			"":            m.check,
 		})
+		m.checkHanded(rt)
 	})
+}
+
+// seldom leaves more to happen before an end.
+func seldom(t *rapid.T) {
+	if rapid.IntRange(0, 15).Draw(t, "often") > 0 {
+		t.Skip("seldom")
+	}
 }
 
 func (m *machine) call(t *rapid.T) {
 	m.receive(t, attempt{
-		method:      rapid.SampledFrom([]string{"POST", "POST", "PUT", "GET", "HEAD", "OPTIONS"}).Draw(t, "method"),
+		method:      rapid.SampledFrom([]string{"POST", "POST", "POST", "PUT", "GET", "GET", "HEAD"}).Draw(t, "method"),
 		body:        rapid.SampledFrom([]string{"", "paid", "{http.callback.id}"}).Draw(t, "body"),
-		status:      rapid.SampledFrom([]string{"", "Ok", "ok", "Failed", "FAILED", "Done"}).Draw(t, "status"),
-		correlation: rapid.SampledFrom([]string{"", correlation, "order-1"}).Draw(t, "correlation"),
+		status:      rapid.SampledFrom([]string{"", "", "Ok", "ok", "Failed", "FAILED", "Done"}).Draw(t, "status"),
+		correlation: rapid.SampledFrom([]string{"", "", correlation, correlation, "order-1"}).Draw(t, "correlation"),
+		step:        rapid.SampledFrom([]string{"", "", "1", "2"}).Draw(t, "step"),
+		name:        rapid.SampledFrom([]string{"", "", "m1", "m2"}).Draw(t, "name"),
+		byHand:      rapid.IntRange(0, 5).Draw(t, "by hand") == 0,
 	})
 }
 
 func (m *machine) repeat(t *rapid.T) {
-	if m.first == nil {
+	if m.last == nil {
 		t.Skip("nothing to repeat")
 	}
-	again := *m.first
+	again := *m.last
+	again.says = ""
 	again.method = rapid.SampledFrom([]string{again.method, "POST", "GET"}).Draw(t, "method")
 	m.receive(t, again)
 }
 
 func (m *machine) receive(t *rapid.T, a attempt) {
 	kind := m.expected(a)
-	v := receive(m.record, m.policy, a.call(m.clock), m.clock)
+	c := a.call(m.clock)
+	decide := m.record.Receive
+	if a.byHand {
+		decide = m.record.Resolve
+	}
+	v := decide(m.policy, c, lookIn(c), m.clock)
 	if v.Kind != kind {
 		t.Fatalf("%+v at %d while %s: kind %d, want %d", a, m.clock, m.phase, v.Kind, kind)
 	}
-	if hasReply := v.Reply != nil; hasReply != (kind == callback.Accepted || kind == callback.Repeated || kind == callback.Returned) {
+	if hasReply := v.Reply != nil; hasReply != slices.Contains([]callback.Kind{callback.Accepted, callback.Repeated, callback.Returned, callback.Progressed}, kind) {
 		t.Fatalf("kind %d has the reply %+v", kind, v.Reply)
 	}
 	if hasFault := v.Fault.Slug != ""; hasFault != (kind == callback.Refused) {
 		t.Fatalf("kind %d has the fault %+v", kind, v.Fault)
 	}
+	if v.Closed != (kind == callback.Gone && m.closed()) {
+		t.Fatalf("while %s it is said to be closed: %v", m.phase, v.Closed)
+	}
+	if v.Reply != nil && a.says == "override" && v.Reply.Status != 299 {
+		t.Fatalf("the app's reply is not sent: %+v", v.Reply)
+	}
 	switch {
+	case kind == callback.Asks:
+		a.says = rapid.SampledFrom([]string{"allow", "override", "refuse"}).Draw(t, "says")
+		m.receive(t, a)
 	case kind == callback.Accepted:
-		m.accepted++
-		m.first, m.firstReply = &a, contents(m.t, v.Reply)
-		m.moveTo(t, v.Next, map[bool]callback.Phase{false: callback.Resolved, true: callback.Failed}[a.failed()])
+		m.accept(t, a, v)
+	case kind == callback.Progressed:
+		m.calls++
+		m.moveTo(t, v.Next, m.phase)
 	case kind == callback.Gone && m.phase == callback.Waiting:
-		m.moveTo(t, v.Next, callback.Expired)
+		m.timeOver(t, v.Next)
+	case kind == callback.Refused && m.policy.Once && m.phase == callback.Waiting:
+		m.calls++
+		m.end(t, v.Next, callback.Failed, "")
 	case v.Next != nil:
 		t.Fatalf("kind %d changed the record", kind)
-	case kind == callback.Repeated && contents(m.t, v.Reply) != m.firstReply:
-		t.Fatalf("the first reply was %s, a repeat got %s", m.firstReply, contents(m.t, v.Reply))
+	case kind == callback.Repeated && contents(m.t, v.Reply) != m.lastReply:
+		t.Fatalf("the reply was %s, a repeat got %s", m.lastReply, contents(m.t, v.Reply))
 	}
 }
 
-func (a attempt) failed() bool { return a.status == "Failed" || a.status == "FAILED" }
+// accept moves on by a call that was accepted.
+func (m *machine) accept(t *rapid.T, a attempt, v callback.Verdict) {
+	if m.last != nil && !m.policy.Multiple {
+		t.Fatalf("accepted %+v after %+v", a, *m.last)
+	}
+	m.last, m.lastReply = &a, contents(m.t, v.Reply)
+	m.calls++
+	m.names[a.name] = true
+	switch {
+	case a.failed():
+		m.end(t, v.Next, callback.Failed, a.body)
+	case m.policy.Then:
+		m.block, m.tries = callback.ThenBlock, 0
+		m.moveTo(t, v.Next, callback.Waiting)
+	default:
+		m.end(t, v.Next, callback.Resolved, a.body)
+	}
+}
 
 // expected is the table of what each call gets.
 func (m *machine) expected(a attempt) callback.Kind {
@@ -132,104 +224,52 @@ func (m *machine) expected(a attempt) callback.Kind {
 		methods = append(methods, "GET")
 	}
 	switch {
+	case a.byHand:
 	case redirects && responds && a.method == "GET":
 		return callback.Returned
 	case !slices.Contains(methods, a.method):
 		return callback.WrongMethod
-	case m.phase == callback.Expired || m.phase == callback.Closed:
+	}
+	again := m.last != nil && (a.same(*m.last) || redirects && m.last.says != "override" && a.method == "GET" && m.last.method == "GET")
+	switch {
+	case m.phase == callback.Closed || m.phase.Final() && m.last == nil:
 		return callback.Gone
-	case m.phase != callback.Waiting && (a.same(*m.first) || a.method == "GET" && m.first.method == "GET"):
+	case m.policy.Multiple && m.last != nil && !m.takesMore():
+		return callback.Gone
+	case m.policy.Multiple && m.last != nil && a.name != "" && m.names[a.name]:
 		return callback.Repeated
-	case m.phase != callback.Waiting:
+	case m.last != nil && !m.policy.Multiple && again:
+		return callback.Repeated
+	case m.last != nil && !m.policy.Multiple:
 		return callback.Conflict
-	case m.clock >= m.record.ExpiresAt:
+	case m.phase == callback.Waiting && m.late():
 		return callback.Gone
 	case a.correlation == "order-1" || a.status == "Done":
 		return callback.Refused
+	case m.policy.Ask != "" && a.says == "" && !a.byHand:
+		return callback.Asks
+	case a.says == "refuse" && !a.byHand:
+		return callback.Refused
+	case a.step == "1" && !a.failed():
+		return callback.Progressed
 	}
 	return callback.Accepted
 }
 
-func (m *machine) expire(t *rapid.T) {
-	next, yes := m.record.Expire(m.policy, m.clock)
-	if yes != (m.phase == callback.Waiting && m.clock >= m.record.ExpiresAt) {
-		t.Fatalf("expired while %s at %d: %v", m.phase, m.clock, yes)
-	}
-	if yes {
-		m.moveTo(t, next, callback.Expired)
-	}
+// late reports whether the time for calls is over.
+func (m *machine) late() bool { return m.clock >= m.record.ExpiresAt }
+
+// closed reports whether it was something else than time that ended the callback, so that
+// no call can come any more.
+func (m *machine) closed() bool {
+	return m.shut || m.phase == callback.Closed || m.phase.Final() && m.last == nil && !m.timedOut
 }
 
-func (m *machine) close(t *rapid.T) {
-	if rapid.IntRange(0, 3).Draw(t, "often") > 0 {
-		t.Skip("closing seldom leaves more to happen")
-	}
-	next, yes := m.record.Close(m.policy, "test", m.clock)
-	if yes != (m.phase == callback.Waiting) {
-		t.Fatalf("closed while %s: %v", m.phase, yes)
-	}
-	if yes {
-		m.moveTo(t, next, callback.Closed)
-	}
-}
-
-func (m *machine) acknowledge(t *rapid.T) {
-	next, yes := m.record.Acknowledge(ack(202))
-	if yes == m.acked {
-		t.Fatalf("acknowledged again: %v", yes)
-	}
-	if yes {
-		m.acked = true
-		m.moveTo(t, next, m.phase)
-	}
+// takesMore reports whether another call can replace the result.
+func (m *machine) takesMore() bool {
+	return m.policy.Multiple && m.last != nil && !m.shut && !m.late()
 }
 
 func (m *machine) moveClock(t *rapid.T) {
-	m.clock = m.clock.Add(time.Duration(rapid.Int64Range(-int64(lifetime), int64(lifetime)).Draw(t, "by")))
-}
-
-// moveTo takes the next record, which the model expects in that phase.
-func (m *machine) moveTo(t *rapid.T, next *callback.Record, phase callback.Phase) {
-	if next == nil || next.Phase != phase {
-		t.Fatalf("%s was to become %s: %+v", m.phase, phase, next)
-	}
-	m.record, m.phase = next, phase
-	m.hand(next)
-}
-
-func (m *machine) hand(r *callback.Record) {
-	m.handed = append(m.handed, handed{r, contents(m.t, r)})
-}
-
-func (m *machine) check(t *rapid.T) {
-	for i, h := range m.handed {
-		if contents(m.t, h.record) != h.was {
-			t.Fatalf("record %d was\n%s\nand is now\n%s", i, h.was, contents(m.t, h.record))
-		}
-		if i > 0 && m.handed[i-1].record.Phase.Final() && m.handed[i-1].record.Phase != h.record.Phase {
-			t.Fatalf("%s became %s", m.handed[i-1].record.Phase, h.record.Phase)
-		}
-	}
-	if m.record.Phase != m.phase || m.accepted > 1 || (m.accepted == 1) != (m.record.Call != nil) {
-		t.Fatalf("%s after %d accepted calls, the model says %s", m.record.Phase, m.accepted, m.phase)
-	}
-	if m.phase.Final() != (m.record.FinishedAt != 0) {
-		t.Fatalf("%s, finished at %d", m.phase, m.record.FinishedAt)
-	}
-	m.checkResult(t)
-}
-
-// checkResult checks that there is a result whenever there has to be one, and
-// that building it changes nothing.
-func (m *machine) checkResult(t *rapid.T) {
-	if m.phase != callback.Resolved && m.phase != callback.Failed {
-		return
-	}
-	r := m.record.Result(m.policy)
-	if r.Header.Get(correlationHeader) != correlation || (r.Failure != nil) != (m.phase == callback.Failed) {
-		t.Fatalf("%s has the result %s", m.phase, contents(m.t, r))
-	}
-	if want := map[bool]string{true: "Failed", false: "Ok"}[m.phase == callback.Failed]; r.Header.Get(statusHeader) != want {
-		t.Fatalf("%s has the status %s", m.phase, r.Header.Get(statusHeader))
-	}
+	m.clock = m.clock.Add(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Minute, lifetime / 4, lifetime / 2, -lifetime / 4}).Draw(t, "by"))
 }

@@ -22,18 +22,6 @@ type Own struct {
 	Data []byte `cbor:"4,keyasint,omitempty"`
 }
 
-// size returns about how many bytes it takes.
-func (o *Own) size() int {
-	if o == nil {
-		return 0
-	}
-	size := len(o.Ask) + len(o.Case) + len(o.Data)
-	if o.Reply != nil {
-		size += len(o.Reply.Body) + len(o.Reply.RedirectURL) + o.Reply.Header.size()
-	}
-	return size
-}
-
 // Types of a reply.
 const (
 	TypeResponse = "response"
@@ -77,7 +65,7 @@ func resolveAgainst(base, target string) string {
 	if err != nil {
 		return target
 	}
-	return b.Scheme + "://" + b.Host + target
+	return (&url.URL{Scheme: b.Scheme, Host: b.Host}).String() + target
 }
 
 // CheckRedirectURL makes sure that text can be a redirect's URL as it stands:
@@ -89,15 +77,15 @@ func CheckRedirectURL(text string) error {
 	if len(text) > maxURL {
 		return errors.New("it is too long")
 	}
-	if strings.HasPrefix(text, "/") {
-		if strings.HasPrefix(text, "//") {
-			return errors.New("it begins with two slashes, which would make a host of its path")
-		}
-		return nil
-	}
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+	case strings.HasPrefix(text, "//"):
+		return errors.New("it begins with two slashes, which would make a host of its path")
+	case err != nil:
+		return errors.New("it is no URL; check its host and what follows a percent sign")
+	case strings.HasPrefix(text, "/"):
+		return nil
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return errors.New("it must begin with http://, https:// or /")
 	case u.User != nil:
 		return errors.New("it must not hold a user name")
@@ -123,8 +111,12 @@ func (r *Record) AskPath(p *Policy) string {
 
 // ReplyFields returns what a call would be answered, in parts.
 func (r *Record) ReplyFields(p *Policy, c *Call, look Lookup) Fields {
-	if r.Own != nil && r.Own.Reply != nil {
-		return *r.Own.Reply
+	if own := r.ownReply(); own != nil {
+		f := *own
+		if f.Code == 0 {
+			f.Code = DefaultReplyStatus
+		}
+		return f
 	}
 	f := Fields{Type: TypeResponse, Code: DefaultReplyStatus, Header: p.replyHeader(look)}
 	if p.Redirect != nil {
@@ -139,13 +131,22 @@ func (r *Record) ReplyFields(p *Policy, c *Call, look Lookup) Fields {
 	return f
 }
 
+// ownReply returns the reply that was given for this one callback, nil if none was.
+func (r *Record) ownReply() *Fields {
+	if r.Own == nil {
+		return nil
+	}
+	return r.Own.Reply
+}
+
 // reply returns what a call is answered.
 func (r *Record) reply(p *Policy, c *Call, look Lookup) *Reply {
-	switch {
-	case c.Asked != nil && c.Asked.Reply != nil:
-		return c.Asked.Reply.reply(p, c.Method)
-	case r.Own != nil && r.Own.Reply != nil:
-		return r.Own.Reply.reply(p, c.Method)
+	fields := r.ownReply()
+	if c.Asked != nil && c.Asked.Reply != nil {
+		fields = c.Asked.Reply
 	}
-	return p.reply(c.Method, look)
+	if fields == nil {
+		return p.reply(c.Method, look)
+	}
+	return fields.reply(p, c.Method)
 }

@@ -66,11 +66,11 @@ type Fault struct {
 // Receive decides on a call. The decision is made once, on the call's arrival,
 // against the newest record; expiry is judged here and by no timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	if p.returnsPeople() && r.Own == nil && c.Method == http.MethodGet {
+	if p.returnsPeople() && r.ownReply() == nil && c.Method == http.MethodGet {
 		// A person's return is no call: it changes nothing, and people have no keys.
 		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
 	}
-	if kind := p.Admit(c.Method, c.Caller); kind != Accepted {
+	if kind := p.admit(c.Method, c.Caller); kind != Accepted {
 		return Verdict{Kind: kind}
 	}
 	return r.decide(p, c, look, now)
@@ -86,8 +86,8 @@ func (r *Record) Resolve(p *Policy, c *Call, look Lookup, now Time) Verdict {
 // decide decides on a call whose caller may make it.
 func (r *Record) decide(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	switch {
-	case r.Phase == Expired || r.Phase == Closed:
-		return Verdict{Kind: Gone, Closed: r.Phase == Closed}
+	case r.Phase == Closed || r.Phase.Final() && r.Call == nil:
+		return Verdict{Kind: Gone, Closed: !r.expired()}
 	case r.Phase.Final() && p.Multiple:
 		return r.receiveNext(p, c, look, now)
 	case r.Phase.Final() || r.Call != nil:
@@ -102,10 +102,15 @@ func (r *Record) decide(p *Policy, c *Call, look Lookup, now Time) Verdict {
 // Admit decides whether a caller may make a call with that method, whatever is in it:
 // Accepted, WrongMethod, Unauthorized or Forbidden. A person's return is Accepted.
 func (p *Policy) Admit(method string, c Caller) Kind {
-	switch {
-	case p.returnsPeople() && method == http.MethodGet:
+	if p.returnsPeople() && method == http.MethodGet {
 		return Accepted
-	case !slices.Contains(p.Methods, method):
+	}
+	return p.admit(method, c)
+}
+
+// admit is Admit for what is no person's return.
+func (p *Policy) admit(method string, c Caller) Kind {
+	if !slices.Contains(p.Methods, method) {
 		return WrongMethod
 	}
 	// Where only the callback's own key is asked for, any named key that may send
@@ -144,10 +149,6 @@ func (r *Record) receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 
 // receiveAgain decides on a call after the one that was accepted.
 func (r *Record) receiveAgain(p *Policy, c *Call) Verdict {
-	if r.Call == nil {
-		// It ended with a call that was refused.
-		return Verdict{Kind: Gone, Closed: true}
-	}
 	sameRedirect := c.Method == http.MethodGet && r.Call.Method == http.MethodGet && r.Reply.redirects()
 	if sameRedirect || c.Payload(p) == r.Payload {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
@@ -161,10 +162,8 @@ const maxSeen = 1000
 // receiveNext decides on a call after the first, where many are taken. Each
 // counts, save one that bears the name of one before.
 func (r *Record) receiveNext(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	// Without a call it ended with one that was refused.
-	shut := r.ShutAt != 0 || r.Call == nil
-	if shut || now >= r.ExpiresAt {
-		return Verdict{Kind: Gone, Closed: shut}
+	if !r.takesMore(p, now) {
+		return Verdict{Kind: Gone, Closed: r.ShutAt != 0}
 	}
 	if mark := c.mark(); mark != 0 && slices.Contains(r.Seen, mark) {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
@@ -203,7 +202,7 @@ func (r *Record) take(p *Policy, c *Call, reply *Reply) {
 func (r *Record) proceed(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	next := *r
 	next.take(p, c, r.reply(p, c, look))
-	next.Job = &Job{Block: ThenBlock, NextAt: now}
+	next.Job, next.Step = &Job{Block: ThenBlock, NextAt: now}, UUID{}
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: &next}
 }
 

@@ -24,7 +24,7 @@ func (r *Record) Result(p *Policy) Result {
 		return Result{Status: r.Answer.Status, Header: r.Answer.Header, Body: &r.Answer.Body}
 	case r.Answer != nil:
 		return r.response(p, r.Answer)
-	case r.Phase == Failed && p.FailedBody && r.Call != nil:
+	case r.Phase == Failed && p.FailedBody && r.Call != nil && !r.Failure.Later:
 		return Result{Status: p.FailedStatus, Header: r.copied(p), Body: &r.Call.Body}
 	case r.Phase == Failed:
 		return Result{Status: p.FailedStatus, Header: r.wireHeader(p), Failure: r.Failure}

@@ -29,7 +29,7 @@ var (
 	errUser      = errors.New("the URL must not hold a user name or a password")
 	errFragment  = errors.New("the URL must not have a fragment: leave out # and what follows")
 	errPort      = errors.New("the URL has no valid port: leave it out, or write a number from 1 to 65535")
-	errOwn       = errors.New("the URL leads back to callback_server, and nothing can be delivered there")
+	errOwn       = errors.New("the URL leads back to callback_server, where nothing is delivered unless deliver allow names its host with its port")
 	errHost      = errors.New("the URL's host is not allowed: it is not written in its usual form, or its address is not public; the option deliver allow permits single hosts and addresses")
 )
 
@@ -39,7 +39,8 @@ type Guard struct {
 	// Allow are the exceptions.
 	Allow []Allow
 	// Own are the base URLs under which callback_server is reached. Nothing is
-	// delivered to its paths, which would let a callback call itself.
+	// delivered to its paths, which would let a callback call itself, unless an
+	// exception names host and port.
 	Own []*url.URL
 }
 
@@ -61,7 +62,7 @@ func (g Guard) CheckURL(text string) (*url.URL, error) {
 	switch {
 	case u.Scheme == "http" && !g.permitsPlain(h, port):
 		return nil, errPlain
-	case g.leadsBack(u, h, port):
+	case g.leadsBack(u, h, port) && !g.names(h, port):
 		return nil, errOwn
 	case h.addr.IsValid():
 		err = g.check(h, port)
@@ -123,6 +124,13 @@ func portOf(u *url.URL) (uint16, error) {
 
 func (g Guard) permitsPlain(h host, port uint16) bool {
 	return slices.ContainsFunc(g.Allow, func(a Allow) bool { return a.plain && a.permits(h, port) })
+}
+
+// names reports whether an exception is for that host and port alone.
+func (g Guard) names(h host, port uint16) bool {
+	return slices.ContainsFunc(g.Allow, func(a Allow) bool {
+		return a.port != 0 && a.permits(h, port)
+	})
 }
 
 // leadsBack reports whether a URL is one of callback_server's own. Paths are

@@ -108,13 +108,6 @@ func (ls *lanes) knows(id callback.UUID) bool {
 	return known
 }
 
-// count returns how much work is queued and how much is under way.
-func (ls *lanes) count() (queued, running int) {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	return ls.queued, ls.running
-}
-
 // close lets no work begin any more.
 func (ls *lanes) close() {
 	ls.mu.Lock()

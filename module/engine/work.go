@@ -89,8 +89,9 @@ func (e *Engine) dispatch(ctx context.Context) {
 			e.background.Go(func() {
 				again := e.work(ctx, *worker, id)
 				e.lanes.done(lane, id)
-				if again != nil {
-					e.offer(again)
+				// What was to be done meanwhile was not queued.
+				if again {
+					e.offerNewest(ctx, id)
 				}
 				e.kick()
 			})
@@ -98,41 +99,46 @@ func (e *Engine) dispatch(ctx context.Context) {
 	}
 }
 
-// work does what is to be done for a callback, and returns it as it then is, nil if
-// that is not known. Nothing is begun before what asks for it is committed.
-func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) *callback.Record {
+// offerNewest queues what is to be done for a callback as it is at this time.
+func (e *Engine) offerNewest(ctx context.Context, id callback.UUID) {
+	if cb, err := e.Find(ctx, store.ByID(id)); err == nil {
+		e.offer(cb.Record)
+	}
+}
+
+// work does what is to be done for a callback, and reports whether that was recorded.
+// Nothing is begun before what asks for it is committed.
+func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool {
 	cb, err := e.Find(ctx, store.ByID(id))
 	if err != nil || store.Wait(ctx, cb.Commit) != nil {
-		return nil
+		return false
 	}
 	if _, due := workOf(cb.Record, callback.At(e.now())); !due {
-		return cb.Record
+		return true
 	}
-	var r *callback.Record
 	switch {
 	case cb.Untold():
-		r, err = e.tellParent(ctx, cb)
+		err = e.tellParent(ctx, cb)
 	case cb.Phase == callback.Waiting:
-		r, err = e.attempt(ctx, worker, cb)
+		err = e.attempt(ctx, worker, cb)
 	default:
-		r, err = e.deliver(ctx, worker, cb)
+		err = e.deliver(ctx, worker, cb)
 	}
 	if err != nil && ctx.Err() == nil {
 		e.log.Warn("background work could not be recorded, and will be done again", zap.Stringer("id", id), zap.Error(err))
-		return nil
 	}
-	return r
+	return err == nil
 }
 
 // attempt tries to do a callback's job once.
-func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) (*callback.Record, error) {
+func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error {
 	block := cb.Job.Block
 	attempt := worker.Attempt(ctx, cb)
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	if err := e.putResponse(ctx, attempt.Response); err != nil {
-		return nil, err
+		return err
 	}
 	return e.record(ctx, cb, attemptName(attempt.Kind), func(r *callback.Record) *callback.Record {
 		next, _ := r.Attempted(cb.Policy, block, attempt, callback.At(e.now()))
@@ -169,16 +175,16 @@ func (e *Engine) putResponse(ctx context.Context, response *callback.Response) e
 }
 
 // deliver tries once to send a callback's result to its client.
-func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) (*callback.Record, error) {
+func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error {
 	record, number, pending := cb.ToDeliver()
 	if !pending {
-		return cb.Record, nil
+		return nil
 	}
 	parcel := *cb
 	parcel.Record = record
 	sent := worker.Deliver(ctx, &parcel, number)
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	name := "delivery failed and is to be tried again"
 	switch {
@@ -195,7 +201,7 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) (*cal
 
 // record puts what has become of a callback's work into effect, and waits for its
 // commit.
-func (e *Engine) record(ctx context.Context, cb *Callback, name string, next func(*callback.Record) *callback.Record) (*callback.Record, error) {
+func (e *Engine) record(ctx context.Context, cb *Callback, name string, next func(*callback.Record) *callback.Record) error {
 	changed := false
 	r, commit, err := e.store.Update(ctx, store.ByID(cb.ID), func(r *callback.Record) (store.Change, error) {
 		n := next(r)
@@ -203,42 +209,38 @@ func (e *Engine) record(ctx context.Context, cb *Callback, name string, next fun
 		return store.Change{Next: n}, nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if changed {
 		e.logTransition(name, r)
 		e.waiters.tell(r, nil)
 	}
 	if err := store.Wait(ctx, commit); err != nil {
-		return nil, err
+		return err
 	}
 	if changed {
 		e.waiters.tellDurable(r, nil)
 	}
-	return r, nil
+	return nil
 }
 
 // tellParent lets a callback whose step has ended end, too.
-func (e *Engine) tellParent(ctx context.Context, step *Callback) (*callback.Record, error) {
+func (e *Engine) tellParent(ctx context.Context, step *Callback) error {
 	result, err := e.resultOf(ctx, step)
 	if err != nil && !errors.Is(err, store.ErrDamaged) {
-		return nil, err
+		return err
 	}
 	parent, err := e.Find(ctx, store.ByID(step.Parent))
 	if err == nil {
-		_, err = e.record(ctx, parent, "step ended", func(r *callback.Record) *callback.Record {
+		err = e.record(ctx, parent, "step ended", func(r *callback.Record) *callback.Record {
 			next, _ := r.Follow(parent.Policy, step.Record, result, callback.At(e.now()))
 			return next
 		})
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return nil, err
+		return err
 	}
-	if parent != nil {
-		if newest, err := e.Find(ctx, store.ByID(step.Parent)); err == nil {
-			e.offer(newest.Record)
-		}
-	}
+	e.offerNewest(ctx, step.Parent)
 	return e.record(ctx, step, "parent told", func(r *callback.Record) *callback.Record {
 		next, _ := r.Tell()
 		return next

@@ -77,6 +77,15 @@ func TestAnyRecordSurvivesTheRoundTrip(t *testing.T) {
 	})
 }
 
+func TestNoRecordIsLargerThanItSays(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := storetest.AnyRecord().Draw(rt, "record")
+		if b := encode(t, r); len(b) > r.Size() {
+			rt.Fatalf("%d bytes, and it says %d", len(b), r.Size())
+		}
+	})
+}
+
 func TestBodiesInFilesLeaveNoDataInTheRecord(t *testing.T) {
 	data := []byte("a body that is kept in a file of its own")
 	inFile := callback.Body{Data: data, File: "f", Size: int64(len(data)), Sum: callback.Digest{1}}
@@ -111,16 +120,31 @@ func TestBodiesInFilesLeaveNoDataInTheRecord(t *testing.T) {
 	}
 }
 
-func TestBodyInAFileIsLeftOutWhereThereIsOnlyACallOrAnAck(t *testing.T) {
+func TestBodyInAFileIsLeftOutWhereverItIs(t *testing.T) {
 	body := callback.Body{Data: []byte("data"), File: "f", Size: 4}
-	for _, r := range []*callback.Record{{Phase: callback.Waiting, Call: &callback.Call{Body: body}}, {Phase: callback.Waiting, Ack: &callback.Response{Body: body}}, {Phase: callback.Waiting, Latest: &callback.Call{Body: body}}} {
+	call := &callback.Call{Body: body}
+	for name, r := range map[string]*callback.Record{
+		"call":    {Call: call},
+		"latest":  {Latest: call},
+		"ack":     {Ack: &callback.Response{Body: body}},
+		"answer":  {Answer: &callback.Response{Body: body}},
+		"request": {Request: &callback.Request{Body: body}},
+		"outbox":  {Outbox: []callback.Parcel{{Phase: callback.Resolved, Call: call}, {Phase: callback.Failed, Call: call}}},
+	} {
+		r.Phase = callback.Waiting
 		back, err := store.DecodeRecord(encode(t, r))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range back.Bodies() {
+		if len(back.Bodies()) != len(r.Bodies()) {
+			t.Errorf("%s: %d bodies came back", name, len(back.Bodies()))
+		}
+		for i, b := range back.Bodies() {
 			if b.Data != nil || b.File != "f" || b.Size != 4 {
-				t.Errorf("got %+v", b)
+				t.Errorf("%s: got %+v", name, b)
+			}
+			if string(r.Bodies()[i].Data) != "data" {
+				t.Errorf("%s: encoding took the data from the record handed in", name)
 			}
 		}
 	}

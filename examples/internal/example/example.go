@@ -27,7 +27,12 @@ type Example struct {
 	// Partner is where the partner listens, and Serve what it does.
 	Partner Address
 	Serve   http.HandlerFunc
-	// Greeting says what to do when Caddy is ready; %s in it is the app's site.
+	// Backend is where the app itself listens, and Pages what it shows, in an
+	// example that has one. Its user is then at the public site.
+	Backend Address
+	Pages   http.Handler
+	// Greeting says what to do when Caddy is ready; %s in it is the app's site, or
+	// the public one where the example has an app itself.
 	Greeting string
 }
 
@@ -54,6 +59,13 @@ func (e Example) prepare() error {
 	if err != nil {
 		return err
 	}
+	if e.hasBackend() {
+		pages, err := e.Backend.listen()
+		if err != nil {
+			return err
+		}
+		go serve("the app", pages, e.Pages)
+	}
 	input, output, err := os.Pipe()
 	if err != nil {
 		return err
@@ -62,7 +74,7 @@ func (e Example) prepare() error {
 	if err := os.Setenv("XDG_DATA_HOME", "callback-data"); err != nil {
 		return err
 	}
-	go e.servePartner(l)
+	go serve("the partner", l, e.Serve)
 	go e.greet()
 	go func() {
 		_, _ = output.Write(e.Caddyfile)
@@ -80,13 +92,19 @@ func (e Example) greet() {
 			time.Sleep(50 * time.Millisecond)
 		}
 	}
-	fmt.Printf(e.Greeting, e.App)
+	at := e.App
+	if e.hasBackend() {
+		at = e.Public
+	}
+	fmt.Printf(e.Greeting, at)
 }
 
-// servePartner runs the partner.
-func (e Example) servePartner(l net.Listener) {
-	server := &http.Server{Handler: e.Serve, ReadHeaderTimeout: time.Minute}
-	fmt.Fprintln(os.Stderr, "Error: the partner has ended:", server.Serve(l))
+func (e Example) hasBackend() bool { return e.Pages != nil }
+
+// serve runs the partner or the app.
+func serve(who string, l net.Listener, h http.Handler) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	fmt.Fprintf(os.Stderr, "Error: %s has ended: %v\n", who, server.Serve(l))
 }
 
 // Say tells what the partner does. The callback URL is a secret, and not told.

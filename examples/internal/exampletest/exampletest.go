@@ -37,8 +37,8 @@ type Running struct {
 }
 
 // Start starts the example of this test binary on the ports: the public one, the
-// app's and the partner's.
-func Start(t *testing.T, ex example.Example, ports [3]string) *Running {
+// app's site's, the partner's and that of the app itself, if there is one.
+func Start(t *testing.T, ex example.Example, ports [4]string) *Running {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
@@ -46,6 +46,9 @@ func Start(t *testing.T, ex example.Example, ports [3]string) *Running {
 	e.cmd.Dir = e.Dir
 	e.cmd.Env = append(os.Environ(), runs+"=1", "HOME="+e.Dir, "XDG_CONFIG_HOME="+e.Dir,
 		ex.Public.Variable+"="+ports[0], ex.App.Variable+"="+ports[1], ex.Partner.Variable+"="+ports[2])
+	if ex.Backend.Variable != "" {
+		e.cmd.Env = append(e.cmd.Env, ex.Backend.Variable+"="+ports[3])
+	}
 	output, err := e.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -99,8 +102,8 @@ func (e *Running) End(printed func(line string)) error {
 	return e.cmd.Wait()
 }
 
-// FreePorts returns three ports that nobody listens on.
-func FreePorts(t *testing.T) (ports [3]string) {
+// FreePorts returns ports that nobody listens on, as many as an example needs.
+func FreePorts(t *testing.T) (ports [4]string) {
 	t.Helper()
 	for i := range ports {
 		l, err := net.Listen("tcp", "localhost:0")

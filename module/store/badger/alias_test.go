@@ -3,8 +3,14 @@ package badger
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -63,20 +69,90 @@ func wantNoLinks(t *testing.T, s *Store) {
 	}
 }
 
-// Whatever order callbacks have in a group, what one of them gives up and another
-// gets must not be deleted after it was set.
+// inconsistent returns how the aliases in the database contradict the records there,
+// nil if they do not.
+func inconsistent(s *Store) error {
+	return s.db.View(func(txn *badgerdb.Txn) error {
+		owners := make(map[string]callback.UUID)
+		err := each(txn, keyRecord, func(_, value []byte) error {
+			r, err := store.DecodeRecord(value)
+			if err != nil {
+				return err
+			}
+			for _, alias := range r.Aliases {
+				if owner, taken := owners[string(alias[:])]; taken && owner != r.ID {
+					return fmt.Errorf("two records have alias %d", alias[0])
+				}
+				owners[string(alias[:])] = r.ID
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		err = each(txn, keyAlias, func(alias, id []byte) error {
+			if owner, taken := owners[string(alias)]; !taken || owner != callback.UUID(id) {
+				return fmt.Errorf("alias %d leads to a record that has it not", alias[0])
+			}
+			delete(owners, string(alias))
+			return nil
+		})
+		if err == nil && len(owners) > 0 {
+			return fmt.Errorf("%d aliases lead nowhere", len(owners))
+		}
+		return err
+	})
+}
+
+// each calls yield for every key of a keyspace.
+func each(txn *badgerdb.Txn, space byte, yield func(rest, value []byte) error) error {
+	it := txn.NewIterator(badgerdb.IteratorOptions{Prefix: []byte{space}})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		value, err := it.Item().ValueCopy(nil)
+		if err != nil {
+			return err
+		}
+		if err := yield(it.Item().KeyCopy(nil)[1:], value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Whatever order callbacks have in a group, and wherever it is cut into
+// transactions, what one of them gives up and another gets must not be deleted after
+// it was set, and at no time be there twice.
 func TestAliasGoesFromOneCallbackToAnotherBeforeAnythingIsCommitted(t *testing.T) {
+	for name, size := range map[string]int{"in one transaction": 10, "in many transactions": 600 << 10} {
+		t.Run(name, func(t *testing.T) { swapAliases(t, size) })
+	}
+}
+
+func swapAliases(t *testing.T, size int) {
 	a, b := callback.Digest{1}, callback.Digest{2}
 	dir := t.TempDir()
 	s := mustOpen(t, testOptions(t, dir))
 	p := testPolicy(t, s)
-	x, y := create(t, s, p).ID, create(t, s, p).ID
+	var ids []callback.UUID
+	for range 2 {
+		r := newRecord(s, p)
+		r.Call = &callback.Call{Method: "POST", Body: callback.NewBody(make([]byte, size))}
+		putRaw(t, s, r)
+		ids = append(ids, r.ID)
+	}
+	x, y := ids[0], ids[1]
 	mustWait(t, relabel(t, s, x, a), relabel(t, s, y, b))
 
 	blocked, release := blockFirstCommit(s)
-	if _, err := closeRecord(s, p, begin(t, s, p)); err != nil {
-		t.Fatal(err)
+	block := s.beforeCommit
+	s.beforeCommit = func() error {
+		if err := inconsistent(s); err != nil {
+			t.Error(err)
+		}
+		return block()
 	}
+	begin(t, s, p)
 	<-blocked
 	commits := []store.Commit{
 		relabel(t, s, y, b), relabel(t, s, x), relabel(t, s, y, a), relabel(t, s, x, b),
@@ -96,6 +172,67 @@ func TestAliasGoesFromOneCallbackToAnotherBeforeAnythingIsCommitted(t *testing.T
 	mustClose(t, s)
 	s = openForTest(t, dir)
 	check("after reopening")
+}
+
+// At no moment could the power fail and leave an alias that two have, or that leads to
+// one that has it not.
+func TestAliasesAreTrueAfterEveryTransaction(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	s.beforeCommit = func() error {
+		if err := inconsistent(s); err != nil {
+			t.Error(err)
+		}
+		return nil
+	}
+	var wg sync.WaitGroup
+	for m := range 8 {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(m), 7))
+			r := newRecord(s, p)
+			r.Call = &callback.Call{Method: "POST", Body: callback.NewBody(make([]byte, 200<<10))}
+			if _, err := s.Create(context.Background(), r); err != nil {
+				t.Error(err)
+			}
+			for range 60 {
+				decide := withAliases(callback.Digest{byte(random.IntN(4))}, callback.Digest{byte(random.IntN(4))})
+				_, commit, err := s.Update(context.Background(), store.ByID(r.ID), decide)
+				if err == nil && random.IntN(4) == 0 {
+					err = store.Wait(context.Background(), commit)
+				}
+				if err != nil && !errors.Is(err, store.ErrExists) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	create(t, s, p)
+	if err := inconsistent(s); err != nil {
+		t.Error(err)
+	}
+	wantNoLinks(t, s)
+}
+
+func TestOnlyOneHasAClaimOnAnAlias(t *testing.T) {
+	o := newOverlay()
+	k := linkKey{store.KeyAlias, callback.Digest{1}}
+	var claims atomic.Int32
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 500 {
+				o.claim(k)
+				if n := claims.Add(1); n != 1 {
+					t.Errorf("%d have a claim", n)
+				}
+				runtime.Gosched()
+				claims.Add(-1)
+				o.unclaim([]linkKey{k})
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // begin creates a callback without waiting for its commit.
@@ -121,7 +258,9 @@ func TestDroppedDecisionsLeaveAliasesAsTheyWere(t *testing.T) {
 	begin(t, s, p)
 	<-blocked
 	free.Store(floor - 1)
-	commits := []store.Commit{relabel(t, s, x), relabel(t, s, y, a, b), relabel(t, s, y, b)}
+	commits := []store.Commit{
+		relabel(t, s, x), relabel(t, s, y, a, b), relabel(t, s, y, a), relabel(t, s, x, b), relabel(t, s, x), relabel(t, s, y, b),
+	}
 	wantAlias(t, s, "before the drop", b, y)
 	wantAlias(t, s, "before the drop", a, callback.UUID{})
 	close(release)
@@ -135,5 +274,47 @@ func TestDroppedDecisionsLeaveAliasesAsTheyWere(t *testing.T) {
 	if _, _, err := s.Update(context.Background(), store.ByID(y), withAliases(a)); !errors.Is(err, store.ErrExists) {
 		t.Errorf("an alias that is in use again: %v", err)
 	}
+	wantNoLinks(t, s)
+}
+
+// A decision that rests on one which is being dropped could be committed after all.
+func TestNothingIsDecidedWhileDecisionsAreDropped(t *testing.T) {
+	var free atomic.Uint64
+	free.Store(1 << 40)
+	s := openWithFree(t, t.TempDir(), &free)
+	p := testPolicy(t, s)
+	x, y := create(t, s, p).ID, create(t, s, p).ID
+	blocked, release := blockFirstCommit(s)
+	begin(t, s, p)
+	<-blocked
+	free.Store(floor - 1)
+	lost := relabel(t, s, x, callback.Digest{1})
+
+	// As long as this decision is being made its callback cannot be dropped.
+	deciding, decide := make(chan struct{}), make(chan struct{})
+	decided := make(chan error)
+	go func() {
+		_, _, err := s.Update(context.Background(), store.ByID(x), func(r *callback.Record) (store.Change, error) {
+			close(deciding)
+			<-decide
+			return withAliases(callback.Digest{2})(r)
+		})
+		decided <- err
+	}()
+	<-deciding
+	close(release)
+	waitFor(t, "decisions to be refused", func() bool {
+		_, _, err := s.Update(context.Background(), store.ByID(y), withAliases(callback.Digest{3}))
+		return errors.Is(err, store.ErrFull)
+	})
+	close(decide)
+	if err := <-decided; !errors.Is(err, store.ErrFull) {
+		t.Errorf("a decision on top of one that is dropped: %v", err)
+	}
+	if err := store.Wait(context.Background(), lost); !errors.Is(err, store.ErrFull) {
+		t.Errorf("commit: %v", err)
+	}
+	free.Store(1 << 40)
+	mustWait(t, relabel(t, s, y, callback.Digest{1}, callback.Digest{2}, callback.Digest{3}))
 	wantNoLinks(t, s)
 }

@@ -8,9 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,11 +42,11 @@ func TestConformanceEncrypted(t *testing.T) {
 	})
 }
 
-func testOptions(t *testing.T, dir string) Options {
+func testOptions(t testing.TB, dir string) Options {
 	return Options{Dir: dir, MinFree: MinMinFree, Log: zaptest.NewLogger(t, zaptest.Level(errorsOnly))}
 }
 
-func mustOpen(t *testing.T, o Options) *Store {
+func mustOpen(t testing.TB, o Options) *Store {
 	t.Helper()
 	s, err := Open(o)
 	if err != nil {
@@ -57,14 +56,14 @@ func mustOpen(t *testing.T, o Options) *Store {
 }
 
 // openForTest opens a store that is closed when the test ends.
-func openForTest(t *testing.T, dir string) *Store {
+func openForTest(t testing.TB, dir string) *Store {
 	t.Helper()
 	s := mustOpen(t, testOptions(t, dir))
 	t.Cleanup(func() { mustClose(t, s) })
 	return s
 }
 
-func mustClose(t *testing.T, s *Store) {
+func mustClose(t testing.TB, s *Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -72,7 +71,7 @@ func mustClose(t *testing.T, s *Store) {
 }
 
 // testPolicy stores a policy and returns it.
-func testPolicy(t *testing.T, s *Store) *callback.Policy {
+func testPolicy(t testing.TB, s *Store) *callback.Policy {
 	t.Helper()
 	p := &callback.Policy{BaseURL: "https://app.example.com"}
 	if err := p.Compile(); err != nil {
@@ -109,212 +108,6 @@ func closeRecord(s *Store, p *callback.Policy, id callback.UUID) (store.Commit, 
 		return store.Change{Next: next}, nil
 	})
 	return commit, err
-}
-
-// blockFirstCommit makes the first commit wait until release is closed; blocked tells
-// that it has come.
-func blockFirstCommit(s *Store) (blocked, release chan struct{}) {
-	blocked, release = make(chan struct{}, 1), make(chan struct{})
-	s.beforeCommit = func() error {
-		select {
-		case blocked <- struct{}{}:
-			<-release
-		default:
-		}
-		return nil
-	}
-	return blocked, release
-}
-
-func TestManyWritesShareACommit(t *testing.T) {
-	s := openForTest(t, t.TempDir())
-	p := testPolicy(t, s)
-	var commits atomic.Int64
-	s.beforeCommit = func() error { commits.Add(1); return nil }
-
-	const writers, each = 64, 50
-	var wg sync.WaitGroup
-	for range writers {
-		wg.Go(func() {
-			for range each {
-				create(t, s, p)
-			}
-		})
-	}
-	wg.Wait()
-	if n := commits.Load(); n > writers*each/4 {
-		t.Errorf("%d records took %d commits", writers*each, n)
-	}
-}
-
-func TestTwoDecisionsInOneGroupAreWrittenOnce(t *testing.T) {
-	s := openForTest(t, t.TempDir())
-	p := testPolicy(t, s)
-	blocked, release := blockFirstCommit(s)
-	first := newRecord(s, p)
-	if _, err := s.Create(context.Background(), first); err != nil {
-		t.Fatal(err)
-	}
-	<-blocked
-	// While the first commit is under way another callback is made and ended.
-	second := newRecord(s, p)
-	created, err := s.Create(context.Background(), second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended, err := closeRecord(s, p, second.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if created != ended {
-		t.Error("creation and end are not in the same group")
-	}
-	before := s.sequence.Load()
-	close(release)
-	if err := store.Wait(context.Background(), ended); err != nil {
-		t.Fatal(err)
-	}
-	if n := s.sequence.Load() - before; n != 2 {
-		t.Errorf("%d commits, want one for each callback", n)
-	}
-}
-
-func TestFailedCommitMakesTheStoreFailAndThenRecover(t *testing.T) {
-	s := openForTest(t, t.TempDir())
-	p := testPolicy(t, s)
-	kept := create(t, s, p)
-	var broken atomic.Bool
-	broken.Store(true)
-	s.beforeCommit = func() error {
-		if broken.Load() {
-			return errors.New("input/output error")
-		}
-		return nil
-	}
-
-	r := newRecord(s, p)
-	commit, err := s.Create(context.Background(), r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Wait(context.Background(), commit); !errors.Is(err, store.ErrFailed) {
-		t.Fatalf("commit: %v, want ErrFailed", err)
-	}
-	broken.Store(false)
-
-	waitFor(t, "the store to be in use again", func() bool { return s.Ready() == nil })
-	if _, _, err := s.Find(context.Background(), store.ByID(kept.ID)); err != nil {
-		t.Errorf("what was committed before: %v", err)
-	}
-	if _, _, err := s.Find(context.Background(), store.ByState(s.Secret().State(r.ID))); !errors.Is(err, store.ErrNotFound) {
-		t.Errorf("what was not committed: %v, want ErrNotFound", err)
-	}
-	if n := s.Waiting(); n != 1 {
-		t.Errorf("%d callbacks wait, want 1", n)
-	}
-	create(t, s, p)
-}
-
-func TestFailedStoreRefusesEverything(t *testing.T) {
-	s := openForTest(t, t.TempDir())
-	p := testPolicy(t, s)
-	r := create(t, s, p)
-	s.fail(errors.New("test"))
-
-	if _, _, err := s.Find(context.Background(), store.ByID(r.ID)); !errors.Is(err, store.ErrFailed) {
-		t.Errorf("Find: %v", err)
-	}
-	if _, err := s.Create(context.Background(), newRecord(s, p)); !errors.Is(err, store.ErrFailed) {
-		t.Errorf("Create: %v", err)
-	}
-	if _, err := closeRecord(s, p, r.ID); !errors.Is(err, store.ErrFailed) {
-		t.Errorf("Update: %v", err)
-	}
-	if _, err := s.PutBody(context.Background(), []byte("x")); !errors.Is(err, store.ErrFailed) {
-		t.Errorf("PutBody: %v", err)
-	}
-	if err := s.Ready(); !errors.Is(err, store.ErrFailed) {
-		t.Errorf("Ready: %v", err)
-	}
-}
-
-func TestLittleRoomRefusesNewWorkButLetsOldEnd(t *testing.T) {
-	var free atomic.Uint64
-	free.Store(1 << 40)
-	s := openWithFree(t, t.TempDir(), &free)
-	p := testPolicy(t, s)
-	r := create(t, s, p)
-
-	free.Store(MinMinFree - 1)
-	waitFor(t, "the guard", func() bool { return errors.Is(s.Ready(), store.ErrFull) })
-	if _, err := s.Create(context.Background(), newRecord(s, p)); !errors.Is(err, store.ErrFull) {
-		t.Errorf("Create: %v, want ErrFull", err)
-	}
-	commit, err := closeRecord(s, p, r.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Wait(context.Background(), commit); err != nil {
-		t.Errorf("ending a callback: %v", err)
-	}
-
-	free.Store(1 << 40)
-	waitFor(t, "the guard to let go", func() bool { return s.Ready() == nil })
-	create(t, s, p)
-}
-
-func TestNoRoomAtAllDropsDecisionsAndHeals(t *testing.T) {
-	var free atomic.Uint64
-	free.Store(1 << 40)
-	s := openWithFree(t, t.TempDir(), &free)
-	p := testPolicy(t, s)
-	r := create(t, s, p)
-
-	free.Store(floor - 1)
-	commit, err := closeRecord(s, p, r.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Wait(context.Background(), commit); !errors.Is(err, store.ErrFull) {
-		t.Errorf("commit: %v, want ErrFull", err)
-	}
-	found, _, err := s.Find(context.Background(), store.ByID(r.ID))
-	if err != nil || found.Phase != callback.Waiting {
-		t.Errorf("after the drop: %v, %v; want it to wait", found, err)
-	}
-	if n := s.Waiting(); n != 1 {
-		t.Errorf("%d wait, want 1", n)
-	}
-
-	free.Store(1 << 40)
-	if commit, err = closeRecord(s, p, r.ID); err != nil {
-		t.Fatal(err)
-	}
-	if err := store.Wait(context.Background(), commit); err != nil {
-		t.Errorf("once there is room: %v", err)
-	}
-}
-
-func openWithFree(t *testing.T, dir string, free *atomic.Uint64) *Store {
-	t.Helper()
-	o := testOptions(t, dir)
-	o.freeSpace = func(string) (uint64, error) { return free.Load(), nil }
-	s := mustOpen(t, o)
-	t.Cleanup(func() { mustClose(t, s) })
-	return s
-}
-
-func TestSizeLimitRefusesNewWork(t *testing.T) {
-	o := testOptions(t, t.TempDir())
-	o.MaxSize = 100 << 10
-	s := mustOpen(t, o)
-	defer mustClose(t, s)
-	p := testPolicy(t, s)
-	create(t, s, p)
-	if _, err := s.PutBody(context.Background(), make([]byte, 200<<10)); err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, "the guard", func() bool { return errors.Is(s.Ready(), store.ErrFull) })
 }
 
 func TestNothingSecretIsOnDisk(t *testing.T) {
@@ -433,6 +226,18 @@ func TestScansBeginWhereTheLastOneEnded(t *testing.T) {
 	begins("after one that may have missed it", 5)
 }
 
+func TestAScanThatLooksLessFarHidesNothingFromOneThatLooksFurther(t *testing.T) {
+	var m dueMark
+	_, version := m.from(20)
+	_, shorter := m.from(5)
+	m.lower(15)
+	m.reached(5, shorter)
+	m.reached(20, version)
+	if from, _ := m.from(30); from > 15 {
+		t.Errorf("the next scan begins at %d, and passes over what is due at 15", from)
+	}
+}
+
 func TestFilesAreForTheOwnerOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
 	s := openForTest(t, dir)
@@ -450,4 +255,41 @@ func TestFilesAreForTheOwnerOnly(t *testing.T) {
 	if want := hex.EncodeToString(s.Secret()[:]); strings.TrimSpace(string(b)) != want {
 		t.Error("the secret in the file is not the one in use")
 	}
+}
+
+// What Badger does not take into its tables ends in its value log, which acknowledges
+// writes that have failed and never gets smaller.
+func TestRecordsOfManyPartsAreRefusedBeforeTheyAreTooLarge(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	r := create(t, s, p)
+	text := strings.Repeat("x", 1024)
+	parcel := callback.Parcel{
+		Phase: callback.Failed, Call: &callback.Call{Method: "POST"},
+		Failure: &callback.Failure{DocumentStatus: text, TechnicalStatus: text, ErrorCode: text, ErrorText: text},
+	}
+	for n := 50; n <= 1000; n += 50 {
+		next, commit, err := s.Update(context.Background(), store.ByID(r.ID), func(r *callback.Record) (store.Change, error) {
+			next := *r
+			next.Outbox = slices.Repeat([]callback.Parcel{parcel}, n)
+			return store.Change{Next: &next}, nil
+		})
+		if errors.Is(err, store.ErrTooLarge) {
+			if n < 200 {
+				t.Errorf("%d results of 4 KiB each are too large", n)
+			}
+			return
+		}
+		if err == nil {
+			err = store.Wait(context.Background(), commit)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded, err := store.EncodeRecord(next)
+		if err != nil || len(encoded) > 1<<20 {
+			t.Fatalf("a record of %d bytes was stored, %v", len(encoded), err)
+		}
+	}
+	t.Error("no record was too large")
 }

@@ -86,7 +86,7 @@ func eachDue(txn *badgerdb.Txn, from callback.Time, yield func(at callback.Time,
 type dueMark struct {
 	mu   sync.Mutex
 	mark callback.Time
-	// until is how far the latest scan looks.
+	// until is how far any scan has looked.
 	until callback.Time
 	// version counts how often the mark was lowered, so that a scan that began
 	// before does not raise it again.
@@ -97,7 +97,7 @@ type dueMark struct {
 func (m *dueMark) from(until callback.Time) (from callback.Time, version int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.until = until
+	m.until = max(m.until, until)
 	return min(m.mark, until), m.version
 }
 

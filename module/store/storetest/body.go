@@ -12,7 +12,10 @@ import (
 
 var bodies = []test{
 	{"a body is read as it was stored", bodyIsRead},
-	{"a body that a record refers to stays", bodyOfARecordStays},
+	{"a body that a record refers to stays, and goes with the reference", bodyOfARecordStays},
+	{"a body goes with its record, wherever that refers to it", bodyGoesWithItsRecord},
+	{"a body that moves within its record stays", movedBodyStays},
+	{"a body that was replaced before its commit goes", replacedBodyGoes},
 	{"a body that is not what was stored is damaged", otherBodyIsDamaged},
 }
 
@@ -73,17 +76,62 @@ func bodyIsRead(h *house) {
 	}
 }
 
+// places are where a record refers to bodies.
+var places = []struct {
+	name string
+	put  func(r *callback.Record, b callback.Body)
+}{
+	{"call", func(r *callback.Record, b callback.Body) { r.Call = &callback.Call{Method: "POST", Body: b} }},
+	{"latest call", func(r *callback.Record, b callback.Body) { r.Latest = &callback.Call{Method: "POST", Body: b} }},
+	{"ack", func(r *callback.Record, b callback.Body) { r.Ack = &callback.Response{Status: 202, Body: b} }},
+	{"answer", func(r *callback.Record, b callback.Body) { r.Answer = &callback.Response{Status: 200, Body: b} }},
+	{"request", func(r *callback.Record, b callback.Body) { r.Request = &callback.Request{Method: "POST", Body: b} }},
+	{"result to be delivered", func(r *callback.Record, b callback.Body) {
+		r.Outbox = []callback.Parcel{
+			{Phase: callback.Resolved, Call: &callback.Call{Method: "PUT"}},
+			{Phase: callback.Resolved, Call: &callback.Call{Method: "POST", Body: b}},
+		}
+	}},
+}
+
+// inAllPlaces returns the record with a body of its own in every place, and the data
+// of each.
+func (h *house) inAllPlaces(r callback.Record) (*callback.Record, [][]byte) {
+	h.Helper()
+	var all [][]byte
+	for i, place := range places {
+		data := patterned(70<<10 + i)
+		place.put(&r, h.putBody(data))
+		all = append(all, data)
+	}
+	return &r, all
+}
+
+// dataOf returns which of the data a record's body has.
+func dataOf(b *callback.Body, all [][]byte) []byte { return all[b.Size-70<<10] }
+
+// become returns the decision to replace a record by another one of the same callback.
+func become(next *callback.Record) store.Decide {
+	return func(*callback.Record) (store.Change, error) { return store.Change{Next: next}, nil }
+}
+
+// wantBodyGone waits until a body is removed.
+func (h *house) wantBodyGone(when string, b callback.Body) {
+	h.Helper()
+	h.eventually(when+": removing a body", func() bool {
+		content, err := h.store.OpenBody(h.Context(), stripped(b))
+		if err == nil {
+			content.Close()
+		}
+		return err != nil
+	})
+}
+
 func bodyOfARecordStays(h *house) {
 	r := h.newRecord()
-	call, ack := patterned(100<<10), patterned(80<<10)
-	callBody, ackBody := h.putBody(call), h.putBody(ack)
 	c := h.create(r)
-	_, updated := h.update(store.ByID(r.ID), func(r *callback.Record) (store.Change, error) {
-		next := *r
-		next.Call = &callback.Call{Method: "POST", Body: callBody}
-		next.Ack = &callback.Response{Status: 202, Body: ackBody}
-		return store.Change{Next: &next}, nil
-	})
+	full, all := h.inAllPlaces(*r)
+	_, updated := h.update(store.ByID(r.ID), become(full))
 	h.wait(c)
 	h.wait(updated)
 	for _, when := range []string{"after reopening", "after reopening again"} {
@@ -92,12 +140,108 @@ func bodyOfARecordStays(h *house) {
 		if err != nil {
 			h.Fatal(err)
 		}
-		if got.Call.Body.Data != nil || got.Ack.Body.Data != nil {
-			h.Errorf("%s: the record holds what is in a file", when)
+		if n := len(got.Bodies()); n != len(places)+1 {
+			h.Fatalf("%s: the record refers to %d bodies", when, n)
 		}
-		h.wantBody(when, got.Call.Body, call)
-		h.wantBody(when, got.Ack.Body, ack)
+		for _, b := range got.Bodies() {
+			if b.Data != nil {
+				h.Errorf("%s: the record holds what is in a file", when)
+			}
+			if b.File != "" {
+				h.wantBody(when, *b, dataOf(b, all))
+			}
+		}
 	}
+	// One after the other loses its reference, and no other body is touched.
+	next := *full
+	for i, place := range places {
+		place.put(&next, callback.Body{})
+		record := next
+		_, c := h.update(store.ByID(r.ID), become(&record))
+		h.wait(c)
+		for _, b := range full.Bodies() {
+			switch {
+			case b.File == "":
+			case b.Size == int64(70<<10+i):
+				h.wantBodyGone(place.name, *b)
+			case b.Size > int64(70<<10+i):
+				h.wantBody(place.name+" is gone", *b, dataOf(b, all))
+			}
+		}
+	}
+}
+
+func bodyGoesWithItsRecord(h *house) {
+	for _, settled := range []bool{true, false} {
+		r, _ := h.inAllPlaces(*h.newRecord())
+		other, all := h.inAllPlaces(*h.newRecord())
+		h.create(other)
+		if c := h.create(r); settled {
+			h.wait(c)
+		}
+		_, c := h.update(store.ByID(r.ID), remove)
+		h.wait(c)
+		for _, b := range r.Bodies() {
+			if b.File != "" {
+				h.wantBodyGone("after deleting", *b)
+			}
+		}
+		h.reopen()
+		for _, b := range other.Bodies() {
+			if b.File != "" {
+				h.wantBody("of the other callback", *b, dataOf(b, all))
+			}
+		}
+	}
+}
+
+func movedBodyStays(h *house) {
+	data := patterned(70 << 10)
+	for _, settled := range []bool{true, false} {
+		r := h.newRecord()
+		body := h.putBody(data)
+		commits := []store.Commit{h.create(r)}
+		for _, place := range append(places, places...) {
+			next := *r
+			place.put(&next, body)
+			_, c := h.update(store.ByID(r.ID), become(&next))
+			commits = append(commits, c)
+			if settled {
+				h.wait(c)
+			}
+			h.wantBody(place.name, body, data)
+		}
+		for _, c := range commits {
+			h.wait(c)
+		}
+		h.wantBody("after the commits", body, data)
+		h.reopen()
+		h.wantBody("after reopening", body, data)
+		_, c := h.update(store.ByID(r.ID), become(r))
+		h.wait(c)
+		h.wantBodyGone("after it was dropped", body)
+	}
+}
+
+func replacedBodyGoes(h *house) {
+	r := h.newRecord()
+	commits := []store.Commit{h.create(r)}
+	var put []callback.Body
+	for i := range 20 {
+		body := h.putBody(patterned(70 << 10))
+		put = append(put, body)
+		next := *r
+		places[i%len(places)].put(&next, body)
+		_, c := h.update(store.ByID(r.ID), become(&next))
+		commits = append(commits, c)
+	}
+	for _, c := range commits {
+		h.wait(c)
+	}
+	for _, b := range put[:19] {
+		h.wantBodyGone("after it was replaced", b)
+	}
+	h.wantBody("the last one", put[19], patterned(70<<10))
 }
 
 func otherBodyIsDamaged(h *house) {

@@ -74,7 +74,8 @@ func (c *crowd) step(random *rand.Rand) error {
 		return store.Wait(c.Context(), commit)
 	case 4:
 		_, err := c.store.Due(c.Context(), now.Add(1<<50), 5)
-		return err
+		_, _, errList := c.store.List(c.Context(), store.Query{Limit: 5})
+		return errors.Join(err, errList)
 	case 5:
 		_, err := c.store.Policy(c.Context(), c.policy.Hash())
 		c.store.Waiting()
@@ -141,6 +142,6 @@ func (c *crowd) check(when string) {
 	}
 	c.wantWaiting(when, open)
 	c.eventually(when+": forgetting what was deleted", func() bool {
-		return len(c.due(now.Add(1<<60), 1000)) == len(c.shared)
+		return len(c.due(now.Add(1<<60), 1000)) == len(c.shared) && len(c.listAll(store.Query{})) == len(c.shared)
 	})
 }

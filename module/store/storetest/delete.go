@@ -10,7 +10,6 @@ import (
 var deleting = []test{
 	{"a deleted callback is gone with all its keys", deletedIsGone},
 	{"a callback can be deleted before it is committed", uncommittedIsDeleted},
-	{"deleting removes the bodies and leaves those of others", deletingRemovesBodies},
 	{"racing deletions leave nothing and harm nobody", racingDeletions},
 }
 
@@ -44,32 +43,6 @@ func (h *house) wantGone(when string, r, other *callback.Record) {
 	h.wantWaiting(when, 1)
 	if when != "before the commit" {
 		h.wantDue(when, other.ExpiresAt, 10, other.ID)
-	}
-}
-
-func deletingRemovesBodies(h *house) {
-	data := make([]byte, 70<<10)
-	records := make([]*callback.Record, 2)
-	for i := range records {
-		records[i] = h.newRecord()
-		records[i].Call = &callback.Call{Method: "POST", Body: h.putBody(data)}
-		records[i].Ack = &callback.Response{Status: 202, Body: h.putBody(data)}
-		h.wait(h.create(records[i]))
-	}
-	_, c := h.update(store.ByID(records[0].ID), remove)
-	h.wait(c)
-	for _, b := range records[0].Bodies() {
-		h.eventually("removing a body", func() bool {
-			content, err := h.store.OpenBody(h.Context(), stripped(*b))
-			if err == nil {
-				content.Close()
-			}
-			return err != nil
-		})
-	}
-	h.reopen()
-	for _, b := range records[1].Bodies() {
-		h.wantBody("of the other callback", *b, data)
 	}
 }
 

@@ -1,7 +1,9 @@
 package storetest
 
 import (
+	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -13,6 +15,10 @@ var timing = []test{
 	{"what is due moves when its record changes", dueMoves},
 	{"what became due earlier than was asked for before is listed, too", dueEarlierThanAsked},
 	{"what stays due is listed again and again", dueStays},
+	{"a job is due when it is to be tried next", jobIsDue},
+	{"a delivery is due when it is to be tried next", deliveryIsDue},
+	{"what is due moves back and forth between questions", dueMovesBackAndForth},
+	{"what is due is listed to all who ask at once", dueToMany},
 	{"as many as wait are counted", waitingIsCounted},
 }
 
@@ -116,6 +122,162 @@ func dueStays(h *house) {
 	for i := range 5 {
 		h.wantDue("again", now.Add(time.Duration(i)*time.Hour)+3, 10, ids...)
 		h.wantDue("with a limit", now.Add(time.Duration(i)*time.Hour)+3, 2, ids[:2]...)
+	}
+}
+
+// apply commits a decision of package callback's about a callback.
+func (h *house) apply(id callback.UUID, decide func(r *callback.Record) (*callback.Record, bool)) *callback.Record {
+	h.Helper()
+	r, c := h.update(store.ByID(id), func(r *callback.Record) (store.Change, error) {
+		next, _ := decide(r)
+		return store.Change{Next: next}, nil
+	})
+	h.wait(c)
+	return r
+}
+
+// attempt returns what an attempt at a job comes to.
+func (h *house) attempt(a callback.Attempt) func(r *callback.Record) (*callback.Record, bool) {
+	return func(r *callback.Record) (*callback.Record, bool) {
+		return r.Attempted(h.policy, callback.CallBlock, a, now)
+	}
+}
+
+// wantDueAt checks that the only callback there is becomes due at a moment, and not
+// before.
+func (h *house) wantDueAt(when string, at callback.Time, id callback.UUID) {
+	h.Helper()
+	check := func(when string) {
+		h.Helper()
+		h.wantDue(when, at-1, 10)
+		h.wantDue(when, at, 10, id)
+		h.wantDue(when, at.Add(1000*time.Hour), 10, id)
+	}
+	check(when)
+	h.reopen()
+	check(when + " and reopening")
+}
+
+func jobIsDue(h *house) {
+	r := callback.New(h.store.Secret(), h.policy, callback.Spec{
+		ExpiresIn: time.Hour, Block: callback.CallBlock, Request: &callback.Request{Method: "POST", URI: "/"},
+	}, now)
+	h.wait(h.create(r))
+	h.wantDueAt("when it is new", now, r.ID)
+	retry := func(in time.Duration) callback.Attempt {
+		return callback.Attempt{Kind: callback.AttemptRetry, RetryAt: now.Add(in), Error: "no answer"}
+	}
+	for _, in := range []time.Duration{time.Minute, time.Second, 2 * time.Minute, time.Millisecond} {
+		h.apply(r.ID, h.attempt(retry(in)))
+		h.wantDueAt("to be tried again", now.Add(in), r.ID)
+		h.wantWaiting("to be tried again", 1)
+	}
+	h.apply(r.ID, h.attempt(retry(2*time.Hour)))
+	h.wantDueAt("with the expiry before the next attempt", r.ExpiresAt, r.ID)
+	h.apply(r.ID, h.attempt(callback.Attempt{Kind: callback.AttemptAcked}))
+	h.wantDueAt("when the job is done", r.ExpiresAt, r.ID)
+	h.wantWaiting("when the job is done", 1)
+	h.apply(r.ID, func(r *callback.Record) (*callback.Record, bool) { return r.Expire(h.policy, r.ExpiresAt) })
+	h.wantDueAt("after expiring", r.ExpiresAt.Add(h.policy.Retain), r.ID)
+	h.wantWaiting("after expiring", 0)
+}
+
+func deliveryIsDue(h *house) {
+	r := callback.New(h.store.Secret(), h.policy, callback.Spec{ExpiresIn: time.Hour, DeliverTo: "https://client.example.com"}, now)
+	h.wait(h.create(r))
+	h.wantDueAt("before there is a result", r.ExpiresAt, r.ID)
+	r = h.apply(r.ID, func(r *callback.Record) (*callback.Record, bool) { return r.Close(h.policy, "test", now+1) })
+	h.wantDueAt("when there is one", now+1, r.ID)
+	sent := func(s callback.Sent) {
+		h.apply(r.ID, func(r *callback.Record) (*callback.Record, bool) { return r.Delivered(h.policy, 1, s, now+2) })
+	}
+	for _, in := range []time.Duration{time.Minute, 48 * time.Hour, time.Second} {
+		sent(callback.Sent{RetryAt: now.Add(in), Status: 500})
+		h.wantDueAt("to be tried again", now.Add(in), r.ID)
+	}
+	end := (now + 2).Add(h.policy.Retain)
+	sent(callback.Sent{Dead: true})
+	h.wantDueAt("given up", end, r.ID)
+	h.apply(r.ID, func(r *callback.Record) (*callback.Record, bool) { return r.Redeliver(now + 3) })
+	h.wantDueAt("begun anew", now+3, r.ID)
+	sent(callback.Sent{OK: true, Status: 200})
+	h.wantDueAt("delivered", end, r.ID)
+	h.wantWaiting("in the end", 0)
+}
+
+// dueMovesBackAndForth asks after some of many changes only, and for moments that go
+// back and forth, too.
+func dueMovesBackAndForth(h *house) {
+	random := rand.New(rand.NewPCG(5, 5))
+	moment := func() callback.Time { return now.Add(time.Duration(random.IntN(60)) * time.Second) }
+	ids := h.createDue(now, now, now, now, now, now)
+	at := make(map[callback.UUID]callback.Time)
+	for range 150 {
+		id := ids[random.IntN(len(ids))]
+		r := h.apply(id, func(r *callback.Record) (*callback.Record, bool) {
+			next := *r
+			next.ExpiresAt, next.Job = moment(), nil
+			if random.IntN(2) == 0 {
+				next.Job = &callback.Job{Block: callback.CallBlock, NextAt: moment()}
+			}
+			return &next, true
+		})
+		at[id] = r.Due()
+		if len(at) < len(ids) || random.IntN(3) == 0 {
+			continue
+		}
+		until := moment()
+		var want []callback.Time
+		for _, due := range at {
+			if due <= until {
+				want = append(want, due)
+			}
+		}
+		var got []callback.Time
+		for _, id := range h.due(until, 10) {
+			got = append(got, at[id])
+		}
+		if slices.Sort(want); !slices.Equal(got, want) {
+			h.Fatalf("due until %d are %v, want %v", until-now, got, want)
+		}
+	}
+	h.wantWaiting("in the end", len(ids))
+}
+
+// dueToMany has some ask for moments far away while others ask for what is due: no
+// question may keep anything from another.
+func dueToMany(h *house) {
+	const askers, rounds = 4, 60
+	var done sync.WaitGroup
+	over := make(chan struct{})
+	for i := range askers {
+		done.Go(func() {
+			for n := callback.Time(0); ; n++ {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				if _, err := h.store.Due(h.Context(), now+n%callback.Time(10*(i+1)), 3); err != nil {
+					h.Errorf("asker %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	defer done.Wait()
+	defer close(over)
+	id := h.createDue(now)[0]
+	random := rand.New(rand.NewPCG(6, 6))
+	for range rounds {
+		at := now + callback.Time(random.IntN(40))
+		h.apply(id, func(r *callback.Record) (*callback.Record, bool) {
+			next := *r
+			next.ExpiresAt = at
+			return &next, true
+		})
+		h.wantDue("while others ask", at-1, 3)
+		h.wantDue("while others ask", now+100, 3, id)
 	}
 }
 

@@ -73,11 +73,43 @@ func (h *house) fullRecord() *callback.Record {
 	r.Reply = &callback.Reply{Status: 303, Header: callback.Header{{Name: "Location", Value: "/x"}}, Body: "\xc3"}
 	r.Failure = &callback.Failure{DocumentStatus: "a", TechnicalStatus: "b", ErrorCode: "c", ErrorText: "d"}
 	r.Reason = "e"
+	r.Latest, r.Calls, r.Seen, r.ShutAt = &callback.Call{Method: "POST", ReceivedAt: now + 3}, 2, []uint64{1, 1<<64 - 1}, now+4
+	r.Aliases, r.Fingerprint = []callback.Digest{alias(1), alias(2)}, callback.Digest{2}
+	h.addWork(r)
 	return r
+}
+
+// addWork sets what belongs to background work, deliveries and steps.
+func (h *house) addWork(r *callback.Record) {
+	r.Own = &callback.Own{
+		Reply: &callback.Fields{Type: "redirect", Body: "\xff", Code: 201, Header: callback.Header{{Name: "C", Value: "3"}}, RedirectURL: "/y"},
+		Ask:   "/ask", Case: "f", Data: []byte("{}"),
+	}
+	r.Acked = true
+	r.Request = &callback.Request{
+		Method: "POST", URI: "/a%2Fb?c", Host: "example.com", Header: callback.Header{{Name: "Authorization", Value: "\xe4"}},
+		Body: callback.NewBody([]byte{1, 0}), RemoteAddr: "192.0.2.1:1", TLS: true,
+	}
+	r.Job = &callback.Job{Block: callback.ThenBlock, Attempts: 1, NextAt: now + 5, Error: "g"}
+	r.Answer = &callback.Response{Status: 404, Header: callback.Header{{Name: "D", Value: "4"}}, Body: callback.NewBody([]byte{2})}
+	r.Delivery = &callback.Delivery{
+		URL: "https://client.example.com", Total: 3, Done: 1, Attempts: 1, NextAt: now + 6, DeliveredAt: now, Dead: true, Status: 500, Error: "h",
+	}
+	r.Outbox = []callback.Parcel{
+		{Phase: callback.Resolved, Call: &callback.Call{Method: "PATCH", Body: callback.NewBody([]byte{3})}},
+		{Phase: callback.Failed, Call: &callback.Call{Method: "PUT"}, Failure: &callback.Failure{ErrorCode: "i"}},
+	}
+	r.Parent, r.Told, r.Step = callback.NewUUID(), true, callback.NewUUID()
+	r.Trace = callback.Header{{Name: "Traceparent", Value: "00-1-2-01"}}
 }
 
 func recordsComeBackWhole(h *house) {
 	r := h.fullRecord()
+	for field, value := range reflect.ValueOf(*r).Fields() {
+		if value.IsZero() {
+			h.Fatalf("this test leaves %s out", field.Name)
+		}
+	}
 	h.beforeAndAfter(h.create(r), func(when string) {
 		got, _, err := h.store.Find(h.Context(), store.ByID(r.ID))
 		if err != nil || !reflect.DeepEqual(got, r) {
@@ -87,10 +119,14 @@ func recordsComeBackWhole(h *house) {
 }
 
 func recordsAreNotChanged(h *house) {
+	parent, step := callback.NewUUID(), callback.NewUUID()
 	build := func(id callback.UUID, body callback.Body) *callback.Record {
 		r := h.fullRecord()
 		r.ID, r.State, r.Ticket = id, h.store.Secret().State(id).Digest(), h.store.Secret().Ticket(id).Digest()
-		r.Call.Body = body
+		r.Parent, r.Step = parent, step
+		for _, b := range r.Bodies() {
+			*b = body
+		}
 		return r
 	}
 	body := h.putBody([]byte("in a file"))

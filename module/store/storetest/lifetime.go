@@ -170,6 +170,7 @@ func closedSaysSo(h *house) {
 		"PutBody":              func() error { _, err := s.PutBody(ctx, patterned(70<<10)); return err },
 		"OpenBody":             func() error { _, err := s.OpenBody(ctx, stripped(body)); return err },
 		"Due":                  func() error { _, err := s.Due(ctx, now.Add(1<<50), 10); return err },
+		"List":                 func() error { _, _, err := s.List(ctx, store.Query{}); return err },
 		"Ready":                s.Ready,
 	} {
 		if err := call(); !errors.Is(err, store.ErrClosed) {

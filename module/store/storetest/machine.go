@@ -52,6 +52,9 @@ func anySequence(h *house) {
 			"update":         m.update,
 			"updateAgain":    m.update,
 			"refuse":         m.refuse,
+			"relabel":        m.relabel,
+			"find by alias":  m.findAlias,
+			"list":           m.list,
 			"change nothing": m.changeNothing,
 			"delete":         m.delete,
 			"find":           m.find,
@@ -68,8 +71,15 @@ func anySequence(h *house) {
 func (m *machine) create(t *rapid.T) {
 	r := m.newRecord()
 	r.Name, r.CorrelationID = anyText().Draw(t, "name"), anyText().Draw(t, "correlation id")
-	r.ExpiresAt = anyMoment(t)
+	r.CreatedAt, r.ExpiresAt, r.Aliases = anyMoment(t), anyMoment(t), anyAliases(t)
 	c, err := m.store.Create(m.Context(), r)
+	if m.clashes(r.ID, r.Aliases) {
+		if !errors.Is(err, store.ErrExists) {
+			t.Fatalf("creating with an alias that another has: %v", err)
+		}
+		m.deleted = append(m.deleted, r.ID)
+		return
+	}
 	if err != nil {
 		t.Fatalf("creating: %v", err)
 	}
@@ -87,8 +97,12 @@ func (m *machine) pick(t *rapid.T) (*callback.Record, store.Key) {
 	if len(m.alive) == 0 {
 		t.Skip("there is no callback")
 	}
-	id := rapid.SampledFrom(m.alive).Draw(t, "id")
-	return m.model[id], rapid.SampledFrom(m.keysOf(id)).Draw(t, "key")
+	r := m.model[rapid.SampledFrom(m.alive).Draw(t, "id")]
+	keys := m.keysOf(r.ID)
+	for _, alias := range r.Aliases {
+		keys = append(keys, store.ByAlias(alias))
+	}
+	return r, rapid.SampledFrom(keys).Draw(t, "key")
 }
 
 // change draws a record that may follow.
@@ -101,9 +115,13 @@ func (m *machine) change(t *rapid.T, r *callback.Record) *callback.Record {
 	case 1:
 		next.ExpiresAt, next.KeepUntil = anyMoment(t), anyMoment(t)
 	case 2:
-		next.Ack = anyAck(t)
+		next.Ack, next.Job, next.Delivery = anyResponse(t, "ack"), nil, nil
+		if rapid.Bool().Draw(t, "has work") {
+			next.Job = &callback.Job{NextAt: anyMoment(t)}
+			next.Delivery = &callback.Delivery{Total: 1, NextAt: anyMoment(t)}
+		}
 	default:
-		next.Call, next.Reply, next.Failure = anyCall(t), anyReply(t), anyFailure(t)
+		next.Call, next.Reply, next.Failure = anyCall(t, "call"), anyReply(t), anyFailure(t)
 	}
 	next.Reason = anyText().Draw(t, "reason")
 	return &next
@@ -262,5 +280,8 @@ func (m *machine) leaveNothing(t *rapid.T) {
 	m.settle(t)
 	if ids, err := m.store.Due(m.Context(), now.Add(1<<60), 10); err != nil || len(ids) > 0 {
 		t.Fatalf("in an empty store %d are due, %v", len(ids), err)
+	}
+	if all := m.listAll(store.Query{}); len(all) > 0 {
+		t.Fatalf("an empty store lists %d callbacks", len(all))
 	}
 }

@@ -25,12 +25,29 @@ func AnyRecord() *rapid.Generator[*callback.Record] {
 			ExpiresAt:     anyTime(t, "expires"),
 			FinishedAt:    anyTime(t, "finished"),
 			KeepUntil:     anyTime(t, "keep until"),
-			Ack:           anyAck(t),
-			Call:          anyCall(t),
+			Ack:           anyResponse(t, "ack"),
+			Call:          anyCall(t, "call"),
 			Payload:       anyDigest(t, "payload"),
 			Reply:         anyReply(t),
 			Failure:       anyFailure(t),
 			Reason:        anyText().Draw(t, "reason"),
+			Latest:        anyCall(t, "latest"),
+			Calls:         rapid.Int().Draw(t, "calls"),
+			Seen:          anyList(t, "seen", func() uint64 { return rapid.Uint64().Draw(t, "mark") }),
+			ShutAt:        anyTime(t, "shut"),
+			Aliases:       anyList(t, "aliases", func() callback.Digest { return anyDigest(t, "alias") }),
+			Fingerprint:   anyDigest(t, "fingerprint"),
+			Own:           anyOwn(t),
+			Acked:         maybe(t, "ack been noted"),
+			Request:       anyRequest(t),
+			Job:           anyJob(t),
+			Answer:        anyResponse(t, "answer"),
+			Delivery:      anyDelivery(t),
+			Outbox:        anyList(t, "outbox", func() callback.Parcel { return anyParcel(t) }),
+			Parent:        callback.UUID(bytesOf(16).Draw(t, "parent")),
+			Told:          maybe(t, "been told"),
+			Step:          callback.UUID(bytesOf(16).Draw(t, "step")),
+			Trace:         anyHeader(t),
 		}
 	})
 }
@@ -74,15 +91,24 @@ func anyBody(t *rapid.T) callback.Body {
 	}
 }
 
-func anyAck(t *rapid.T) *callback.Response {
-	if !maybe(t, "ack") {
+// anyList returns a few values; nil for none, as a store does.
+func anyList[V any](t *rapid.T, label string, value func() V) []V {
+	var list []V
+	for range rapid.IntRange(0, 3).Draw(t, label) {
+		list = append(list, value())
+	}
+	return list
+}
+
+func anyResponse(t *rapid.T, label string) *callback.Response {
+	if !maybe(t, label) {
 		return nil
 	}
 	return &callback.Response{Status: rapid.Int().Draw(t, "status"), Header: anyHeader(t), Body: anyBody(t)}
 }
 
-func anyCall(t *rapid.T) *callback.Call {
-	if !maybe(t, "call") {
+func anyCall(t *rapid.T, label string) *callback.Call {
+	if !maybe(t, label) {
 		return nil
 	}
 	return &callback.Call{
@@ -111,5 +137,79 @@ func anyFailure(t *rapid.T) *callback.Failure {
 		TechnicalStatus: anyText().Draw(t, "technical status"),
 		ErrorCode:       anyText().Draw(t, "error code"),
 		ErrorText:       anyText().Draw(t, "error text"),
+	}
+}
+
+func anyOwn(t *rapid.T) *callback.Own {
+	if !maybe(t, "own") {
+		return nil
+	}
+	own := &callback.Own{
+		Ask:  anyText().Draw(t, "ask"),
+		Case: anyText().Draw(t, "case"),
+		Data: anyList(t, "data", func() byte { return rapid.Byte().Draw(t, "byte") }),
+	}
+	if maybe(t, "a reply of its own") {
+		own.Reply = &callback.Fields{
+			Type:        anyText().Draw(t, "type"),
+			Body:        anyText().Draw(t, "body"),
+			Code:        rapid.Int().Draw(t, "code"),
+			Header:      anyHeader(t),
+			RedirectURL: anyText().Draw(t, "redirect"),
+		}
+	}
+	return own
+}
+
+func anyRequest(t *rapid.T) *callback.Request {
+	if !maybe(t, "request") {
+		return nil
+	}
+	return &callback.Request{
+		Method:     anyText().Draw(t, "method"),
+		URI:        anyText().Draw(t, "uri"),
+		Host:       anyText().Draw(t, "host"),
+		Header:     anyHeader(t),
+		Body:       anyBody(t),
+		RemoteAddr: anyText().Draw(t, "address"),
+		TLS:        maybe(t, "tls"),
+	}
+}
+
+func anyJob(t *rapid.T) *callback.Job {
+	if !maybe(t, "job") {
+		return nil
+	}
+	return &callback.Job{
+		Block:    callback.Block(anyText().Draw(t, "block")),
+		Attempts: rapid.Int().Draw(t, "attempts"),
+		NextAt:   anyTime(t, "next"),
+		Error:    anyText().Draw(t, "error"),
+	}
+}
+
+func anyDelivery(t *rapid.T) *callback.Delivery {
+	if !maybe(t, "delivery") {
+		return nil
+	}
+	return &callback.Delivery{
+		URL:         anyText().Draw(t, "url"),
+		Total:       rapid.Int().Draw(t, "total"),
+		Done:        rapid.Int().Draw(t, "done"),
+		Attempts:    rapid.Int().Draw(t, "attempts"),
+		NextAt:      anyTime(t, "next"),
+		DeliveredAt: anyTime(t, "delivered"),
+		Dead:        maybe(t, "died"),
+		Status:      rapid.Int().Draw(t, "status"),
+		Error:       anyText().Draw(t, "error"),
+	}
+}
+
+// anyParcel always has a call: without one there is nothing to deliver.
+func anyParcel(t *rapid.T) callback.Parcel {
+	return callback.Parcel{
+		Phase:   callback.Phase(rapid.IntRange(1, 5).Draw(t, "phase")),
+		Call:    &callback.Call{Method: anyText().Draw(t, "method"), Header: anyHeader(t), Body: anyBody(t)},
+		Failure: anyFailure(t),
 	}
 }

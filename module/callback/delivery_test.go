@@ -1,0 +1,253 @@
+package callback_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+// deliver returns the record after an attempt to deliver, which must count.
+func deliver(t testing.TB, r *callback.Record, p *callback.Policy, number int, sent callback.Sent, now callback.Time) *callback.Record {
+	t.Helper()
+	before := contents(t, r)
+	next, yes := r.Delivered(p, number, sent, now)
+	if !yes || next == nil {
+		t.Fatalf("the attempt %+v at number %d does not count", sent, number)
+	}
+	if contents(t, r) != before {
+		t.Fatal("the record handed in was changed")
+	}
+	return next
+}
+
+// toDeliver checks which result is to be delivered next: its number and its call's body;
+// 0 for none.
+func toDeliver(t testing.TB, r *callback.Record, number int, body string) {
+	t.Helper()
+	before := contents(t, r)
+	result, got, pending := r.ToDeliver()
+	switch {
+	case contents(t, r) != before:
+		t.Fatal("to look at what is to be delivered changes it")
+	case pending != (number > 0) || got != number || (result != nil) != pending:
+		t.Fatalf("number %d is to be delivered (%v), want %d", got, pending, number)
+	case pending && string(result.Call.Body.Data) != body:
+		t.Fatalf("%q is to be delivered, want %q", result.Call.Body.Data, body)
+	}
+}
+
+func TestDeliveryBeginsAtEachEnd(t *testing.T) {
+	p := compiled(t, callback.Policy{})
+	for name, r := range everyEnd(t, p) {
+		if name == "withdrawn" {
+			if r.Delivery != nil {
+				t.Errorf("%s: got %+v", name, r.Delivery)
+			}
+			continue
+		}
+		if *r.Delivery != (callback.Delivery{URL: "https://client.example.com/results", Total: 1, NextAt: r.FinishedAt}) || r.Due() != r.FinishedAt {
+			t.Errorf("%s: got %+v", name, r.Delivery)
+		}
+		if result, number, pending := r.ToDeliver(); !pending || number != 1 || result != r {
+			t.Errorf("%s: number %d, %v", name, number, pending)
+		}
+	}
+	for name, r := range map[string]*callback.Record{"waiting": working(p, ""), "no URL": accept(t, waiting(p), p, newCall("POST", ""))} {
+		toDeliver(t, r, 0, "")
+		if next, yes := r.Delivered(p, 1, callback.Sent{OK: true}, born); yes || next != nil {
+			t.Errorf("%s: it was delivered", name)
+		}
+		if next, yes := r.Redeliver(born); yes || next != nil {
+			t.Errorf("%s: it is delivered anew", name)
+		}
+	}
+}
+
+func TestAttemptToDeliver(t *testing.T) {
+	p := compiled(t, callback.Policy{Retain: time.Minute})
+	r := accept(t, working(p, ""), p, newCall("POST", "paid"))
+	now := r.FinishedAt + 10
+	long := "no\x00 route" + strings.Repeat("x", 2000)
+	for name, c := range map[string]struct {
+		sent      callback.Sent
+		want      callback.Delivery
+		keepUntil callback.Time
+	}{
+		"delivered": {callback.Sent{OK: true, Status: 204}, callback.Delivery{Total: 1, Done: 1, DeliveredAt: now, NextAt: now, Status: 204}, now.Add(time.Minute)},
+		"again":     {callback.Sent{RetryAt: now + 5, Status: 503, Error: "busy"}, callback.Delivery{Total: 1, Attempts: 1, NextAt: now + 5, Status: 503, Error: "busy"}, r.KeepUntil},
+		"dead":      {callback.Sent{Dead: true, Status: 410, Error: long}, callback.Delivery{Total: 1, Attempts: 1, NextAt: r.FinishedAt, Dead: true, Status: 410, Error: "no route" + strings.Repeat("x", 1016)}, now.Add(time.Minute)},
+	} {
+		c.want.URL = "https://client.example.com/results"
+		next := deliver(t, r, p, 1, c.sent, now)
+		if *next.Delivery != c.want || next.KeepUntil != c.keepUntil || next.Phase != callback.Resolved {
+			t.Errorf("%s: got %+v, kept until %d", name, next.Delivery, next.KeepUntil)
+		}
+		next.Delivery, next.KeepUntil = r.Delivery, r.KeepUntil
+		if contents(t, next) != contents(t, r) {
+			t.Errorf("%s: something else has changed: %s", name, contents(t, next))
+		}
+	}
+}
+
+func TestAttemptWithAnotherNumberChangesNothing(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	first := accept(t, working(p, ""), p, newCall("POST", "1"))
+	done := deliver(t, first, p, 1, callback.Sent{OK: true}, born)
+	dead := deliver(t, first, p, 1, callback.Sent{Dead: true}, born)
+	for name, c := range map[string]struct {
+		record *callback.Record
+		stale  []int
+	}{
+		"to be delivered":        {first, []int{-1, 0, 2}},
+		"delivered":              {done, []int{0, 1, 2}},
+		"dead":                   {dead, []int{0, 1, 2}},
+		"second waits":           {accept(t, first, p, newCall("POST", "2")), []int{0, 2, 3}},
+		"second, first is done":  {accept(t, done, p, newCall("POST", "2")), []int{0, 1, 3}},
+		"second, first was dead": {accept(t, dead, p, newCall("POST", "2")), []int{0, 1, 3}},
+	} {
+		before := contents(t, c.record)
+		for _, number := range c.stale {
+			for _, sent := range []callback.Sent{{OK: true}, {Dead: true}, {RetryAt: born + 9}} {
+				if next, yes := c.record.Delivered(p, number, sent, born); yes || next != nil || contents(t, c.record) != before {
+					t.Errorf("%s: number %d made it %s", name, number, contents(t, next))
+				}
+			}
+		}
+	}
+}
+
+func TestResultsAreDeliveredInTheOrderOfTheirCalls(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	r := working(p, "")
+	for i, status := range []string{"Ok", "Failed", "Ok"} {
+		r = accept(t, r, p, newCall("POST", fmt.Sprint(i+1), statusHeader, status, textHeader, "no stock"))
+	}
+	if len(r.Outbox) != 2 || len(r.Bodies()) != 3 || r.Delivery.Total != 3 {
+		t.Fatalf("got %s", contents(t, r))
+	}
+	phases := []callback.Phase{callback.Resolved, callback.Failed, callback.Resolved}
+	for i, phase := range phases {
+		toDeliver(t, r, i+1, fmt.Sprint(i+1))
+		// An attempt that fails holds up those after it.
+		r = deliver(t, r, p, i+1, callback.Sent{RetryAt: r.FinishedAt + 5}, r.FinishedAt)
+		toDeliver(t, r, i+1, fmt.Sprint(i+1))
+		result, _, _ := r.ToDeliver()
+		if result.Phase != phase || (result.Failure != nil) != (phase == callback.Failed) || result.Delivery.Attempts != 1 {
+			t.Errorf("%d: %s, %+v", i+1, result.Phase, result.Failure)
+		}
+		if got := result.Result(p).Header.Get(textHeader); (got == "no stock") != (phase == callback.Failed) {
+			t.Errorf("%d: %q", i+1, got)
+		}
+		r = deliver(t, r, p, i+1, callback.Sent{OK: true}, r.FinishedAt+hour)
+		if r.Delivery.Attempts != 0 || r.Delivery.Done != i+1 || r.Delivery.NextAt != r.FinishedAt+hour {
+			t.Errorf("%d: %+v", i+1, r.Delivery)
+		}
+	}
+	toDeliver(t, r, 0, "")
+	if string(r.Call.Body.Data) != "3" || len(r.Outbox) != 0 {
+		t.Errorf("got %s", contents(t, r))
+	}
+}
+
+func TestCallDoesNotHurryTheDeliveryOfTheOneBefore(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	r := accept(t, working(p, ""), p, newCall("POST", "1"))
+	r = accept(t, deliver(t, r, p, 1, callback.Sent{RetryAt: born + hour}, born), p, newCall("POST", "2"))
+	toDeliver(t, r, 1, "1")
+	if r.Delivery.Attempts != 1 || r.Delivery.NextAt != born+hour || r.Due() != born+hour {
+		t.Errorf("got %+v", r.Delivery)
+	}
+}
+
+func TestCallAfterADeadLetterIsDelivered(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	r := accept(t, accept(t, working(p, ""), p, newCall("POST", "1")), p, newCall("POST", "2"))
+	r = deliver(t, r, p, 1, callback.Sent{RetryAt: born + 5}, born)
+	r = deliver(t, r, p, 1, callback.Sent{Dead: true, Error: "gone"}, born)
+	toDeliver(t, r, 0, "")
+	next := accept(t, r, p, newCall("POST", "3"))
+	toDeliver(t, next, 3, "3")
+	if next.Delivery.Dead || next.Delivery.Attempts != 0 || next.Delivery.NextAt != next.FinishedAt || len(next.Outbox) != 0 || len(r.Outbox) != 1 {
+		t.Errorf("got %s", contents(t, next))
+	}
+	next = deliver(t, next, p, 3, callback.Sent{OK: true}, born)
+	toDeliver(t, next, 0, "")
+}
+
+func TestDeadLetterIsDeliveredAnewWithWhatHasWaitedBehindIt(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	r := accept(t, accept(t, working(p, ""), p, newCall("POST", "1")), p, newCall("POST", "2"))
+	r = deliver(t, r, p, 1, callback.Sent{Dead: true, Error: "gone"}, born)
+	before := contents(t, r)
+	next, yes := r.Redeliver(born + hour)
+	if !yes || next.Delivery.Dead || next.Delivery.Attempts != 0 || next.Due() != born+hour || contents(t, r) != before {
+		t.Fatalf("got %s", contents(t, next))
+	}
+	toDeliver(t, next, 1, "1")
+	toDeliver(t, deliver(t, next, p, 1, callback.Sent{OK: true}, born), 2, "2")
+}
+
+func TestResultIsDeliveredAnewUnderItsNumber(t *testing.T) {
+	for _, phase := range []string{"resolved", "failed", "expired", "closed", "job done"} {
+		p := compiled(t, callback.Policy{})
+		r := everyEnd(t, p)[phase]
+		trying := deliver(t, r, p, 1, callback.Sent{RetryAt: born + 10*hour, Error: "busy"}, born)
+		for name, r := range map[string]*callback.Record{"never tried": r, "tried": trying, "dead": deliver(t, r, p, 1, callback.Sent{Dead: true}, born), "done": deliver(t, r, p, 1, callback.Sent{OK: true}, born)} {
+			before := contents(t, r)
+			next, yes := r.Redeliver(born + 9)
+			if !yes || contents(t, r) != before {
+				t.Fatalf("%s, %s: it is not delivered anew", phase, name)
+			}
+			if _, number, pending := next.ToDeliver(); !pending || number != 1 || next.Delivery.Attempts != 0 || next.Due() != born+9 || next.Phase != r.Phase {
+				t.Errorf("%s, %s: got %s", phase, name, contents(t, next))
+			}
+		}
+	}
+	p := compiled(t, callback.Policy{Multiple: true})
+	r := accept(t, working(p, ""), p, newCall("POST", "1"))
+	r = accept(t, deliver(t, r, p, 1, callback.Sent{OK: true}, born), p, newCall("POST", "2"))
+	r, _ = deliver(t, r, p, 2, callback.Sent{OK: true}, born).Redeliver(born)
+	toDeliver(t, r, 2, "2")
+	r = accept(t, r, p, newCall("POST", "3"))
+	toDeliver(t, r, 2, "2")
+	toDeliver(t, deliver(t, r, p, 2, callback.Sent{OK: true}, born), 3, "3")
+}
+
+func TestOutboxIsBoundedInNumber(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	r := working(p, "")
+	for i := range 1500 {
+		r = accept(t, r, p, newCall("POST", fmt.Sprint(i+1)))
+		if i == 500 {
+			r = deliver(t, r, p, 1, callback.Sent{RetryAt: born + 5}, born)
+		}
+	}
+	if len(r.Outbox) != 1000 || r.Delivery.Total != 1500 || r.Delivery.Done != 499 || r.Delivery.Attempts != 0 || r.Calls != 1500 {
+		t.Errorf("%d wait, %+v", len(r.Outbox), r.Delivery)
+	}
+	for number := 500; number <= 1500; number++ {
+		if result, got, _ := r.ToDeliver(); got != number || string(result.Call.Body.Data) != fmt.Sprint(number) {
+			t.Fatalf("number %d is to be delivered, want %d", got, number)
+		}
+		r, _ = r.Delivered(p, number, callback.Sent{OK: true}, born)
+	}
+	toDeliver(t, r, 0, "")
+}
+
+// A store takes records up to a size, and a call must not be refused because a client
+// does not take its results.
+func TestOutboxIsBoundedInBytes(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	r := working(p, "")
+	for range 50 {
+		r = accept(t, r, p, newCall("POST", strings.Repeat("x", 60_000)))
+	}
+	if r.Size() > 512<<10 || len(r.Outbox) < 4 || r.Delivery.Done+len(r.Outbox)+1 != 50 {
+		t.Errorf("%d bytes, %d wait, %+v", r.Size(), len(r.Outbox), r.Delivery)
+	}
+	huge := accept(t, accept(t, working(p, ""), p, newCall("POST", strings.Repeat("x", 1<<20))), p, newCall("POST", "2"))
+	toDeliver(t, huge, 2, "2")
+}

@@ -1,0 +1,278 @@
+package callback_test
+
+import (
+	"fmt"
+
+	"pgregory.net/rapid"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+// outbox is what the model knows of a delivery.
+type outbox struct {
+	on bool
+	// waiting are the results that are still to be delivered, the oldest first;
+	// newest is the last there was, total how many.
+	waiting []string
+	newest  string
+	total   int
+	// failed counts the attempts at the first that waits. dead: no more are made.
+	failed int
+	dead   bool
+}
+
+// add puts a result into the outbox.
+func (o *outbox) add(result string) {
+	if o.dead {
+		o.waiting, o.failed, o.dead = nil, 0, false
+	}
+	o.waiting = append(o.waiting, result)
+	o.newest = result
+	o.total++
+	if len(o.waiting) > 1001 {
+		o.waiting, o.failed = o.waiting[1:], 0
+	}
+}
+
+func (o *outbox) pending() bool { return len(o.waiting) > 0 && !o.dead }
+
+// number is that of the first result that waits.
+func (o *outbox) number() int { return o.total - len(o.waiting) + 1 }
+
+// resultOf is how the model names a result.
+func resultOf(phase callback.Phase, body string) string { return fmt.Sprintf("%s: %s", phase, body) }
+
+// end takes the next record, whose phase is final and whose result has that body.
+func (m *machine) end(t *rapid.T, next *callback.Record, phase callback.Phase, body string) {
+	m.block, m.tries = "", 0
+	if m.on {
+		m.add(resultOf(phase, body))
+	}
+	m.moveTo(t, next, phase)
+}
+
+// body is that of the call that was accepted.
+func (m *machine) body() string {
+	if m.last == nil {
+		return ""
+	}
+	return m.last.body
+}
+
+// timeOver takes the next record, which has ended because its time is over.
+func (m *machine) timeOver(t *rapid.T, next *callback.Record) {
+	phase := callback.Expired
+	if m.block != "" || m.last != nil {
+		phase = callback.Failed
+	}
+	m.timedOut = true
+	m.end(t, next, phase, m.body())
+}
+
+func (m *machine) expire(t *rapid.T) {
+	next, yes := m.record.Expire(m.policy, m.clock)
+	if yes != (m.phase == callback.Waiting && m.late()) {
+		t.Fatalf("expired while %s at %d: %v", m.phase, m.clock, yes)
+	}
+	if yes {
+		m.timeOver(t, next)
+	}
+}
+
+func (m *machine) close(t *rapid.T) {
+	seldom(t)
+	waits, more := m.phase == callback.Waiting, m.takesMore()
+	next, yes := m.record.Close(m.policy, "test", m.clock)
+	switch {
+	case yes != (waits || more):
+		t.Fatalf("closed while %s: %v", m.phase, yes)
+	case waits:
+		m.end(t, next, callback.Closed, m.body())
+	case more:
+		m.shut = true
+		m.moveTo(t, next, m.phase)
+	}
+}
+
+func (m *machine) withdraw(t *rapid.T) {
+	seldom(t)
+	next, yes := m.record.Withdraw(m.policy, "test", false, m.clock)
+	if yes != (m.phase == callback.Waiting && m.last == nil) {
+		t.Fatalf("withdrawn while %s: %v", m.phase, yes)
+	}
+	if yes {
+		m.on = false
+		m.end(t, next, callback.Closed, "")
+	}
+}
+
+func (m *machine) acknowledge(t *rapid.T) {
+	next, yes := m.record.Acknowledge(ack(202))
+	if yes == m.ackKept {
+		t.Fatalf("acknowledged again: %v", yes)
+	}
+	if yes {
+		m.ackKept = true
+		m.moveTo(t, next, m.phase)
+	}
+}
+
+func (m *machine) attempt(t *rapid.T) {
+	block := rapid.SampledFrom([]callback.Block{m.block, m.block, callback.CallBlock, callback.ThenBlock}).Draw(t, "block")
+	kind := rapid.SampledFrom([]string{"retry", "retry", "acked", "unknown", "ok", "error", "failed"}).Draw(t, "attempt")
+	next, yes := m.record.Attempted(m.policy, block, map[string]callback.Attempt{
+		"retry":   {Kind: callback.AttemptRetry, RetryAt: m.clock + 9, Error: "refused"},
+		"acked":   {Kind: callback.AttemptAcked},
+		"unknown": {Kind: callback.AttemptUnknown},
+		"ok":      {Kind: callback.AttemptAnswered, Response: answer(200)},
+		"error":   {Kind: callback.AttemptAnswered, Response: answer(500)},
+		"failed":  {Kind: callback.AttemptFailed, Code: "x"},
+	}[kind], m.clock)
+	if yes != (m.block != "" && m.block == block) {
+		t.Fatalf("an attempt at %q while %q is to be done counts: %v", block, m.block, yes)
+	}
+	if !yes {
+		return
+	}
+	switch kind {
+	case "retry":
+		m.tries++
+		m.moveTo(t, next, callback.Waiting)
+	case "acked", "unknown":
+		m.block, m.tries = "", 0
+		m.moveTo(t, next, callback.Waiting)
+	case "ok":
+		m.answered = true
+		m.end(t, next, callback.Resolved, "done")
+	case "error":
+		m.answered = true
+		m.end(t, next, callback.Failed, "done")
+	default:
+		m.end(t, next, callback.Failed, m.body())
+	}
+}
+
+func (m *machine) deliver(t *rapid.T) {
+	number := m.number() + rapid.SampledFrom([]int{0, 0, 0, 0, -1, 1}).Draw(t, "off by")
+	kind := rapid.SampledFrom([]string{"ok", "ok", "retry", "dead"}).Draw(t, "sent")
+	next, yes := m.record.Delivered(m.policy, number, callback.Sent{OK: kind == "ok", Dead: kind == "dead", RetryAt: m.clock + 9}, m.clock)
+	if yes != (m.pending() && number == m.number()) {
+		t.Fatalf("the attempt at number %d counts: %v", number, yes)
+	}
+	if !yes {
+		return
+	}
+	m.failed++
+	switch kind {
+	case "ok":
+		m.waiting, m.failed = m.waiting[1:], 0
+	case "dead":
+		m.dead = true
+	}
+	m.moveTo(t, next, m.phase)
+}
+
+func (m *machine) redeliver(t *rapid.T) {
+	next, yes := m.record.Redeliver(m.clock)
+	if yes != (m.on && m.phase.Final()) {
+		t.Fatalf("delivered anew while %s: %v", m.phase, yes)
+	}
+	if yes {
+		if len(m.waiting) == 0 {
+			m.waiting = []string{m.newest}
+		}
+		m.failed, m.dead = 0, false
+		m.moveTo(t, next, m.phase)
+	}
+}
+
+// moveTo takes the next record, which the model expects in that phase.
+func (m *machine) moveTo(t *rapid.T, next *callback.Record, phase callback.Phase) {
+	if next == nil || next.Phase != phase {
+		t.Fatalf("%s was to become %s: %+v", m.phase, phase, next)
+	}
+	if was := m.handed[len(m.handed)-1]; contents(m.t, was.record) != was.was {
+		t.Fatalf("the record handed in was\n%s\nand is now\n%s", was.was, contents(m.t, was.record))
+	}
+	m.record, m.phase = next, phase
+	m.handed = append(m.handed, handed{next, contents(m.t, next)})
+}
+
+// checkHanded checks that no record was ever changed, and no end.
+func (m *machine) checkHanded(t *rapid.T) {
+	before := callback.Waiting
+	for i, h := range m.handed {
+		if contents(m.t, h.record) != h.was {
+			t.Fatalf("record %d was\n%s\nand is now\n%s", i, h.was, contents(m.t, h.record))
+		}
+		replaced := m.policy.Multiple && before <= callback.Failed && h.record.Phase <= callback.Failed
+		if before.Final() && before != h.record.Phase && !replaced {
+			t.Fatalf("%s became %s", before, h.record.Phase)
+		}
+		before = h.record.Phase
+	}
+}
+
+func (m *machine) check(t *rapid.T) {
+	r := m.record
+	tries := 0
+	if r.Job != nil {
+		tries = r.Job.Attempts
+	}
+	switch {
+	case r.Phase != m.phase || (m.last != nil) != (r.Call != nil) || r.Calls != m.calls:
+		t.Fatalf("%s after %d calls, the model says %s after %d", r.Phase, r.Calls, m.phase, m.calls)
+	case m.phase.Final() != (r.FinishedAt != 0):
+		t.Fatalf("%s, finished at %d", m.phase, r.FinishedAt)
+	case (m.block != "") != (r.Job != nil) || m.block != "" && r.Job.Block != m.block || tries != m.tries:
+		t.Fatalf("the job is %+v, the model says %q after %d tries", r.Job, m.block, m.tries)
+	case m.block != "" && (m.phase.Final() || r.Request == nil || r.Due() > r.Job.NextAt):
+		t.Fatalf("%s with the job %+v, due at %d", m.phase, r.Job, r.Due())
+	case m.phase == callback.Waiting && r.Due() > r.ExpiresAt:
+		t.Fatalf("due at %d, after its expiry", r.Due())
+	case r.Forgettable(r.KeepUntil+hour) != (m.phase.Final() && !m.pending()):
+		t.Fatalf("%s with %v to be delivered is forgotten", m.phase, m.waiting)
+	}
+	m.checkDelivery(t)
+	if m.phase == callback.Resolved || m.phase == callback.Failed {
+		m.checkResult(t)
+	}
+}
+
+func (m *machine) checkDelivery(t *rapid.T) {
+	d := m.record.Delivery
+	if (d != nil) != m.on {
+		t.Fatalf("the delivery is %+v", d)
+	}
+	if d != nil && (d.Total != m.total || d.Total-d.Done != len(m.waiting) || d.Attempts != m.failed || d.Dead != m.dead) {
+		t.Fatalf("the delivery is %+v, the model says %+v", d, m.outbox)
+	}
+	result, number, pending := m.record.ToDeliver()
+	if pending != m.pending() || pending && number != m.number() {
+		t.Fatalf("number %d is to be delivered (%v), the model says %d", number, pending, m.number())
+	}
+	if !pending {
+		return
+	}
+	body := ""
+	switch {
+	case result.Answer != nil:
+		body = string(result.Answer.Body.Data)
+	case result.Call != nil:
+		body = string(result.Call.Body.Data)
+	}
+	if got := resultOf(result.Phase, body); got != m.waiting[0] || m.record.Due() != d.NextAt {
+		t.Fatalf("%q is to be delivered, the model says %q", got, m.waiting[0])
+	}
+}
+
+// checkResult checks that there is a result whenever there has to be one.
+func (m *machine) checkResult(t *rapid.T) {
+	r := m.record.Result(m.policy)
+	if r.Header.Get(correlationHeader) != correlation || (r.Failure != nil) != (m.phase == callback.Failed && !m.answered) || (r.Body == nil) != (r.Failure != nil) {
+		t.Fatalf("%s has the result %s", m.phase, contents(m.t, r))
+	}
+	if want := map[bool]string{true: "Failed", false: "Ok"}[m.phase == callback.Failed]; r.Header.Get(statusHeader) != want {
+		t.Fatalf("%s has the status %s", m.phase, r.Header.Get(statusHeader))
+	}
+}

@@ -1,0 +1,85 @@
+package callback
+
+// overhead is more than any part of a record takes where it is stored beside its texts
+// and lists: keys, lengths, numbers, times and a digest.
+const overhead = 128
+
+// Size returns how many bytes the record takes where it is stored. It may be somewhat
+// less in fact, and is never more: a store relies on it.
+func (r *Record) Size() int {
+	size := 4*overhead + len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 9*len(r.Seen) + 34*len(r.Aliases) + r.Trace.size()
+	size += r.Own.size() + r.Request.size() + r.Reply.size() + r.Failure.size()
+	size += r.Ack.size() + r.Answer.size() + r.Call.size() + r.Latest.size()
+	if r.Job != nil {
+		size += overhead + len(r.Job.Block) + len(r.Job.Error)
+	}
+	if r.Delivery != nil {
+		size += overhead + len(r.Delivery.URL) + len(r.Delivery.Error) + len(r.Delivery.CorrelationID)
+	}
+	for _, parcel := range r.Outbox {
+		size += parcel.Call.size() + parcel.Failure.size()
+	}
+	return size
+}
+
+func (h Header) size() int {
+	size := 0
+	for _, f := range h {
+		size += len(f.Name) + len(f.Value) + 16
+	}
+	return size
+}
+
+// size returns how many bytes the body takes in its record.
+func (b Body) size() int {
+	if b.File != "" {
+		return len(b.File)
+	}
+	return len(b.Data)
+}
+
+func (c *Call) size() int {
+	if c == nil {
+		return 0
+	}
+	return overhead + len(c.Method) + len(c.Suffix) + len(c.Query) + c.Header.size() + c.Body.size()
+}
+
+func (r *Response) size() int {
+	if r == nil {
+		return 0
+	}
+	return overhead + r.Header.size() + r.Body.size()
+}
+
+func (r *Request) size() int {
+	if r == nil {
+		return 0
+	}
+	return overhead + len(r.Method) + len(r.URI) + len(r.Host) + r.Header.size() + r.Body.size() + len(r.RemoteAddr)
+}
+
+func (r *Reply) size() int {
+	if r == nil {
+		return 0
+	}
+	return overhead + r.Header.size() + len(r.Body)
+}
+
+func (f *Failure) size() int {
+	if f == nil {
+		return 0
+	}
+	return overhead + len(f.DocumentStatus) + len(f.TechnicalStatus) + len(f.ErrorCode) + len(f.ErrorText)
+}
+
+func (o *Own) size() int {
+	if o == nil {
+		return 0
+	}
+	size := overhead + len(o.Ask) + len(o.Case) + len(o.Data)
+	if o.Reply != nil {
+		size += len(o.Reply.Type) + len(o.Reply.Body) + len(o.Reply.RedirectURL) + o.Reply.Header.size()
+	}
+	return size
+}

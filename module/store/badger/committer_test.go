@@ -1,0 +1,138 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// blockFirstCommit makes the first commit wait until release is closed; blocked tells
+// that it has come.
+func blockFirstCommit(s *Store) (blocked, release chan struct{}) {
+	blocked, release = make(chan struct{}, 1), make(chan struct{})
+	s.beforeCommit = func() error {
+		select {
+		case blocked <- struct{}{}:
+			<-release
+		default:
+		}
+		return nil
+	}
+	return blocked, release
+}
+
+func TestManyWritesShareACommit(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	var commits atomic.Int64
+	s.beforeCommit = func() error { commits.Add(1); return nil }
+
+	const writers, each = 64, 50
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				create(t, s, p)
+			}
+		})
+	}
+	wg.Wait()
+	if n := commits.Load(); n > writers*each/4 {
+		t.Errorf("%d records took %d commits", writers*each, n)
+	}
+}
+
+func TestTwoDecisionsInOneGroupAreWrittenOnce(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	blocked, release := blockFirstCommit(s)
+	first := newRecord(s, p)
+	if _, err := s.Create(context.Background(), first); err != nil {
+		t.Fatal(err)
+	}
+	<-blocked
+	// While the first commit is under way another callback is made and ended.
+	second := newRecord(s, p)
+	created, err := s.Create(context.Background(), second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := closeRecord(s, p, second.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if created != ended {
+		t.Error("creation and end are not in the same group")
+	}
+	before := s.sequence.Load()
+	close(release)
+	if err := store.Wait(context.Background(), ended); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.sequence.Load() - before; n != 2 {
+		t.Errorf("%d commits, want one for each callback", n)
+	}
+}
+
+func TestFailedCommitMakesTheStoreFailAndThenRecover(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	kept := create(t, s, p)
+	var broken atomic.Bool
+	broken.Store(true)
+	s.beforeCommit = func() error {
+		if broken.Load() {
+			return errors.New("input/output error")
+		}
+		return nil
+	}
+
+	r := newRecord(s, p)
+	commit, err := s.Create(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Wait(context.Background(), commit); !errors.Is(err, store.ErrFailed) {
+		t.Fatalf("commit: %v, want ErrFailed", err)
+	}
+	broken.Store(false)
+
+	waitFor(t, "the store to be in use again", func() bool { return s.Ready() == nil })
+	if _, _, err := s.Find(context.Background(), store.ByID(kept.ID)); err != nil {
+		t.Errorf("what was committed before: %v", err)
+	}
+	if _, _, err := s.Find(context.Background(), store.ByState(s.Secret().State(r.ID))); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("what was not committed: %v, want ErrNotFound", err)
+	}
+	if n := s.Waiting(); n != 1 {
+		t.Errorf("%d callbacks wait, want 1", n)
+	}
+	create(t, s, p)
+}
+
+func TestFailedStoreRefusesEverything(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	r := create(t, s, p)
+	s.fail(errors.New("test"))
+
+	if _, _, err := s.Find(context.Background(), store.ByID(r.ID)); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Find: %v", err)
+	}
+	if _, err := s.Create(context.Background(), newRecord(s, p)); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Create: %v", err)
+	}
+	if _, err := closeRecord(s, p, r.ID); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Update: %v", err)
+	}
+	if _, err := s.PutBody(context.Background(), []byte("x")); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("PutBody: %v", err)
+	}
+	if err := s.Ready(); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Ready: %v", err)
+	}
+}
