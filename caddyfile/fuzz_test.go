@@ -103,6 +103,7 @@ func TestEveryOptionThatMessagesListIsKnown(t *testing.T) {
 			return parseCallbackOption(httpcaddyfile.Helper{Dispenser: o.Dispenser}, o, new(module.Handler))
 		},
 		appOptions: func(o *options) error { return parseGlobalOption(o, new(module.App)) },
+		apiOptions: func(o *options) error { return parseAPIOption(o, new(module.API)) },
 	} {
 		for name := range strings.FieldsFuncSeq(strings.ReplaceAll(list, " and ", ", "), func(c rune) bool { return c == ',' || c == ' ' }) {
 			h, _ := directive("{\n" + name + "\n}")

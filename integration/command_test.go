@@ -121,6 +121,16 @@ func TestCommandCreateSetsEveryField(t *testing.T) {
 	wantAnswer(t, s.fetch(t, piped.CallbackURL), http.StatusOK, "from the input")
 }
 
+func TestCommandsShowNothingThatATerminalObeys(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	c := s.made(t)
+	wantStatus(t, s.callURL(t, http.MethodPost, c.CallbackURL, "a\x1b[2Jb\nc\td\u009b"), http.StatusOK)
+	if shown := s.commanded(t, "show", c.ID); strings.ContainsAny(shown, "\x1b\u009b") || !strings.Contains(shown, "b c d") {
+		t.Errorf("shown %q", shown)
+	}
+}
+
 func TestCommandsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{})

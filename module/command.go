@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -159,13 +160,27 @@ func (c *adminClient) print(answer []byte, table func(w io.Writer)) error {
 // say prints a line for people, and nothing where JSON is wanted.
 func (c *adminClient) say(format string, args ...any) {
 	if !c.json {
-		_, _ = fmt.Fprintf(c.out, format+"\n", args...)
+		_, _ = fmt.Fprintln(c.out, visible(fmt.Sprintf(format, args...)))
 	}
 }
 
 // row writes a line of a table with two columns, unless there is no value.
 func row(w io.Writer, name, value string) {
 	if value != "" {
-		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, value)
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, visible(value))
 	}
+}
+
+// visible returns a text as one line that does nothing to a terminal: part of it
+// comes from partners.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case unicode.IsControl(r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }

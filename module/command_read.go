@@ -117,7 +117,7 @@ func (c *adminClient) printList(found []json.RawMessage, next string) error {
 			if json.Unmarshal(raw, &cb) != nil {
 				continue
 			}
-			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", cb.ID, cb.Phase, cb.CreatedAt, cb.ExpiresAt, cb.Calls, cb.Name, cb.CorrelationID)
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\n", cb.ID, cb.Phase, cb.CreatedAt, cb.ExpiresAt, cb.Calls, cb.Name, visible(cb.CorrelationID))
 		}
 	})
 }
