@@ -58,6 +58,9 @@ func newInjection(i Injection) (injection, error) {
 func (x *exchange) prepare() error {
 	out := x.r.WithContext(x.r.Context())
 	out.Header = x.r.Header.Clone()
+	// What a block rewrites must not be rewritten for the handlers after it.
+	u := *x.r.URL
+	out.URL = &u
 	x.h.strip(out.Header)
 	withoutPreferences(out.Header)
 	x.request = &outgoing{h: x.h, client: x.r.Header, out: out}

@@ -24,7 +24,8 @@ type Example struct {
 	Caddyfile []byte
 	// Public and App are Caddy's two sites, as in the Caddyfile.
 	Public, App Address
-	// Partner is where the partner listens, and Serve what it does.
+	// Partner is where the partner listens, and Serve what it does. Without Serve it
+	// is a third site of Caddy's.
 	Partner Address
 	Serve   http.HandlerFunc
 	// Backend is where the app itself listens, and Pages what it shows, in an
@@ -48,16 +49,19 @@ func (e Example) Main() {
 // prepare starts the partner, and lays out what Caddy will find: its arguments,
 // and the Caddyfile on its standard input.
 func (e Example) prepare() error {
-	for _, site := range []Address{e.Public, e.App} {
+	for _, site := range e.sites() {
 		l, err := site.listen()
 		if err != nil {
 			return err
 		}
 		_ = l.Close()
 	}
-	l, err := e.Partner.listen()
-	if err != nil {
-		return err
+	if e.Serve != nil {
+		l, err := e.Partner.listen()
+		if err != nil {
+			return err
+		}
+		go serve("the partner", l, e.Serve)
 	}
 	if e.hasBackend() {
 		pages, err := e.Backend.listen()
@@ -74,7 +78,6 @@ func (e Example) prepare() error {
 	if err := os.Setenv("XDG_DATA_HOME", "callback-data"); err != nil {
 		return err
 	}
-	go serve("the partner", l, e.Serve)
 	go e.greet()
 	go func() {
 		_, _ = output.Write(e.Caddyfile)
@@ -87,7 +90,7 @@ func (e Example) prepare() error {
 
 // greet waits until Caddy serves, and says what to do then.
 func (e Example) greet() {
-	for _, site := range []Address{e.Public, e.App} {
+	for _, site := range e.sites() {
 		for !site.serves() {
 			time.Sleep(50 * time.Millisecond)
 		}
@@ -97,6 +100,14 @@ func (e Example) greet() {
 		at = e.Public
 	}
 	fmt.Printf(e.Greeting, at)
+}
+
+// sites returns where Caddy listens.
+func (e Example) sites() []Address {
+	if e.Serve == nil {
+		return []Address{e.Public, e.App, e.Partner}
+	}
+	return []Address{e.Public, e.App}
 }
 
 func (e Example) hasBackend() bool { return e.Pages != nil }

@@ -1,0 +1,152 @@
+package integration
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+// fixedURL is the one URL for all callbacks of a partner that has a key.
+const fixedURL = harness.BaseURL + "/cb"
+
+// callFixed calls the fixed URL.
+func (s *stage) callFixed(t *testing.T, id, body string, lines ...string) *harness.Response {
+	t.Helper()
+	return s.callURL(t, http.MethodPost, fixedURL, body, append(lines, correlationHeader, id)...)
+}
+
+// getOrder sends a request with an order's number, and waits until the partner has it.
+func (s *stage) getOrder(t *testing.T, path, order string) *exchange {
+	t.Helper()
+	req := harness.NewRequest(t, http.MethodGet, harness.HTTP1.URL(path), "", "")
+	req.Header.Set("X-Order", order)
+	return s.forward(t, harness.HTTP1, req)
+}
+
+func TestFixedURLNeedsAKeyThatMaySend(t *testing.T) {
+	t.Parallel()
+	s := keyed(t, harness.Config{Hold: "key env\n" + showStatus})
+	x := s.get(t)
+	id := x.received.Header.Get(correlationHeader)
+	wantUnauthorized(t, s.callFixed(t, id, "no"), "key-required")
+	wantUnauthorized(t, s.callFixed(t, id, "no", bearer("wrong")...), "key-unknown")
+	wantProblem(t, s.callFixed(t, id, "no", bearer(readerKey)...), http.StatusForbidden, "key-not-allowed")
+	x.wantPhase(t, "waiting")
+	wantAnswer(t, s.callFixed(t, id, "yes", bearer(envKey)...), http.StatusOK, "")
+	wantAnswer(t, x.Answer(t), http.StatusOK, "yes")
+}
+
+func TestFixedURLFindsEachCallbackByItsCorrelationID(t *testing.T) {
+	t.Parallel()
+	s := keyed(t, harness.Config{Hold: "key env\nrespond \"noted\" 202"})
+	first, second := s.get(t), s.get(t)
+	for body, x := range map[string]*exchange{"second": second, "first": first} {
+		id := x.received.Header.Get(correlationHeader)
+		for range 2 {
+			wantAnswer(t, s.callFixed(t, id, body, bearer(envKey)...), http.StatusAccepted, "noted")
+		}
+		wantAnswer(t, x.Answer(t), http.StatusOK, body)
+		wantProblem(t, s.callFixed(t, id, "another", bearer(envKey)...), http.StatusConflict, "already-resolved")
+	}
+}
+
+func TestFixedURLReadsTheCorrelationIDWhereTheServerSays(t *testing.T) {
+	t.Parallel()
+	s := keyed(t, harness.Config{
+		Public: "callback_server {\n\tcorrelation_id json job.id\n}",
+		Hold:   "key env\ncorrelation_id request header X-Order",
+	})
+	x := s.getOrder(t, s.path(), "A-7")
+	body := `{"job":{"id":"A-7"}}`
+	wantAnswer(t, s.callURL(t, http.MethodPost, fixedURL, body, append(bearer(envKey), "Content-Type", jsonType)...), http.StatusOK, "")
+	wantAnswer(t, x.Answer(t), http.StatusOK, body)
+}
+
+// TestFixedURLKnowsNoCallbacksOfOthers waits as long as a call is kept that may have
+// come before its callback was known.
+func TestFixedURLKnowsNoCallbacksOfOthers(t *testing.T) {
+	t.Parallel()
+	s := keyed(t, harness.Config{Hold: "key env\n" + showStatus})
+	x := s.get(t)
+	for name, call := range map[string]struct{ id, key string }{
+		"unknown id":    {"nobody's", envKey},
+		"another's key": {x.received.Header.Get(correlationHeader), otherKey},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := time.Now()
+			wantProblem(t, s.callFixed(t, call.id, "no", bearer(call.key)...), http.StatusNotFound, "unknown-state")
+			if took := time.Since(asked); took < 9*time.Second || took > 20*time.Second {
+				t.Errorf("the answer took %v", took)
+			}
+			x.wantPhase(t, "waiting")
+		})
+	}
+}
+
+func TestSameCorrelationIDOfTwoKeysIsTwoCallbacks(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Setenv("CB_KEY", envKey)
+	s.Setenv("CB_OTHER_KEY", otherKey)
+	s.Start(t, harness.Config{
+		Callback: "key env {env.CB_KEY} send\nkey other {env.CB_OTHER_KEY} send\n",
+		Private: harness.Hold("/env", "", "key env\ncorrelation_id request header X-Order") +
+			s.HoldAndForward("/other", "", "key other\ncorrelation_id request header X-Order"),
+	})
+	env, other := s.getOrder(t, "/env", "A-7"), s.getOrder(t, "/other", "A-7")
+	wantAnswer(t, s.callFixed(t, "A-7", "for other", bearer(otherKey)...), http.StatusOK, "")
+	wantAnswer(t, other.Answer(t), http.StatusOK, "for other")
+	wantAnswer(t, s.callFixed(t, "A-7", "for env", bearer(envKey)...), http.StatusOK, "")
+	wantAnswer(t, env.Answer(t), http.StatusOK, "for env")
+}
+
+func TestAckNamesTheCorrelationID(t *testing.T) {
+	t.Parallel()
+	s := keyed(t, harness.Config{Hold: "key env\ncorrelation_id ack json jobId"})
+	s.partner.Handle("/jobs", harness.Ack(http.StatusAccepted, http.Header{"Content-Type": {jsonType}}, `{"jobId":"job-7"}`))
+	x := s.getOrder(t, "/jobs", "")
+	wantAnswer(t, s.callFixed(t, "job-7", "done", bearer(envKey)...), http.StatusOK, "")
+	answer := x.Answer(t)
+	wantAnswer(t, answer, http.StatusOK, "done")
+	wantHeader(t, answer.Header, correlationHeader, "job-7")
+}
+
+func TestCallThatOvertakesTheAckIsKept(t *testing.T) {
+	t.Parallel()
+	s := keyed(t, harness.Config{Hold: "key env\ncorrelation_id ack json jobId"})
+	release := make(chan struct{})
+	ack := harness.Ack(http.StatusAccepted, http.Header{"Content-Type": {jsonType}}, `{"jobId":"job-8"}`)
+	s.partner.Handle("/jobs", func(w http.ResponseWriter, r *http.Request) {
+		<-release
+		ack(w, r)
+	})
+	x := s.getOrder(t, "/jobs", "")
+	req := harness.NewRequest(t, http.MethodPost, fixedURL, "text/plain", "early")
+	req.Header.Set(correlationHeader, "job-8")
+	req.Header.Set("Authorization", "Bearer "+envKey)
+	early := harness.Send(s.Client(t, harness.HTTP1), req)
+	// Long enough that the call has come; were it not, the test would prove less.
+	harness.Until(time.Now().Add(500 * time.Millisecond))
+	close(release)
+	wantAnswer(t, early.Answer(t), http.StatusOK, "")
+	wantAnswer(t, x.Answer(t), http.StatusOK, "early")
+}
+
+func TestCorrelationIDThatIsTakenIsRefused(t *testing.T) {
+	t.Parallel()
+	s := keyed(t, harness.Config{Hold: "key env\ncorrelation_id request header X-Order"})
+	x := s.getOrder(t, s.path(), "A-7")
+	wantHeader(t, x.received.Header, correlationHeader, "A-7")
+	path := s.path()
+	req := harness.NewRequest(t, http.MethodGet, harness.HTTP1.URL(path), "", "")
+	req.Header.Set("X-Order", "A-7")
+	wantProblem(t, s.public(t, req), http.StatusConflict, "correlation-taken")
+	if n := s.partner.Arrived(path); n != 0 {
+		t.Errorf("the partner got the refused request %d times", n)
+	}
+	wantAnswer(t, s.callFixed(t, "A-7", "done", bearer(envKey)...), http.StatusOK, "")
+	wantAnswer(t, x.Answer(t), http.StatusOK, "done")
+}
