@@ -34,6 +34,14 @@ func (s *stage) ends(t *testing.T, url string) (st status) {
 	return st
 }
 
+// attempted waits until it is recorded that something was tried in vain.
+func (s *stage) attempted(t *testing.T, id string) {
+	t.Helper()
+	harness.Eventually(t, "an attempt has failed", func() bool {
+		return strings.Contains(string(s.admin(t, http.MethodGet, "/"+id, "").Body), `"attempts":1`)
+	})
+}
+
 // logged waits until the server has written all of the texts in one line.
 func (s *stage) logged(t *testing.T, texts ...string) {
 	t.Helper()
@@ -145,9 +153,7 @@ func TestDeferredRequestWaitsForAnAppThatIsDown(t *testing.T) {
 	s := &stage{Caddy: c}
 	s.Start(t, harness.Config{Private: s.deferred("orders", "")})
 	p := s.wantParked(t, s.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/late"), "text/plain", "order")))
-	harness.Eventually(t, "an attempt has failed", func() bool {
-		return strings.Contains(string(s.admin(t, http.MethodGet, "/"+p.ID, "").Body), `"attempts":1`)
-	})
+	s.attempted(t, p.ID)
 	s.partner = harness.NewPartner(t, c)
 	s.partner.Handle("/late", harness.Ack(http.StatusOK, nil, "up again"))
 	if received := s.partner.Received(t, "/late"); string(received.Body) != "order" {
@@ -175,6 +181,7 @@ func TestDeferredRequestOutlastsACrash(t *testing.T) {
 	s.partner.Handle(path, failing(http.StatusServiceUnavailable, works, "done after the crash"))
 	p := s.wantParked(t, s.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", "x")))
 	s.partner.Received(t, path)
+	s.attempted(t, p.ID)
 	s.Kill(t)
 	works.Store(true)
 	s.Start(t, harness.Config{Private: s.deferred("orders", "")})

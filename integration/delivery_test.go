@@ -158,6 +158,7 @@ func TestDeliveryOutlastsACrash(t *testing.T) {
 	p := s.wantParked(t, x.Answer(t))
 	x.resolve(t, "after the crash")
 	g.delivered(t)
+	s.attempted(t, p.ID)
 	s.Kill(t)
 	s.Start(t, harness.Config{Private: s.parks(lines)})
 	d := g.delivered(t)
