@@ -41,12 +41,16 @@ func TestOptionsAreDocumented(t *testing.T) {
 	reference := read(t, "docs/directives.md")
 	_, hold, _ := strings.Cut(reference, "\n## callback hold\n")
 	hold, rest, _ := strings.Cut(hold, "\n## callback_server\n")
-	_, global, found := strings.Cut(rest, "\n## The global option callback\n")
+	_, rest, _ = strings.Cut(rest, "\n## callback_api\n")
+	api, global, found := strings.Cut(rest, "\n## The global option callback\n")
 	if !found {
 		t.Fatal("docs/directives.md does not have the headings that this test looks for")
 	}
 	sameSet(t, "the options of callback hold", headingsIn(hold, "###"),
 		append(options(t, ":80 {\n callback hold {\n nosuch\n}\n}"), "timeout"))
+	// "off" is all that its option takes, and part of the heading.
+	sameSet(t, "the options of callback_api", headingsIn(strings.ReplaceAll(api, " off\n", "\n"), "###"),
+		options(t, "{\n callback {\n base_url http://localhost\n}\n}\n:80 {\n callback_api {\n nosuch\n}\n}"))
 	sameSet(t, "the global options", headingsIn(global, "###"), options(t, "{\n callback {\n base_url http://localhost\n nosuch\n}\n}"))
 	for _, name := range options(t, "{\n callback {\n base_url http://localhost\n store badger {\n nosuch\n}\n}\n}") {
 		if !strings.Contains(global, "\n| `"+name+"` |") {
