@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -284,9 +285,14 @@ var bodyDigests = []string{"Content-Digest", "Content-Md5", "Digest", "Repr-Dige
 type trackedBody struct {
 	io.ReadCloser
 	ended atomic.Bool
+
+	mu sync.Mutex
+	// users are in a Read or Close: the body of an HTTP/2 or HTTP/3 request does
+	// not bear a second reader beside them.
+	users int
 	// detached says that the handlers have had their time. One that still reads
 	// must not be given a body with a hole.
-	detached atomic.Bool
+	detached bool
 }
 
 // trackBody puts a trackedBody into the request.
@@ -301,9 +307,10 @@ func trackBody(r *http.Request) *trackedBody {
 
 // Read implements io.Reader.
 func (t *trackedBody) Read(b []byte) (int, error) {
-	if t.detached.Load() {
+	if !t.enter() {
 		return 0, errDetached
 	}
+	defer t.leave()
 	n, err := t.ReadCloser.Read(b)
 	if err != nil {
 		t.ended.Store(true)
@@ -313,13 +320,52 @@ func (t *trackedBody) Read(b []byte) (int, error) {
 
 var errDetached = errors.New("the upstream has answered before it had read the request")
 
-// drain reads what is left of the body, beside everything else.
+// Close implements io.Closer. A body that is drained is closed by the server.
+func (t *trackedBody) Close() error {
+	if !t.enter() {
+		return nil
+	}
+	defer t.leave()
+	return t.ReadCloser.Close()
+}
+
+// enter returns whether the handlers may still use the body.
+func (t *trackedBody) enter() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.detached {
+		return false
+	}
+	t.users++
+	return true
+}
+
+// leave ends what enter allowed.
+func (t *trackedBody) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.users--
+	t.discard()
+}
+
+// drain reads what is left of the body, beside everything else, as soon as nobody
+// is in a Read or Close.
 func (t *trackedBody) drain() {
 	if t == nil || t.ended.Load() {
 		return
 	}
-	t.detached.Store(true)
-	go func() { _, _ = io.Copy(io.Discard, t.ReadCloser) }()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.detached = true
+	t.discard()
+}
+
+// discard reads on where the handlers have left off, if they have. It happens once:
+// nobody enters a body that is detached. The lock is held.
+func (t *trackedBody) discard() {
+	if t.detached && t.users == 0 {
+		go func() { _, _ = io.Copy(io.Discard, t.ReadCloser) }()
+	}
 }
 
 // problemOf returns the error answer to an error of the engine's or of ours.
