@@ -117,7 +117,7 @@ func checkAskPath(text string) error {
 	switch {
 	case err != nil || !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || strings.ContainsFunc(text, outsideURL):
 		return fmt.Errorf("ask: %q is not a path; write one that begins with a slash, as in: ask /callbacks/decide", text)
-	case u.RawQuery != "" || strings.Contains(u.Path, "/../") || strings.HasSuffix(u.Path, "/.."):
+	case strings.ContainsAny(text, "?#") || strings.Contains(u.Path, "/../") || strings.HasSuffix(u.Path, "/.."):
 		return fmt.Errorf("ask: %q must be a path alone, without a query and without dots", text)
 	}
 	return nil

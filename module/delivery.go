@@ -68,6 +68,11 @@ func (d *DeliveryRules) Check() error {
 			return errors.New("sign: the secret must be {env.NAME} or {file.PATH}, so that it is not in the configuration")
 		}
 	}
+	for _, wait := range d.Retry {
+		if wait < 0 {
+			return fmt.Errorf("retry: the wait %v is negative; write durations like 5s 5m 1h", time.Duration(wait))
+		}
+	}
 	if d.Timeout < 0 {
 		return errors.New("timeout is negative; leave it out for the default")
 	}
