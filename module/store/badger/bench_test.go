@@ -71,3 +71,22 @@ func BenchmarkUpdate(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkFind finds a callback that was made a moment ago, as a call does.
+func BenchmarkFind(b *testing.B) {
+	s := openForTest(b, b.TempDir())
+	r := newRecord(s, testPolicy(b, s))
+	commit, err := s.Create(context.Background(), r)
+	if err == nil {
+		err = store.Wait(context.Background(), commit)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := s.Find(context.Background(), store.Key{Kind: store.KeyState, Digest: r.State}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

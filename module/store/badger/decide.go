@@ -131,6 +131,7 @@ func (s *Store) settle(w *written, g *group) {
 	e := w.entry
 	e.mu.Lock()
 	e.stored = w.after
+	s.recent.put(e.id, w.after)
 	if e.group == g {
 		e.group, e.pending = nil, nil
 	}
@@ -152,6 +153,7 @@ func (s *Store) settle(w *written, g *group) {
 // forget drops what is not in the database from an entry whose lock is held.
 func (s *Store) forget(e *entry) {
 	s.recount(e.record, e.stored)
+	s.recent.drop(e.id)
 	e.loaded, e.record, e.stored, e.group, e.pending = false, nil, nil, nil, nil
 }
 
@@ -168,6 +170,9 @@ func (s *Store) recount(before, after *callback.Record) {
 
 // read returns a callback as the database has it.
 func (s *Store) read(id callback.UUID) (*callback.Record, error) {
+	if r := s.recent.record(id); r != nil {
+		return r, s.usable()
+	}
 	var r *callback.Record
 	err := s.view(func(txn *badgerdb.Txn) (err error) {
 		r, _, err = readRecord(txn, id)

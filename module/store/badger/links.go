@@ -190,6 +190,9 @@ func (s *Store) resolve(key store.Key) (callback.UUID, error) {
 
 // lookUp returns where the database says that a key leads, zero for nowhere.
 func (s *Store) lookUp(k linkKey) (id callback.UUID, err error) {
+	if id := s.recent.find(k); !id.IsZero() {
+		return id, s.usable()
+	}
 	err = s.view(func(txn *badgerdb.Txn) error {
 		b, err := value(txn, k.database())
 		if err != nil || b == nil {

@@ -57,6 +57,7 @@ func Open(o Options) (*Store, error) {
 		options:  o,
 		log:      o.Log,
 		overlay:  newOverlay(),
+		recent:   newRecent(),
 		stopping: make(chan struct{}),
 		counted:  make(chan struct{}),
 	}

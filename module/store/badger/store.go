@@ -27,6 +27,7 @@ type Store struct {
 	id        string
 	secret    *callback.Secret
 	overlay   *overlay
+	recent    *recent
 	committer *committer
 	bodies    *bodies
 	space     *space
