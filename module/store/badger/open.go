@@ -60,6 +60,7 @@ func Open(o Options) (*Store, error) {
 		recent:   newRecent(),
 		stopping: make(chan struct{}),
 		counted:  make(chan struct{}),
+		verified: make(chan struct{}),
 	}
 	s.space = &space{
 		minFree: o.MinFree,
@@ -94,7 +95,11 @@ func (s *Store) open() error {
 	if err := expected.checkManifest(database); err != nil {
 		return err
 	}
-	db, err := openDatabase(database, s.options)
+	opts := databaseOptions(database, s.options)
+	if err := checkTables(opts); err != nil {
+		return explain(err)
+	}
+	db, err := openDatabase(opts)
 	if err != nil {
 		return explain(err)
 	}
@@ -141,12 +146,7 @@ func (s *Store) verify(expected *sentinel) error {
 	return explain(s.writeSentinel(false))
 }
 
-func openDatabase(dir string, o Options) (db *badgerdb.DB, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: the database cannot be read", store.ErrDamaged)
-		}
-	}()
+func databaseOptions(dir string, o Options) badgerdb.Options {
 	opts := badgerdb.DefaultOptions(dir).
 		// Anything less loses acknowledged writes when the power fails.
 		WithSyncWrites(true).
@@ -174,6 +174,15 @@ func openDatabase(dir string, o Options) (db *badgerdb.DB, err error) {
 	if o.EncryptionKey != nil {
 		opts = opts.WithEncryptionKey(o.EncryptionKey)
 	}
+	return opts
+}
+
+func openDatabase(opts badgerdb.Options) (db *badgerdb.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = explain(errors.New("the database cannot be read"))
+		}
+	}()
 	return badgerdb.Open(opts)
 }
 

@@ -48,7 +48,9 @@ type Store struct {
 	waiting atomic.Int64
 	// counted is closed when the callbacks that waited at the start are in the
 	// count.
-	counted    chan struct{}
+	counted chan struct{}
+	// verified is closed when all tables have been read once.
+	verified   chan struct{}
 	stopping   chan struct{}
 	background sync.WaitGroup
 	closing    sync.Once

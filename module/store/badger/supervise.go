@@ -42,6 +42,10 @@ func (s *Store) start() {
 		s.bodies.sweep(s.refersTo)
 		s.space.check()
 	})
+	s.background.Go(func() {
+		defer close(s.verified)
+		s.verifyTables()
+	})
 	s.background.Go(s.supervise)
 	go s.committer.run()
 }
