@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// races is how many callbacks are raced for; a long run takes 100000.
+var races = flag.Int("races", 500, "callbacks that TestHistoriesAreLinearizable lets 16 callers race for")
+
+// attempt is what one of the racers does: it calls with a payload, closes, or looks.
+type attempt struct {
+	call, close bool
+	payload     string
+}
+
+// outcome is what it saw.
+type outcome struct {
+	kind    callback.Kind
+	phase   callback.Phase
+	payload string
+}
+
+// position is where a callback stands in the model: what was accepted is the result,
+// and what has ended stays so.
+type position struct {
+	phase   callback.Phase
+	payload string
+}
+
+// oneCallback is what the product promises of one callback, whoever does what at once.
+var oneCallback = porcupine.Model{
+	Init: func() any { return position{phase: callback.Waiting} },
+	Step: func(state, input, output any) (bool, any) {
+		at, in, out := state.(position), input.(attempt), output.(outcome)
+		switch {
+		case in.call && at.phase == callback.Waiting:
+			return out.kind == callback.Accepted, position{callback.Resolved, in.payload}
+		case in.call && at.phase == callback.Resolved && in.payload == at.payload:
+			return out.kind == callback.Repeated, at
+		case in.call && at.phase == callback.Resolved:
+			return out.kind == callback.Conflict, at
+		case in.call:
+			return out.kind == callback.Gone, at
+		case in.close && at.phase == callback.Waiting:
+			return out.phase == callback.Closed, position{phase: callback.Closed}
+		}
+		return out.phase == at.phase && out.payload == at.payload, at
+	},
+	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
+}
+
+// try does what an attempt says.
+func (b *bed) try(cb *Callback, a attempt) (outcome, error) {
+	ctx := context.Background()
+	if a.call {
+		v, err := b.tryCall(ctx, cb, a.payload)
+		return outcome{kind: v.Kind}, err
+	}
+	var r *callback.Record
+	var err error
+	if a.close {
+		r, err = b.CloseCallback(ctx, store.ByID(cb.ID), "raced for")
+	} else {
+		var found *Callback
+		if found, err = b.Find(ctx, store.ByID(cb.ID)); err == nil {
+			r = found.Record
+		}
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	saw := outcome{phase: r.Phase}
+	if r.Call != nil {
+		saw.payload = string(r.Call.Body.Data)
+	}
+	return saw, nil
+}
+
+// racers are sixteen callers who want different things of one callback.
+func racers(round int) []attempt {
+	all := []attempt{{}, {}, {}, {}, {close: true}}
+	if round%3 == 0 {
+		all = append(all, attempt{close: true})
+	}
+	for i := 0; len(all) < 16; i++ {
+		all = append(all, attempt{call: true, payload: string(rune('a' + i%4))})
+	}
+	return all
+}
+
+func TestHistoriesAreLinearizable(t *testing.T) {
+	b := newBed(t, Limits{MaxMemory: 64 << 20, MaxWaiting: *races + 1, MaxHeld: 1000}, callback.Policy{})
+	began := time.Now()
+	ended := map[callback.Phase]int{}
+	for round := range *races {
+		cb := b.create(t)
+		var mu sync.Mutex
+		var history []porcupine.Operation
+		var done sync.WaitGroup
+		start := make(chan struct{})
+		for i, a := range racers(round) {
+			done.Go(func() {
+				<-start
+				called := time.Since(began).Nanoseconds()
+				saw, err := b.try(cb, a)
+				op := porcupine.Operation{ClientId: i, Input: a, Call: called, Output: saw, Return: time.Since(began).Nanoseconds()}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				history = append(history, op)
+			})
+		}
+		close(start)
+		done.Wait()
+		if !porcupine.CheckOperations(oneCallback, history) {
+			t.Fatalf("round %d: no order of these explains them: %+v", round, history)
+		}
+		final, err := b.try(cb, attempt{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended[final.phase]++
+	}
+	if ended[callback.Resolved] == 0 || ended[callback.Closed] == 0 {
+		t.Errorf("all races ended alike: %v", ended)
+	}
+}
