@@ -1,0 +1,196 @@
+package integration
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+// storm is how many reloads TestReloadStormFailsNoRequest makes; a long run makes 200.
+var storm = flag.Int("storm", 40, "reloads of TestReloadStormFailsNoRequest")
+
+// load is clients that send one request after the other, each with a key of its own,
+// and a partner who calls back at once, with what it was asked.
+type load struct {
+	stage    *stage
+	client   *http.Client
+	arrivals sync.Map // what a request says -> how often the partner got it
+	answered atomic.Int64
+	cut      atomic.Int64 // what had to be sent again
+	slow     chan string  // the callback URLs of what is not called back for at once
+	errors   chan error
+}
+
+// newLoad makes the stage's partner answer a load.
+func newLoad(t *testing.T, s *stage) *load {
+	l := &load{stage: s, client: s.Client(t, harness.HTTP1), slow: make(chan string, 1), errors: make(chan error, 1000)}
+	var calls sync.WaitGroup
+	t.Cleanup(calls.Wait)
+	s.partner.HandleEvery(func(w http.ResponseWriter, r *http.Request) {
+		asked, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		count, _ := l.arrivals.LoadOrStore(string(asked), new(atomic.Int64))
+		count.(*atomic.Int64).Add(1)
+		url := r.Header.Get(callbackHeader)
+		w.WriteHeader(http.StatusAccepted)
+		if strings.HasPrefix(string(asked), "slow") {
+			l.slow <- url
+			return
+		}
+		calls.Go(func() { l.call(url, string(asked)) })
+	})
+	return l
+}
+
+// call calls back as a partner does: again until it is answered.
+func (l *load) call(url, answer string) {
+	for range 20 {
+		resp, err := l.client.Post(url, "text/plain", strings.NewReader("answer to "+answer))
+		if err != nil {
+			continue
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode < http.StatusInternalServerError {
+			return
+		}
+	}
+	l.fail("nobody took the call with the answer to %s", answer)
+}
+
+// run sends requests until the context ends.
+func (l *load) run(ctx context.Context, name string) {
+	for i := 0; ctx.Err() == nil; i++ {
+		asked := fmt.Sprint(name, " ", i)
+		answer, err := l.ask(asked)
+		switch {
+		case err != nil:
+			l.fail("%s: %v", asked, err)
+		case answer.Status != http.StatusOK || string(answer.Body) != "answer to "+asked:
+			l.fail("%s: status %d with %s", asked, answer.Status, short(answer.Body))
+		}
+		l.answered.Add(1)
+	}
+}
+
+// ask sends a request. Caddy cuts connections that come to a server which is about to
+// go (see Settle in the harness); what was cut before it went anywhere is sent again.
+func (l *load) ask(asked string) (*harness.Response, error) {
+	for {
+		req, err := http.NewRequest(http.MethodPost, harness.HTTP1.URL("/load"), strings.NewReader(asked))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Idempotency-Key", asked)
+		answer, err := harness.Send(l.client, req).Outcome()
+		if _, reached := l.arrivals.Load(asked); err == nil || reached {
+			return answer, err
+		}
+		l.cut.Add(1)
+	}
+}
+
+func (l *load) fail(format string, args ...any) {
+	select {
+	case l.errors <- fmt.Errorf(format, args...):
+	default:
+	}
+}
+
+// check reports what went wrong, and what was done twice.
+func (l *load) check(t *testing.T) {
+	t.Helper()
+	for range len(l.errors) {
+		t.Error(<-l.errors)
+	}
+	l.arrivals.Range(func(asked, count any) bool {
+		if n := count.(*atomic.Int64).Load(); n != 1 {
+			t.Errorf("the partner was asked %q %d times", asked, n)
+		}
+		return true
+	})
+}
+
+// weather are the configurations of a storm: each after the other, again and again.
+// What the load needs is in all of those that are good.
+func weather(s *stage, i int) (cfg harness.Config, good bool) {
+	private := s.HoldAndForward("/load", fmt.Sprintf("%ds", 60+i%3), fmt.Sprintf("header X-Generation %d", i))
+	cfg = harness.Config{Private: private}
+	switch i % 6 {
+	case 0:
+		cfg.Private = "callback /other park {\n\tname other\n}\n" + private
+	case 1:
+		cfg.Hold = "respond \"changed\" 201"
+		cfg.Private = s.HoldAndForward("", "90s", cfg.Hold)
+	case 2:
+		cfg.Store = s.Path("store") + " {\n\tmin_free 130MiB\n}"
+	case 3:
+		cfg.Callback = "retain 2h\nmax_held 5000\nmax_waiting 50000"
+	case 4:
+		cfg.Private = "callback /load hold {\n\tno_such_option\n}\n" + private
+		return cfg, false
+	case 5:
+		cfg.Callback = "header_prefix X-Link-"
+		cfg.Sites = s.Site("extra", "callback hold\nrespond 202\n")
+	}
+	return cfg, true
+}
+
+func TestReloadStormFailsNoRequest(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	first, _ := weather(s, 0)
+	s.Start(t, first)
+	l := newLoad(t, s)
+	slow := l.holdSlow(t, 20)
+
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var clients sync.WaitGroup
+	for i := range 8 {
+		clients.Go(func() { l.run(ctx, fmt.Sprint("client ", i)) })
+	}
+	for i := 1; i <= *storm; i++ {
+		before := l.answered.Load()
+		cfg, good := weather(s, i)
+		if err := s.Reload(t, cfg); (err == nil) != good {
+			t.Errorf("reload %d: %v", i, err)
+		}
+		harness.Eventually(t, "requests are answered after the reload", func() bool { return l.answered.Load() >= before+8 })
+	}
+	stop()
+	clients.Wait()
+	for _, p := range slow {
+		l.call(p.url, p.asked)
+		wantAnswer(t, p.Answer(t), http.StatusOK, "answer to "+p.asked)
+	}
+	l.check(t)
+	t.Logf("%d requests were answered over %d reloads; Caddy cut %d more before they went anywhere", l.answered.Load(), *storm, l.cut.Load())
+}
+
+// slowRequest is one whose callback is not called before the test does it.
+type slowRequest struct {
+	*harness.Pending
+	asked, url string
+}
+
+// holdSlow sends requests that are held until the test calls back.
+func (l *load) holdSlow(t *testing.T, n int) []slowRequest {
+	t.Helper()
+	requests := make([]slowRequest, n)
+	for i := range requests {
+		asked := fmt.Sprint("slow ", i)
+		req := harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/load"), "text/plain", asked)
+		requests[i] = slowRequest{harness.Send(l.client, req), asked, harness.Receive(t, "the partner is asked", l.slow)}
+	}
+	return requests
+}
