@@ -164,7 +164,7 @@ func newDeliverer(rules DeliveryRules, own []string) (*deliverer, error) {
 func (wk worker) Deliver(ctx context.Context, cb *engine.Callback, number int) callback.Sent {
 	d := wk.deliverer(cb.Name)
 	if d == nil {
-		return callback.Sent{RetryAt: callback.At(time.Now().Add(firstBackoff)), Error: "no configuration"}
+		return callback.Sent{RetryAt: callback.At(wk.rt.engine.Now().Add(firstBackoff)), Error: "no configuration"}
 	}
 	outcome := d.client.Send(ctx, wk.message(cb, d, number))
 	sent := callback.Sent{Status: outcome.Status, Error: outcome.Error}
@@ -180,7 +180,7 @@ func (wk worker) Deliver(ctx context.Context, cb *engine.Callback, number int) c
 		zap.Stringer("id", cb.ID), zap.Int("attempt", cb.Delivery.Attempts+1), zap.String("reason", outcome.Error), zap.Error(outcome.Cause))
 	wait, more := deliver.Next(d.retry, cb.Delivery.Attempts+1, outcome.RetryAfter, rand.Float64)
 	sent.Dead = !more
-	sent.RetryAt = callback.At(time.Now().Add(wait))
+	sent.RetryAt = callback.At(wk.rt.engine.Now().Add(wait))
 	return sent
 }
 

@@ -268,7 +268,7 @@ func (j *job) again(reason string, retryAfter time.Duration) callback.Attempt {
 		wait = min(wait, firstBackoff<<n)
 	}
 	wait = time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // jitter is no secret
-	at := callback.At(time.Now().Add(max(wait, retryAfter)))
+	at := callback.At(j.rt.engine.Now().Add(max(wait, retryAfter)))
 	return callback.Attempt{Kind: callback.AttemptRetry, RetryAt: at, Error: reason}
 }
 

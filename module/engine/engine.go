@@ -61,7 +61,7 @@ type Engine struct {
 
 // New returns an engine that works on s, and begins to watch for what is due.
 func New(s store.Store, limits Limits, log *zap.Logger) *Engine {
-	return newEngine(s, limits, log, time.Now)
+	return newEngine(s, limits, log, newClock().now)
 }
 
 func newEngine(s store.Store, limits Limits, log *zap.Logger, now func() time.Time) *Engine {
@@ -76,6 +76,10 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, now func() time.Ti
 	e.background.Go(func() { e.dispatch(ctx) })
 	return e
 }
+
+// Now returns the time by which callbacks expire. It is the system's, but where that is
+// set it follows slowly.
+func (e *Engine) Now() time.Time { return e.now() }
 
 // SetLimits changes the limits. What is over a lower one is not cut off.
 func (e *Engine) SetLimits(l Limits) {

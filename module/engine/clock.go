@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// slewShare is the part of the time that passes by which a clock may run faster or
+	// slower to catch up with the system's: a tenth.
+	slewShare = 10
+	// maxSlew is the difference beyond which the system's clock is believed at once: a
+	// machine without a battery starts in the wrong year.
+	maxSlew = 48 * time.Hour
+)
+
+// clock tells the time by which callbacks expire. It follows the system's clock, but
+// where that is set forward or back it only runs a little faster or slower, until the
+// two agree again: an hour that is lost or won must not end what has an hour to wait,
+// nor make it wait an hour more.
+type clock struct {
+	// wall is the system's clock, and elapsed a time that cannot be set.
+	wall    func() time.Time
+	elapsed func() time.Duration
+
+	mu   sync.Mutex
+	last time.Time
+	at   time.Duration
+}
+
+// newClock returns a clock that agrees with the system's.
+func newClock() *clock {
+	began := time.Now()
+	return startClock(func() time.Time { return time.Now().Round(0) }, func() time.Duration { return time.Since(began) })
+}
+
+func startClock(wall func() time.Time, elapsed func() time.Duration) *clock {
+	return &clock{wall: wall, elapsed: elapsed, last: wall(), at: elapsed()}
+}
+
+// now returns the time. It never goes back, unless the system's clock was wrong by
+// more than maxSlew.
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, at := c.wall(), c.elapsed()
+	passed := max(0, at-c.at)
+	c.at = at
+	c.last = c.last.Add(passed)
+	behind := wall.Sub(c.last)
+	if behind.Abs() > maxSlew {
+		c.last = wall
+		return c.last
+	}
+	most := passed / slewShare
+	c.last = c.last.Add(min(max(behind, -most), most))
+	return c.last
+}
