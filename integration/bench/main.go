@@ -1,68 +1,102 @@
-// Command bench measures what a durable hold costs, against what the same two
-// exchanges cost when they merely pass through Caddy's reverse_proxy:
+// Command bench measures what callbacks cost, against what the same exchanges cost
+// when they merely pass through Caddy's reverse_proxy:
 //
 //	go run ./integration/bench
+//	go run ./integration/bench -arms hold,park -c 128 -json figures.json
 //
-// It builds Caddy, starts it twice, as floor and as product, brings client,
-// upstream and partner itself, and lets the two take turns. Absolute figures
-// depend on the machine; the ratios are what to look at. Two floors are measured
-// against each other, too: where those differ, the run was too noisy.
+// It builds Caddy, starts it twice, as floor and as product, brings client, upstream
+// and partner itself, and lets the two take turns. Absolute figures depend on the
+// machine; the ratios are what to look at. Two floors are measured against each other,
+// too: where those differ, the run was too noisy to tell.
 package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
 )
 
+// options are what the command line says.
+type options struct {
+	arms    []arm
+	clients []int
+	rounds  int
+	length  time.Duration
+	body    int
+	delay   time.Duration
+	profile string
+	json    string
+}
+
 func main() {
 	log.SetFlags(0)
-	concurrency := flag.String("c", "1,16,128", "numbers of concurrent clients")
-	rounds := flag.Int("rounds", 5, "how often the arms take turns")
-	length := flag.Duration("length", 2*time.Second, "how long an arm runs each time")
-	body := flag.Int("body", 200, "bytes of each body")
-	profile := flag.String("profile", "", "file for a CPU profile of the product, taken while it is measured")
-	flag.Parse()
-
+	o, err := parse()
+	if err != nil {
+		log.Fatal(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *concurrency, *rounds, *length, *body, *profile); err != nil {
+	if err := run(ctx, o); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, concurrency string, rounds int, length time.Duration, body int, profile string) error {
-	levels, err := numbers(concurrency)
-	if err != nil {
-		return err
+func parse() (o options, err error) {
+	names := flag.String("arms", "hold", "what to measure: "+armNames()+", or all")
+	clients := flag.String("c", "1,16,128", "numbers of concurrent clients")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often the arms take turns")
+	flag.DurationVar(&o.length, "length", 2*time.Second, "how long an arm runs each time")
+	flag.IntVar(&o.body, "body", 200, "bytes of each body")
+	flag.DurationVar(&o.delay, "delay", 0, "how long the partner takes before it calls back")
+	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the product, taken while it is measured")
+	flag.StringVar(&o.json, "json", "", "file for the figures as JSON")
+	flag.Parse()
+	if o.arms, err = armsOf(*names); err != nil {
+		return o, err
 	}
-	b, err := newBench(body)
+	o.clients, err = numbers(*clients)
+	return o, err
+}
+
+func run(ctx context.Context, o options) error {
+	b, err := newBench(o)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	fmt.Printf("fsync p50 of the store's directory: %v\n\n", b.fsync().Round(time.Microsecond))
-	fmt.Println("| clients | hold/two (min..max) | two/two | hold rt/s | two rt/s | hold p50 | hold p99 | two p50 | two p99 | CPU per rt, hold/two |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|")
-	if profile != "" {
-		if err := b.profile(ctx, profile, length*time.Duration(rounds)); err != nil {
+	fmt.Printf("%s, %d CPUs, %s; fsync p50 of the store's directory: %v\n\n",
+		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), runtime.Version(), b.fsync().Round(time.Microsecond))
+	fmt.Println(heading)
+	if o.profile != "" {
+		if err := b.profile(ctx, o.profile, o.length*time.Duration(o.rounds)); err != nil {
 			return err
 		}
 	}
-	for _, clients := range levels {
-		row, err := b.compare(ctx, clients, rounds, length)
-		if err != nil {
-			return err
+	var rows []row
+	for _, a := range o.arms {
+		for _, n := range o.clients {
+			r, err := b.compare(ctx, a, n, o.rounds, o.length)
+			if err != nil {
+				return fmt.Errorf("%s with %d clients: %w", a.name, n, err)
+			}
+			fmt.Println(r)
+			rows = append(rows, r)
 		}
-		fmt.Println(row)
 	}
-	return nil
+	if o.json == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(rows, "", "\t")
+	return errors.Join(err, os.WriteFile(o.json, append(text, '\n'), 0o600))
 }
 
 func numbers(list string) ([]int, error) {

@@ -44,22 +44,35 @@ http://127.0.0.1:%s {
 }
 
 func productConfig(p ports, dir string) string {
+	forward := fmt.Sprintf(proxy, p.peer)
+	route := func(path, directives string) string {
+		return "\thandle " + path + " {\n\t" + directives + "\n\t}\n"
+	}
 	return fmt.Sprintf(`{
 	admin 127.0.0.1:%s
 	persist_config off
 	callback {
 		base_url http://127.0.0.1:%s
 		store badger %s
+		concurrency 256
+		deliver {
+			allow http://127.0.0.1
+		}
 	}
 }
 http://127.0.0.1:%s {
 	callback_server
+	%s
 }
 http://127.0.0.1:%s {
-	callback hold 30s
-	`+proxy+`
-}
-`, p.admin, p.calls, dir, p.calls, p.hold, p.peer)
+`, p.admin, p.calls, dir, p.calls, forward, p.product) +
+		route("/work", "callback hold 30s\n\t"+forward) +
+		route("/park", "callback park\n\t"+forward) +
+		route("/deliver", "callback park {\n\tdeliver {\n\tfrom header X-Callback\n\t}\n\t}\n\t"+forward) +
+		route("/defer", "callback defer {\n\tname defer\n\tdeliver {\n\tfrom header X-Callback\n\t}\n\tthen {\n\t"+forward+"\n\t}\n\t}") +
+		route("/steps", strings.Repeat("callback hold 30s {\n\tcall {\n\t"+forward+"\n\t}\n\t}\n\t", 2)+"respond 200") +
+		route("/callbacks*", "callback_api {\n\tkey off\n\t}") +
+		"}\n"
 }
 
 // startServer starts Caddy and waits until it listens.
