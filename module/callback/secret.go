@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"hash"
+	"sync"
 )
 
 // Secret is the store's secret. State, ticket and key of a callback are derived from
@@ -37,11 +39,27 @@ func (s *Secret) derive(purpose string, id UUID) UUID {
 }
 
 func (s *Secret) sum(purpose string, id UUID) (sum Digest) {
-	mac := hmac.New(sha256.New, s[:])
-	mac.Write([]byte(purpose))
-	mac.Write(id[:])
-	mac.Sum(sum[:0])
-	return sum
+	m, _ := macs.Get().(*keyedMAC)
+	if m == nil || m.secret != *s {
+		m = &keyedMAC{secret: *s, mac: hmac.New(sha256.New, s[:])}
+	}
+	defer macs.Put(m)
+	m.mac.Reset()
+	m.buffer = append(append(m.buffer[:0], purpose...), id[:]...)
+	m.mac.Write(m.buffer)
+	m.buffer = m.mac.Sum(m.buffer[:0])
+	return Digest(m.buffer)
+}
+
+// macs keeps what is keyed already: to key one costs more than to use it, and a process
+// has few secrets.
+var macs sync.Pool
+
+// keyedMAC is an HMAC under a secret, with room for what goes in and comes out.
+type keyedMAC struct {
+	secret Secret
+	mac    hash.Hash
+	buffer []byte
 }
 
 // String keeps a secret out of every log and message.
