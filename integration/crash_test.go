@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
 // crashRounds is how often the server is killed. CALLBACK_CRASH_ROUNDS asks for more.
@@ -47,9 +45,5 @@ func TestNothingAcknowledgedIsLostInCrashes(t *testing.T) {
 	close(stop)
 	l.Start(t, l.config())
 	l.power.set(true)
-	harness.Eventually(t, "client and partner have what they want", func() bool { return l.busy.Load() == 0 })
-	l.settle(t, l.stage)
-	harness.Eventually(t, "nothing is left to be done", func() bool { return len(l.waiting(t)) == 0 })
-	t.Log(l.total())
-	l.audit(t)
+	l.finish(t)
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
@@ -109,6 +110,9 @@ func (l *load) serve(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
+// partnerPause is how long the partner waits before it calls again.
+const partnerPause = 10 * time.Millisecond
+
 // callBack calls until it is answered, and says something else each time.
 func (l *load) callBack(path string, c *calledURL) {
 	for l.power.wait() {
@@ -117,6 +121,7 @@ func (l *load) callBack(path string, c *calledURL) {
 		if err == nil && !l.replied(c, body, got.Status) {
 			return
 		}
+		<-time.After(partnerPause)
 	}
 }
 
@@ -139,6 +144,11 @@ func (l *load) run(random *rand.Rand, number *atomic.Int64, stop <-chan struct{}
 		}
 	})
 	for l.power.wait() {
+		select {
+		case <-stop:
+			return
+		default:
+		}
 		select {
 		case <-stop:
 			return

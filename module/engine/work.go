@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/failpoint"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -133,7 +134,9 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 // attempt tries to do a callback's job once.
 func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error {
 	block := cb.Job.Block
+	_ = failpoint.Hit("attempt.begun")
 	attempt := worker.Attempt(ctx, cb)
+	_ = failpoint.Hit("attempt.done")
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -182,7 +185,9 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 	}
 	parcel := *cb
 	parcel.Record = record
+	_ = failpoint.Hit("send.begun")
 	sent := worker.Deliver(ctx, &parcel, number)
+	_ = failpoint.Hit("send.done")
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

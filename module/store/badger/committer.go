@@ -169,6 +169,7 @@ func (c *committer) commit(g *group) {
 		c.abandon(g, err)
 		return
 	}
+	_ = hitCommit(g, afterCommit)
 	for _, w := range g.writes {
 		c.s.settle(w, g)
 	}
@@ -188,6 +189,9 @@ func complete(g *group) {
 
 // write puts a group's records into the database.
 func (c *committer) write(g *group) error {
+	if err := hitCommit(g, beforeCommit); err != nil {
+		return err
+	}
 	b := c.s.newBatch()
 	defer b.discard()
 	for _, w := range g.writes {
