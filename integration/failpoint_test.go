@@ -33,6 +33,11 @@ func (l *load) until(stop <-chan struct{}) {
 // finish lets everything come to its end, and audits it.
 func (l *load) finish(t *testing.T) {
 	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(l.unfinished())
+		}
+	})
 	harness.Eventually(t, "client and partner have what they want", func() bool { return l.busy.Load() == 0 })
 	l.settle(t, l.stage)
 	harness.Eventually(t, "nothing is left to be done", func() bool { return len(l.waiting(t)) == 0 })

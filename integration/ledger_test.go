@@ -34,6 +34,8 @@ type order struct {
 	// answered says that the client got a result, and answer is that.
 	answered bool
 	answer   string
+	// open says that the client has not got what it wants.
+	open bool
 	// seen is the result as it was first read at its URL, empty if it was not yet.
 	seen string
 }
@@ -180,6 +182,24 @@ func (l *ledger) total() string {
 	}
 	return fmt.Sprintf("%d requests, %d let go with 202, %d answered; %d calls taken, %d repeated; %d results delivered, %d repeated",
 		len(l.orders), let, answered, calls, repeated, sent, twice)
+}
+
+// unfinished says what client and partner still want.
+func (l *ledger) unfinished() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b strings.Builder
+	for _, o := range l.orders {
+		if o.open {
+			_, _ = fmt.Fprintf(&b, "%s waits for its result, and was told %+v\n", o.path, o.parked)
+		}
+		for _, c := range slices.Concat(l.urls[o.path], l.urls["/inner"+o.path]) {
+			if o.open || !c.ended {
+				_, _ = fmt.Fprintf(&b, "%s was given to the partner, which has called it with %q, was thanked for %q, and got %d at last\n", o.path, c.bodies, c.taken, c.status)
+			}
+		}
+	}
+	return b.String()
 }
 
 // audit checks that every promise was kept, once everything has come to its end.

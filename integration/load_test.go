@@ -155,11 +155,12 @@ func (l *load) run(random *rand.Rand, number *atomic.Int64, stop <-chan struct{}
 		case l.open <- struct{}{}:
 		}
 		kind := names[random.IntN(len(names))]
-		o := &order{kind: kind, path: fmt.Sprintf("/%s/%d", kind, number.Add(1))}
+		o := &order{kind: kind, open: true, path: fmt.Sprintf("/%s/%d", kind, number.Add(1))}
 		l.placed(o)
 		l.begin(func() {
 			defer func() { <-l.open }()
 			l.place(o)
+			l.update(func() { o.open = false })
 		})
 	}
 }
