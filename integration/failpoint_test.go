@@ -69,6 +69,35 @@ func TestCrashAtEveryStepLosesNothingAcknowledged(t *testing.T) {
 	}
 }
 
+func TestExitInTheMiddleOfAStepLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{
+		"create.before-commit", "create.after-commit", "attempt.done", "job.before-commit", "call.before-commit", "call.after-commit",
+		"send.done", "delivery.before-commit", "told.before-commit",
+	} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			l := newLoad(t)
+			l.FailAt(point, "delay")
+			l.Start(t, l.config())
+			stop := make(chan struct{})
+			l.until(stop)
+			l.power.set(true)
+			l.logged(t, "failpoint "+point)
+			l.power.set(false)
+			close(stop)
+			l.Terminate(t)
+			if code := l.Exited(t, harness.Patience); code != 0 {
+				t.Errorf("the server has ended with code %d", code)
+			}
+			l.FailAt("", "")
+			l.Start(t, l.config())
+			l.power.set(true)
+			l.finish(t)
+		})
+	}
+}
+
 func TestCommitThatFailsLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	for _, point := range points {

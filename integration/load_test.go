@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -173,7 +174,7 @@ func (l *load) place(o *order) {
 		lines = []string{idempotencyKey, o.path}
 	}
 	got, err := l.send(http.MethodPost, harness.HTTP1.URL(o.path), "order "+o.path, lines...)
-	for o.kind == "keyed" && (err != nil || got.Status == http.StatusServiceUnavailable) && l.power.wait() {
+	for o.kind == "keyed" && (err != nil || got.Status == http.StatusServiceUnavailable || exits(got)) && l.power.wait() {
 		got, err = l.send(http.MethodPost, harness.HTTP1.URL(o.path), "order "+o.path, lines...)
 	}
 	switch {
@@ -188,9 +189,14 @@ func (l *load) place(o *order) {
 		}
 		l.update(func() { o.parked = &p })
 		l.follow(o, p)
-	case got.Status != http.StatusServiceUnavailable:
+	case got.Status != http.StatusServiceUnavailable && !exits(got):
 		l.fault("%s got %d %s", o.path, got.Status, short(got.Body))
 	}
+}
+
+// exits reports whether the client was let go because the server exits.
+func exits(got *harness.Response) bool {
+	return got.Status == http.StatusGatewayTimeout && strings.Contains(string(got.Body), "#shutting-down")
 }
 
 // follow reads the result until it is there.

@@ -6,6 +6,7 @@ package failpoint
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -29,7 +30,10 @@ func Hit(name string) (err error) {
 	if name != point {
 		return nil
 	}
-	once.Do(func() { err = act(action) })
+	once.Do(func() {
+		fmt.Fprintln(os.Stderr, "failpoint", name)
+		err = act(action)
+	})
 	return err
 }
 
