@@ -169,7 +169,6 @@ func (c *committer) commit(g *group) {
 		c.abandon(g, err)
 		return
 	}
-	_ = hitCommit(g, afterCommit)
 	for _, w := range g.writes {
 		c.s.settle(w, g)
 	}
@@ -202,7 +201,10 @@ func (c *committer) write(g *group) error {
 			return err
 		}
 	}
-	return b.commit()
+	if err := b.commit(); err != nil {
+		return err
+	}
+	return hitCommit(g, afterCommit)
 }
 
 // abandon gives up a group and all that gathered meanwhile, whose decisions may
