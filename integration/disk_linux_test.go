@@ -10,15 +10,19 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// smallDisk mounts a file system of that size in MiB, and returns where it is. The test
-// is skipped where that is not allowed.
-func (s *stage) smallDisk(t *testing.T, size string) string {
+// leftFree is what fill leaves free of a small disk, in bytes: less than the store
+// writes to.
+const leftFree = 48 << 20
+
+// smallDisk mounts a file system of 384 MiB, and returns where it is. The test is
+// skipped where that is not allowed.
+func (s *stage) smallDisk(t *testing.T) string {
 	t.Helper()
 	dir := s.Path("disk")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size+"m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=384m"); err != nil {
 		t.Skipf("no file system can be mounted: %v", err)
 	}
 	t.Cleanup(func() {
@@ -30,8 +34,8 @@ func (s *stage) smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// fill leaves so many MiB free on the disk, and returns how to free the rest again.
-func fill(t *testing.T, disk string, leave int64) (empty func()) {
+// fill fills the disk, and returns how to empty it again.
+func fill(t *testing.T, disk string) (empty func()) {
 	t.Helper()
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(disk, &fs); err != nil {
@@ -42,7 +46,7 @@ func fill(t *testing.T, disk string, leave int64) (empty func()) {
 		t.Fatal(err)
 	}
 	defer func() { _ = filler.Close() }()
-	size := int64(fs.Bavail)*fs.Bsize - leave<<20
+	size := int64(fs.Bavail)*fs.Bsize - leftFree
 	if err := syscall.Fallocate(int(filler.Fd()), 0, 0, size); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +60,7 @@ func fill(t *testing.T, disk string, leave int64) (empty func()) {
 func TestFullDiskLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	l := newLoad(t)
-	disk := l.smallDisk(t, "384")
+	disk := l.smallDisk(t)
 	cfg := l.config()
 	cfg.Store = filepath.Join(disk, "store") + " {\n\tmin_free 128MiB\n}"
 	l.Start(t, cfg)
@@ -65,7 +69,7 @@ func TestFullDiskLosesNothingAcknowledged(t *testing.T) {
 	l.power.set(true)
 	harness.Eventually(t, "clients were let go", func() bool { return len(l.acknowledged()) >= 20 })
 
-	empty := fill(t, disk, 48)
+	empty := fill(t, disk)
 	parks := func() *harness.Response {
 		return l.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/park/none"), "text/plain", "x"))
 	}

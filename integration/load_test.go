@@ -202,7 +202,7 @@ func exits(got *harness.Response) bool {
 // follow reads the result until it is there.
 func (l *load) follow(o *order, p parked) {
 	for l.power.wait() {
-		got, err := l.send(http.MethodGet, p.ResultURL, "", "Prefer", "wait=10")
+		got, err := l.send(http.MethodGet, p.ResultURL, "", "Prefer", "wait=2")
 		switch {
 		case err != nil, got.Status == http.StatusAccepted, got.Status == http.StatusServiceUnavailable:
 		case got.Status == http.StatusOK:
