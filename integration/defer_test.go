@@ -189,6 +189,49 @@ func TestDeferredRequestOutlastsACrash(t *testing.T) {
 	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "done after the crash")
 }
 
+func TestWorkThatWasUnderWayWhenTheServerEndedIsDoneAgain(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(s *stage, t *testing.T){
+		"crash": func(s *stage, t *testing.T) { s.Kill(t) },
+		"exit": func(s *stage, t *testing.T) {
+			s.Terminate(t)
+			s.Exited(t, exitWithin)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			cfg := harness.Config{Private: s.deferred("orders", "")}
+			s.Start(t, cfg)
+			path, hangs := s.path(), new(atomic.Bool)
+			hangs.Store(true)
+			s.partner.Handle(path, func(w http.ResponseWriter, r *http.Request) {
+				if hangs.Load() {
+					<-r.Context().Done()
+					return
+				}
+				_, _ = w.Write([]byte("done"))
+			})
+			p := s.wantParked(t, s.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", "order")))
+			first := s.partner.Received(t, path)
+			end(s, t)
+			hangs.Store(false)
+			s.Start(t, cfg)
+			second := s.partner.Received(t, path)
+			if string(first.Body) != "order" || string(second.Body) != "order" {
+				t.Errorf("the app got %s and %s", first.Body, second.Body)
+			}
+			if key := first.Header.Get(idempotencyKey); key == "" || key != second.Header.Get(idempotencyKey) {
+				t.Errorf("the keys are %q and %q", key, second.Header.Get(idempotencyKey))
+			}
+			if st := s.ends(t, p.StatusURL); st.Phase != "resolved" {
+				t.Errorf("the status is %+v", st)
+			}
+			wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "done")
+		})
+	}
+}
+
 func TestDeferredRequestFailsWhenItsRouteIsGone(t *testing.T) {
 	t.Parallel()
 	s := startDeferring(t, "")

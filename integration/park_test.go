@@ -187,3 +187,31 @@ func TestOnTimeoutParkLetsTheClientGo(t *testing.T) {
 	x.resolve(t, "later")
 	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "later")
 }
+
+func TestNothingIsKeptOfABodyThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{
+		Callback: "max_body_size 64KiB",
+		Private: "callback /called/* park {\n\tname called\n\tcall {\n\t\t" + s.toPartner() + "\t}\n}\n" +
+			"callback /deferred/* defer {\n\tname deferred\n\tthen {\n\t\t" + s.toPartner() + "\t}\n}\n",
+	})
+	for _, path := range []string{"/called/1", "/deferred/1"} {
+		for _, chunked := range []bool{false, true} {
+			req := harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", noise(64<<10+1))
+			if chunked {
+				req.ContentLength = -1
+			}
+			wantProblem(t, s.public(t, req), http.StatusRequestEntityTooLarge, "too-large")
+			if s.partner.Arrived(path) != 0 {
+				t.Errorf("%s reached the upstream", path)
+			}
+		}
+	}
+	if got := s.admin(t, http.MethodGet, "", ""); string(got.Body) != "{\"callbacks\":[]}\n" {
+		t.Errorf("there are %s", got.Body)
+	}
+	fits := harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/deferred/2"), "text/plain", noise(64<<10))
+	p := s.wantParked(t, s.public(t, fits))
+	s.ends(t, p.StatusURL)
+}

@@ -17,9 +17,9 @@ import (
 // storm is how many reloads TestReloadStormFailsNoRequest makes; a long run makes 200.
 var storm = flag.Int("storm", 40, "reloads of TestReloadStormFailsNoRequest")
 
-// load is clients that send one request after the other, each with a key of its own,
+// crowd is clients that send one request after the other, each with a key of its own,
 // and a partner who calls back at once, with what it was asked.
-type load struct {
+type crowd struct {
 	stage    *stage
 	client   *http.Client
 	arrivals sync.Map // what a request says -> how often the partner got it
@@ -29,9 +29,9 @@ type load struct {
 	errors   chan error
 }
 
-// newLoad makes the stage's partner answer a load.
-func newLoad(t *testing.T, s *stage) *load {
-	l := &load{stage: s, client: s.Client(t, harness.HTTP1), slow: make(chan string, 1), errors: make(chan error, 1000)}
+// newCrowd makes the stage's partner answer a crowd.
+func newCrowd(t *testing.T, s *stage) *crowd {
+	l := &crowd{stage: s, client: s.Client(t, harness.HTTP1), slow: make(chan string, 1), errors: make(chan error, 1000)}
 	var calls sync.WaitGroup
 	t.Cleanup(calls.Wait)
 	s.partner.HandleEvery(func(w http.ResponseWriter, r *http.Request) {
@@ -53,7 +53,7 @@ func newLoad(t *testing.T, s *stage) *load {
 }
 
 // call calls back as a partner does: again until it is answered.
-func (l *load) call(url, answer string) {
+func (l *crowd) call(url, answer string) {
 	for range 20 {
 		resp, err := l.client.Post(url, "text/plain", strings.NewReader("answer to "+answer))
 		if err != nil {
@@ -68,7 +68,7 @@ func (l *load) call(url, answer string) {
 }
 
 // run sends requests until the context ends.
-func (l *load) run(ctx context.Context, name string) {
+func (l *crowd) run(ctx context.Context, name string) {
 	for i := 0; ctx.Err() == nil; i++ {
 		asked := fmt.Sprint(name, " ", i)
 		answer, err := l.ask(asked)
@@ -84,7 +84,7 @@ func (l *load) run(ctx context.Context, name string) {
 
 // ask sends a request. Caddy cuts connections that come to a server which is about to
 // go (see Settle in the harness); what was cut before it went anywhere is sent again.
-func (l *load) ask(asked string) (*harness.Response, error) {
+func (l *crowd) ask(asked string) (*harness.Response, error) {
 	for {
 		req, err := http.NewRequest(http.MethodPost, harness.HTTP1.URL("/load"), strings.NewReader(asked))
 		if err != nil {
@@ -99,7 +99,7 @@ func (l *load) ask(asked string) (*harness.Response, error) {
 	}
 }
 
-func (l *load) fail(format string, args ...any) {
+func (l *crowd) fail(format string, args ...any) {
 	select {
 	case l.errors <- fmt.Errorf(format, args...):
 	default:
@@ -107,7 +107,7 @@ func (l *load) fail(format string, args ...any) {
 }
 
 // check reports what went wrong, and what was done twice.
-func (l *load) check(t *testing.T) {
+func (l *crowd) check(t *testing.T) {
 	t.Helper()
 	for range len(l.errors) {
 		t.Error(<-l.errors)
@@ -121,7 +121,7 @@ func (l *load) check(t *testing.T) {
 }
 
 // weather are the configurations of a storm: each after the other, again and again.
-// What the load needs is in all of those that are good.
+// What the crowd needs is in all of those that are good.
 func weather(s *stage, i int) (cfg harness.Config, good bool) {
 	private := s.HoldAndForward("/load", fmt.Sprintf("%ds", 60+i%3), fmt.Sprintf("header X-Generation %d", i))
 	cfg = harness.Config{Private: private}
@@ -150,7 +150,7 @@ func TestReloadStormFailsNoRequest(t *testing.T) {
 	s := newStage(t)
 	first, _ := weather(s, 0)
 	s.Start(t, first)
-	l := newLoad(t, s)
+	l := newCrowd(t, s)
 	slow := l.holdSlow(t, 20)
 
 	ctx, stop := context.WithCancel(context.Background())
@@ -184,7 +184,7 @@ type slowRequest struct {
 }
 
 // holdSlow sends requests that are held until the test calls back.
-func (l *load) holdSlow(t *testing.T, n int) []slowRequest {
+func (l *crowd) holdSlow(t *testing.T, n int) []slowRequest {
 	t.Helper()
 	requests := make([]slowRequest, n)
 	for i := range requests {

@@ -20,6 +20,7 @@ import (
 func writeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, result callback.Result) error {
 	body, err := e.OpenBody(context.WithoutCancel(r.Context()), *result.Body)
 	if err != nil {
+		w.Header().Del("ETag")
 		problemOf(err).Write(w)
 		return nil
 	}

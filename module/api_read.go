@@ -23,40 +23,60 @@ func (a *apiRequest) key() store.Key { return store.ByID(a.at.id) }
 
 // show shows one callback.
 func (a *apiRequest) show() {
-	if cb := a.awaited(); cb != nil {
+	if cb := a.awaited(reading{tag: a.fullTag}); cb != nil {
 		a.writeStatus(http.StatusOK, cb)
 	}
 }
 
 // result shows what a held client would have got.
 func (a *apiRequest) result() {
-	if cb := a.awaited(); cb != nil {
+	if cb := a.awaited(reading{tag: resultTag, ended: true}); cb != nil {
 		serveResult(a.w, a.r, a.rt.engine, cb)
 	}
 }
 
-// awaited returns the callback that the path names, when it has ended or the client
-// does not prefer to wait any longer; nil where the request is answered.
-func (a *apiRequest) awaited() *engine.Callback {
+// awaited returns the callback that the path names, once there is what the client
+// waits for; nil where the request is answered.
+func (a *apiRequest) awaited(rd reading) *engine.Callback {
 	preference := preferenceOf(a.r.Header, maxPreferredWait)
-	cb, err := findCommitted(a.r.Context(), a.rt, a.key())
-	if err == nil && preference.wait > 0 && cb.Phase == callback.Waiting {
-		cb, err = awaitEnd(a.r.Context(), a.rt, cb, preference.wait)
-	}
+	rd.r, rd.rt, rd.key = a.r, a.rt, a.key()
+	cb, err := rd.await(preference.wait)
 	if err != nil {
 		a.fail(err)
 		return nil
 	}
 	preference.async = false
 	preference.apply(a.w.Header())
+	known, err := rd.answered(a.w, cb)
+	if err != nil {
+		a.fail(err)
+	}
+	if known || err != nil {
+		return nil
+	}
 	return cb
+}
+
+// fullStatus returns the whole status of a callback.
+func (a *apiRequest) fullStatus(cb *engine.Callback) (s fullStatus, err error) {
+	s = newFullStatus(cb)
+	s.LatestCall, err = newCallStatus(context.WithoutCancel(a.r.Context()), a.rt.engine, latestCall(cb.Record))
+	return s, err
+}
+
+// fullTag returns the entity tag of the whole status.
+func (a *apiRequest) fullTag(cb *engine.Callback) (string, error) {
+	s, err := a.fullStatus(cb)
+	if err != nil {
+		return "", err
+	}
+	return documentTag(s)
 }
 
 // writeStatus answers with the whole status of a callback.
 func (a *apiRequest) writeStatus(code int, cb *engine.Callback) {
-	s := newFullStatus(cb)
-	var err error
-	if s.LatestCall, err = newCallStatus(context.WithoutCancel(a.r.Context()), a.rt.engine, latestCall(cb.Record)); err != nil {
+	s, err := a.fullStatus(cb)
+	if err != nil {
 		a.fail(err)
 		return
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -26,11 +25,11 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime
 		return
 	}
 	preference := preferenceOf(r.Header, maxPreferredWait)
-	wait := preference.wait
-	cb, err := findCommitted(r.Context(), rt, store.ByTicket(at.secret))
-	if err == nil && wait > 0 && cb.Phase == callback.Waiting {
-		cb, err = awaitEnd(r.Context(), rt, cb, wait)
+	reading := reading{r: r, rt: rt, key: store.ByTicket(at.secret), tag: statusTag}
+	if at.resource == resultPath {
+		reading.tag, reading.ended = resultTag, true
 	}
+	cb, err := reading.await(preference.wait)
 	if isNotFound(err) {
 		problem.UnknownTicket.Write(w)
 		return
@@ -42,6 +41,14 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime
 	}
 	preference.async = false
 	preference.apply(w.Header())
+	known, err := reading.answered(w, cb)
+	switch {
+	case err != nil:
+		problemOf(err).Write(w)
+		return
+	case known:
+		return
+	}
 	if at.resource == resultPath {
 		serveResult(w, r, rt.engine, cb)
 		return
@@ -57,31 +64,6 @@ func findCommitted(ctx context.Context, rt *runtime, key store.Key) (*engine.Cal
 		return nil, err
 	}
 	return cb, store.Wait(ctx, cb.Commit)
-}
-
-// awaitEnd waits until a callback has ended, at most as long as the client prefers,
-// and returns it as it then is.
-func awaitEnd(ctx context.Context, rt *runtime, cb *engine.Callback, wait time.Duration) (*engine.Callback, error) {
-	key := store.ByID(cb.ID)
-	waiter, err := rt.engine.Await(cb.ID, true)
-	if err != nil {
-		return nil, err
-	}
-	defer waiter.Stop()
-	// It may have ended before there was a waiter to tell.
-	if cb, err = findCommitted(ctx, rt, key); err != nil || cb.Phase.Final() {
-		return cb, err
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case n := <-waiter.C:
-		n.Done()
-	case <-timer.C:
-	case <-rt.exit:
-	case <-ctx.Done():
-	}
-	return findCommitted(ctx, rt, key)
 }
 
 // serveResult shows what a held client would have got. Since a browser may show it,
@@ -110,7 +92,10 @@ func serveResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	if result.Header.Get("Content-Disposition") == "" {
 		h.Set("Content-Disposition", "attachment")
 	}
-	result.Header = slices.DeleteFunc(result.Header, func(f callback.Field) bool { return slices.Contains(neverServed, f.Name) })
+	tagged := h.Get("ETag") != ""
+	result.Header = slices.DeleteFunc(result.Header, func(f callback.Field) bool {
+		return slices.Contains(neverServed, f.Name) || tagged && f.Name == "Etag"
+	})
 	_ = writeResult(w, r, e, result)
 }
 

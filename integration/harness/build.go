@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -44,9 +45,12 @@ func Main(m *testing.M) int {
 // Binary returns the path of the caddy binary, which it builds when it is asked
 // for the first time. With the race detector on in the tests it is on in the
 // binary, too.
-var Binary = sync.OnceValues(build)
+var Binary = sync.OnceValues(func() (string, error) { return build("caddy") })
 
-func build() (string, error) {
+// failingBinary is one that can be broken off at the points of package failpoint.
+var failingBinary = sync.OnceValues(func() (string, error) { return build("caddy-failpoint", "-tags", "failpoint") })
+
+func build(name string, flags ...string) (string, error) {
 	if buildDir == "" {
 		return "", errors.New("harness.Main has not been called")
 	}
@@ -54,9 +58,9 @@ func build() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(buildDir, "caddy")
-	args := append([]string{"build", "-o", path}, raceFlags...)
-	cmd := exec.Command("go", append(args, binaryPackage)...)
+	path := filepath.Join(buildDir, name)
+	args := slices.Concat([]string{"build", "-o", path}, raceFlags, flags, []string{binaryPackage})
+	cmd := exec.Command("go", args...)
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	if err != nil {

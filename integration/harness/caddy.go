@@ -20,6 +20,8 @@ type Caddy struct {
 	admin *http.Client
 	// env is what the server finds in its environment beside the usual.
 	env []string
+	// binary returns the path of the binary that runs.
+	binary func() (string, error)
 
 	mu      sync.Mutex
 	process *process
@@ -56,7 +58,7 @@ func New(tb testing.TB) *Caddy {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := &Caddy{dir: dir, clients: make(map[Protocol]*http.Client), secrets: make(map[string]struct{})}
+	c := &Caddy{dir: dir, binary: Binary, clients: make(map[Protocol]*http.Client), secrets: make(map[string]struct{})}
 	c.admin = &http.Client{
 		Timeout: Patience,
 		Transport: &http.Transport{
@@ -181,6 +183,13 @@ func (c *Caddy) NeverLog(text string) {
 	c.secrets[text] = struct{}{}
 }
 
+// FailAt makes the runs that follow act at a point of package failpoint the first time
+// that they pass it: kill, error or delay. An empty point is none.
+func (c *Caddy) FailAt(point, action string) {
+	c.binary = failingBinary
+	c.Setenv("CALLBACK_FAILPOINT", point+"="+action)
+}
+
 // launch starts the process.
 func (c *Caddy) launch(tb testing.TB, cfg Config) *process {
 	tb.Helper()
@@ -217,7 +226,7 @@ func (c *Caddy) launch(tb testing.TB, cfg Config) *process {
 // command prepares a run of the binary that sees nothing of the user's home.
 func (c *Caddy) command(tb testing.TB, ctx context.Context, args ...string) *exec.Cmd {
 	tb.Helper()
-	binary, err := Binary()
+	binary, err := c.binary()
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -64,6 +64,8 @@ func (s *stage) readCallbacks(t *testing.T) {
 		s.want(t, http.StatusOK, http.MethodGet, "/"+id, "", "Prefer", "wait=1")
 		s.want(t, http.StatusOK, http.MethodGet, "/"+id+"/result", "")
 	}
+	s.want(t, http.StatusNotModified, http.MethodGet, "/"+id, "", "If-None-Match", "*", "Prefer", "wait=1")
+	s.want(t, http.StatusNotModified, http.MethodGet, "/"+id+"/result", "", "If-None-Match", "*")
 	failed, url := s.create(t, `{}`)
 	s.call(t, url, "", "X-Link-Status", "Failed", "X-Link-Document-Status", "Odd", "X-Link-Error-Code", "E1", "X-Link-Error-Text", "no stock")
 	s.want(t, http.StatusOK, http.MethodGet, "/"+failed, "")

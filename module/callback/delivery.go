@@ -22,6 +22,8 @@ type Delivery struct {
 	// CorrelationID is the client's own, which the delivery bears; empty for the
 	// callback's.
 	CorrelationID string `cbor:"10,keyasint,omitempty"`
+	// Round counts how often the delivery was begun anew.
+	Round int `cbor:"11,keyasint,omitempty"`
 }
 
 // Parcel is an earlier result that is still to be delivered, of a callback that
@@ -120,12 +122,15 @@ type Sent struct {
 	// Status and Error say how the attempt has ended.
 	Status int
 	Error  string
+	// Round is that of the delivery when the attempt began.
+	Round int
 }
 
 // Delivered returns the record after an attempt to deliver the result with that
-// number. It changes nothing if that result is not to be delivered any more.
+// number. It changes nothing if that result is not to be delivered any more, or if the
+// attempt has failed and the delivery was begun anew meanwhile.
 func (r *Record) Delivered(p *Policy, number int, sent Sent, now Time) (*Record, bool) {
-	if _, next, pending := r.ToDeliver(); !pending || next != number {
+	if _, next, pending := r.ToDeliver(); !pending || next != number || !sent.OK && sent.Round != r.Delivery.Round {
 		return nil, false
 	}
 	next, delivery := *r, *r.Delivery
@@ -159,6 +164,7 @@ func (r *Record) Redeliver(now Time) (*Record, bool) {
 	}
 	next, delivery := *r, *r.Delivery
 	delivery.Dead, delivery.Attempts, delivery.NextAt = false, 0, now
+	delivery.Round++
 	if len(r.Outbox) == 0 {
 		delivery.Done = min(delivery.Done, delivery.Total-1)
 	}

@@ -19,6 +19,8 @@ type outbox struct {
 	// failed counts the attempts at the first that waits. dead: no more are made.
 	failed int
 	dead   bool
+	// round counts how often the delivery was begun anew.
+	round int
 }
 
 // add puts a result into the outbox.
@@ -155,8 +157,10 @@ func (m *machine) attempt(t *rapid.T) {
 func (m *machine) deliver(t *rapid.T) {
 	number := m.number() + rapid.SampledFrom([]int{0, 0, 0, 0, -1, 1}).Draw(t, "off by")
 	kind := rapid.SampledFrom([]string{"ok", "ok", "retry", "dead"}).Draw(t, "sent")
-	next, yes := m.record.Delivered(m.policy, number, callback.Sent{OK: kind == "ok", Dead: kind == "dead", RetryAt: m.clock + 9}, m.clock)
-	if yes != (m.pending() && number == m.number()) {
+	late := rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "rounds late")
+	sent := callback.Sent{OK: kind == "ok", Dead: kind == "dead", RetryAt: m.clock + 9, Round: m.round - late}
+	next, yes := m.record.Delivered(m.policy, number, sent, m.clock)
+	if yes != (m.pending() && number == m.number() && (sent.OK || late == 0)) {
 		t.Fatalf("the attempt at number %d counts: %v", number, yes)
 	}
 	if !yes {
@@ -182,6 +186,7 @@ func (m *machine) redeliver(t *rapid.T) {
 			m.waiting = []string{m.newest}
 		}
 		m.failed, m.dead = 0, false
+		m.round++
 		m.moveTo(t, next, m.phase)
 	}
 }

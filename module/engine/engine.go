@@ -54,6 +54,8 @@ type Engine struct {
 	lanes  *lanes
 	worker atomic.Pointer[Worker]
 	kicked chan struct{}
+	// unrecorded says that the store could not take what work had come to.
+	unrecorded atomic.Bool
 
 	stop       context.CancelFunc
 	background sync.WaitGroup

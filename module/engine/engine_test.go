@@ -31,6 +31,15 @@ type bed struct {
 type gatedStore struct {
 	store.Store
 	gate atomic.Pointer[chan struct{}]
+	// full says that nothing more can be stored.
+	full atomic.Bool
+}
+
+func (g *gatedStore) Ready() error {
+	if g.full.Load() {
+		return store.ErrFull
+	}
+	return g.Store.Ready()
 }
 
 // hold keeps commits from being seen until the returned function is called.
@@ -44,7 +53,13 @@ func (g *gatedStore) hold() (release func()) {
 }
 
 func (g *gatedStore) Update(ctx context.Context, key store.Key, decide store.Decide) (*callback.Record, store.Commit, error) {
-	r, c, err := g.Store.Update(ctx, key, decide)
+	r, c, err := g.Store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+		change, err := decide(r)
+		if g.full.Load() && err == nil && change != (store.Change{}) {
+			return store.Change{}, store.ErrFull
+		}
+		return change, err
+	})
 	if gate := g.gate.Load(); gate != nil && err == nil {
 		c = gated{c, *gate}
 	}

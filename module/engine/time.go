@@ -125,10 +125,10 @@ func (e *Engine) follow(ctx context.Context) {
 	}
 }
 
-// look tells the waiters of a callback if it has ended.
+// look tells the waiters of a callback how it is.
 func (e *Engine) look(ctx context.Context, id callback.UUID) {
 	r, commit, err := e.store.Find(ctx, store.ByID(id))
-	if err != nil || !r.Phase.Final() || store.Wait(ctx, commit) != nil {
+	if err != nil || store.Wait(ctx, commit) != nil {
 		return
 	}
 	e.waiters.tell(r, nil)

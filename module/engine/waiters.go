@@ -23,21 +23,23 @@ type waiterShard struct {
 	first map[callback.UUID]*Waiter
 }
 
-// Waiter is somebody who waits for a callback to end.
+// Waiter is somebody who waits for a callback to end, or to change.
 type Waiter struct {
-	// C yields one Notice, when the callback has ended.
+	// C yields a Notice when the callback has ended, or has changed.
 	C <-chan Notice
 
 	c       chan Notice
 	owner   *waiters
 	id      callback.UUID
 	durable bool
+	// changes says that the waiter is told of every change.
+	changes bool
 	next    *Waiter
 }
 
 // Notice tells a waiter how its callback ended.
 type Notice struct {
-	// Record is the ended callback.
+	// Record is the callback as it then was.
 	Record *callback.Record
 	lease  *Lease
 }
@@ -57,17 +59,17 @@ func newWaiters() *waiters {
 func (ws *waiters) shard(id callback.UUID) *waiterShard { return &ws.shards[id[0]&(shardCount-1)] }
 
 // add registers a waiter, unless there are max already.
-func (ws *waiters) add(id callback.UUID, durable bool, maximum int) (*Waiter, error) {
+func (ws *waiters) add(w *Waiter, maximum int) (*Waiter, error) {
 	if ws.count.Add(1) > int64(maximum) {
 		ws.count.Add(-1)
 		return nil, ErrBusy
 	}
 	c := make(chan Notice, 1)
-	w := &Waiter{C: c, c: c, owner: ws, id: id, durable: durable}
-	s := ws.shard(id)
+	w.C, w.c, w.owner = c, c, ws
+	s := ws.shard(w.id)
 	s.mu.Lock()
-	w.next = s.first[id]
-	s.first[id] = w
+	w.next = s.first[w.id]
+	s.first[w.id] = w
 	s.mu.Unlock()
 	return w, nil
 }
@@ -110,14 +112,12 @@ func (ws *waiters) tell(r *callback.Record, lease *Lease) { ws.notify(r, lease, 
 func (ws *waiters) tellDurable(r *callback.Record, lease *Lease) { ws.notify(r, lease, true) }
 
 func (ws *waiters) notify(r *callback.Record, lease *Lease, durable bool) {
-	if !r.Phase.Final() {
-		return
-	}
+	final := r.Phase.Final()
 	s := ws.shard(r.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for w := s.first[r.ID]; w != nil; w = w.next {
-		if w.durable != durable {
+		if w.durable != durable || !final && !w.changes {
 			continue
 		}
 		lease.Retain()
@@ -149,5 +149,12 @@ func (ws *waiters) ids() []callback.UUID {
 // Whoever waits for a callback that others can already call must look at it
 // once after Await.
 func (e *Engine) Await(id callback.UUID, durable bool) (*Waiter, error) {
-	return e.waiters.add(id, durable, e.limits.Load().MaxHeld)
+	return e.waiters.add(&Waiter{id: id, durable: durable}, e.limits.Load().MaxHeld)
+}
+
+// AwaitChange registers a waiter that is told of every change of a callback when it
+// is committed. Changes that come while it has not taken its notice are told as one.
+// It is for the rest like Await.
+func (e *Engine) AwaitChange(id callback.UUID) (*Waiter, error) {
+	return e.waiters.add(&Waiter{id: id, durable: true, changes: true}, e.limits.Load().MaxHeld)
 }

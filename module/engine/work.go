@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/failpoint"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -47,7 +48,7 @@ func workOf(r *callback.Record, now callback.Time) (lane string, due bool) {
 	case r.Untold():
 		return "steps", true
 	case r.Phase == callback.Waiting:
-		return "route " + r.Name, r.Job != nil && r.Job.NextAt <= now
+		return "route " + r.Name, r.Job != nil && r.Job.NextAt <= now && now < r.ExpiresAt
 	}
 	_, _, pending := r.ToDeliver()
 	if !pending || r.Delivery.NextAt > now {
@@ -107,8 +108,13 @@ func (e *Engine) offerNewest(ctx context.Context, id callback.UUID) {
 }
 
 // work does what is to be done for a callback, and reports whether that was recorded.
-// Nothing is begun before what asks for it is committed.
+// Nothing is begun before what asks for it is committed, nor while the store does not
+// take what it comes to: it would be done over and over.
 func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool {
+	if e.unrecorded.Load() && e.store.Ready() != nil {
+		return false
+	}
+	e.unrecorded.Store(false)
 	cb, err := e.Find(ctx, store.ByID(id))
 	if err != nil || store.Wait(ctx, cb.Commit) != nil {
 		return false
@@ -124,6 +130,9 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 	default:
 		err = e.deliver(ctx, worker, cb)
 	}
+	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrFailed) {
+		e.unrecorded.Store(true)
+	}
 	if err != nil && ctx.Err() == nil {
 		e.log.Warn("background work could not be recorded, and will be done again", zap.Stringer("id", id), zap.Error(err))
 	}
@@ -133,7 +142,9 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 // attempt tries to do a callback's job once.
 func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error {
 	block := cb.Job.Block
+	_ = failpoint.Hit("attempt.begun")
 	attempt := worker.Attempt(ctx, cb)
+	_ = failpoint.Hit("attempt.done")
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -182,7 +193,10 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 	}
 	parcel := *cb
 	parcel.Record = record
+	_ = failpoint.Hit("send.begun")
 	sent := worker.Deliver(ctx, &parcel, number)
+	sent.Round = cb.Delivery.Round
+	_ = failpoint.Hit("send.done")
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -188,6 +188,9 @@ func complete(g *group) {
 
 // write puts a group's records into the database.
 func (c *committer) write(g *group) error {
+	if err := hitCommit(g, beforeCommit); err != nil {
+		return err
+	}
 	b := c.s.newBatch()
 	defer b.discard()
 	for _, w := range g.writes {
@@ -198,7 +201,10 @@ func (c *committer) write(g *group) error {
 			return err
 		}
 	}
-	return b.commit()
+	if err := b.commit(); err != nil {
+		return err
+	}
+	return hitCommit(g, afterCommit)
 }
 
 // abandon gives up a group and all that gathered meanwhile, whose decisions may

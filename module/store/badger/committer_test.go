@@ -6,7 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -112,6 +114,26 @@ func TestFailedCommitMakesTheStoreFailAndThenRecover(t *testing.T) {
 		t.Errorf("%d callbacks wait, want 1", n)
 	}
 	create(t, s, p)
+}
+
+func TestWhatWasWrittenByACommitThatFailedIsFoundWhenItIsDue(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	late := callback.At(time.Now().Add(2 * time.Hour))
+	// From here on it is known that nothing is due before that time.
+	if ids, err := s.Due(context.Background(), late, 10); len(ids) > 0 || err != nil {
+		t.Fatalf("%v is due: %v", ids, err)
+	}
+	r := newRecord(s, p)
+	b := s.newBatch()
+	if err := errors.Join(b.put(nil, r), b.commit()); err != nil {
+		t.Fatal(err)
+	}
+	s.fail(errors.New("test"))
+	waitFor(t, "the store to be in use again", func() bool { return s.Ready() == nil })
+	if ids, err := s.Due(context.Background(), late, 10); len(ids) != 1 || err != nil {
+		t.Errorf("%v is due: %v", ids, err)
+	}
 }
 
 func TestFailedStoreRefusesEverything(t *testing.T) {

@@ -95,6 +95,7 @@ func (s *Store) open() error {
 	if err := expected.checkManifest(database); err != nil {
 		return err
 	}
+	removeEmptyLogs(database)
 	opts := databaseOptions(database, s.options)
 	if err := checkTables(opts); err != nil {
 		return explain(err)
@@ -184,6 +185,37 @@ func openDatabase(opts badgerdb.Options) (db *badgerdb.DB, err error) {
 		}
 	}()
 	return badgerdb.Open(opts)
+}
+
+// removeEmptyLogs removes the logs that a crash has left empty. The database empties a
+// log before it removes it, and makes it empty before it grows; but where an empty one
+// is in its way it does not open. What else may have emptied a log is for the sentinel
+// to notice.
+func removeEmptyLogs(dir string) {
+	if len(emptyLogs(dir)) == 0 {
+		return
+	}
+	unlock, err := lockDatabase(dir)
+	if err != nil {
+		// It is in use, and what is empty is about to be filled or removed.
+		return
+	}
+	defer unlock()
+	for _, log := range emptyLogs(dir) {
+		_ = os.Remove(log)
+	}
+}
+
+func emptyLogs(dir string) (empty []string) {
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		logs, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, log := range logs {
+			if info, err := os.Stat(log); err == nil && info.Size() == 0 {
+				empty = append(empty, log)
+			}
+		}
+	}
+	return empty
 }
 
 // meta returns what the database says of itself: the store's id, empty if the

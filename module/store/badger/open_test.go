@@ -227,6 +227,54 @@ func TestCrashLosesNothingCommitted(t *testing.T) {
 	waitFor(t, "the count", func() bool { return s.Waiting() == len(records) })
 }
 
+// The database empties a log before it removes it, and makes it empty before it grows.
+func TestCrashWhileALogIsMadeOrRemovedLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, testOptions(t, dir))
+	p := testPolicy(t, s)
+	r := create(t, s, p)
+	crashed := t.TempDir()
+	copyTree(t, dir, crashed)
+	mustClose(t, s)
+	for _, name := range []string{"00000.mem", "00099.mem", "000000.vlog", "000099.vlog"} {
+		if err := os.WriteFile(filepath.Join(crashed, databaseDir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		s = mustOpen(t, testOptions(t, crashed))
+		if _, _, err := s.Find(context.Background(), store.ByState(s.Secret().State(r.ID))); err != nil {
+			t.Error(err)
+		}
+		create(t, s, p)
+		mustClose(t, s)
+	}
+}
+
+func TestLogEmptiedAfterACrashIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, testOptions(t, dir))
+	create(t, s, testPolicy(t, s))
+	if err := s.writeSentinel(false); err != nil {
+		t.Fatal(err)
+	}
+	crashed := t.TempDir()
+	copyTree(t, dir, crashed)
+	mustClose(t, s)
+	for _, log := range glob(t, filepath.Join(crashed, databaseDir, "*.mem")) {
+		if err := os.Truncate(log, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damaged, err := Open(testOptions(t, crashed))
+	if err == nil {
+		mustClose(t, damaged)
+	}
+	if !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestLossCanBeAcceptedByDeletingTheSentinel(t *testing.T) {
 	dir := filledStore(t, 10)
 	removeAll(t, filepath.Join(dir, databaseDir))

@@ -114,6 +114,14 @@ func (m *dueMark) reached(at callback.Time, version int) {
 	}
 }
 
+// forget notes that nothing is known.
+func (m *dueMark) forget() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mark = 0
+	m.version++
+}
+
 // lower notes that there is something that is due at that time.
 func (m *dueMark) lower(at callback.Time) {
 	m.mu.Lock()
@@ -200,6 +208,8 @@ func (s *Store) recover() {
 		err := s.open()
 		if err == nil {
 			s.failure = nil
+			// A commit that has failed may have been written all the same.
+			s.due.forget()
 			s.waiting.Store(s.recountAll())
 		}
 		s.dbLock.Unlock()

@@ -1,0 +1,122 @@
+package integration
+
+import (
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+// points are the moments at which what is promised changes.
+var points = []string{
+	// The request is known, and not stored; it is stored, and nobody was told.
+	"create.before-commit", "create.after-commit",
+	// A job is about to be tried; its upstream has answered; what that means is about to
+	// be stored; it is stored, and nobody was told.
+	"attempt.begun", "attempt.done", "job.before-commit", "job.after-commit",
+	// A call is decided, and not stored; it is stored, and neither client nor partner was
+	// told.
+	"call.before-commit", "call.after-commit",
+	// A result is about to be sent; it has arrived; that is about to be stored; it is.
+	"send.begun", "send.done", "delivery.before-commit", "delivery.after-commit",
+	// The end of a step is about to be told to the callback that waits for it; it is.
+	"told.before-commit", "told.after-commit",
+}
+
+// until makes requests until the server is gone, or has what stop waits for.
+func (l *load) until(stop <-chan struct{}) {
+	l.begin(func() { l.run(rand.New(rand.NewPCG(1, 1)), new(atomic.Int64), stop) }) //nolint:gosec // it has to be the same each time
+}
+
+// finish lets everything come to its end, and audits it.
+func (l *load) finish(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(l.unfinished())
+		}
+	})
+	harness.Eventually(t, "client and partner have what they want", func() bool { return l.busy.Load() == 0 })
+	l.settle(t, l.stage)
+	harness.Eventually(t, "nothing is left to be done", func() bool { return len(l.waiting(t)) == 0 })
+	t.Log(l.total())
+	l.audit(t)
+}
+
+func TestCrashAtEveryStepLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	for _, point := range points {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			l := newLoad(t)
+			l.FailAt(point, "kill")
+			l.Start(t, l.config())
+			stop := make(chan struct{})
+			l.until(stop)
+			l.power.set(true)
+			if code := l.Exited(t, harness.Patience); code != -1 {
+				t.Errorf("the server has ended with code %d", code)
+			}
+			l.power.set(false)
+			close(stop)
+			l.FailAt("", "")
+			l.Start(t, l.config())
+			l.power.set(true)
+			l.finish(t)
+		})
+	}
+}
+
+func TestExitInTheMiddleOfAStepLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	for _, point := range []string{
+		"create.before-commit", "create.after-commit", "attempt.done", "job.before-commit", "call.before-commit", "call.after-commit",
+		"send.done", "delivery.before-commit", "told.before-commit",
+	} {
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			l := newLoad(t)
+			l.FailAt(point, "delay")
+			l.Start(t, l.config())
+			stop := make(chan struct{})
+			l.until(stop)
+			l.power.set(true)
+			l.logged(t, "failpoint "+point)
+			l.power.set(false)
+			close(stop)
+			l.Terminate(t)
+			if code := l.Exited(t, harness.Patience); code != 0 {
+				t.Errorf("the server has ended with code %d", code)
+			}
+			l.FailAt("", "")
+			l.Start(t, l.config())
+			l.power.set(true)
+			l.finish(t)
+		})
+	}
+}
+
+func TestCommitThatFailsLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	for _, point := range points {
+		// A commit that is said to have failed may have been written all the same.
+		if !strings.HasSuffix(point, "-commit") {
+			continue
+		}
+		t.Run(point, func(t *testing.T) {
+			t.Parallel()
+			l := newLoad(t)
+			l.FailAt(point, "error")
+			l.Start(t, l.config())
+			stop := make(chan struct{})
+			l.until(stop)
+			l.power.set(true)
+			l.logged(t, "decisions could not be committed")
+			l.logged(t, "the store has been verified and is in use again")
+			close(stop)
+			l.finish(t)
+		})
+	}
+}

@@ -1,0 +1,297 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+// ledger has what client, partner and delivery target of a server were told. It is
+// kept outside of the server, so that it outlasts every crash.
+type ledger struct {
+	mu sync.Mutex
+	// orders are the client's requests, by path.
+	orders map[string]*order
+	// urls are the callback URLs that the partner was given, by path.
+	urls map[string][]*calledURL
+	// deliveries are the bodies that the target got, by webhook id.
+	deliveries map[string][]string
+	// answers are what the app behind the server has answered, by path.
+	answers map[string][]string
+	errors  []string
+}
+
+// order is one request of a client's.
+type order struct {
+	kind, path string
+	// parked is what the client was told that was let go; nil if it was not.
+	parked *parked
+	// answered says that the client got a result, and answer is that.
+	answered bool
+	answer   string
+	// open says that the client has not got what it wants.
+	open bool
+	// seen is the result as it was first read at its URL, empty if it was not yet.
+	seen string
+}
+
+// calledURL is a callback URL and the calls that the partner has made.
+type calledURL struct {
+	url string
+	// bodies are those of its calls, all different, and taken are those of them that
+	// were answered with 2xx.
+	bodies, taken []string
+	// ended says that the partner has given up calling, and status what it got at
+	// last.
+	ended  bool
+	status int
+}
+
+func newLedger() *ledger {
+	return &ledger{
+		orders: make(map[string]*order), urls: make(map[string][]*calledURL),
+		deliveries: make(map[string][]string), answers: make(map[string][]string),
+	}
+}
+
+// fault notes that a promise was broken.
+func (l *ledger) fault(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.errors) < 50 {
+		l.errors = append(l.errors, fmt.Sprintf(format, args...))
+	}
+}
+
+func (l *ledger) placed(o *order) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.orders[o.path] = o
+}
+
+// update changes an order.
+func (l *ledger) update(change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change()
+}
+
+// given notes a callback URL, and returns it if the partner had it not before.
+func (l *ledger) given(path, url string) *calledURL {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, known := range l.urls[path] {
+		if known.url == url {
+			return nil
+		}
+	}
+	c := &calledURL{url: url}
+	l.urls[path] = append(l.urls[path], c)
+	return c
+}
+
+// next returns the body of the partner's next call, which no other call has.
+func (l *ledger) next(path string, c *calledURL) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	body := fmt.Sprintf("%s call %d", path, len(c.bodies)+1)
+	c.bodies = append(c.bodies, body)
+	return body
+}
+
+// replied notes how a call was answered, and reports whether there is to be another.
+func (l *ledger) replied(c *calledURL, body string, status int) (again bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case status < 300:
+		c.taken = append(c.taken, body)
+	case status >= 500:
+		return true
+	}
+	c.ended, c.status = true, status
+	return false
+}
+
+// did returns what the app answers, which is different each time.
+func (l *ledger) did(path, with string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	answer := fmt.Sprintf("%s done %d with %s", path, len(l.answers[path])+1, with)
+	l.answers[path] = append(l.answers[path], answer)
+	return answer
+}
+
+// delivered notes a delivery. Deliveries with one id are one result.
+func (l *ledger) delivered(id, body string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.deliveries[id] = append(l.deliveries[id], body)
+}
+
+// read notes a result that was read at its URL. It is the same ever after.
+func (l *ledger) read(o *order, result string) {
+	l.mu.Lock()
+	before := o.seen
+	o.seen = result
+	l.mu.Unlock()
+	if before != "" && before != result {
+		l.fault("%s had the result %q, and has now %q", o.path, before, result)
+	}
+}
+
+// acknowledged returns the orders whose client was let go.
+func (l *ledger) acknowledged() (orders []*order) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.orders {
+		if o.parked != nil {
+			orders = append(orders, o)
+		}
+	}
+	return orders
+}
+
+// total counts what happened.
+func (l *ledger) total() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	let, answered, calls, repeated := 0, 0, 0, 0
+	for _, o := range l.orders {
+		if o.parked != nil {
+			let++
+		}
+		if o.answered {
+			answered++
+		}
+	}
+	for _, urls := range l.urls {
+		for _, c := range urls {
+			calls += len(c.taken)
+			repeated += len(c.bodies) - 1
+		}
+	}
+	sent, twice := len(l.deliveries), 0
+	for _, bodies := range l.deliveries {
+		twice += len(bodies) - 1
+	}
+	return fmt.Sprintf("%d requests, %d let go with 202, %d answered; %d calls taken, %d repeated; %d results delivered, %d repeated",
+		len(l.orders), let, answered, calls, repeated, sent, twice)
+}
+
+// unfinished says what client and partner still want.
+func (l *ledger) unfinished() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b strings.Builder
+	for _, o := range l.orders {
+		if o.open {
+			_, _ = fmt.Fprintf(&b, "%s waits for its result, and was told %+v\n", o.path, o.parked)
+		}
+		for _, c := range slices.Concat(l.urls[o.path], l.urls["/inner"+o.path]) {
+			if o.open || !c.ended {
+				_, _ = fmt.Fprintf(&b, "%s was given to the partner, which has called it with %q, was thanked for %q, and got %d at last\n", o.path, c.bodies, c.taken, c.status)
+			}
+		}
+	}
+	return b.String()
+}
+
+// audit checks that every promise was kept, once everything has come to its end.
+func (l *ledger) audit(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, fault := range l.errors {
+		t.Error(fault)
+	}
+	for path, urls := range l.urls {
+		for _, c := range urls {
+			if len(c.taken) > 1 {
+				t.Errorf("%s has taken calls that differ: %q", path, c.taken)
+			}
+		}
+	}
+	for _, o := range l.orders {
+		l.auditOrder(t, o)
+	}
+	for id, bodies := range l.deliveries {
+		if len(slices.Compact(slices.Sorted(slices.Values(bodies)))) > 1 {
+			t.Errorf("%s was delivered with results that differ: %q", id, bodies)
+		}
+	}
+}
+
+// auditOrder checks what became of one order.
+func (l *ledger) auditOrder(t *testing.T, o *order) {
+	t.Helper()
+	kind := kinds[o.kind]
+	if kind.durable && len(l.urls[o.path]) > 1 {
+		t.Errorf("%s has given the partner %d callback URLs", o.path, len(l.urls[o.path]))
+	}
+	if kind.durable {
+		for _, c := range slices.Concat(l.urls[o.path], l.urls["/inner"+o.path]) {
+			if c.status == http.StatusNotFound {
+				t.Errorf("%s has given the partner a URL that is not known", o.path)
+			}
+		}
+	}
+	switch {
+	case o.answered:
+		l.auditResult(t, o, o.answer)
+	case o.parked != nil && o.seen == "":
+		t.Errorf("%s was acknowledged, and has no result", o.path)
+	case o.parked != nil:
+		l.auditResult(t, o, o.seen)
+		if sent := l.deliveries[o.parked.ID]; kind.delivers && (len(sent) == 0 || sent[0] != o.seen) {
+			t.Errorf("%s has the result %q, and was delivered as %q", o.path, o.seen, sent)
+		}
+	}
+}
+
+// auditResult checks that a result is made of the call that the partner was thanked
+// for, by the app where that has the last word.
+func (l *ledger) auditResult(t *testing.T, o *order, result string) {
+	t.Helper()
+	from := o.path
+	if o.kind == "steps" {
+		from = "/inner" + o.path
+	}
+	if kinds[o.kind].answers && !slices.Contains(l.answers[o.path], result) {
+		t.Errorf("%s has the result %q, which the app has not given: %q", o.path, result, l.answers[o.path])
+	}
+	for _, c := range l.urls[from] {
+		if !slices.ContainsFunc(c.bodies, func(body string) bool { return strings.HasSuffix(result, body) }) {
+			t.Errorf("%s has the result %q, which is none of the calls %q", o.path, result, c.bodies)
+		}
+		// A plain hold is over the moment that the call is decided: that it was is not
+		// known yet to the partner, which calls again after a crash.
+		if o.kind != "hold" && len(c.taken) > 0 && !strings.HasSuffix(result, c.taken[0]) {
+			t.Errorf("%s has the result %q, and the partner was thanked for %q", o.path, result, c.taken[0])
+		}
+	}
+}
+
+// settle reads the results of all that was acknowledged, and waits until nothing is
+// to be done any more.
+func (l *ledger) settle(t *testing.T, s *stage) {
+	t.Helper()
+	for _, o := range l.acknowledged() {
+		harness.Eventually(t, o.path+" ends", func() bool {
+			got := s.fetch(t, o.parked.StatusURL)
+			if got.Status != http.StatusOK {
+				t.Fatalf("%s was acknowledged, and its status is %d %s", o.path, got.Status, short(got.Body))
+			}
+			text := string(got.Body)
+			return !strings.Contains(text, `"waiting"`) && !strings.Contains(text, `"pending"`)
+		})
+		got := s.fetch(t, o.parked.ResultURL)
+		wantStatus(t, got, http.StatusOK)
+		l.read(o, string(got.Body))
+	}
+}

@@ -1,0 +1,280 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+// kind is a way in which requests are dealt with.
+type kind struct {
+	// durable: what the partner is given was committed before.
+	durable bool
+	// answers: the app has the last word. delivers: the result is sent.
+	answers, delivers bool
+}
+
+// kinds are those of a mixed load, by the first part of their paths.
+var kinds = map[string]kind{
+	"hold":    {},
+	"keyed":   {durable: true},
+	"park":    {},
+	"deliver": {delivers: true},
+	"chain":   {durable: true, answers: true, delivers: true},
+	"steps":   {durable: true, delivers: true},
+	"defer":   {durable: true, answers: true, delivers: true},
+}
+
+// load is a mix of requests, the partner that answers them, and the ledger of it all.
+type load struct {
+	*stage
+	*ledger
+	t      *testing.T
+	target *httptest.Server
+	// power is what the load waits for while the server is down.
+	power *power
+	// open bounds the requests that have not come to their end.
+	open chan struct{}
+	// busy counts what client and partner have under way.
+	busy atomic.Int64
+}
+
+// newLoad returns a load on a server that does not run yet.
+func newLoad(t *testing.T) *load {
+	t.Helper()
+	l := &load{stage: newStage(t), ledger: newLedger(), t: t, power: newPower(), open: make(chan struct{}, 24)}
+	l.partner.HandleEvery(l.serve)
+	l.target = httptest.NewServer(http.HandlerFunc(l.take))
+	t.Cleanup(l.target.Close)
+	t.Cleanup(l.power.end)
+	return l
+}
+
+// begin lets client or partner do something.
+func (l *load) begin(do func()) {
+	l.busy.Add(1)
+	go func() {
+		defer l.busy.Add(-1)
+		do()
+	}()
+}
+
+// config returns the configuration that has all kinds.
+func (l *load) config() harness.Config {
+	deliver := fmt.Sprintf("deliver {\n\tto %s/hook\n\tallow %s\n}\n", l.target.URL, l.target.URL)
+	to := l.toPartner()
+	return harness.Config{Private: "" +
+		"callback /hold/* hold 30s\n" +
+		"callback /keyed/* hold 30s\n" +
+		"callback /park/* park\n" +
+		"callback /deliver/* park {\nname deliver\n" + deliver + "}\n" +
+		"callback /chain/* park {\nname chain\n" + deliver + "call {\n" + to + "}\nthen {\n" + to + "}\n}\n" +
+		"callback /steps/* park {\nname steps\n" + deliver + "call {\n" + to + "}\n" +
+		"then {\nrewrite * /inner{uri}\ncallback park {\nname inner\ncall {\n" + to + "}\n}\n}\n}\n" +
+		"callback /defer/* defer {\nname defer\n" + deliver + "then {\n" + to + "}\n}\n" + to}
+}
+
+// take takes a delivery.
+func (l *load) take(_ http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		l.delivered(r.Header.Get("Webhook-Id"), string(body))
+	}
+}
+
+// serve is the partner that calls back, where it was given a URL, and else the app that
+// answers at once.
+func (l *load) serve(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	url := r.Header.Get(callbackHeader)
+	if url == "" {
+		_, _ = io.WriteString(w, l.did(r.URL.Path, string(body)))
+		return
+	}
+	if c := l.given(r.URL.Path, url); c != nil {
+		l.begin(func() { l.callBack(r.URL.Path, c) })
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// partnerPause is how long the partner waits before it calls again.
+const partnerPause = 10 * time.Millisecond
+
+// callBack calls until it is answered, and says something else each time.
+func (l *load) callBack(path string, c *calledURL) {
+	for l.power.wait() {
+		body := l.next(path, c)
+		got, err := l.send(http.MethodPost, c.url, body)
+		if err == nil && !l.replied(c, body, got.Status) {
+			return
+		}
+		<-time.After(partnerPause)
+	}
+}
+
+// send sends a request, whose answer may not come.
+func (l *load) send(method, url, body string, lines ...string) (*harness.Response, error) {
+	req := harness.NewRequest(l.t, method, url, "text/plain", body)
+	for i := 0; i < len(lines); i += 2 {
+		req.Header.Set(lines[i], lines[i+1])
+	}
+	return harness.Send(l.Client(l.t, harness.HTTP1), req).Outcome()
+}
+
+// run makes requests until stop is closed.
+func (l *load) run(random *rand.Rand, number *atomic.Int64, stop <-chan struct{}) {
+	names := slices.Sorted(func(yield func(string) bool) {
+		for name := range kinds {
+			if !yield(name) {
+				return
+			}
+		}
+	})
+	for l.power.wait() {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		select {
+		case <-stop:
+			return
+		case l.open <- struct{}{}:
+		}
+		kind := names[random.IntN(len(names))]
+		o := &order{kind: kind, open: true, path: fmt.Sprintf("/%s/%d", kind, number.Add(1))}
+		l.placed(o)
+		l.begin(func() {
+			defer func() { <-l.open }()
+			l.place(o)
+			l.update(func() { o.open = false })
+		})
+	}
+}
+
+// place makes one request, and notes what its client is told. With a key it is made
+// again until there is an answer.
+func (l *load) place(o *order) {
+	var lines []string
+	if o.kind == "keyed" {
+		lines = []string{idempotencyKey, o.path}
+	}
+	got, err := l.send(http.MethodPost, harness.HTTP1.URL(o.path), "order "+o.path, lines...)
+	for o.kind == "keyed" && (err != nil || got.Status == http.StatusServiceUnavailable || exits(got)) && l.power.wait() {
+		got, err = l.send(http.MethodPost, harness.HTTP1.URL(o.path), "order "+o.path, lines...)
+	}
+	switch {
+	case err != nil:
+	case got.Status == http.StatusOK:
+		l.update(func() { o.answered, o.answer = true, string(got.Body) })
+	case got.Status == http.StatusAccepted:
+		var p parked
+		if err := json.Unmarshal(got.Body, &p); err != nil {
+			l.fault("%s: %v in %s", o.path, err, short(got.Body))
+			return
+		}
+		l.update(func() { o.parked = &p })
+		l.follow(o, p)
+	case got.Status != http.StatusServiceUnavailable && !exits(got):
+		l.fault("%s got %d %s", o.path, got.Status, short(got.Body))
+	}
+}
+
+// exits reports whether the client was let go because the server exits.
+func exits(got *harness.Response) bool {
+	return got.Status == http.StatusGatewayTimeout && strings.Contains(string(got.Body), "#shutting-down")
+}
+
+// follow reads the result until it is there.
+func (l *load) follow(o *order, p parked) {
+	for l.power.wait() {
+		got, err := l.send(http.MethodGet, p.ResultURL, "", "Prefer", "wait=2")
+		switch {
+		case err != nil, got.Status == http.StatusAccepted, got.Status == http.StatusServiceUnavailable:
+		case got.Status == http.StatusOK:
+			l.read(o, string(got.Body))
+			return
+		default:
+			l.fault("the result of %s is %d %s", o.path, got.Status, short(got.Body))
+			return
+		}
+	}
+}
+
+// waiting returns the names of the callbacks that wait although their client was
+// promised something, or their work is done in the background.
+func (l *load) waiting(t *testing.T) (stuck []string) {
+	t.Helper()
+	var page struct {
+		Callbacks []struct {
+			ID   string `json:"id"`
+			Name string `json:"name"`
+		} `json:"callbacks"`
+	}
+	got := l.admin(t, http.MethodGet, "?phase=waiting&limit=1000", "")
+	wantStatus(t, got, http.StatusOK)
+	if err := json.Unmarshal(got.Body, &page); err != nil {
+		t.Fatal(err)
+	}
+	for _, cb := range page.Callbacks {
+		if kinds[cb.Name].durable || cb.Name == "inner" {
+			stuck = append(stuck, cb.Name+" "+cb.ID)
+		}
+	}
+	return stuck
+}
+
+// power tells whether the server runs.
+type power struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	on      bool
+	// over says that nobody is to wait for it any more.
+	over bool
+}
+
+func newPower() *power {
+	p := new(power)
+	p.changed = sync.NewCond(&p.mu)
+	return p
+}
+
+// wait waits until the server runs, and reports whether it does.
+func (p *power) wait() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for !p.on && !p.over {
+		p.changed.Wait()
+	}
+	return !p.over
+}
+
+// set says that the server runs, or that it does not.
+func (p *power) set(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.on = on
+	p.changed.Broadcast()
+}
+
+// end lets everybody who waits go.
+func (p *power) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	p.changed.Broadcast()
+}

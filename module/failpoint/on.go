@@ -1,0 +1,57 @@
+//go:build failpoint
+
+// Package failpoint lets tests break the server off at a named point. It does nothing,
+// and costs nothing, unless it is built with the tag failpoint.
+package failpoint
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Enabled says whether points do anything.
+const Enabled = true
+
+// variable names a point and what happens there the first time: POINT=kill, POINT=error
+// or POINT=delay, which is for a second.
+const variable = "CALLBACK_FAILPOINT"
+
+const delay = time.Second
+
+var once sync.Once
+
+// Hit passes a point. The error is what the point is to fail with, nil for nothing.
+func Hit(name string) (err error) {
+	point, action, _ := strings.Cut(os.Getenv(variable), "=")
+	if name != point {
+		return nil
+	}
+	once.Do(func() {
+		fmt.Fprintln(os.Stderr, "failpoint", name)
+		err = act(action)
+	})
+	return err
+}
+
+func act(action string) error {
+	switch action {
+	case "kill":
+		self, err := os.FindProcess(os.Getpid())
+		if err == nil {
+			err = self.Kill()
+		}
+		if err != nil {
+			panic(err)
+		}
+		// Nothing more happens.
+		select {}
+	case "delay":
+		time.Sleep(delay)
+		return nil
+	}
+	return errors.New("failpoint")
+}

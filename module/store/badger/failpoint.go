@@ -1,0 +1,47 @@
+package badger
+
+import (
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/failpoint"
+)
+
+// The moments of a commit at which a test can break it off.
+const (
+	beforeCommit = "before-commit"
+	afterCommit  = "after-commit"
+)
+
+// hitCommit passes, for what becomes of each callback of a group, the point of that
+// moment.
+func hitCommit(g *group, moment string) error {
+	if !failpoint.Enabled {
+		return nil
+	}
+	for _, w := range g.writes {
+		if err := failpoint.Hit(stepOf(w.before, w.after) + "." + moment); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stepOf names what becomes of a callback in a commit.
+func stepOf(before, after *callback.Record) string {
+	switch {
+	case before == after:
+		return "nothing"
+	case before == nil:
+		return "create"
+	case after == nil:
+		return "forget"
+	case after.Calls > before.Calls:
+		return "call"
+	case after.Told != before.Told:
+		return "told"
+	case before.Job != nil && (after.Job == nil || after.Job.Attempts > before.Job.Attempts):
+		return "job"
+	case after.Phase == before.Phase && after.Phase.Final():
+		return "delivery"
+	}
+	return "change"
+}
