@@ -33,6 +33,8 @@ func TestModeRefusesWhatMeansNothingInIt(t *testing.T) {
 		`"mode":"defer","name":"orders",` + someThen + `,"multiple":true`:                                        "multiple:",
 		`"mode":"defer","name":"orders",` + someThen + `,"inject":[{"in":"header","name":"X-A","value":"a"}]`:    "inject:",
 		`"mode":"defer","name":"orders",` + someThen + `,"correlation_id":{"from":"ack","in":"json","name":"a"}`: "correlation_id:",
+		`"mode":"park","name":"orders","call":[{"handle":[{"handler":"callback","mode":"park"}]}]`:               "then { ... }",
+		`"mode":"hold","call":[{"handle":[{"handler":"callback","mode":"defer","name":"a",` + someThen + `}]}]`:  "then { ... }",
 	} {
 		if _, err := newHandler(newContext(t, baseApp), "{"+config+"}"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, which does not name %q", config, err, want)

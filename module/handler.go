@@ -1,6 +1,7 @@
 package module
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -262,10 +263,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return h.checkWriteTimeout(ctx)
 }
 
+// insideCall is what tells a directive that it stands in the block call of another.
+type insideCall struct{}
+
 // provisionBlocks makes the blocks ready, and findable by the directive's name.
 func (h *Handler) provisionBlocks(ctx caddy.Context) error {
 	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if err := h.Call.Provision(ctx); err != nil {
+	if h.Mode != modeHold && ctx.Value(insideCall{}) != nil {
+		return errors.New("it stands in a block call { ... }, whose upstream answers by callback; what goes on after that belongs into then { ... }")
+	}
+	if err := h.Call.Provision(ctx.WithValue(insideCall{}, true)); err != nil {
 		return fmt.Errorf("call: %w", err)
 	}
 	if err := h.Then.Provision(ctx); err != nil {
