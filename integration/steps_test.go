@@ -345,3 +345,20 @@ func TestChainOfParkedStepsEndsWithTheFailureOfOne(t *testing.T) {
 		})
 	}
 }
+
+// Without the call's body and without a then, the ack is the result; also where the
+// call is faster.
+func TestAckIsTheResultOfAParkAlsoWhereTheCallOvertakesIt(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{Private: "callback park {\nname step\nuse_body off\ncall {\n" + s.toPartner() + "}\n}\n"})
+	path := s.path()
+	release := s.hang(path, harness.Ack(http.StatusAccepted, http.Header{"Content-Type": {"text/plain"}}, "the ack"))
+	defer release()
+	x := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", "x"))
+	p := s.wantParked(t, x.Answer(t))
+	x.resolve(t, "yes")
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "")
+	release()
+	harness.Eventually(t, "the ack is the result", func() bool { return string(s.fetch(t, p.ResultURL).Body) == "the ack" })
+}

@@ -76,8 +76,12 @@ const (
 )
 
 // Attempted returns the record after an attempt at the job in a block. It changes
-// nothing if that job is not to be done any more: a call can overtake the ack.
+// nothing if that job is not to be done any more: a call can overtake the ack, of which
+// then only what is the result is kept.
 func (r *Record) Attempted(p *Policy, block Block, a Attempt, now Time) (*Record, bool) {
+	if r.Phase == Resolved && r.Call != nil && block == CallBlock && a.Kind == AttemptAcked && p.AckIsResult && a.Response != nil {
+		return r.Acknowledge(a.Response)
+	}
 	if r.Phase != Waiting || r.Job == nil || r.Job.Block != block {
 		return nil, false
 	}

@@ -203,6 +203,18 @@ func TestCallThatOvertakesTheAckEndsTheJob(t *testing.T) {
 	}
 }
 
+func TestAckThatItsCallHasOvertakenIsTheResultAllTheSame(t *testing.T) {
+	p := compiled(t, callback.Policy{AckIsResult: true})
+	overtaken := accept(t, working(p, callback.CallBlock), p, newCall("POST", "yes"))
+	next := attempted(t, overtaken, p, callback.CallBlock, callback.Attempt{Kind: callback.AttemptAcked, Response: answer(202)})
+	if next.Phase != callback.Resolved || next.Ack == nil || next.Result(p).Status != 202 {
+		t.Errorf("got %s", contents(t, next))
+	}
+	if again, changed := next.Attempted(p, callback.CallBlock, callback.Attempt{Kind: callback.AttemptAcked, Response: answer(201)}, born+9); changed {
+		t.Errorf("a second ack makes of it %s", contents(t, again))
+	}
+}
+
 func TestExpiryOfACallbackWithWorkToDoIsAFailure(t *testing.T) {
 	p := compiled(t, callback.Policy{Then: true})
 	retried := attempted(t, working(p, callback.CallBlock), p, callback.CallBlock, callback.Attempt{Kind: callback.AttemptRetry, RetryAt: born + 9, Error: "it was not reached"})
