@@ -31,10 +31,10 @@ func TestNothingAcknowledgedIsLostInCrashes(t *testing.T) {
 	seed := fromEnvironment(t, "CALLBACK_CRASH_SEED", rand.Uint64())
 	rounds := fromEnvironment(t, "CALLBACK_CRASH_ROUNDS", crashRounds)
 	t.Logf("CALLBACK_CRASH_SEED=%d CALLBACK_CRASH_ROUNDS=%d", seed, rounds)
-	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // it has to be repeatable, not secret
+	random := rand.New(rand.NewPCG(seed, seed))
 	l := newLoad(t)
 	stop, number := make(chan struct{}), new(atomic.Int64)
-	l.begin(func() { l.run(rand.New(rand.NewPCG(seed, 1)), number, stop) }) //nolint:gosec // as above
+	l.begin(func() { l.run(rand.New(rand.NewPCG(seed, 1)), number, stop) })
 	for range rounds {
 		l.Start(t, l.config())
 		l.power.set(true)

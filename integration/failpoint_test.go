@@ -27,7 +27,7 @@ var points = []string{
 
 // until makes requests until the server is gone, or has what stop waits for.
 func (l *load) until(stop <-chan struct{}) {
-	l.begin(func() { l.run(rand.New(rand.NewPCG(1, 1)), new(atomic.Int64), stop) }) //nolint:gosec // it has to be the same each time
+	l.begin(func() { l.run(rand.New(rand.NewPCG(1, 1)), new(atomic.Int64), stop) })
 }
 
 // finish lets everything come to its end, and audits it.

@@ -90,6 +90,7 @@ type App struct {
 	identity string
 	log      *zap.Logger
 	keyRing  keyRing
+	events   *events
 	// deliverer sends the results of whoever has no rules of its own.
 	deliverer *deliverer
 	// routes are the directives whose background work is found by their name.
@@ -131,6 +132,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	if a.deliverer, err = newDeliverer(*a.Deliver, a.bases()); err != nil {
 		return fmt.Errorf("callback: deliver: %w", err)
+	}
+	if err = measured().register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("callback: metrics: %w", err)
+	}
+	if a.events, err = newEvents(ctx, a.log); err != nil {
+		return fmt.Errorf("callback: events: %w", err)
 	}
 	var loaded any
 	if a.StoreRaw != nil {
@@ -310,7 +317,7 @@ func (a *App) Start() error {
 		if err != nil {
 			return nil, err
 		}
-		return engine.New(s, a.limits(), log), nil
+		return engine.New(s, a.limits(), log, witness{}), nil
 	})
 	if err != nil {
 		return fmt.Errorf("callback: %w", err)
@@ -318,6 +325,9 @@ func (a *App) Start() error {
 	rt.engine.SetLimits(a.limits())
 	a.rt = rt
 	rt.started(a)
+	if a.events != nil {
+		go a.events.run()
+	}
 	close(a.ready)
 	return nil
 }

@@ -154,6 +154,7 @@ func (x *exchange) replay() error {
 		return x.goOn(r)
 	}
 	x.w.Header().Set("Idempotency-Replayed", "true")
+	x.phase = r.Phase
 	return x.show(r)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
@@ -42,6 +43,9 @@ type exchange struct {
 	patience <-chan time.Time
 	// parks says that there is a time at which the client is let go with 202.
 	parks bool
+
+	// phase is how the callback has ended, if the exchange was told.
+	phase callback.Phase
 
 	// cut is why the client will not be held any longer, if it is so.
 	cut cut
@@ -104,6 +108,18 @@ func (x *exchange) end() {
 	}
 }
 
+// logAs puts the callback into the line that Caddy's access log has for the request.
+func (x *exchange) logAs() {
+	if fields, ok := x.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Set(zap.Stringer("callback_id", x.callback.ID))
+		fields.Set(zap.Stringer("callback_phase", x))
+	}
+}
+
+// String returns where the callback stands as far as the exchange knows, when the
+// access log asks for it.
+func (x *exchange) String() string { return max(x.phase, callback.Waiting).String() }
+
 // refuse answers with a problem.
 func (x *exchange) refuse(p problem.Problem) error { return x.h.refuse(x.w, x.r, p) }
 
@@ -157,6 +173,7 @@ func (x *exchange) begin() error {
 		return err
 	}
 	x.callback = cb
+	x.logAs()
 	if err := x.await(); err != nil {
 		_, _ = x.withdraw("too many requests are held", false)
 		return err
@@ -206,6 +223,7 @@ func (x *exchange) find() error {
 		cb, err := findCommitted(x.lasting(), x.rt, store.ByAlias(x.retry.alias))
 		if err == nil {
 			x.callback, x.attached = cb, true
+			x.logAs()
 			return nil
 		}
 		if !isNotFound(err) {
@@ -274,6 +292,7 @@ func upgrades(r *http.Request) bool {
 // directive says so.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p problem.Problem) error {
 	if h.Errors == "caddy" {
+		p.Note()
 		setErrorPlaceholders(r, p)
 		for name, values := range p.Header {
 			w.Header()[name] = values

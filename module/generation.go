@@ -15,6 +15,7 @@ func (rt *runtime) started(a *App) {
 	defer rt.appsLock.Unlock()
 	a.generation = generations.Add(1)
 	rt.apps = append(rt.apps, a)
+	emitting.Store(a.events)
 	rt.engine.SetWorker(worker{rt})
 }
 
@@ -28,10 +29,12 @@ func (rt *runtime) ended(a *App) {
 	switch {
 	case len(rt.apps) == 0:
 		rt.engine.SetWorker(nil)
+		emitting.CompareAndSwap(a.events, nil)
 	case newest:
 		before := rt.apps[len(rt.apps)-1]
 		rt.engine.SetLimits(before.limits())
 		rt.log.swap(before.log)
+		emitting.Store(before.events)
 	}
 }
 

@@ -48,7 +48,7 @@ var testLimits = engine.Limits{MaxMemory: 1 << 20, MaxWaiting: 100, MaxHeld: 100
 // newEngine returns an engine on a fakeStore.
 func newEngine(t *testing.T) *engine.Engine {
 	t.Helper()
-	e := engine.New(new(fakeStore), testLimits, zap.NewNop())
+	e := engine.New(new(fakeStore), testLimits, zap.NewNop(), witness{})
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Error(err)

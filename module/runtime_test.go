@@ -33,7 +33,7 @@ func (s *shelf) open(log *zap.Logger) (*engine.Engine, error) {
 		}
 		s.now.Add(-1)
 	}}
-	return engine.New(s.last, testLimits, log), nil
+	return engine.New(s.last, testLimits, log, witness{}), nil
 }
 
 // acquire returns the runtime of the test's own store.

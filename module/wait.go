@@ -88,6 +88,7 @@ func (x *exchange) leave(p problem.Problem) error {
 func (x *exchange) answer(n engine.Notice) error {
 	defer n.Done()
 	r := n.Record
+	x.phase = r.Phase
 	if r.Ack == nil && x.ack != nil {
 		// The call was decided before the ack was there.
 		withAck := *r

@@ -136,14 +136,18 @@ func (e *Engine) receiveEarly(ctx context.Context, in Incoming, key string, alia
 	case <-ctx.Done():
 		return callback.Verdict{}, nil, ctx.Err()
 	}
-	return e.receive(ctx, store.ByAlias(alias), in)
+	verdict, policy, err := e.receive(ctx, store.ByAlias(alias), in)
+	if errors.Is(err, store.ErrNotFound) {
+		e.observer.Unmatched()
+	}
+	return verdict, policy, err
 }
 
 // Correlate gives a callback the correlation id that the upstream has named in its
 // ack, and returns it as it then is. store.ErrExists: that id belongs to another
 // callback.
 func (e *Engine) Correlate(ctx context.Context, id callback.UUID, correlationID string) (*callback.Record, error) {
-	r, err := e.transition(ctx, store.ByID(id), "callback correlated", func(r *callback.Record, p *callback.Policy) store.Change {
+	r, err := e.transition(ctx, store.ByID(id), Correlated, func(r *callback.Record, p *callback.Policy) store.Change {
 		next, _ := r.Correlate(p, correlationID)
 		return store.Change{Next: next}
 	})

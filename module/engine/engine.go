@@ -48,6 +48,8 @@ type Engine struct {
 	// there is a callback for them. Strangers can use it up, and nothing else.
 	blind memory
 
+	observer Observer
+
 	early  *early
 	asking *asking
 	// lanes is the background work, and worker who does it.
@@ -62,14 +64,15 @@ type Engine struct {
 }
 
 // New returns an engine that works on s, and begins to watch for what is due.
-func New(s store.Store, limits Limits, log *zap.Logger) *Engine {
-	return newEngine(s, limits, log, newClock().now)
+// o is told what happens.
+func New(s store.Store, limits Limits, log *zap.Logger, o Observer) *Engine {
+	return newEngine(s, limits, log, o, newClock().now)
 }
 
-func newEngine(s store.Store, limits Limits, log *zap.Logger, now func() time.Time) *Engine {
+func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now func() time.Time) *Engine {
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		store: s, log: log, now: now, waiters: newWaiters(), stop: stop,
+		store: s, log: log, now: now, waiters: newWaiters(), observer: o, stop: stop,
 		early: newEarly(), asking: newAsking(), lanes: newLanes(), kicked: make(chan struct{}, 1),
 	}
 	e.SetLimits(limits)
@@ -182,7 +185,7 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.logTransition("callback created", r)
+	e.note(Created, r, false)
 	e.early.tell(r.Aliases)
 	e.offer(r)
 	return &Callback{Record: r, Policy: spec.Policy, Commit: commit, secret: secret}, nil
@@ -237,7 +240,7 @@ func (e *Engine) Find(ctx context.Context, key store.Key) (*Callback, error) {
 // CloseCallback closes a callback, unless its end was decided before. It returns the
 // newest record.
 func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason string) (*callback.Record, error) {
-	return e.transition(ctx, key, "callback closed", func(r *callback.Record, p *callback.Policy) store.Change {
+	return e.transition(ctx, key, Closed, func(r *callback.Record, p *callback.Policy) store.Change {
 		next, _ := r.Close(p, reason, callback.At(e.now()))
 		return store.Change{Next: next}
 	})
@@ -247,7 +250,7 @@ func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason string
 // before. keep says that Conclude will follow.
 func (e *Engine) Withdraw(ctx context.Context, id callback.UUID, reason string, keep bool) (*callback.Record, error) {
 	key := store.ByID(id)
-	return e.transition(ctx, key, "callback closed", func(r *callback.Record, p *callback.Policy) store.Change {
+	return e.transition(ctx, key, Closed, func(r *callback.Record, p *callback.Policy) store.Change {
 		next, _ := r.Withdraw(p, reason, keep, callback.At(e.now()))
 		return store.Change{Next: next}
 	})
@@ -272,7 +275,7 @@ func (e *Engine) Conclude(ctx context.Context, id callback.UUID, answer *callbac
 // Redeliver begins the delivery of a callback's newest result anew. It reports
 // whether there is one to deliver.
 func (e *Engine) Redeliver(ctx context.Context, key store.Key) (begun bool, err error) {
-	_, err = e.transition(ctx, key, "delivery begun anew", func(r *callback.Record, _ *callback.Policy) store.Change {
+	_, err = e.transition(ctx, key, DeliveryRestarted, func(r *callback.Record, _ *callback.Policy) store.Change {
 		next, yes := r.Redeliver(callback.At(e.now()))
 		begun = yes
 		return store.Change{Next: next}
@@ -297,21 +300,21 @@ func (e *Engine) Acknowledge(ctx context.Context, key store.Key, a *callback.Res
 }
 
 // transition changes a callback, tells its waiters if that ended it, and logs it.
-func (e *Engine) transition(ctx context.Context, key store.Key, message string, change func(*callback.Record, *callback.Policy) store.Change) (*callback.Record, error) {
-	changed := false
+func (e *Engine) transition(ctx context.Context, key store.Key, t Transition, change func(*callback.Record, *callback.Policy) store.Change) (*callback.Record, error) {
+	changed, before := false, callback.Waiting
 	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
 		p, err := e.store.Policy(ctx, r.Policy)
 		if err != nil {
 			return store.Change{}, err
 		}
 		c := change(r, p)
-		changed = c.Next != nil
+		changed, before = c.Next != nil, r.Phase
 		return c, nil
 	})
 	if err != nil || !changed {
 		return r, err
 	}
-	e.logTransition(message, r)
+	e.note(t, r, before == callback.Waiting && r.Phase.Final())
 	e.waiters.tell(r, nil)
 	e.offer(r)
 	go e.tellCommitted(r, commit)
@@ -354,27 +357,4 @@ type leasedBody struct {
 func (b leasedBody) Close() error {
 	b.lease.Release()
 	return b.ReadCloser.Close()
-}
-
-// logTransition writes the one line that each transition has. No secret of the
-// callback's is in it.
-func (e *Engine) logTransition(message string, r *callback.Record) {
-	level := zap.InfoLevel
-	if r.Phase == callback.Waiting || r.Phase == callback.Resolved {
-		// What is meant to happen happens thousands of times a second.
-		level = zap.DebugLevel
-	}
-	if c := e.log.Check(level, message); c != nil {
-		fields := []zap.Field{zap.Stringer("id", r.ID), zap.String("correlation_id", r.CorrelationID), zap.Stringer("phase", r.Phase)}
-		if r.Name != "" {
-			fields = append(fields, zap.String("name", r.Name))
-		}
-		if r.Reason != "" {
-			fields = append(fields, zap.String("reason", r.Reason))
-		}
-		if r.Failure != nil {
-			fields = append(fields, zap.String("error_code", r.Failure.ErrorCode), zap.String("error_text", r.Failure.ErrorText))
-		}
-		c.Write(fields...)
-	}
 }

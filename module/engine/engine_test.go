@@ -66,6 +66,12 @@ func (g *gatedStore) Update(ctx context.Context, key store.Key, decide store.Dec
 	return r, c, err
 }
 
+// nobody observes nothing.
+type nobody struct{}
+
+func (nobody) Observe(Transition, *callback.Record, bool) {}
+func (nobody) Unmatched()                                 {}
+
 type gated struct {
 	store.Commit
 	gate chan struct{}
@@ -88,7 +94,7 @@ func newBed(t *testing.T, limits Limits, policy callback.Policy) *bed {
 	}
 	b := &bed{store: &gatedStore{Store: s}, now: new(atomic.Int64), policy: &policy}
 	b.now.Store(time.Now().UnixMilli())
-	b.Engine = newEngine(b.store, limits, zap.NewNop(), func() time.Time { return time.UnixMilli(b.now.Load()) })
+	b.Engine = newEngine(b.store, limits, zap.NewNop(), nobody{}, func() time.Time { return time.UnixMilli(b.now.Load()) })
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)

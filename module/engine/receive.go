@@ -64,8 +64,10 @@ func (e *Engine) receive(ctx context.Context, key store.Key, in Incoming) (callb
 func (e *Engine) decide(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	var verdict callback.Verdict
 	var policy *callback.Policy
+	before := callback.Waiting
 	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
 		var err error
+		before = r.Phase
 		verdict, policy, err = e.judge(ctx, r, in)
 		return store.Change{Next: verdict.Next}, err
 	})
@@ -76,7 +78,7 @@ func (e *Engine) decide(ctx context.Context, key store.Key, in Incoming) (callba
 		return e.askThenReceive(ctx, r.ID, in)
 	}
 	if verdict.Next != nil {
-		e.logTransition(transitionName(verdict.Kind, r.Phase), r)
+		e.note(transitionOf(verdict.Kind, r.Phase), r, before == callback.Waiting && r.Phase.Final())
 		e.waiters.tell(r, in.Lease)
 		e.offer(r)
 	}
@@ -113,15 +115,21 @@ func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callba
 	return cb.Policy.Admit(in.Call.Method, in.Call.Caller), cb.Policy, nil
 }
 
-// transitionName names, for the log, what a call has done to a callback.
-func transitionName(kind callback.Kind, phase callback.Phase) string {
+// transitionOf returns what a call has done to a callback.
+func transitionOf(kind callback.Kind, phase callback.Phase) Transition {
 	switch {
 	case kind == callback.Progressed:
-		return "callback progressed"
+		return Progressed
 	case phase == callback.Waiting:
-		return "callback called"
+		return Called
+	case phase == callback.Resolved:
+		return Resolved
+	case phase == callback.Expired:
+		return Expired
+	case phase == callback.Closed:
+		return Closed
 	}
-	return "callback " + phase.String()
+	return Failed
 }
 
 // judge asks the domain.

@@ -96,7 +96,7 @@ func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store
 		return store.Change{Next: next}, nil
 	})
 	if err == nil && expired {
-		e.logTransition("callback expired", r)
+		e.note(Expired, r, true)
 		e.waiters.tell(r, nil)
 		go e.tellCommitted(r, commit)
 	}

@@ -151,25 +151,25 @@ func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error
 	if err := e.putResponse(ctx, attempt.Response); err != nil {
 		return err
 	}
-	return e.record(ctx, cb, attemptName(attempt.Kind), func(r *callback.Record) *callback.Record {
+	return e.record(ctx, cb, transitionOfAttempt(attempt.Kind), func(r *callback.Record) *callback.Record {
 		next, _ := r.Attempted(cb.Policy, block, attempt, callback.At(e.now()))
 		return next
 	})
 }
 
-// attemptName names, for the log, what an attempt has come to.
-func attemptName(kind callback.AttemptKind) string {
+// transitionOfAttempt returns what an attempt at a job has come to.
+func transitionOfAttempt(kind callback.AttemptKind) Transition {
 	switch kind {
 	case callback.AttemptAcked:
-		return "job accepted by the upstream"
+		return JobAccepted
 	case callback.AttemptContinued:
-		return "job continued by a step"
+		return JobPassedOn
 	case callback.AttemptUnknown:
-		return "job perhaps accepted by the upstream"
+		return JobUnknown
 	case callback.AttemptRetry:
-		return "job failed and is to be tried again"
+		return JobRetried
 	}
-	return "job ended"
+	return JobEnded
 }
 
 // putResponse puts a large body of a response into a file.
@@ -200,14 +200,14 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	name := "delivery failed and is to be tried again"
+	what := DeliveryRetried
 	switch {
 	case sent.OK:
-		name = "callback delivered"
+		what = Delivered
 	case sent.Dead:
-		name = "delivery given up"
+		what = DeliveryGivenUp
 	}
-	return e.record(ctx, cb, name, func(r *callback.Record) *callback.Record {
+	return e.record(ctx, cb, what, func(r *callback.Record) *callback.Record {
 		next, _ := r.Delivered(cb.Policy, number, sent, callback.At(e.now()))
 		return next
 	})
@@ -215,18 +215,18 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 
 // record puts what has become of a callback's work into effect, and waits for its
 // commit.
-func (e *Engine) record(ctx context.Context, cb *Callback, name string, next func(*callback.Record) *callback.Record) error {
-	changed := false
+func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next func(*callback.Record) *callback.Record) error {
+	changed, before := false, callback.Waiting
 	r, commit, err := e.store.Update(ctx, store.ByID(cb.ID), func(r *callback.Record) (store.Change, error) {
 		n := next(r)
-		changed = n != nil
+		changed, before = n != nil, r.Phase
 		return store.Change{Next: n}, nil
 	})
 	if err != nil {
 		return err
 	}
 	if changed {
-		e.logTransition(name, r)
+		e.note(t, r, before == callback.Waiting && r.Phase.Final())
 		e.waiters.tell(r, nil)
 	}
 	if err := store.Wait(ctx, commit); err != nil {
@@ -246,7 +246,7 @@ func (e *Engine) tellParent(ctx context.Context, step *Callback) error {
 	}
 	parent, err := e.Find(ctx, store.ByID(step.Parent))
 	if err == nil {
-		err = e.record(ctx, parent, "step ended", func(r *callback.Record) *callback.Record {
+		err = e.record(ctx, parent, StepFollowed, func(r *callback.Record) *callback.Record {
 			next, _ := r.Follow(parent.Policy, step.Record, result, callback.At(e.now()))
 			return next
 		})
@@ -255,7 +255,7 @@ func (e *Engine) tellParent(ctx context.Context, step *Callback) error {
 		return err
 	}
 	e.offerNewest(ctx, step.Parent)
-	return e.record(ctx, step, "parent told", func(r *callback.Record) *callback.Record {
+	return e.record(ctx, step, StepTold, func(r *callback.Record) *callback.Record {
 		next, _ := r.Tell()
 		return next
 	})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -87,8 +88,24 @@ func appendString(b []byte, s string) []byte {
 	return append(b, quoted...)
 }
 
+// observed is told of each problem that somebody is answered with.
+var observed atomic.Pointer[func(slug string)]
+
+// Observe has a function told of each problem that somebody is answered with. It must
+// return at once.
+func Observe(told func(slug string)) { observed.Store(&told) }
+
+// Note tells whoever observes that somebody is answered with the problem in another way
+// than with Write.
+func (p Problem) Note() {
+	if told := observed.Load(); told != nil {
+		(*told)(p.Slug)
+	}
+}
+
 // Write answers with the problem document.
 func (p Problem) Write(w http.ResponseWriter) {
+	p.Note()
 	h := w.Header()
 	for name, values := range p.Header {
 		h[name] = values

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -107,6 +108,19 @@ type Store interface {
 	// Close ends the store. What was committed stays; what was not is tried to
 	// commit first.
 	Close() error
+}
+
+// Measured is implemented by stores that count their commits.
+type Measured interface {
+	// Commits returns what has been committed since the store was opened.
+	Commits() Commits
+}
+
+// Commits are counts of commits, each of which takes many records.
+type Commits struct {
+	Count, Records uint64
+	// Took is the time of all of them together.
+	Took time.Duration
 }
 
 // Opener is what a store's configuration module implements.

@@ -3,6 +3,7 @@ package badger
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -165,10 +166,12 @@ func (c *committer) commit(g *group) {
 		return
 	}
 	complete(g)
+	began := time.Now()
 	if err := c.s.write(func() error { return c.write(g) }); err != nil {
 		c.abandon(g, err)
 		return
 	}
+	c.s.commits.add(len(g.writes), time.Since(began))
 	for _, w := range g.writes {
 		c.s.settle(w, g)
 	}

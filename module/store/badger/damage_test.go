@@ -16,9 +16,9 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// damagedDir names a store that a process of its own opens, for what a damaged
-// database may do to a process cannot be undone in it.
-const damagedDir = "CALLBACK_TEST_DAMAGED"
+// inspectHere makes a process of its own open the store in its working directory, for
+// what a damaged database may do to a process cannot be undone in it.
+const inspectHere = "CALLBACK_TEST_INSPECT"
 
 // inspection is what that process has found.
 type inspection struct {
@@ -32,11 +32,10 @@ type inspection struct {
 
 // TestInspectDamagedStore is what the process of its own runs.
 func TestInspectDamagedStore(t *testing.T) {
-	dir := os.Getenv(damagedDir)
-	if dir == "" {
+	if os.Getenv(inspectHere) == "" {
 		return
 	}
-	found := inspect(t, dir)
+	found := inspect(t, ".")
 	b, err := json.Marshal(found)
 	if err != nil {
 		t.Fatal(err)
@@ -172,8 +171,13 @@ func wantNoSilence(t *testing.T, found inspection, n int) {
 // inspectApart inspects a store in a process of its own, which must survive it.
 func inspectApart(t *testing.T, dir string) (found inspection) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestInspectDamagedStore$", "-test.timeout=60s")
-	cmd.Env = append(os.Environ(), damagedDir+"="+dir)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run=^TestInspectDamagedStore$", "-test.timeout=60s")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), inspectHere+"=yes")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("the process did not survive: %v\n%s", err, out)

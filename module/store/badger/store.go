@@ -9,6 +9,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
@@ -42,6 +43,8 @@ type Store struct {
 	// beforeCommit makes commits fail in tests.
 	beforeCommit func() error
 
+	commits commitCounts
+
 	policies sync.Map // callback.Digest -> *callback.Policy
 
 	due     dueMark
@@ -64,6 +67,24 @@ func (s *Store) Changes() <-chan callback.UUID { return nil }
 
 // Waiting implements store.Store.
 func (s *Store) Waiting() int { return int(max(0, s.waiting.Load())) }
+
+// Commits implements store.Measured.
+func (s *Store) Commits() store.Commits {
+	c := &s.commits
+	return store.Commits{Count: c.count.Load(), Records: c.records.Load(), Took: time.Duration(c.took.Load())}
+}
+
+// commitCounts are counts of commits.
+type commitCounts struct {
+	count, records atomic.Uint64
+	took           atomic.Int64
+}
+
+func (c *commitCounts) add(records int, took time.Duration) {
+	c.count.Add(1)
+	c.records.Add(uint64(records))
+	c.took.Add(int64(took))
+}
 
 // Ready implements store.Store.
 func (s *Store) Ready() error {

@@ -1,0 +1,84 @@
+package engine
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// Transition is what has happened to a callback, in the words of the log.
+type Transition string
+
+// The transitions.
+const (
+	Created           Transition = "callback created"
+	Called            Transition = "callback called"
+	Progressed        Transition = "callback progressed"
+	Correlated        Transition = "callback correlated"
+	Resolved          Transition = "callback resolved"
+	Failed            Transition = "callback failed"
+	Expired           Transition = "callback expired"
+	Closed            Transition = "callback closed"
+	JobAccepted       Transition = "job accepted by the upstream"
+	JobPassedOn       Transition = "job continued by a step"
+	JobUnknown        Transition = "job perhaps accepted by the upstream"
+	JobRetried        Transition = "job failed and is to be tried again"
+	JobEnded          Transition = "job ended"
+	Delivered         Transition = "callback delivered"
+	DeliveryRetried   Transition = "delivery failed and is to be tried again"
+	DeliveryGivenUp   Transition = "delivery given up"
+	DeliveryRestarted Transition = "delivery begun anew"
+	StepFollowed      Transition = "callback followed its step"
+	StepTold          Transition = "parent told of the step's end"
+)
+
+// Observer is told what happens to callbacks, for those who count and report. It must
+// return at once, and may be called by many at a time.
+type Observer interface {
+	// Observe is told of each transition; ended says that the callback waited before
+	// it and does not any more.
+	Observe(t Transition, r *callback.Record, ended bool)
+	// Unmatched is told of each call to the fixed URL that no callback came to belong
+	// to.
+	Unmatched()
+}
+
+// Commits returns what the store says of its commits, zero if it does not count them.
+func (e *Engine) Commits() store.Commits {
+	if m, ok := e.store.(store.Measured); ok {
+		return m.Commits()
+	}
+	return store.Commits{}
+}
+
+// note tells log and observer of a transition. No secret of the callback's is in it.
+func (e *Engine) note(t Transition, r *callback.Record, ended bool) {
+	e.observer.Observe(t, r, ended)
+	level := zap.InfoLevel
+	if r.Phase == callback.Waiting && t != JobRetried || r.Phase == callback.Resolved && t != DeliveryGivenUp {
+		// What is meant to happen happens thousands of times a second.
+		level = zap.DebugLevel
+	}
+	if c := e.log.Check(level, string(t)); c != nil {
+		c.Write(fieldsOf(r)...)
+	}
+}
+
+// fieldsOf is what the log says of a callback.
+func fieldsOf(r *callback.Record) []zap.Field {
+	fields := []zap.Field{zap.Stringer("id", r.ID), zap.String("correlation_id", r.CorrelationID), zap.Stringer("phase", r.Phase)}
+	if r.Name != "" {
+		fields = append(fields, zap.String("name", r.Name))
+	}
+	if r.Reason != "" {
+		fields = append(fields, zap.String("reason", r.Reason))
+	}
+	if r.Failure != nil {
+		fields = append(fields, zap.String("error_code", r.Failure.ErrorCode), zap.String("error_text", r.Failure.ErrorText))
+	}
+	if j := r.Job; j != nil && j.Error != "" {
+		fields = append(fields, zap.Int("attempts", j.Attempts), zap.String("error", j.Error), zap.Time("next_attempt", j.NextAt.Time()))
+	}
+	return fields
+}
