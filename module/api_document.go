@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 // status is the status of a callback as its ticket shows it.
@@ -25,6 +26,7 @@ type status struct {
 	ErrorText       string          `json:"errorText,omitempty"`
 	ResultURL       string          `json:"resultUrl"`
 	Job             *jobStatus      `json:"job,omitempty"`
+	Step            *stepStatus     `json:"step,omitempty"`
 	Delivery        *deliveryStatus `json:"delivery,omitempty"`
 }
 
@@ -67,6 +69,9 @@ func newStatus(cb *engine.Callback) status {
 	if j := cb.Job; j != nil {
 		s.Job = &jobStatus{Block: j.Block, Attempts: j.Attempts, NextAttemptAt: j.NextAt}
 	}
+	if !cb.Step.IsZero() {
+		s.Step = &stepStatus{ID: cb.Step}
+	}
 	if d := cb.Delivery; d != nil {
 		s.Delivery = &deliveryStatus{State: deliveryState(d)}
 	}
@@ -101,7 +106,6 @@ func deliveryState(d *callback.Delivery) string {
 // fullStatus is the status of a callback as the API shows it.
 type fullStatus struct {
 	status
-	Step       *stepStatus     `json:"step,omitempty"`
 	Calls      int             `json:"calls"`
 	LatestCall *callStatus     `json:"latestCall,omitempty"`
 	Data       json.RawMessage `json:"data,omitempty"`
@@ -109,7 +113,18 @@ type fullStatus struct {
 
 // stepStatus is the callback whose end another one waits for.
 type stepStatus struct {
-	ID callback.UUID `json:"id"`
+	ID   callback.UUID `json:"id"`
+	Name string        `json:"name,omitempty"`
+}
+
+// named adds the step's name, by which people know where a request stands.
+func (s *stepStatus) named(ctx context.Context, e *engine.Engine) {
+	if s == nil {
+		return
+	}
+	if step, err := e.Find(ctx, store.ByID(s.ID)); err == nil {
+		s.Name = step.Name
+	}
 }
 
 // callStatus is a call as it was taken.
@@ -130,9 +145,6 @@ func newFullStatus(cb *engine.Callback) fullStatus {
 	}
 	if cb.Job != nil {
 		s.Job.Error = cb.Job.Error
-	}
-	if !cb.Step.IsZero() {
-		s.Step = &stepStatus{cb.Step}
 	}
 	if d := cb.Delivery; d != nil {
 		s.Delivery.URL, s.Delivery.Attempts = d.URL, &d.Attempts

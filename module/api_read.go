@@ -60,6 +60,7 @@ func (a *apiRequest) awaited(rd reading) *engine.Callback {
 // fullStatus returns the whole status of a callback.
 func (a *apiRequest) fullStatus(cb *engine.Callback) (s fullStatus, err error) {
 	s = newFullStatus(cb)
+	s.Step.named(a.r.Context(), a.rt.engine)
 	s.LatestCall, err = newCallStatus(context.WithoutCancel(a.r.Context()), a.rt.engine, latestCall(cb.Record))
 	return s, err
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,7 @@ type listedCallback struct {
 		Block, NextAttemptAt, Error string
 		Attempts                    int
 	} `json:"job"`
-	Step     *struct{ ID string } `json:"step"`
+	Step     *struct{ ID, Name string } `json:"step"`
 	Delivery *struct {
 		State, URL, NextAttemptAt, DeliveredAt, Error string
 		Attempts, Status                              int
@@ -154,7 +155,7 @@ func (cb *listedCallback) write(w io.Writer) {
 		row(w, "job", fmt.Sprintf("%s, %d attempts, next %s %s", j.Block, j.Attempts, j.NextAttemptAt, j.Error))
 	}
 	if cb.Step != nil {
-		row(w, "step", cb.Step.ID)
+		row(w, "step", strings.TrimSpace(cb.Step.Name+" "+cb.Step.ID))
 	}
 	if d := cb.Delivery; d != nil {
 		row(w, "delivery", fmt.Sprintf("%s to %s, %d attempts", d.State, d.URL, d.Attempts))

@@ -53,7 +53,9 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime
 		serveResult(w, r, rt.engine, cb)
 		return
 	}
-	writeJSON(w, http.StatusOK, newStatus(cb))
+	st := newStatus(cb)
+	st.Step.named(r.Context(), rt.engine)
+	writeJSON(w, http.StatusOK, st)
 }
 
 // findCommitted returns a callback once it is committed: what a crash could still
