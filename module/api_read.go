@@ -114,6 +114,7 @@ func (a *apiRequest) list() {
 var queryParameters = map[string]func(q *store.Query, value string, now time.Time) error{
 	"phase":         func(q *store.Query, value string, _ time.Time) error { return readPhase(&q.Phase, value) },
 	"name":          func(q *store.Query, value string, _ time.Time) error { q.Name = value; return nil },
+	"delivery":      func(q *store.Query, value string, _ time.Time) error { return readDelivery(&q.Dead, value) },
 	"createdAfter":  func(q *store.Query, value string, now time.Time) error { return readMoment(&q.From, value, now) },
 	"createdBefore": func(q *store.Query, value string, now time.Time) error { return readMoment(&q.Before, value, now) },
 	"limit":         func(q *store.Query, value string, _ time.Time) error { return readLimit(&q.Limit, value) },
@@ -131,7 +132,7 @@ func parseQuery(raw string, now time.Time) (q store.Query, err error) {
 		read := queryParameters[name]
 		switch {
 		case read == nil:
-			return q, problem.InvalidField(name, "There is no such parameter; there are phase, name, createdAfter, createdBefore, limit and cursor.")
+			return q, problem.InvalidField(name, "There is no such parameter; there are phase, name, delivery, createdAfter, createdBefore, limit and cursor.")
 		case len(all) > 1:
 			return q, problem.InvalidField(name, "It is given twice; give it once.")
 		}
@@ -150,6 +151,16 @@ func readPhase(to *callback.Phase, value string) error {
 		return mustBe("waiting, resolved, failed, expired or closed")
 	}
 	*to = phases[i]
+	return nil
+}
+
+// readDelivery reads how the deliveries of what is listed stand. Only those that were
+// given up need somebody who looks for them.
+func readDelivery(dead *bool, value string) error {
+	if value != deliveryDead {
+		return mustBe(deliveryDead)
+	}
+	*dead = true
 	return nil
 }
 

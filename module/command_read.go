@@ -50,13 +50,14 @@ type listedCallback struct {
 
 func listCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "list [--phase <phase>] [--name <name>] [--created-after <time>] [--created-before <time>] [--limit <n>] [--all]",
+		Use:   "list [--phase <phase>] [--name <name>] [--dead] [--created-after <time>] [--created-before <time>] [--limit <n>] [--all]",
 		Short: "Lists callbacks, the newest first",
 		Args:  cobra.NoArgs,
 		RunE:  run((*adminClient).list),
 	}
 	cmd.Flags().String("phase", "", "Only those that are waiting, resolved, failed, expired or closed")
 	cmd.Flags().String("name", "", "Only those of the directive with this name")
+	cmd.Flags().Bool("dead", false, "Only those whose result could not be delivered and was given up")
 	cmd.Flags().String("created-after", "", "Only those made after a time like 2026-11-23T22:42:15Z, or an age like 90m or 7d")
 	cmd.Flags().String("created-before", "", "Only those made before such a time")
 	cmd.Flags().Int("limit", 0, "How many to list at once, at most 1000 (default 100)")
@@ -72,6 +73,9 @@ func (c *adminClient) list(_ []string) error {
 		if c.set(flag) {
 			query.Set(parameter, c.text(flag))
 		}
+	}
+	if dead, _ := c.cmd.Flags().GetBool("dead"); dead {
+		query.Set("delivery", deliveryDead)
 	}
 	if limit, _ := c.cmd.Flags().GetInt("limit"); c.set("limit") {
 		query.Set("limit", strconv.Itoa(limit))

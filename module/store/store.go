@@ -151,6 +151,8 @@ type Query struct {
 	Phase callback.Phase
 	// Name is the name that they have.
 	Name string
+	// Dead asks for those whose delivery was given up, and no others.
+	Dead bool
 	// From and Before bound when they were created: not before From, and before
 	// Before.
 	From, Before callback.Time

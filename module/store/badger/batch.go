@@ -23,7 +23,7 @@ const (
 	keyTicket = 't' // digest of the ticket -> id
 	keyAlias  = 'a' // alias -> id
 	keyDue    = 'd' // due time, id, waiting -> nothing
-	keyList   = 'l' // time of creation, id -> phase, name
+	keyList   = 'l' // time of creation, id -> phase, whether its delivery was given up, name
 	keyPolicy = 'p' // hash -> policy
 	keyBody   = 'b' // name of a body file -> id
 	keyMeta   = 'm' // facts about the store

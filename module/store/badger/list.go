@@ -31,12 +31,20 @@ func listKey(at callback.Time, id callback.UUID) []byte {
 	return append(k, id[:]...)
 }
 
+// listDead marks in the list's entries, beside the phase, callbacks whose delivery was
+// given up.
+const listDead = 0x80
+
 // listEntry is what List can tell without the record itself.
 func listEntry(r *callback.Record) change {
 	if r == nil {
 		return change{}
 	}
-	return change{listKey(r.CreatedAt, r.ID), append([]byte{byte(r.Phase)}, r.Name...)}
+	first := byte(r.Phase)
+	if r.Delivery != nil && r.Delivery.Dead {
+		first |= listDead
+	}
+	return change{listKey(r.CreatedAt, r.ID), append([]byte{first}, r.Name...)}
 }
 
 // List implements store.Store.
@@ -124,7 +132,8 @@ func (l *lister) take(item *badgerdb.Item, id callback.UUID) error {
 		if len(b) < 1 {
 			return errIndex
 		}
-		matches = (l.query.Phase == 0 || l.query.Phase == callback.Phase(b[0])) &&
+		matches = (l.query.Phase == 0 || l.query.Phase == callback.Phase(b[0]&^listDead)) &&
+			(!l.query.Dead || b[0]&listDead != 0) &&
 			(l.query.Name == "" || l.query.Name == string(b[1:]))
 		return nil
 	})

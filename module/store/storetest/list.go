@@ -141,6 +141,9 @@ func listIsFiltered(h *house) {
 	for i, r := range records {
 		r.Phase = callback.Phase(i%5 + 1)
 		r.Name = []string{"", "orders", "order", "\xff"}[i%4]
+		if i%3 > 0 {
+			r.Delivery = &callback.Delivery{URL: "https://a.example/", Dead: i%3 == 1}
+		}
 	}
 	h.createAll(records...)
 	moments := []callback.Time{0, records[0].CreatedAt, records[20].CreatedAt, records[20].CreatedAt + 1, now, records[47].CreatedAt, records[47].CreatedAt + 1}
@@ -149,8 +152,10 @@ func listIsFiltered(h *house) {
 			for _, name := range []string{"", "orders", "order", "\xff", "o"} {
 				for _, from := range moments {
 					for _, before := range moments {
-						q := store.Query{Phase: phase, Name: name, From: from, Before: before, Limit: 5}
-						h.wantListed(when, q, matching(q, records))
+						for _, dead := range []bool{false, true} {
+							q := store.Query{Phase: phase, Name: name, Dead: dead, From: from, Before: before, Limit: 5}
+							h.wantListed(when, q, matching(q, records))
+						}
 					}
 				}
 			}
@@ -164,7 +169,7 @@ func listIsFiltered(h *house) {
 // matching returns the records that a query asks for.
 func matching(q store.Query, records []*callback.Record) []*callback.Record {
 	return slices.DeleteFunc(slices.Clone(records), func(r *callback.Record) bool {
-		return q.Phase != 0 && r.Phase != q.Phase || q.Name != "" && r.Name != q.Name ||
+		return q.Dead && (r.Delivery == nil || !r.Delivery.Dead) || q.Phase != 0 && r.Phase != q.Phase || q.Name != "" && r.Name != q.Name ||
 			q.From != 0 && r.CreatedAt < q.From || q.Before != 0 && r.CreatedAt >= q.Before
 	})
 }
