@@ -30,6 +30,9 @@ type inspection struct {
 	Found int
 }
 
+// smallTable makes tables of few records, in bytes.
+const smallTable = 8 << 20
+
 // TestInspectDamagedStore is what the process of its own runs.
 func TestInspectDamagedStore(t *testing.T) {
 	if os.Getenv(inspectHere) == "" {
@@ -49,6 +52,7 @@ func inspect(t *testing.T, dir string) (found inspection) {
 		return found
 	}
 	o := testOptions(t, dir)
+	o.memTable = smallTable
 	if b, err := os.ReadFile(filepath.Join(dir, "key")); err == nil {
 		o.EncryptionKey = b
 	}
@@ -92,11 +96,12 @@ func crashedStore(t *testing.T, key []byte) (dir string, n int) {
 	t.Helper()
 	running, dir := t.TempDir(), t.TempDir()
 	o := testOptions(t, running)
+	o.memTable = smallTable
 	o.EncryptionKey = key
 	s := mustOpen(t, o)
 	p := testPolicy(t, s)
 	var ids strings.Builder
-	for range 45 {
+	for range 22 {
 		var records []*callback.Record
 		for range 1000 {
 			r := callback.New(s.Secret(), p, callback.Spec{Name: "orders", ExpiresIn: time.Hour}, callback.At(time.Now()))
@@ -109,7 +114,7 @@ func crashedStore(t *testing.T, key []byte) (dir string, n int) {
 	if err := s.writeSentinel(false); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "a table", func() bool { return len(glob(t, filepath.Join(running, databaseDir, "*.sst"))) > 0 })
+	waitFor(t, "one table, and one log of what came after", func() bool { return count(running, "*.sst") == 1 && count(running, "*.mem") == 1 })
 	copyTree(t, running, dir)
 	mustClose(t, s)
 	if err := os.WriteFile(filepath.Join(dir, "ids"), []byte(ids.String()), 0o600); err != nil {
@@ -121,6 +126,12 @@ func crashedStore(t *testing.T, key []byte) (dir string, n int) {
 		}
 	}
 	return dir, n
+}
+
+// count counts the files of a database that match a pattern.
+func count(dir, pattern string) int {
+	paths, _ := filepath.Glob(filepath.Join(dir, databaseDir, pattern))
+	return len(paths)
 }
 
 func TestDamageIsNeitherAPanicNorSilent(t *testing.T) {
@@ -140,6 +151,11 @@ func TestDamageIsNeitherAPanicNorSilent(t *testing.T) {
 	} {
 		for i, origin := range origins {
 			for way, damage := range ways {
+				// The race detector makes each take ten times as long, and has seen all
+				// there is in the first few.
+				if raceDetector && !(file == "*.sst" && strings.HasPrefix(way, "cut")) {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s %s (%s)", file, way, []string{"plain", "encrypted"}[i]), func(t *testing.T) {
 					t.Parallel()
 					dir := t.TempDir()

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -36,6 +37,8 @@ type Options struct {
 	// Log takes the store's messages.
 	Log *zap.Logger
 
+	// memTable replaces the size of Badger's tables in memory in tests; 0 for the usual.
+	memTable int64
 	// freeSpace replaces the question to the file system in tests.
 	freeSpace func(dir string) (uint64, error)
 }
@@ -151,7 +154,7 @@ func databaseOptions(dir string, o Options) badgerdb.Options {
 	opts := badgerdb.DefaultOptions(dir).
 		// Anything less loses acknowledged writes when the power fails.
 		WithSyncWrites(true).
-		WithMemTableSize(16 << 20).
+		WithMemTableSize(cmp.Or(o.memTable, 16<<20)).
 		WithNumMemtables(2).
 		// Every value stays below the threshold, so the value log, which
 		// acknowledges writes that have failed, is never used.
