@@ -33,7 +33,9 @@ func TestWorkflowGoesOnWithWhatTheCallBrings(t *testing.T) {
 	if want := (ticket{Ticket: 17, Assignee: "Ada"}); got != want {
 		t.Errorf("the workflow goes on with %+v, want %+v", got, want)
 	}
-	e.WaitFor(t, regexp.MustCompile(`tickets: called back with something else, and was answered 409 Conflict$`))
+	e.WaitForAll(t,
+		regexp.MustCompile(`tickets: called back with something else, and was answered 409 Conflict$`),
+		regexp.MustCompile(`workflow: goes on, the ticket is assigned to Ada$`))
 	e.Interrupt(t)
 }
 

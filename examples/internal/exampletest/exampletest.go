@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +81,19 @@ func (e *Running) WaitFor(t *testing.T, line *regexp.Regexp) []string {
 	}
 	t.Fatalf("the example has ended without a line %v:\n%s", line, all.String())
 	return nil
+}
+
+// WaitForAll reads what the example prints until each of some lines has come, in
+// whatever order.
+func (e *Running) WaitForAll(t *testing.T, lines ...*regexp.Regexp) {
+	t.Helper()
+	for l := range e.lines {
+		lines = slices.DeleteFunc(lines, func(line *regexp.Regexp) bool { return line.MatchString(l) })
+		if len(lines) == 0 {
+			return
+		}
+	}
+	t.Fatalf("the example has ended without the lines %v", lines)
 }
 
 // Interrupt does as Ctrl+C, and waits for the end.
