@@ -158,8 +158,8 @@ func (h *Handler) checkInjections() error {
 // placeholders yield.
 func (i injection) check() error {
 	for _, key := range i.value.keys() {
-		if name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix); ours && !slices.Contains(placeholders, name) {
-			return fmt.Errorf("there is no placeholder {%s}; there are %s", key, listPlaceholders())
+		if name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix); ours && !slices.Contains(placeholders, name) && !isEarlierCall(name) {
+			return fmt.Errorf("there is no placeholder {%s}; there are %s, and {%s<name>.call.*} of earlier steps", key, listPlaceholders(), callback.PlaceholderPrefix)
 		}
 	}
 	sample := i.value.with("0")
@@ -353,6 +353,13 @@ func checkReplyText(text string) error {
 		}
 	}
 	return nil
+}
+
+// isEarlierCall reports whether a placeholder is about the call of another directive,
+// which it names.
+func isEarlierCall(name string) bool {
+	of, rest, _ := strings.Cut(name, ".")
+	return of != "" && of != "call" && strings.HasPrefix(rest, "call.") && isReplyPlaceholder(rest)
 }
 
 func isReplyPlaceholder(name string) bool {

@@ -272,6 +272,20 @@ func TestEveryPlaceholderThatIsAllowedIsKnown(t *testing.T) {
 	}
 }
 
+func TestInjectionsCanHoldTheCallsOfEarlierSteps(t *testing.T) {
+	for name, allowed := range map[string]bool{
+		"check.call.body": true, "check.call.body.a.0": true, "check.call.header.X-A": true, "check.call.query.a": true,
+		"check.call.form.a": true, "check.call.method": true, "check-2.call.body": true,
+		"call.body": false, "call.call.body": false, "check.call.": false, "check.call.body.": false, "check.call.bod": false,
+		"check.url": false, "check.call": false, ".call.body": false, "check.check.call.body": false,
+	} {
+		_, err := newHandler(newContext(t, baseApp), `{"mode":"hold","inject":[{"in":"header","name":"X-A","value":"{http.callback.`+name+`}"}]}`)
+		if (err == nil) != allowed || err != nil && !strings.Contains(err.Error(), "no placeholder") {
+			t.Errorf("{http.callback.%s}: error is %v", name, err)
+		}
+	}
+}
+
 func TestServerThatWouldCutRequestsOffIsRefused(t *testing.T) {
 	for limit, refused := range map[time.Duration]bool{0: false, time.Second: true, time.Minute: false, time.Hour: false} {
 		ctx := newContext(t, baseApp)
