@@ -252,6 +252,12 @@ respond "total is {http.callback.call.body.total}" 201
 			small.arrives(t, "/side")
 			wantStatus(t, small.call(t, jsonType, `{"total":7}`), http.StatusOK)
 			wantAnswer(t, small.result(t), http.StatusCreated, "total is 7")
+
+			// What the call has not is empty.
+			none := s.setOut(t, mode)
+			none.arrives(t, "/side")
+			wantStatus(t, none.call(t, "text/plain", "no JSON"), http.StatusOK)
+			wantAnswer(t, none.result(t), http.StatusCreated, "total is ")
 		})
 	}
 }

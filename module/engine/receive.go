@@ -227,8 +227,8 @@ func CallPlaceholder(call *callback.Call, name string) (string, bool) {
 		return CallPlaceholder(call, "call.body."+path)
 	}
 	if path, ok := strings.CutPrefix(name, "body."); ok {
-		value, _, err := inject.GetJSON(call.Body.Data, path)
-		return value, err == nil
+		value, _, _ := inject.GetJSON(call.Body.Data, path)
+		return value, true
 	}
 	if header, ok := strings.CutPrefix(name, "header."); ok {
 		return call.Header.Get(http.CanonicalHeaderKey(header)), true
@@ -236,7 +236,10 @@ func CallPlaceholder(call *callback.Call, name string) (string, bool) {
 	if parameter, ok := strings.CutPrefix(name, "query."); ok {
 		return first(inject.GetQuery(call.Query, parameter)), true
 	}
-	if field, ok := strings.CutPrefix(name, "form."); ok && inject.IsForm(call.Header.Get("Content-Type")) {
+	if field, ok := strings.CutPrefix(name, "form."); ok {
+		if !inject.IsForm(call.Header.Get("Content-Type")) {
+			return "", true
+		}
 		return first(inject.GetForm(call.Body.Data, field)), true
 	}
 	return "", false
