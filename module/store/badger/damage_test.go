@@ -153,7 +153,7 @@ func TestDamageIsNeitherAPanicNorSilent(t *testing.T) {
 			for way, damage := range ways {
 				// The race detector makes each take ten times as long, and has seen all
 				// there is in the first few.
-				if raceDetector && !(file == "*.sst" && strings.HasPrefix(way, "cut")) {
+				if raceDetector && (file != "*.sst" || !strings.HasPrefix(way, "cut")) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s %s (%s)", file, way, []string{"plain", "encrypted"}[i]), func(t *testing.T) {
