@@ -70,6 +70,8 @@ func TestFixedURLKnowsNoCallbacksOfOthers(t *testing.T) {
 	t.Parallel()
 	s := keyed(t, harness.Config{Hold: "key env\n" + showStatus})
 	x := s.get(t)
+	before := s.metrics(t)
+	t.Cleanup(func() { s.wantMetrics(t, before, map[string]float64{"unmatched_calls_total": 2}) })
 	for name, call := range map[string]struct{ id, key string }{
 		"unknown id":    {"nobody's", envKey},
 		"another's key": {x.received.Header.Get(correlationHeader), otherKey},
