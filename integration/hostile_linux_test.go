@@ -52,7 +52,7 @@ func TestThousandConnectionsThatGoNowhereHarmNobody(t *testing.T) {
 		wantAnswer(t, x.Answer(t), http.StatusOK, fmt.Sprint("answer ", i))
 	}
 	victim.stillWaits(t)
-	if grown := s.Memory(t) - before; grown > int64(opened)*(256<<10) {
+	if grown := s.Memory(t) - before; grown > int64(opened)*(256<<10)*harness.MemoryFactor {
 		t.Errorf("%d connections take %d MiB", opened, grown>>20)
 	}
 }
@@ -90,7 +90,7 @@ func TestUpstreamThatFloodsIsNotBuffered(t *testing.T) {
 	for range 20 {
 		s.get(t).resolve(t, "calm")
 	}
-	if grown := s.Memory(t) - before; grown > floods<<20 {
+	if grown := s.Memory(t) - before; grown > floods<<20*harness.MemoryFactor {
 		t.Errorf("%d floods take %d MiB", floods, grown>>20)
 	}
 }
