@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -26,6 +27,8 @@ var arms = []arm{
 	{"steps", 4, (*bench).steps},
 	{"api", 3, (*bench).generated},
 	{"plain", 1, (*bench).plain},
+	{"respond", 1, (*bench).respond},
+	{"tworesp", 2, (*bench).twoResponses},
 }
 
 func armNames() string {
@@ -88,6 +91,15 @@ func (b *bench) park() error {
 func (b *bench) plain() error {
 	return b.post(b.client, b.ports.url(b.ports.calls, "/app"), http.StatusOK, nil)
 }
+
+// respond is a request that Caddy answers itself.
+func (b *bench) respond() error {
+	return b.post(b.callClient, b.ports.url(b.ports.product, "/respond"), http.StatusOK, nil)
+}
+
+// twoResponses is what a hold comes to at least: an exchange with the upstream, and one
+// that Caddy answers itself.
+func (b *bench) twoResponses() error { return errors.Join(b.plain(), b.respond()) }
 
 // deferred is a request that is carried out in the background and whose result is
 // delivered.

@@ -57,7 +57,7 @@ func parse() (o options, err error) {
 	flag.DurationVar(&o.length, "length", 2*time.Second, "how long an arm runs each time")
 	flag.IntVar(&o.body, "body", 200, "bytes of each body")
 	flag.DurationVar(&o.delay, "delay", 0, "how long the partner takes before it calls back")
-	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the product, taken while it is measured")
+	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the product at the first of the arms, with the first number of clients; nothing is compared")
 	flag.StringVar(&o.json, "json", "", "file for the figures as JSON")
 	flag.Parse()
 	if o.arms, err = armsOf(*names); err != nil {
@@ -75,12 +75,10 @@ func run(ctx context.Context, o options) error {
 	defer b.close()
 	fmt.Printf("%s, %d CPUs, %s; fsync p50 of the store's directory: %v\n\n",
 		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), runtime.Version(), b.fsync().Round(time.Microsecond))
-	fmt.Println(heading)
 	if o.profile != "" {
-		if err := b.profile(ctx, o.profile, o.length*time.Duration(o.rounds)); err != nil {
-			return err
-		}
+		return b.profile(ctx, o)
 	}
+	fmt.Println(heading)
 	var rows []row
 	for _, a := range o.arms {
 		for _, n := range o.clients {

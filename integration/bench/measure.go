@@ -15,6 +15,8 @@ type sample struct {
 	p50, p99  time.Duration
 	// cpu is the server's processor time per round trip.
 	cpu time.Duration
+	// commits is the number of commits per record that was committed, 0 for a floor.
+	commits float64
 }
 
 // measure lets clients do one thing over and over. An error of one of them, or of the
@@ -24,7 +26,7 @@ func (b *bench) measure(ctx context.Context, s *server, clients int, length time
 	defer cancel()
 	latencies := make([][]time.Duration, clients)
 	errs := make([]error, clients)
-	cpu, start := s.cpu(), time.Now()
+	commits, cpu, start := s.commits(), s.cpu(), time.Now()
 	var done sync.WaitGroup
 	for i := range clients {
 		done.Go(func() {
@@ -43,6 +45,7 @@ func (b *bench) measure(ctx context.Context, s *server, clients int, length time
 	if n := b.failures.Load(); n > 0 {
 		return sample{}, fmt.Errorf("%d calls failed", n)
 	}
+	commits = s.commits().since(commits)
 	all := slices.Concat(latencies...)
 	slices.Sort(all)
 	return sample{
@@ -50,6 +53,7 @@ func (b *bench) measure(ctx context.Context, s *server, clients int, length time
 		p50:       all[len(all)/2],
 		p99:       all[len(all)*99/100],
 		cpu:       spent / time.Duration(len(all)),
+		commits:   commits.perRecord(),
 	}, nil
 }
 
@@ -64,6 +68,7 @@ type row struct {
 	Noise     float64 `json:"noise"`
 	TooNoisy  bool    `json:"tooNoisy"`
 	CPU       float64 `json:"cpu"`
+	Commits   float64 `json:"commitsPerRecord"`
 	PerSecond float64 `json:"perSecond"`
 	FloorRate float64 `json:"floorPerSecond"`
 	P50       float64 `json:"p50Milliseconds"`
@@ -72,8 +77,8 @@ type row struct {
 	FloorP99  float64 `json:"floorP99Milliseconds"`
 }
 
-const heading = `| arm | clients | to n x reverse_proxy (min..max) | floor/floor | CPU to floor | per s | floor per s | p50 | p99 | floor p50 | floor p99 |
-|---|---|---|---|---|---|---|---|---|---|---|`
+const heading = `| arm | clients | to n x reverse_proxy (min..max) | floor/floor | CPU to floor | commits per record | per s | floor per s | p50 | p99 | floor p50 | floor p99 |
+|---|---|---|---|---|---|---|---|---|---|---|---|`
 
 // String returns the row of the table.
 func (r row) String() string {
@@ -81,8 +86,8 @@ func (r row) String() string {
 	if r.TooNoisy {
 		verdict = " too noisy"
 	}
-	return fmt.Sprintf("| %s | %d | %.2f of n=%d (%.2f..%.2f)%s | %.2f | %.2f | %.0f | %.0f | %.2f ms | %.2f ms | %.2f ms | %.2f ms |",
-		r.Arm, r.Clients, r.Ratio, r.Floor, r.Least, r.Greatest, verdict, r.Noise, r.CPU, r.PerSecond, r.FloorRate, r.P50, r.P99, r.FloorP50, r.FloorP99)
+	return fmt.Sprintf("| %s | %d | %.2f of n=%d (%.2f..%.2f)%s | %.2f | %.2f | %.2f | %.0f | %.0f | %.2f ms | %.2f ms | %.2f ms | %.2f ms |",
+		r.Arm, r.Clients, r.Ratio, r.Floor, r.Least, r.Greatest, verdict, r.Noise, r.CPU, r.Commits, r.PerSecond, r.FloorRate, r.P50, r.P99, r.FloorP50, r.FloorP99)
 }
 
 // compare lets floor and product take turns: A B A, where the two As tell how much
@@ -115,7 +120,7 @@ func (b *bench) compare(ctx context.Context, a arm, clients, rounds int, length 
 	return row{
 		Arm: a.name, Floor: a.floor, Clients: clients,
 		Ratio: median(ratios), Least: slices.Min(ratios), Greatest: slices.Max(ratios),
-		Noise: off, TooNoisy: off < 0.85 || off > 1.15, CPU: median(cpus),
+		Noise: off, TooNoisy: off < 0.85 || off > 1.15, CPU: median(cpus), Commits: of(products, commitsPerRecord),
 		PerSecond: of(products, rate), FloorRate: of(floors, rate),
 		P50: of(products, p50), P99: of(products, p99), FloorP50: of(floors, p50), FloorP99: of(floors, p99),
 	}, nil
@@ -124,6 +129,8 @@ func (b *bench) compare(ctx context.Context, a arm, clients, rounds int, length 
 func rate(s sample) float64 { return s.perSecond }
 func p50(s sample) float64  { return float64(s.p50) / float64(time.Millisecond) }
 func p99(s sample) float64  { return float64(s.p99) / float64(time.Millisecond) }
+
+func commitsPerRecord(s sample) float64 { return s.commits }
 
 func of(samples []sample, value func(sample) float64) float64 {
 	var values []float64

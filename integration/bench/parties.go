@@ -79,6 +79,9 @@ func (b *bench) start() error {
 		return err
 	}
 	b.product, err = startServer(b.dir, binary, "product", b.ports.calls, productConfig(b.ports, filepath.Join(b.dir, "store")))
+	if err == nil {
+		b.product.admin = b.ports.admin
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,45 @@ import (
 // server is one Caddy process.
 type server struct {
 	cmd *exec.Cmd
+	// admin is the port of its admin endpoint, empty if it has none.
+	admin string
+}
+
+// commits is how much the store of a server has committed.
+type commits struct{ count, records float64 }
+
+func (c commits) since(before commits) commits {
+	return commits{c.count - before.count, c.records - before.records}
+}
+
+func (c commits) perRecord() float64 {
+	if c.records == 0 {
+		return 0
+	}
+	return c.count / c.records
+}
+
+// commits reads the server's metrics.
+func (s *server) commits() (c commits) {
+	if s.admin == "" {
+		return c
+	}
+	resp, err := http.Get("http://127.0.0.1:" + s.admin + "/metrics")
+	if err != nil {
+		return c
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), " ")
+		switch name {
+		case "caddy_callback_store_commits_total":
+			c.count, _ = strconv.ParseFloat(value, 64)
+		case "caddy_callback_store_committed_records_total":
+			c.records, _ = strconv.ParseFloat(value, 64)
+		}
+	}
+	return c
 }
 
 func build(binary string) error {
@@ -72,6 +112,7 @@ http://127.0.0.1:%s {
 		route("/defer", "callback defer {\n\tname defer\n\tdeliver {\n\tfrom header X-Callback\n\t}\n\tthen {\n\t"+forward+"\n\t}\n\t}") +
 		route("/steps", strings.Repeat("callback hold 30s {\n\tcall {\n\t"+forward+"\n\t}\n\t}\n\t", 2)+"respond 200") +
 		route("/callbacks*", "callback_api {\n\tkey off\n\t}") +
+		route("/respond", "respond 200") +
 		"}\n"
 }
 
@@ -137,25 +178,32 @@ func (s *server) cpu() time.Duration {
 	return time.Duration(user+system) * time.Second / ticksPerSecond
 }
 
-// profile takes a CPU profile of the product while what follows is measured.
-func (b *bench) profile(ctx context.Context, file string, length time.Duration) error {
+// profile runs an arm for all its rounds at once, and takes a CPU profile of the
+// product meanwhile.
+func (b *bench) profile(ctx context.Context, o options) error {
+	length, clients := o.length*time.Duration(o.rounds), o.clients[0]
+	do := func() error { return o.arms[0].do(b) }
+	if _, err := b.measure(ctx, b.product, clients, o.length, do); err != nil {
+		return err
+	}
 	url := fmt.Sprintf("http://127.0.0.1:%s/debug/pprof/profile?seconds=%d", b.ports.admin, int(length.Seconds()))
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	taken := make(chan error, 1)
+	go func() { taken <- download(url, o.profile) }()
+	s, err := b.measure(ctx, b.product, clients, length, do)
+	fmt.Printf("%s with %d clients: %.0f per s, %v of CPU each\n", o.arms[0].name, clients, s.perSecond, s.cpu.Round(time.Microsecond))
+	return errors.Join(err, <-taken)
+}
+
+func download(url, file string) error {
+	resp, err := http.Get(url)
 	if err != nil {
 		return err
 	}
+	defer resp.Body.Close()
 	out, err := os.Create(file)
 	if err != nil {
 		return err
 	}
-	go func() {
-		defer out.Close()
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return
-		}
-		defer resp.Body.Close()
-		_, _ = io.Copy(out, resp.Body)
-	}()
-	return nil
+	_, err = io.Copy(out, resp.Body)
+	return errors.Join(err, out.Close())
 }

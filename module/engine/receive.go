@@ -77,14 +77,18 @@ func (e *Engine) decide(ctx context.Context, key store.Key, in Incoming) (callba
 	if verdict.Kind == callback.Asks {
 		return e.askThenReceive(ctx, r.ID, in)
 	}
+	released := false
 	if verdict.Next != nil {
 		e.note(transitionOf(verdict.Kind, r.Phase), r, before == callback.Waiting && r.Phase.Final())
-		e.waiters.tell(r, in.Lease)
+		released = e.waiters.tell(r, in.Lease)
 		e.offer(r)
+	}
+	if !released {
+		commit.Hurry()
 	}
 	// A repeat may have been answered from a record whose commit is still under
 	// way, and must not be told more than is certain.
-	if err := store.Wait(context.WithoutCancel(ctx), commit); err != nil {
+	if err := store.WaitInTurn(context.WithoutCancel(ctx), commit); err != nil {
 		return callback.Verdict{}, nil, err
 	}
 	if verdict.Next != nil {

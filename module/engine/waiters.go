@@ -105,13 +105,14 @@ func (s *waiterShard) remove(w *Waiter) {
 	}
 }
 
-// tell notifies the waiters that need not wait for the commit.
-func (ws *waiters) tell(r *callback.Record, lease *Lease) { ws.notify(r, lease, false) }
+// tell notifies the waiters that need not wait for the commit, and reports whether
+// there are any.
+func (ws *waiters) tell(r *callback.Record, lease *Lease) bool { return ws.notify(r, lease, false) }
 
 // tellDurable notifies the waiters that wait for the commit.
 func (ws *waiters) tellDurable(r *callback.Record, lease *Lease) { ws.notify(r, lease, true) }
 
-func (ws *waiters) notify(r *callback.Record, lease *Lease, durable bool) {
+func (ws *waiters) notify(r *callback.Record, lease *Lease, durable bool) (told bool) {
 	final := r.Phase.Final()
 	s := ws.shard(r.ID)
 	s.mu.Lock()
@@ -126,7 +127,9 @@ func (ws *waiters) notify(r *callback.Record, lease *Lease, durable bool) {
 		default:
 			lease.Release()
 		}
+		told = true
 	}
+	return told
 }
 
 // ids lists the callbacks that somebody waits for.

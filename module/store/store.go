@@ -218,15 +218,24 @@ func ByAlias(alias callback.Digest) Key { return Key{Kind: KeyAlias, Digest: ali
 
 // Commit is a write on its way to where it survives the loss of power.
 type Commit interface {
-	// Done is closed when the write is committed or has failed.
+	// Done is closed when the write is committed or has failed. A write that nobody
+	// has hurried may take a few milliseconds longer, so that others share its cost.
 	Done() <-chan struct{}
 	// Err returns why the write failed, once Done is closed.
 	Err() error
+	// Hurry says that somebody can do nothing but wait for the write.
+	Hurry()
 }
 
-// Wait waits until the write is committed. If ctx ends first its error is
-// returned, and the write goes on.
+// Wait waits until the write is committed, which it hurries. If ctx ends first its
+// error is returned, and the write goes on.
 func Wait(ctx context.Context, c Commit) error {
+	c.Hurry()
+	return WaitInTurn(ctx, c)
+}
+
+// WaitInTurn is Wait for those who are in no hurry.
+func WaitInTurn(ctx context.Context, c Commit) error {
 	select {
 	case <-c.Done():
 		return c.Err()
@@ -247,4 +256,6 @@ var closed = func() chan struct{} {
 }()
 
 func (committed) Done() <-chan struct{} { return closed }
-func (committed) Err() error            { return nil }
+
+func (committed) Hurry()     {}
+func (committed) Err() error { return nil }

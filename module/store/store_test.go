@@ -11,12 +11,14 @@ import (
 
 // pending is a write whose end the test decides.
 type pending struct {
-	done chan struct{}
-	err  error
+	done    chan struct{}
+	err     error
+	hurried bool
 }
 
 func (p *pending) Done() <-chan struct{} { return p.done }
 func (p *pending) Err() error            { return p.err }
+func (p *pending) Hurry()                { p.hurried = true }
 
 func TestWaitReturnsWhatBecameOfTheWrite(t *testing.T) {
 	for _, want := range []error{nil, store.ErrFailed} {
@@ -33,6 +35,17 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	cancel()
 	if err := store.Wait(ctx, &pending{done: make(chan struct{})}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhoWaitsInTurnHurriesNothing(t *testing.T) {
+	p := &pending{done: make(chan struct{})}
+	close(p.done)
+	if err := store.WaitInTurn(t.Context(), p); err != nil || p.hurried {
+		t.Errorf("err %v, hurried %v", err, p.hurried)
+	}
+	if err := store.Wait(t.Context(), p); err != nil || !p.hurried {
+		t.Errorf("err %v, hurried %v", err, p.hurried)
 	}
 }
 

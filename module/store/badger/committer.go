@@ -19,9 +19,14 @@ const maxBatchBytes = 1 << 20
 // every decision in it. It has exactly the decisions that were made while it
 // gathered, so that what is committed is as things were at one moment.
 type group struct {
-	done   chan struct{}
-	err    error
-	writes []*written
+	committer *committer
+	done      chan struct{}
+	err       error
+	writes    []*written
+	// began is when the first decision came. hurried says that somebody waits. The
+	// committer's lock guards both.
+	began   time.Time
+	hurried bool
 }
 
 // written is what a group makes of one callback: of several decisions only the last
@@ -35,13 +40,33 @@ type written struct {
 	links []linkKey
 }
 
-func newGroup() *group { return &group{done: make(chan struct{})} }
+// pace is how long a group gathers that nobody waits for. It is little to a partner
+// that waits for its reply, and enough to spare a disk most of its fsyncs; a callback
+// that comes this soon is written together with the request that it answers.
+const pace = 5 * time.Millisecond
+
+// maxLeisure is how many callbacks a group takes before it is committed in any case.
+const maxLeisure = 256
+
+func (c *committer) newGroup() *group { return &group{committer: c, done: make(chan struct{})} }
 
 // Done implements store.Commit.
 func (g *group) Done() <-chan struct{} { return g.done }
 
 // Err implements store.Commit.
 func (g *group) Err() error { return g.err }
+
+// Hurry implements store.Commit.
+func (g *group) Hurry() {
+	c := g.committer
+	c.mu.Lock()
+	first := !g.hurried
+	g.hurried = true
+	c.mu.Unlock()
+	if first {
+		c.wake()
+	}
+}
 
 // committer writes decisions to the database, in order. While one group is being
 // written the next gathers, so the cost of an fsync is shared by whatever
@@ -59,18 +84,31 @@ type committer struct {
 	// decisions are dropped, for none may rest on those.
 	refusal, dropping error
 
+	// pace is how long a group gathers that nobody waits for.
+	pace time.Duration
+
 	kick    chan struct{}
 	stop    chan struct{}
 	stopped chan struct{}
 }
 
 func newCommitter(s *Store) *committer {
-	return &committer{
-		s:         s,
-		gathering: newGroup(),
-		kick:      make(chan struct{}, 1),
-		stop:      make(chan struct{}),
-		stopped:   make(chan struct{}),
+	c := &committer{
+		s:       s,
+		pace:    pace,
+		kick:    make(chan struct{}, 1),
+		stop:    make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	c.gathering = c.newGroup()
+	return c
+}
+
+// wake lets run look at what there is to do.
+func (c *committer) wake() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
 	}
 }
 
@@ -89,7 +127,8 @@ func (c *committer) add(e *entry, after []*group) error {
 	}
 	if slices.Contains(after, c.gathering) {
 		c.sealed = append(c.sealed, c.gathering)
-		c.gathering = newGroup()
+		c.gathering = c.newGroup()
+		c.wake()
 	}
 	if e.group == c.gathering {
 		return nil
@@ -98,11 +137,12 @@ func (c *committer) add(e *entry, after []*group) error {
 	e.group = c.gathering
 	e.pending = &written{entry: e}
 	c.gathering.writes = append(c.gathering.writes, e.pending)
-	if len(c.gathering.writes) == 1 {
-		select {
-		case c.kick <- struct{}{}:
-		default:
-		}
+	switch len(c.gathering.writes) {
+	case 1:
+		c.gathering.began = time.Now()
+		c.wake()
+	case maxLeisure:
+		c.wake()
 	}
 	return nil
 }
@@ -114,40 +154,57 @@ func (c *committer) refuse(err error) {
 	c.mu.Unlock()
 }
 
-// take returns the oldest group that is not being committed, nil if nothing is to
-// be.
-func (c *committer) take() *group {
+// take returns the oldest group that is to be committed. It returns nil if there is
+// none, and then how long it is until there is one, 0 if nothing gathers. At the end
+// nothing gathers any longer.
+func (c *committer) take(ending bool) (*group, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.sealed) > 0 {
 		g := c.sealed[0]
 		c.sealed = c.sealed[1:]
-		return g
+		return g, 0
 	}
 	g := c.gathering
 	if len(g.writes) == 0 {
-		return nil
+		return nil, 0
 	}
-	c.gathering = newGroup()
-	return g
+	if !g.hurried && !ending && len(g.writes) < maxLeisure {
+		if left := c.pace - time.Since(g.began); left > 0 {
+			return nil, left
+		}
+	}
+	c.gathering = c.newGroup()
+	return g, 0
 }
 
 // run commits group after group until it is stopped, and then what is left.
 func (c *committer) run() {
 	defer close(c.stopped)
+	leisure := time.NewTimer(pace)
+	defer leisure.Stop()
 	for {
+		if left := c.commitAll(false); left > 0 {
+			leisure.Reset(left)
+		}
 		select {
 		case <-c.kick:
-			c.commitAll()
+		case <-leisure.C:
 		case <-c.stop:
-			c.commitAll()
+			c.commitAll(true)
 			return
 		}
 	}
 }
 
-func (c *committer) commitAll() {
-	for g := c.take(); g != nil; g = c.take() {
+// commitAll commits what is to be committed, and returns how long it is until more
+// is, 0 if nothing gathers.
+func (c *committer) commitAll(ending bool) time.Duration {
+	for {
+		g, left := c.take(ending)
+		if g == nil {
+			return left
+		}
 		c.commit(g)
 	}
 }
@@ -242,6 +299,6 @@ func (c *committer) drop(err error) []*group {
 	defer c.mu.Unlock()
 	c.dropping = err
 	groups := append(c.sealed, c.gathering)
-	c.sealed, c.gathering = nil, newGroup()
+	c.sealed, c.gathering = nil, c.newGroup()
 	return groups
 }

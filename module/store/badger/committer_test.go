@@ -48,6 +48,66 @@ func TestManyWritesShareACommit(t *testing.T) {
 	}
 }
 
+// neverInTurn makes a store commit only what is hurried, or comes in great number.
+func neverInTurn(s *Store) {
+	s.committer.mu.Lock()
+	s.committer.pace = time.Hour
+	s.committer.mu.Unlock()
+}
+
+func TestWhatNobodyHurriesSharesOneCommitAndOneWrite(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	neverInTurn(s)
+	before := s.Commits()
+	r := newRecord(s, p)
+	if _, err := s.Create(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
+	ended, err := closeRecord(s, p, r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended.Hurry()
+	if err := store.WaitInTurn(context.Background(), ended); err != nil {
+		t.Fatal(err)
+	}
+	after := s.Commits()
+	if after.Count != before.Count+1 || after.Records != before.Records+1 {
+		t.Errorf("%d commits of %d records", after.Count-before.Count, after.Records-before.Records)
+	}
+}
+
+func TestWhatNobodyHurriesIsCommittedAllTheSame(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	c, err := s.Create(context.Background(), newRecord(s, testPolicy(t, s)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.WaitInTurn(context.Background(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFullGroupIsCommittedThoughNobodyHurriesIt(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	neverInTurn(s)
+	var first store.Commit
+	for range maxLeisure {
+		c, err := s.Create(context.Background(), newRecord(s, p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = c
+		}
+	}
+	if err := store.WaitInTurn(context.Background(), first); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestTwoDecisionsInOneGroupAreWrittenOnce(t *testing.T) {
 	s := openForTest(t, t.TempDir())
 	p := testPolicy(t, s)

@@ -57,6 +57,7 @@ type write struct {
 
 func (w *write) Done() <-chan struct{} { return w.done }
 func (w *write) Err() error            { return nil }
+func (w *write) Hurry()                {}
 
 func newWrite() *write {
 	return &write{done: make(chan struct{}), records: make(map[callback.UUID]*callback.Record)}
