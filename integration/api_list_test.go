@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 type listed struct {
 	Callbacks []document `json:"callbacks"`
 	Next      string     `json:"next"`
+	Waiting   int        `json:"waiting"`
+	Held      int        `json:"held"`
 }
 
 func (l listed) ids() (ids []string) {
@@ -63,6 +66,26 @@ func TestCallbacksAreListedPageByPage(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("listed %v, want %v", got, want)
 	}
+}
+
+func TestListSaysHowManyWaitAndAreHeld(t *testing.T) {
+	t.Parallel()
+	s := openAPI(t, harness.Config{})
+	made := s.create(t, `{}`)
+	held := s.get(t)
+	if all := s.list(t, "?phase=closed"); all.Waiting != 2 || all.Held != 1 {
+		t.Errorf("%d wait, %d are held", all.Waiting, all.Held)
+	}
+	if output := s.commanded(t, "list"); !strings.Contains(output, "callbacks that wait: 2, clients that are held: 1") {
+		t.Errorf("the command says %s", output)
+	}
+	held.resolve(t, "an answer")
+	wantAnswer(t, held.Answer(t), http.StatusOK, "an answer")
+	s.api(t, http.MethodDelete, "/"+made.ID, "")
+	harness.Eventually(t, "nobody to wait any longer", func() bool {
+		all := s.list(t, "")
+		return all.Waiting == 0 && all.Held == 0
+	})
 }
 
 func TestListIsFiltered(t *testing.T) {

@@ -89,6 +89,10 @@ type page struct {
 	Callbacks []fullStatus `json:"callbacks"`
 	// Next is the cursor of the next page; empty on the last one.
 	Next string `json:"next,omitempty"`
+	// Waiting is how many callbacks wait, and Held how many clients: of all, whatever
+	// is listed.
+	Waiting int `json:"waiting"`
+	Held    int `json:"held"`
 }
 
 // list shows callbacks, the newest first.
@@ -103,7 +107,12 @@ func (a *apiRequest) list() {
 		a.fail(err)
 		return
 	}
-	p := page{Callbacks: make([]fullStatus, len(callbacks)), Next: encodeCursor(next)}
+	p := page{
+		Callbacks: make([]fullStatus, len(callbacks)),
+		Next:      encodeCursor(next),
+		Waiting:   a.rt.engine.Waiting(),
+		Held:      a.rt.engine.Held(),
+	}
 	for i, cb := range callbacks {
 		p.Callbacks[i] = newFullStatus(cb)
 	}

@@ -81,43 +81,46 @@ func (c *adminClient) list(_ []string) error {
 		query.Set("limit", strconv.Itoa(limit))
 	}
 	all, _ := c.cmd.Flags().GetBool("all")
-	found := []json.RawMessage{}
-	next := ""
+	found := listedPage{Callbacks: []json.RawMessage{}}
 	for {
-		var page struct {
-			Callbacks []json.RawMessage `json:"callbacks"`
-			Next      string            `json:"next"`
-		}
+		var page listedPage
 		if _, err := c.do(http.MethodGet, apiPath+"?"+query.Encode(), nil, nil, &page); err != nil {
 			return err
 		}
-		found, next = append(found, page.Callbacks...), page.Next
-		if next == "" || !all && len(found) > 0 {
+		page.Callbacks = append(found.Callbacks, page.Callbacks...)
+		found = page
+		if found.Next == "" || !all && len(found.Callbacks) > 0 {
 			break
 		}
-		query.Set("cursor", next)
+		query.Set("cursor", found.Next)
 	}
-	if err := c.printList(found, next); err != nil {
+	if err := c.printList(found); err != nil || c.json {
 		return err
 	}
-	if next != "" && !c.json {
+	if found.Next != "" {
 		_, _ = fmt.Fprintln(c.cmd.ErrOrStderr(), "There are more; list them with --all.")
 	}
+	_, _ = fmt.Fprintf(c.cmd.ErrOrStderr(), "In all, callbacks that wait: %d, clients that are held: %d\n", found.Waiting, found.Held)
 	return nil
 }
 
-// printList prints the callbacks that were found; next says that there are more.
-func (c *adminClient) printList(found []json.RawMessage, next string) error {
-	answer, err := json.Marshal(struct {
-		Callbacks []json.RawMessage `json:"callbacks"`
-		Next      string            `json:"next,omitempty"`
-	}{found, next})
+// listedPage is what the commands read of a list.
+type listedPage struct {
+	Callbacks []json.RawMessage `json:"callbacks"`
+	Next      string            `json:"next,omitempty"`
+	Waiting   int               `json:"waiting"`
+	Held      int               `json:"held"`
+}
+
+// printList prints the callbacks that were found.
+func (c *adminClient) printList(found listedPage) error {
+	answer, err := json.Marshal(found)
 	if err != nil {
 		return err
 	}
 	return c.print(append(answer, '\n'), func(w io.Writer) {
 		_, _ = fmt.Fprintln(w, "ID\tPHASE\tCREATED\tEXPIRES\tCALLS\tNAME\tCORRELATION ID")
-		for _, raw := range found {
+		for _, raw := range found.Callbacks {
 			var cb listedCallback
 			if json.Unmarshal(raw, &cb) != nil {
 				continue
