@@ -85,7 +85,8 @@ type Store interface {
 	// those whose Due is not after until. At most limit are returned.
 	Due(ctx context.Context, until callback.Time, limit int) ([]callback.UUID, error)
 
-	// List returns committed callbacks, the newest first. A page can be shorter than
+	// List returns committed callbacks, the newest first, and waits for the commit of
+	// what was decided here before it was called. A page can be shorter than
 	// the query's limit, or empty, although there is more: the work for one page
 	// is bounded, however many callbacks there are and however few match. next
 	// is where the next page begins, zero if there is none. A callback that

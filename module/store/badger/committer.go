@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -80,6 +81,8 @@ type committer struct {
 	// sealed are the groups that take nothing more and come before it, the oldest
 	// first.
 	sealed []*group
+	// newest is the last group that has taken anything, nil if none has.
+	newest *group
 	// refusal is why nothing is taken, nil if all is well; dropping is so while
 	// decisions are dropped, for none may rest on those.
 	refusal, dropping error
@@ -140,9 +143,24 @@ func (c *committer) add(e *entry, after []*group) error {
 	switch len(c.gathering.writes) {
 	case 1:
 		c.gathering.began = time.Now()
+		c.newest = c.gathering
 		c.wake()
 	case maxLeisure:
 		c.wake()
+	}
+	return nil
+}
+
+// flush waits until what was decided before is committed, or has been dropped.
+func (c *committer) flush(ctx context.Context) error {
+	c.mu.Lock()
+	g := c.newest
+	c.mu.Unlock()
+	if g == nil {
+		return nil
+	}
+	if err := store.Wait(ctx, g); ctx.Err() != nil {
+		return err
 	}
 	return nil
 }

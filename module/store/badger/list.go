@@ -47,8 +47,12 @@ func listEntry(r *callback.Record) change {
 	return change{listKey(r.CreatedAt, r.ID), append([]byte{first}, r.Name...)}
 }
 
-// List implements store.Store.
+// List implements store.Store. It shows what was decided before: a request whose
+// upstream has it may not be committed for some milliseconds.
 func (s *Store) List(ctx context.Context, q store.Query) (page []*callback.Record, next store.Cursor, err error) {
+	if err := s.committer.flush(ctx); err != nil {
+		return nil, store.Cursor{}, err
+	}
 	err = s.view(func(txn *badgerdb.Txn) error {
 		l := lister{s: s, txn: txn, query: q, limit: q.PageSize()}
 		err := l.run(ctx)

@@ -18,6 +18,7 @@ var listing = []test{
 	{"callbacks are listed with the newest first", listInOrder},
 	{"a list is filtered by phase, name and time", listIsFiltered},
 	{"a list has its callbacks as they were committed last", listFollowsChanges},
+	{"a list has what was decided before, though nobody waits for it", listHasTheNewest},
 	{"a page has as many as asked for, a hundred, or a thousand at most", pagesHaveALimit},
 	{"what is there all the time is in exactly one page", pagesWhileAllChanges},
 	{"a page can begin after a callback that is gone", pageAfterDeleted},
@@ -134,6 +135,16 @@ func listInOrder(h *house) {
 	check("after the commits")
 	h.reopen()
 	check("after reopening")
+}
+
+func listHasTheNewest(h *house) {
+	for range 20 {
+		r := h.newRecord()
+		h.create(r)
+		if page, _ := h.list(store.Query{}); !slices.ContainsFunc(page, func(l *callback.Record) bool { return l.ID == r.ID }) {
+			h.Fatalf("%s is not among the %d that are listed", r.ID, len(page))
+		}
+	}
 }
 
 func listIsFiltered(h *house) {

@@ -268,6 +268,7 @@ func (m *memory) Due(_ context.Context, until callback.Time, limit int) ([]callb
 }
 
 func (m *memory) List(ctx context.Context, q store.Query) (page []*callback.Record, next store.Cursor, err error) {
+	m.flush()
 	defer m.mu.Unlock()
 	if err := errors.Join(m.lock(), ctx.Err()); err != nil {
 		return nil, store.Cursor{}, err
