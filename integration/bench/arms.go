@@ -21,6 +21,7 @@ type arm struct {
 
 var arms = []arm{
 	{"hold", 2, (*bench).hold},
+	{"keyed", 2, (*bench).keyed},
 	{"park", 1, (*bench).park},
 	{"defer", 2, (*bench).deferred},
 	{"deliver", 3, (*bench).deliver},
@@ -77,6 +78,12 @@ func (b *bench) hold() error {
 	return b.post(b.client, b.ports.url(b.ports.product, "/work"), http.StatusOK, nil)
 }
 
+// keyed is one held request with an Idempotency-Key: both commits are waited for.
+func (b *bench) keyed() error {
+	key := http.Header{"Idempotency-Key": {"bench-" + strconv.FormatInt(numbered.Add(1), 10)}}
+	return b.post(b.client, b.ports.url(b.ports.product, "/work"), http.StatusOK, key)
+}
+
 // steps is a request that is held twice on its way.
 func (b *bench) steps() error {
 	return b.post(b.client, b.ports.url(b.ports.product, "/steps"), http.StatusOK, nil)
@@ -108,12 +115,12 @@ func (b *bench) deferred() error { return b.delivered("/defer") }
 // deliver is a request that is parked, and whose result is delivered after the call.
 func (b *bench) deliver() error { return b.delivered("/deliver") }
 
-// deliveries numbers the requests whose results are delivered.
-var deliveries atomic.Int64
+// numbered numbers the requests that must differ.
+var numbered atomic.Int64
 
 // delivered sends a request and waits until its result has been delivered.
 func (b *bench) delivered(path string) error {
-	target := "/done/" + strconv.FormatInt(deliveries.Add(1), 10)
+	target := "/done/" + strconv.FormatInt(numbered.Add(1), 10)
 	arrived := make(chan struct{}, 1)
 	b.awaited.Store(target, arrived)
 	defer b.awaited.Delete(target)
