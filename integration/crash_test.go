@@ -46,4 +46,5 @@ func TestNothingAcknowledgedIsLostInCrashes(t *testing.T) {
 	l.Start(t, l.config())
 	l.power.set(true)
 	l.finish(t)
+	l.figures("%d times kill -9", rounds)
 }

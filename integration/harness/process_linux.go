@@ -41,3 +41,29 @@ func (c *Caddy) Memory(tb testing.TB) int64 {
 	}
 	return pages * int64(os.Getpagesize())
 }
+
+// Freeze stops the server where it is, and returns once none of its threads runs, so
+// that whatever it has begun to write is written or not begun.
+func (c *Caddy) Freeze(tb testing.TB) {
+	tb.Helper()
+	process := c.running(tb).cmd.Process
+	if err := process.Signal(syscall.SIGSTOP); err != nil {
+		tb.Fatal(err)
+	}
+	tasks := "/proc/" + strconv.Itoa(process.Pid) + "/task/"
+	Eventually(tb, "every thread has stopped", func() bool {
+		threads, err := os.ReadDir(tasks)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for _, thread := range threads {
+			stat, err := os.ReadFile(tasks + thread.Name() + "/stat")
+			// The name of the command, in parentheses, may hold spaces.
+			_, state, _ := strings.Cut(string(stat), ") ")
+			if err != nil || !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return true
+	})
+}
