@@ -150,6 +150,12 @@ func (c *Caddy) Terminate(tb testing.TB) {
 	}
 }
 
+// PID returns the number of the server's process.
+func (c *Caddy) PID(tb testing.TB) int {
+	tb.Helper()
+	return c.running(tb).cmd.Process.Pid
+}
+
 // Exited waits until the server has exited, not longer than within, and returns
 // its exit code.
 func (c *Caddy) Exited(tb testing.TB, within time.Duration) int {
