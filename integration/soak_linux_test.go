@@ -1,0 +1,106 @@
+package integration
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+var soak = flag.Duration("soak", time.Minute, "how long TestSoakStaysFlat lasts")
+
+// vitals are what must not grow while a server runs.
+type vitals struct{ memory, disk, files, goroutines int64 }
+
+// vitals looks at the server. What is deleted while its directory is walked counts for
+// nothing.
+func (s *stage) vitals(t *testing.T) (v vitals) {
+	t.Helper()
+	_ = filepath.WalkDir(s.Path("store"), func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			info, err := d.Info()
+			if err != nil {
+				return nil
+			}
+			// Badger's logs are sparse.
+			if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+				v.disk += stat.Blocks * 512
+			}
+		}
+		return nil
+	})
+	v.memory, v.files = s.Memory(t), int64(s.OpenFiles(t))
+	got := s.Admin(t, harness.NewRequest(t, http.MethodGet, "http://127.0.0.1/debug/pprof/goroutine?debug=1", "", ""))
+	wantStatus(t, got, http.StatusOK)
+	if _, err := fmt.Sscanf(string(got.Body), "goroutine profile: total %d", &v.goroutines); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// A server that is used and reloaded all the time takes as much in the last quarter as
+// in the second, when caches and tables have their size.
+func TestSoakStaysFlat(t *testing.T) {
+	t.Parallel()
+	l := newLoad(t)
+	cfg := l.config()
+	// What is over is forgotten while the test runs.
+	cfg.Callback = "retain 10s"
+	l.Start(t, cfg)
+	stop := make(chan struct{})
+	l.until(stop)
+	l.power.set(true)
+	var all []vitals
+	every := time.NewTicker(*soak / 60)
+	defer every.Stop()
+	for i := range 60 {
+		<-every.C
+		all = append(all, l.vitals(t))
+		if i%5 == 0 {
+			if err := l.Reload(t, cfg); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(stop)
+	harness.Eventually(t, "client and partner have what they want", func() bool { return l.busy.Load() == 0 })
+	harness.Eventually(t, "nothing is left to be done", func() bool { return len(l.waiting(t)) == 0 })
+	l.audit(t)
+
+	for _, c := range []struct {
+		name string
+		of   func(vitals) int64
+		// slack is what comes and goes: collected memory, tables before they are
+		// merged, connections.
+		slack int64
+	}{
+		{"memory", func(v vitals) int64 { return v.memory }, 48 << 20 * harness.MemoryFactor},
+		{"disk", func(v vitals) int64 { return v.disk }, 64 << 20},
+		{"descriptors", func(v vitals) int64 { return v.files }, 60},
+		{"goroutines", func(v vitals) int64 { return v.goroutines }, 120},
+	} {
+		early, late := middle(all[15:30], c.of), middle(all[45:], c.of)
+		t.Logf("%s: %d in the second quarter, %d in the last", c.name, early, late)
+		if late > early+early/10+c.slack {
+			t.Errorf("%s grows: %d in the second quarter, %d in the last", c.name, early, late)
+		}
+	}
+	l.figures("%v of load, a reload every %v", *soak, *soak/12)
+}
+
+// middle returns the median.
+func middle(all []vitals, of func(vitals) int64) int64 {
+	var values []int64
+	for _, v := range all {
+		values = append(values, of(v))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
