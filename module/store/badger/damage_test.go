@@ -152,8 +152,8 @@ func TestDamageIsNeitherAPanicNorSilent(t *testing.T) {
 		for i, origin := range origins {
 			for way, damage := range ways {
 				// The race detector makes each take ten times as long, and has seen all
-				// there is in the first few.
-				if raceDetector && (file != "*.sst" || !strings.HasPrefix(way, "cut")) {
+				// there is in the first.
+				if raceDetector && (file != "*.sst" || way != "cut half-way") {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s %s (%s)", file, way, []string{"plain", "encrypted"}[i]), func(t *testing.T) {

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -100,7 +101,7 @@ func (l *lister) run(ctx context.Context) error {
 			scanned++
 			continue
 		}
-		if scanned >= maxScanned || len(l.page) >= l.limit || l.bytes >= maxListed {
+		if scanned >= cmp.Or(l.s.options.scanned, maxScanned) || len(l.page) >= l.limit || l.bytes >= maxListed {
 			l.next = last
 			return nil
 		}

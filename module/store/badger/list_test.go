@@ -38,9 +38,12 @@ func putRaw(t testing.TB, s *Store, records ...*callback.Record) {
 // What was deleted stays in the database for a while, and passing over it is
 // work, too.
 func TestPagesEndAfterABoundedNumberOfEntries(t *testing.T) {
-	s := openForTest(t, t.TempDir())
+	o := testOptions(t, t.TempDir())
+	o.scanned = 2 * store.MaxPageSize
+	s := mustOpen(t, o)
+	t.Cleanup(func() { mustClose(t, s) })
 	p := testPolicy(t, s)
-	const n = 2*maxScanned + 1000
+	const n = 5 * store.MaxPageSize
 	records := make([]*callback.Record, n)
 	for i := range records {
 		records[i] = newRecord(s, p)

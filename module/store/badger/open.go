@@ -39,6 +39,8 @@ type Options struct {
 
 	// memTable replaces the size of Badger's tables in memory in tests; 0 for the usual.
 	memTable int64
+	// scanned replaces maxScanned in tests; 0 for the usual.
+	scanned int
 	// freeSpace replaces the question to the file system in tests.
 	freeSpace func(dir string) (uint64, error)
 }
