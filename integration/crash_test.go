@@ -1,41 +1,37 @@
 package integration
 
 import (
+	"cmp"
+	"flag"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// crashRounds is how often the server is killed. CALLBACK_CRASH_ROUNDS asks for more.
-const crashRounds = 8
+// A long run kills 1,000 times.
+var (
+	crashes = flag.Int("crashes", 50/harness.TimeFactor, "how often TestNothingAcknowledgedIsLostInCrashes kills the server")
+	seed    = flag.Uint64("seed", 0, "where the random numbers of crashes and power cuts come from; 0 for another place each time")
+)
 
-// fromEnvironment returns the number that a variable has, or another one.
-func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
+// chance returns random numbers whose seed the log of the test names.
+func chance(t *testing.T) (random *rand.Rand, from uint64) {
 	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
+	from = cmp.Or(*seed, rand.Uint64())
+	t.Logf("-seed %d", from)
+	return rand.New(rand.NewPCG(from, from)), from
 }
 
 func TestNothingAcknowledgedIsLostInCrashes(t *testing.T) {
 	t.Parallel()
-	seed := fromEnvironment(t, "CALLBACK_CRASH_SEED", rand.Uint64())
-	rounds := fromEnvironment(t, "CALLBACK_CRASH_ROUNDS", crashRounds)
-	t.Logf("CALLBACK_CRASH_SEED=%d CALLBACK_CRASH_ROUNDS=%d", seed, rounds)
-	random := rand.New(rand.NewPCG(seed, seed))
+	random, from := chance(t)
 	l := newLoad(t)
 	stop, number := make(chan struct{}), new(atomic.Int64)
-	l.begin(func() { l.run(rand.New(rand.NewPCG(seed, 1)), number, stop) })
-	for range rounds {
+	l.begin(func() { l.run(rand.New(rand.NewPCG(from, 1)), number, stop) })
+	for range *crashes {
 		l.Start(t, l.config())
 		l.power.set(true)
 		<-time.After(time.Duration(random.IntN(int(700 * time.Millisecond))))
@@ -46,5 +42,5 @@ func TestNothingAcknowledgedIsLostInCrashes(t *testing.T) {
 	l.Start(t, l.config())
 	l.power.set(true)
 	l.finish(t)
-	l.figures("%d times kill -9", rounds)
+	l.figures("%d times kill -9", *crashes)
 }

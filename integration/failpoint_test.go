@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -47,83 +48,101 @@ func (l *load) finish(t *testing.T) {
 
 // figures logs what a test that has passed has seen.
 func (l *load) figures(format string, args ...any) {
-	if !l.t.Failed() {
-		l.t.Logf("figures: %s: %s; nothing lost, resolved twice or stuck", fmt.Sprintf(format, args...), l.total())
+	logFigures(l.t, l.total(), format, args...)
+}
+
+func logFigures(t *testing.T, total totals, format string, args ...any) {
+	if !t.Failed() {
+		t.Logf("figures: %s: %s; nothing lost, resolved twice or stuck", fmt.Sprintf(format, args...), total)
 	}
+}
+
+// atEach lets a load meet with an accident at each of some points, and lets it come to
+// its end thereafter.
+func atEach(t *testing.T, what string, at []string, accident func(t *testing.T, l *load, point string)) {
+	t.Helper()
+	var mu sync.Mutex
+	var total totals
+	t.Run("at", func(t *testing.T) {
+		for _, point := range at {
+			t.Run(point, func(t *testing.T) {
+				t.Parallel()
+				l := newLoad(t)
+				accident(t, l, point)
+				l.finish(t)
+				mu.Lock()
+				defer mu.Unlock()
+				total = total.plus(l.total())
+			})
+		}
+	})
+	logFigures(t, total, "%s at each of %d points", what, len(at))
 }
 
 func TestCrashAtEveryStepLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
-	for _, point := range points {
-		t.Run(point, func(t *testing.T) {
-			t.Parallel()
-			l := newLoad(t)
-			l.FailAt(point, "kill")
-			l.Start(t, l.config())
-			stop := make(chan struct{})
-			l.until(stop)
-			l.power.set(true)
-			if code := l.Exited(t, harness.Patience); code != -1 {
-				t.Errorf("the server has ended with code %d", code)
-			}
-			l.power.set(false)
-			close(stop)
-			l.FailAt("", "")
-			l.Start(t, l.config())
-			l.power.set(true)
-			l.finish(t)
-		})
-	}
+	atEach(t, "killed", points, func(t *testing.T, l *load, point string) {
+		l.FailAt(point, "kill")
+		l.Start(t, l.config())
+		stop := make(chan struct{})
+		l.until(stop)
+		l.power.set(true)
+		if code := l.Exited(t, harness.Patience); code != -1 {
+			t.Errorf("the server has ended with code %d", code)
+		}
+		l.again(t, stop)
+	})
 }
 
 func TestExitInTheMiddleOfAStepLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
-	for _, point := range []string{
+	atEach(t, "told to exit", []string{
 		"create.before-commit", "create.after-commit", "attempt.done", "job.before-commit", "call.before-commit", "call.after-commit",
 		"send.done", "delivery.before-commit", "told.before-commit",
-	} {
-		t.Run(point, func(t *testing.T) {
-			t.Parallel()
-			l := newLoad(t)
-			l.FailAt(point, "delay")
-			l.Start(t, l.config())
-			stop := make(chan struct{})
-			l.until(stop)
-			l.power.set(true)
-			l.logged(t, "failpoint "+point)
-			l.power.set(false)
-			close(stop)
-			l.Terminate(t)
-			if code := l.Exited(t, harness.Patience); code != 0 {
-				t.Errorf("the server has ended with code %d", code)
-			}
-			l.FailAt("", "")
-			l.Start(t, l.config())
-			l.power.set(true)
-			l.finish(t)
-		})
-	}
+	}, func(t *testing.T, l *load, point string) {
+		l.FailAt(point, "delay")
+		l.Start(t, l.config())
+		stop := make(chan struct{})
+		l.until(stop)
+		l.power.set(true)
+		l.logged(t, "failpoint "+point)
+		l.power.set(false)
+		l.Terminate(t)
+		if code := l.Exited(t, harness.Patience); code != 0 {
+			t.Errorf("the server has ended with code %d", code)
+		}
+		l.again(t, stop)
+	})
+}
+
+// again starts the server anew after an accident, without another one, and without any
+// more requests.
+func (l *load) again(t *testing.T, stop chan struct{}) {
+	t.Helper()
+	l.power.set(false)
+	close(stop)
+	l.FailAt("", "")
+	l.Start(t, l.config())
+	l.power.set(true)
 }
 
 func TestCommitThatFailsLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
+	var commits []string
 	for _, point := range points {
 		// A commit that is said to have failed may have been written all the same.
-		if !strings.HasSuffix(point, "-commit") {
-			continue
+		if strings.HasSuffix(point, "-commit") {
+			commits = append(commits, point)
 		}
-		t.Run(point, func(t *testing.T) {
-			t.Parallel()
-			l := newLoad(t)
-			l.FailAt(point, "error")
-			l.Start(t, l.config())
-			stop := make(chan struct{})
-			l.until(stop)
-			l.power.set(true)
-			l.logged(t, "decisions could not be committed")
-			l.logged(t, "the store has been verified and is in use again")
-			close(stop)
-			l.finish(t)
-		})
 	}
+	atEach(t, "an error of the store", commits, func(t *testing.T, l *load, point string) {
+		l.FailAt(point, "error")
+		l.Start(t, l.config())
+		stop := make(chan struct{})
+		l.until(stop)
+		l.power.set(true)
+		l.logged(t, "decisions could not be committed")
+		l.logged(t, "the store has been verified and is in use again")
+		close(stop)
+	})
 }

@@ -101,7 +101,7 @@ func heldAndAnswered(t *testing.T, s *stage, protocol harness.Protocol, shape sh
 
 func TestTwoThousandHeldAtOnceGetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
-	const held = 2000
+	const held = 2000 / harness.TimeFactor
 	s := start(t, harness.Config{})
 	urls := make(chan [2]string, held)
 	s.partner.HandleEvery(func(w http.ResponseWriter, r *http.Request) {

@@ -157,31 +157,46 @@ func (l *ledger) acknowledged() (orders []*order) {
 	return orders
 }
 
+// totals are what happened, in numbers.
+type totals struct{ requests, parked, answered, taken, recalled, delivered, redelivered int }
+
+// plus adds what happened elsewhere.
+func (a totals) plus(b totals) totals {
+	return totals{
+		a.requests + b.requests, a.parked + b.parked, a.answered + b.answered, a.taken + b.taken, a.recalled + b.recalled,
+		a.delivered + b.delivered, a.redelivered + b.redelivered,
+	}
+}
+
+// String returns them as a sentence.
+func (a totals) String() string {
+	return fmt.Sprintf("%d requests, %d let go with 202, %d answered; %d calls taken, %d repeated; %d results delivered, %d repeated",
+		a.requests, a.parked, a.answered, a.taken, a.recalled, a.delivered, a.redelivered)
+}
+
 // total counts what happened.
-func (l *ledger) total() string {
+func (l *ledger) total() (n totals) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	let, answered, calls, repeated := 0, 0, 0, 0
+	n.requests, n.delivered = len(l.orders), len(l.deliveries)
 	for _, o := range l.orders {
 		if o.parked != nil {
-			let++
+			n.parked++
 		}
 		if o.answered {
-			answered++
+			n.answered++
 		}
 	}
 	for _, urls := range l.urls {
 		for _, c := range urls {
-			calls += len(c.taken)
-			repeated += len(c.bodies) - 1
+			n.taken += len(c.taken)
+			n.recalled += len(c.bodies) - 1
 		}
 	}
-	sent, twice := len(l.deliveries), 0
 	for _, bodies := range l.deliveries {
-		twice += len(bodies) - 1
+		n.redelivered += len(bodies) - 1
 	}
-	return fmt.Sprintf("%d requests, %d let go with 202, %d answered; %d calls taken, %d repeated; %d results delivered, %d repeated",
-		len(l.orders), let, answered, calls, repeated, sent, twice)
+	return n
 }
 
 // unfinished says what client and partner still want.

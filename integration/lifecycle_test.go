@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -11,7 +12,7 @@ import (
 )
 
 // exitWithin is how long a server may take to exit, whatever it holds.
-const exitWithin = 2 * time.Second
+const exitWithin = 2 * harness.TimeFactor * time.Second
 
 // holdMany holds n requests over each of the protocols.
 func (s *stage) holdMany(t *testing.T, n int, protocols ...harness.Protocol) []*exchange {
@@ -144,12 +145,36 @@ func TestHeldRequestOutlivesTheDirective(t *testing.T) {
 	x.stillWaits(t)
 }
 
-func TestTerminationAnswersEveryHeldRequest(t *testing.T) {
+func TestExitAnswersAThousandHeldRequests(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{TLS: true})
-	held := s.holdMany(t, 25, harness.Protocols...)
-	s.Acknowledged(t)
-	terminated(t, s, held)
+	terminate := func(t *testing.T, s *stage) { s.Terminate(t) }
+	for _, c := range []struct {
+		name   string
+		global string
+		exit   func(*testing.T, *stage)
+	}{
+		{"SIGTERM", "", terminate},
+		{"SIGTERM with a grace period", "grace_period 10m", terminate},
+		{"SIGTERM after the directive is gone", "", func(t *testing.T, s *stage) {
+			s.MustReload(t, harness.Config{TLS: true, Bare: true, Public: `respond "plain"`, Private: `respond "plain"`})
+			s.Terminate(t)
+		}},
+		{"SIGINT", "", func(t *testing.T, s *stage) { s.Signal(t, os.Interrupt) }},
+		{"the admin endpoint", "", func(t *testing.T, s *stage) {
+			wantStatus(t, s.Admin(t, harness.NewRequest(t, http.MethodPost, "http://127.0.0.1/stop", "", "")), http.StatusOK)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, harness.Config{Global: c.global, TLS: true})
+			// A connection over HTTP/3 carries no more than a hundred.
+			held := slices.Concat(
+				s.holdMany(t, 300/harness.TimeFactor, harness.HTTP1, harness.H2C, harness.H2),
+				s.holdMany(t, 100/harness.TimeFactor, harness.H3))
+			s.Acknowledged(t)
+			exited(t, s, held, func() { c.exit(t, s) })
+		})
+	}
 }
 
 func TestTerminationAnswersRequestsThatEarlierConfigurationsHold(t *testing.T) {
@@ -159,7 +184,7 @@ func TestTerminationAnswersRequestsThatEarlierConfigurationsHold(t *testing.T) {
 	s.MustReload(t, harness.Config{Hold: "name second"})
 	held = slices.Concat(held, s.holdMany(t, 5, harness.HTTP1, harness.H2C))
 	s.Acknowledged(t)
-	terminated(t, s, held)
+	exited(t, s, held, func() { s.Terminate(t) })
 }
 
 func TestTerminationAnswersWhenTheDirectiveIsGone(t *testing.T) {
@@ -169,15 +194,15 @@ func TestTerminationAnswersWhenTheDirectiveIsGone(t *testing.T) {
 	s.Acknowledged(t)
 	s.MustReload(t, harness.Config{Bare: true, Public: `respond "plain"`, Private: `respond "plain"`})
 	wantAnswer(t, s.fetch(t, harness.HTTP1.URL("/")), http.StatusOK, "plain")
-	terminated(t, s, held)
+	exited(t, s, held, func() { s.Terminate(t) })
 }
 
-// terminated ends the server and checks what becomes of requests that the
-// upstream has acknowledged.
-func terminated(t *testing.T, s *stage, held []*exchange) {
+// exited ends the server and checks what becomes of requests that the upstream has
+// acknowledged.
+func exited(t *testing.T, s *stage, held []*exchange, exit func()) {
 	t.Helper()
 	begin := time.Now()
-	s.Terminate(t)
+	exit()
 	for _, x := range held {
 		answer := x.Answer(t)
 		wantPickUp(t, wantProblem(t, answer, http.StatusGatewayTimeout, "shutting-down"))

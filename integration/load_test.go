@@ -46,6 +46,8 @@ type load struct {
 	power *power
 	// open bounds the requests that have not come to their end.
 	open chan struct{}
+	// pause is how long each of them waits for the next when it has come to its end.
+	pause time.Duration
 	// busy counts what client and partner have under way.
 	busy atomic.Int64
 }
@@ -162,6 +164,7 @@ func (l *load) run(random *rand.Rand, number *atomic.Int64, stop <-chan struct{}
 			defer func() { <-l.open }()
 			l.place(o)
 			l.update(func() { o.open = false })
+			<-time.After(l.pause)
 		})
 	}
 }

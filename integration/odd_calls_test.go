@@ -41,32 +41,6 @@ func TestSamePayloadAtOnceIsAcceptedOnceAndRepeated(t *testing.T) {
 	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
 }
 
-func TestOfRacingCallsExactlyOneWins(t *testing.T) {
-	t.Parallel()
-	s := start(t, harness.Config{})
-	client := s.Client(t, harness.HTTP1)
-	for range 20 {
-		x := s.get(t)
-		calls := make([]*harness.Pending, 8)
-		for i := range calls {
-			calls[i] = harness.Send(client, harness.NewRequest(t, http.MethodPost, x.url, "text/plain", fmt.Sprint("call ", i)))
-		}
-		var winners []string
-		for i, c := range calls {
-			switch reply := c.Answer(t); reply.Status {
-			case http.StatusOK:
-				winners = append(winners, fmt.Sprint("call ", i))
-			default:
-				wantProblem(t, reply, http.StatusConflict, "already-resolved")
-			}
-		}
-		if len(winners) != 1 {
-			t.Fatalf("accepted were %q", winners)
-		}
-		wantAnswer(t, x.Answer(t), http.StatusOK, winners[0])
-	}
-}
-
 func TestAnotherPayloadAfterTheFirstIsAConflict(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{})

@@ -130,15 +130,13 @@ func (i *image) controlled(t *testing.T) {
 // Whatever somebody was told before is on the disk.
 func TestPowerCutLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
-	seed := fromEnvironment(t, "CALLBACK_CRASH_SEED", rand.Uint64())
-	t.Logf("CALLBACK_CRASH_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, seed))
+	random, from := chance(t)
 	l := newLoad(t)
 	disk := l.newImage(t)
 	cfg := l.config()
 	cfg.Store = disk.store()
 	stop, number := make(chan struct{}), new(atomic.Int64)
-	l.begin(func() { l.run(rand.New(rand.NewPCG(seed, 1)), number, stop) })
+	l.begin(func() { l.run(rand.New(rand.NewPCG(from, 1)), number, stop) })
 	for range *cuts {
 		l.Start(t, cfg)
 		l.power.set(true)

@@ -145,7 +145,13 @@ func (c *Caddy) Kill(tb testing.TB) {
 // once. Wait for the end with Exited.
 func (c *Caddy) Terminate(tb testing.TB) {
 	tb.Helper()
-	if err := c.running(tb).cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	c.Signal(tb, syscall.SIGTERM)
+}
+
+// Signal sends the server a signal and returns at once.
+func (c *Caddy) Signal(tb testing.TB, sig os.Signal) {
+	tb.Helper()
+	if err := c.running(tb).cmd.Process.Signal(sig); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -7,3 +7,6 @@ var raceFlags []string
 
 // MemoryFactor is how many times the memory the binary under test may take.
 const MemoryFactor = 1
+
+// TimeFactor is how many times as long everything may take.
+const TimeFactor = 1

@@ -8,3 +8,6 @@ var raceFlags = []string{"-race"}
 // MemoryFactor is how many times the memory the binary under test may take: the race
 // detector keeps a shadow of all of it (its documentation says 5 to 10 times).
 const MemoryFactor = 10
+
+// TimeFactor is how many times as long everything may take.
+const TimeFactor = 4

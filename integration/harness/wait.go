@@ -7,7 +7,7 @@ import (
 
 // Patience is how long anything may take before a test gives up on it. It is
 // far longer than anything should take.
-const Patience = 30 * time.Second
+const Patience = 30 * TimeFactor * time.Second
 
 // pollEvery is how often Eventually looks.
 const pollEvery = 5 * time.Millisecond
