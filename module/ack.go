@@ -33,7 +33,7 @@ func (x *exchange) callUpstream() error {
 	if x.h.Call != nil {
 		handler = x.h.Call.Compile(nothingAnswers)
 	}
-	body := trackBody(x.request.out)
+	body := x.h.trackBody(x.request.out)
 	call := callUpstream(handler, x.w, x.request.out, x.keep(), x.accepts)
 	x.follow(call)
 	if x.h.Call == nil {

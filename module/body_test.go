@@ -31,7 +31,7 @@ func (b *strictBody) Close() error {
 func TestBodyIsNotDrainedWhileTheUpstreamStillReads(t *testing.T) {
 	strict := &strictBody{more: make(chan struct{})}
 	r := &http.Request{Body: strict}
-	body := trackBody(r)
+	body := new(Handler).trackBody(r)
 	read := make(chan error, 2)
 	go func() {
 		buf := make([]byte, 16)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -77,6 +78,9 @@ func (x *exchange) prepare() error {
 			return err
 		}
 	}
+	// After a body that was read the trailers are there; of one that is passed on, they
+	// are only announced.
+	x.h.strip(out.Trailer)
 	var err error
 	x.retry, err = x.retryKeyOf()
 	return err
@@ -184,14 +188,40 @@ func (o *outgoing) deliverTo(d *deliverer) (string, error) {
 	return url, nil
 }
 
-// strip removes the client's own copies of every header that we inject or speak.
+// ours reports whether a header is one that we inject or speak.
+func (h *Handler) ours(name string) bool {
+	return h.policy.Wire().Speaks(name) || h.injectsHeader[plainName(name)]
+}
+
+// strip removes the client's own copies of every header that is ours. Nor may a
+// Connection header name one: the proxy takes away whatever that names.
 func (h *Handler) strip(header http.Header) {
-	wire := h.policy.Wire()
 	for name := range header {
-		if wire.Speaks(name) || h.injectsHeader[plainName(name)] {
+		if h.ours(name) {
 			delete(header, name)
 		}
 	}
+	values := header["Connection"]
+	if !slices.ContainsFunc(values, func(v string) bool { return slices.ContainsFunc(options(v), h.ours) }) {
+		return
+	}
+	var kept []string
+	for _, v := range values {
+		kept = append(kept, slices.DeleteFunc(options(v), h.ours)...)
+	}
+	header.Del("Connection")
+	if len(kept) > 0 {
+		header.Set("Connection", strings.Join(kept, ", "))
+	}
+}
+
+// options returns what a Connection header lists (RFC 9110, section 7.6.1).
+func options(value string) []string {
+	all := strings.Split(value, ",")
+	for i, option := range all {
+		all[i] = strings.TrimSpace(option)
+	}
+	return all
 }
 
 var hyphens = strings.NewReplacer("_", "-", ".", "-")
@@ -285,6 +315,8 @@ var bodyDigests = []string{"Content-Digest", "Content-Md5", "Digest", "Repr-Dige
 type trackedBody struct {
 	io.ReadCloser
 	ended atomic.Bool
+	// atEnd is called at its end, before the reader is told of it.
+	atEnd func()
 
 	mu sync.Mutex
 	// users are in a Read or Close: the body of an HTTP/2 or HTTP/3 request does
@@ -295,12 +327,14 @@ type trackedBody struct {
 	detached bool
 }
 
-// trackBody puts a trackedBody into the request.
-func trackBody(r *http.Request) *trackedBody {
+// trackBody puts a trackedBody into the request. The server has read the trailers at
+// the end of the body: only then can be stripped what came in them.
+func (h *Handler) trackBody(r *http.Request) *trackedBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	t := &trackedBody{ReadCloser: r.Body}
+	trailer := r.Trailer
+	t := &trackedBody{ReadCloser: r.Body, atEnd: func() { h.strip(trailer) }}
 	r.Body = t
 	return t
 }
@@ -314,6 +348,7 @@ func (t *trackedBody) Read(b []byte) (int, error) {
 	n, err := t.ReadCloser.Read(b)
 	if err != nil {
 		t.ended.Store(true)
+		t.atEnd()
 	}
 	return n, err
 }

@@ -13,6 +13,8 @@ const BaseURL = "http://callbacks.test"
 // site that takes the calls, and a private one that holds every request for up
 // to two minutes and forwards it to the partner.
 type Config struct {
+	// Before holds snippets.
+	Before string
 	// Global holds further lines of the global options.
 	Global string
 	// Admin holds lines of the options of the admin endpoint.
@@ -45,6 +47,7 @@ type Config struct {
 // Caddyfile returns the configuration as the server reads it.
 func (c *Caddy) Caddyfile(cfg Config) string {
 	var b strings.Builder
+	b.WriteString(cfg.Before)
 	b.WriteString("{\n")
 	b.WriteString(indent(block("admin unix/"+c.Path("admin.sock"), cfg.Admin)))
 	b.WriteString("\tpersist_config off\n\tauto_https disable_redirects\n")

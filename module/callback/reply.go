@@ -3,6 +3,7 @@ package callback
 import (
 	"net/http"
 	"strings"
+	"unicode"
 )
 
 // Reply is what a partner is answered.
@@ -68,11 +69,12 @@ func (p *Policy) replyHeader(look Lookup) Header {
 // maxText bounds text of a partner's that is shown to people or put in headers.
 const maxText = 1024
 
-// withoutControls drops control characters and cuts at limit bytes, so that text
-// of a partner's can stand in a header, a log or a document.
+// withoutControls drops control characters and those that end lines or turn the
+// direction of what follows, and cuts at limit bytes, so that text of a partner's can
+// stand in a header, a log or a document.
 func withoutControls(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || 0x80 <= r && r < 0xa0 {
+		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
 			return -1
 		}
 		return r

@@ -1,0 +1,311 @@
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+// The client's Connection header takes away what belongs to one connection, and must
+// not take away what we say. Nor may it be said in a trailer.
+func TestClientCannotTakeAwayWhatIsInjected(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	call := "callback /stepped/* hold {\ncall {\n" + s.toPartner() + "}\n}\n"
+	s.Start(t, harness.Config{Private: call + harness.Hold("/orders/*", "", "inject header X-Upstream-Key secret") + s.toPartner()})
+	for name, lines := range map[string]string{
+		"Connection":           "Connection: keep-alive, X-Link-Callback-Url, x-link-correlation-id,X-Upstream-Key\r\nContent-Length: 2\r\n\r\nok",
+		"several":              "Connection: X-Link-Callback-Url\r\nConnection: X-Link-Correlation-Id, X-Upstream-Key\r\nContent-Length: 2\r\n\r\nok",
+		"trailers":             "Transfer-Encoding: chunked\r\nTrailer: X-Link-Callback-Url, X-Note\r\n\r\n2\r\nok\r\n0\r\nX-Link-Callback-Url: http://evil.test/cb\r\nX-Note: kept\r\n\r\n",
+		"trailers unannounced": "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Link-Callback-Url: http://evil.test/cb\r\n\r\n",
+		"proxy connection":     "Proxy-Connection: X-Link-Callback-Url\r\nKeep-Alive: X-Link-Callback-Url\r\nTE: trailers, X-Link-Callback-Url\r\nContent-Length: 2\r\n\r\nok",
+	} {
+		for _, prefix := range []string{"", "/stepped"} {
+			t.Run(name+prefix, func(t *testing.T) {
+				t.Parallel()
+				path := prefix + s.path()
+				s.rawTo(t, "app", "POST "+path+" HTTP/1.1\r\nHost: app.test\r\n"+lines)
+				got := s.partner.Received(t, path)
+				if url := got.Header.Values(callbackHeader); len(url) != 1 || !callbackURLForm.MatchString(url[0]) {
+					t.Errorf("the partner got the callback URL %q", url)
+				}
+				if id := got.Header.Values(correlationHeader); len(id) != 1 || !wholeUUID.MatchString(id[0]) {
+					t.Errorf("the partner got the correlation id %q", id)
+				}
+				if prefix == "" {
+					wantHeader(t, got.Header, "X-Upstream-Key", "secret")
+				}
+				if got.Trailer.Get(callbackHeader) != "" {
+					t.Errorf("the partner got the trailers %v", got.Trailer)
+				}
+				if string(got.Body) != "ok" {
+					t.Errorf("the partner got %q", got.Body)
+				}
+			})
+		}
+	}
+}
+
+// rawTo sends bytes to a site and leaves the connection open.
+func (s *stage) rawTo(t *testing.T, site, message string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("unix", s.Path(site+".sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if _, err := io.WriteString(conn, message); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// What stands behind a request is another one, or nothing: never a part of either that
+// somebody else takes for a request.
+func TestRequestsAreNotSmuggled(t *testing.T) {
+	t.Parallel()
+	s := openAPI(t, harness.Config{})
+	for name, message := range map[string]string{
+		"body that was not read":    "POST /cb/00000000-0000-4000-8000-000000000000 HTTP/1.1\r\nHost: callbacks.test\r\nContent-Length: %[3]d\r\n\r\n%[2]s",
+		"body of a GET":             "GET /cb/00000000-0000-4000-8000-000000000000 HTTP/1.1\r\nHost: callbacks.test\r\nContent-Length: %[3]d\r\n\r\n%[2]s",
+		"body of a call to nothing": "POST /cb/ HTTP/1.1\r\nHost: callbacks.test\r\nContent-Length: %[3]d\r\n\r\n%[2]s",
+		"body of a status":          "POST /cbr/%[1]s HTTP/1.1\r\nHost: callbacks.test\r\nContent-Length: %[3]d\r\n\r\n%[2]s",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			front, victim := s.get(t), s.get(t)
+			hidden := "POST /cb/" + victim.state() + " HTTP/1.1\r\nHost: callbacks.test\r\nContent-Length: 5\r\n\r\nwrong"
+			conn := s.rawTo(t, "callbacks", fmt.Sprintf(message, front.state(), hidden, len(hidden)))
+			_ = conn.(*net.UnixConn).CloseWrite()
+			if answers, err := io.ReadAll(conn); err != nil || bytes.Count(answers, []byte("HTTP/1.1 ")) != 1 {
+				t.Errorf("answered with %q, %v", answers, err)
+			}
+			victim.stillWaits(t)
+		})
+	}
+}
+
+// Of what was said in the docs to keep callback URLs out of the logs nothing is missing:
+// not at level DEBUG, and not in the header of an answer.
+func TestDocumentedFilterKeepsSecretsOutOfEveryLog(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	to := s.toPartner()
+	filter := documentedFilter(t)
+	lines := func(name string) string {
+		return "log {\n\timport without_callback_urls\n\toutput file " + s.Path("log-"+name) + "\n}\n"
+	}
+	cfg := harness.Config{
+		Global: "debug\nlog {\n\timport without_callback_urls\n}\n",
+		Public: lines("public") + "callback_server",
+		Private: lines("private") + "callback /park/* park\ncallback /steps/* park {\nname steps\ncall {\n" + to + "}\n}\n" +
+			harness.Hold("/orders/*", "", "") + to,
+		Before: filter,
+	}
+	s.Start(t, cfg)
+	held := s.get(t)
+	held.resolve(t, "an answer")
+	wantStatus(t, held.Answer(t), http.StatusOK)
+	for _, prefix := range []string{"/park", "/steps"} {
+		path := prefix + s.path()
+		got := harness.Do(t, s.Client(t, harness.HTTP1), harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", "an order"))
+		p := decode[parked](t, got)
+		s.NeverLog(anyUUID.FindString(strings.TrimPrefix(p.StatusURL, harness.BaseURL)))
+		url := s.partner.Received(t, path).Header.Get(callbackHeader)
+		s.NeverLog(anyUUID.FindString(url))
+		wantStatus(t, s.partner.Call(t, http.MethodPost, url, "text/plain", "a result"), http.StatusOK)
+		wantStatus(t, s.fetch(t, p.StatusURL), http.StatusOK)
+		wantStatus(t, s.fetch(t, p.ResultURL), http.StatusOK)
+	}
+	late := s.get(t)
+	wantStatus(t, s.partner.Call(t, http.MethodPost, strings.Replace(late.url, "/cb/", "/CB/", 1), "", "misspelt"), http.StatusOK)
+	late.stillWaits(t)
+	for _, name := range []string{"log-private", "log-public"} {
+		if content, err := os.ReadFile(s.Path(name)); err != nil || !bytes.Contains(content, []byte("REDACTED")) {
+			t.Errorf("%s: %v; nothing was taken out of %d bytes", name, err, len(content))
+		}
+	}
+}
+
+// documentedFilter returns the snippet that docs/operations.md says to import.
+func documentedFilter(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join("..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```caddyfile\n(without_callback_urls)")
+	snippet, _, found := strings.Cut(rest, "\n\n{")
+	if !found {
+		t.Fatal("docs/operations.md has no snippet without_callback_urls")
+	}
+	return "(without_callback_urls)" + snippet + "\n"
+}
+
+// A stranger who sends a lot is told no, and leaves nothing behind in the store.
+func TestStrangersLeaveNothingInTheStore(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Setenv("CB_KEY", strings.Repeat("k", 40))
+	s.Start(t, harness.Config{
+		Callback: "key bank {env.CB_KEY} send",
+		Private:  "callback /keyed/* hold {\n\tkey bank\n}\n" + harness.Hold("/orders/*", "", "") + s.toPartner(),
+	})
+	done, keyed := s.get(t), s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodGet, harness.HTTP1.URL("/keyed"+s.path()), "", ""))
+	done.resolve(t, "taken")
+	wantStatus(t, done.Answer(t), http.StatusOK)
+	s.Acknowledged(t)
+	large := strings.Repeat("a large body ", 80_000)
+	count := func() (files int) {
+		entries, err := os.ReadDir(s.Path("store", "bodies"))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	before := count()
+	for range 20 {
+		for url, status := range map[string]int{
+			harness.BaseURL + "/cb/00000000-0000-4000-8000-000000000000":              http.StatusNotFound,
+			harness.BaseURL + "/cbq/state?state=00000000-0000-4000-8000-000000000000": http.StatusNotFound,
+			harness.BaseURL + "/cb": http.StatusUnauthorized,
+			done.url:                http.StatusConflict,
+			keyed.url:               http.StatusUnauthorized,
+		} {
+			// Who is refused before all is read may see no answer.
+			got, err := harness.Send(s.Client(t, harness.HTTP1), harness.NewRequest(t, http.MethodPost, url, "text/plain", large)).Outcome()
+			if err == nil {
+				wantStatus(t, got, status)
+			}
+		}
+	}
+	if after := count(); after != before {
+		t.Errorf("the store has %d bodies in files, and had %d", after, before)
+	}
+}
+
+// Nobody says where our URLs lead but the configuration.
+func TestHostOfARequestIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	s := openAPI(t, harness.Config{Private: "", Hold: "redir /thanks"})
+	s.MustReload(t, withAPI(s, harness.Config{Hold: "redir /thanks", Private: "callback /park/* park\n" + harness.Hold("/orders/*", "", "redir /thanks") + s.toPartner()}, "key off"))
+	lie := func(req *http.Request) *http.Request {
+		for name, value := range map[string]string{
+			"X-Forwarded-Host": "evil.test", "X-Forwarded-Proto": "ftp", "X-Forwarded-Port": "1", "Forwarded": "host=evil.test;proto=ftp",
+			"X-Original-Host": "evil.test", "X-Forwarded-Prefix": "/evil",
+		} {
+			req.Header.Set(name, value)
+		}
+		return req
+	}
+	client := s.Client(t, harness.HTTP1)
+	path := "/park" + s.path()
+	got := harness.Do(t, client, lie(harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", "an order")))
+	p := decode[parked](t, got)
+	url := s.partner.Received(t, path).Header.Get(callbackHeader)
+	made := decode[created](t, harness.Do(t, client, lie(harness.NewRequest(t, http.MethodPost, apiURL, jsonType, "{}"))))
+	x := s.get(t)
+	redirect := harness.Do(t, client, lie(harness.NewRequest(t, http.MethodPost, x.url, "text/plain", "done")))
+	for what, url := range map[string]string{
+		"Location": got.Header.Get("Location"), "statusUrl": p.StatusURL, "resultUrl": p.ResultURL, "the callback URL": url,
+		"callbackUrl": made.CallbackURL, "the API's statusUrl": made.StatusURL, "the redirect": redirect.Header.Get("Location"),
+	} {
+		if !strings.HasPrefix(url, harness.BaseURL+"/") {
+			t.Errorf("%s is %q", what, url)
+		}
+	}
+}
+
+// What unpacks to a great deal is not unpacked, whoever has packed it.
+func TestNothingThatIsPackedIsUnpacked(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{
+		Callback: "max_body_size 2MiB",
+		Private:  "callback /ack/* hold {\nuse_body off\n}\n" + harness.Hold("/orders/*", "", "failed json ok false\nrespond \"{http.callback.call.body.note}\"\ncopy_headers Content-Encoding") + s.toPartner(),
+	})
+	bomb := packed(t, 512<<20)
+	before := s.Memory(t)
+	x := s.get(t)
+	req := harness.NewRequest(t, http.MethodPost, x.url, jsonType, string(bomb))
+	req.Header.Set("Content-Encoding", "gzip")
+	wantStatus(t, s.public(t, req), http.StatusOK)
+	answer := x.Answer(t)
+	if answer.Status != http.StatusOK || !bytes.Equal(answer.Body, bomb) {
+		t.Errorf("the client got %d with %d bytes, want the %d that were sent", answer.Status, len(answer.Body), len(bomb))
+	}
+	path := "/ack" + s.path()
+	s.partner.Handle(path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = w.Write(bomb)
+	})
+	y := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "", "an order"))
+	wantStatus(t, y.call(t, "text/plain", "done"), http.StatusOK)
+	wantStatus(t, y.Answer(t), http.StatusOK)
+	if grown := s.Memory(t) - before; grown > 64<<20*harness.MemoryFactor {
+		t.Errorf("memory has grown by %d MiB", grown>>20)
+	}
+}
+
+// packed returns so many zeros, packed.
+func packed(t *testing.T, n int64) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := io.CopyN(w, zeros{}, n); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// What a partner says stays on its own line of the log.
+func TestEveryLineOfTheLogIsOneEntry(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{Hold: "correlation_id request header X-Job\nfailed json failed true\nerror_code json code\nerror_text json text"})
+	req := harness.NewRequest(t, http.MethodGet, harness.HTTP1.URL(s.path()), "", "")
+	req.Header.Set("X-Job", `a"b\n{"level":"error"}`)
+	x := s.forward(t, harness.HTTP1, req)
+	said := `{"failed": true, "code": "\u2028\u001b]0;owned\u202e", "text": "\r\n{\"level\":\"fatal\"}\u2029\u0085\u001b[2J"}`
+	wantStatus(t, s.partner.Call(t, http.MethodPost, x.url, jsonType, said), http.StatusOK)
+	_, _ = x.Outcome()
+	s.logged(t, "callback", "failed")
+	logs, err := filepath.Glob(s.Path("log-*"))
+	if err != nil || len(logs) == 0 {
+		t.Fatal("there is no log")
+	}
+	for _, path := range logs {
+		file, err := os.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		lines := bufio.NewScanner(file)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			var entry struct{ Level string }
+			if err := json.Unmarshal(lines.Bytes(), &entry); err != nil || entry.Level == "fatal" || strings.ContainsAny(lines.Text(), "\x1b\u0085\u2028\u2029\u202e") {
+				t.Errorf("the log has the line %q: %v", lines.Text(), err)
+			}
+		}
+	}
+}
