@@ -309,3 +309,48 @@ func TestEveryLineOfTheLogIsOneEntry(t *testing.T) {
 		}
 	}
 }
+
+// Nothing is delivered to our own paths, whichever of our bases they are under: two
+// callbacks could call each other for ever.
+func TestNothingIsDeliveredToOurselves(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, withAPI(s, harness.Config{
+		Sites:   s.Site("other", "callback hold {\nbase_url https://other.example\n}\n"+s.toPartner()),
+		Private: "callback park {\nname orders\ndeliver\n}\n" + s.toPartner(),
+	}, "key off"))
+	const path = "/cb/00000000-0000-4000-8000-000000000000"
+	req := harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(s.path()), jsonType, `{"callbackUrl":"https://other.example`+path+`"}`)
+	wantProblem(t, s.public(t, req), http.StatusBadRequest, "delivery-url-not-allowed")
+	for _, body := range []string{
+		`{"deliverTo":"https://other.example` + path + `"}`,
+		`{"alternativeDomain":"https://alt.example","deliverTo":"https://alt.example` + path + `"}`,
+	} {
+		got := s.api(t, http.MethodPost, "", body)
+		wantProblem(t, got, http.StatusBadRequest, "invalid-request")
+		if !strings.Contains(string(got.Body), `"field":"deliverTo"`) {
+			t.Errorf("%s: %s", body, got.Body)
+		}
+	}
+}
+
+// A stranger's body must come soon: what is set aside for such is small, and whoever
+// posts a form with the state in it needs it, too.
+func TestSlowStrangersMakeRoomForOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Callback: "max_body_size 1MiB\nmax_memory 8MiB", Hold: "state_query state"})
+	x := s.get(t)
+	state := x.state()
+	form := "POST /cbq/state HTTP/1.1\r\nHost: callbacks.test\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 400000\r\n\r\na="
+	for range 8 {
+		s.rawTo(t, "callbacks", form+strings.Repeat("a", 300_000))
+	}
+	post := func(state string) int {
+		return s.ask(t, http.MethodPost, harness.BaseURL+"/cbq/state", "state="+state+"&SAMLResponse="+strings.Repeat("a", 300_000), "Content-Type", "application/x-www-form-urlencoded").Status
+	}
+	harness.Eventually(t, "there is no room for a form", func() bool {
+		return post("00000000-0000-4000-8000-000000000000") == http.StatusServiceUnavailable
+	})
+	harness.Eventually(t, "there is room again", func() bool { return post(state) == http.StatusOK })
+	wantStatus(t, x.Answer(t), http.StatusOK)
+}

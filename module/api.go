@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -70,6 +72,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	}
 	request := &apiRequest{w: w, r: r, at: at, app: a.app, log: a.log, scope: "api"}
 	method, err := request.admit()
+	if err == nil && a.KeyOff && fromElsewhere(r) {
+		err = problem.CrossSite
+	}
 	if err == nil {
 		err = a.authorize(request, method.permission)
 	}
@@ -106,6 +111,17 @@ func (a *API) authorize(request *apiRequest, permission string) error {
 // site's page, and whether it would have an effect.
 func crossSite(r *http.Request) bool {
 	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "cross-site"
+}
+
+// fromElsewhere reports whether a page made the request that is not of this host. That
+// is asked where no key is: a browser says Sec-Fetch-Site to safe origins only.
+func fromElsewhere(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || !strings.EqualFold(u.Host, r.Host)
 }
 
 // admit decides, before anything is done, whether a request is one that the API has

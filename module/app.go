@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -93,6 +94,8 @@ type App struct {
 	events   *events
 	// deliverer sends the results of whoever has no rules of its own.
 	deliverer *deliverer
+	// bases are our own base URLs: the global ones, and those of all directives.
+	bases deliver.Bases
 	// routes are the directives whose background work is found by their name.
 	routes map[string]*Handler
 
@@ -130,7 +133,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.keyRing, err = newKeyRing(a.Keys); err != nil {
 		return fmt.Errorf("callback: key: %w", err)
 	}
-	if a.deliverer, err = newDeliverer(*a.Deliver, a.bases()); err != nil {
+	if err = a.bases.Add(a.BaseURL, a.StatusURL); err != nil {
+		return fmt.Errorf("callback: base_url: %w", err)
+	}
+	if a.deliverer, err = newDeliverer(*a.Deliver, &a.bases); err != nil {
 		return fmt.Errorf("callback: deliver: %w", err)
 	}
 	if err = measured().register(ctx.GetMetricsRegistry()); err != nil {
@@ -223,17 +229,6 @@ func (a *App) Check() error {
 			humanize.IBytes(uint64(body)), humanize.IBytes(uint64(memory)))
 	}
 	return nil
-}
-
-// bases returns our own base URLs.
-func (a *App) bases(more ...string) []string {
-	var bases []string
-	for _, base := range append(more, a.BaseURL, a.StatusURL) {
-		if base != "" && !slices.Contains(bases, base) {
-			bases = append(bases, base)
-		}
-	}
-	return bases
 }
 
 // register makes a directive's background work findable by the directive's name.

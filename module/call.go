@@ -59,22 +59,26 @@ func (s *Server) newCall(r *http.Request, at location) (engine.Incoming, error) 
 // hasBody reports whether a request has, or may have, a body.
 func hasBody(r *http.Request) bool { return r.ContentLength != 0 && r.Body != nil }
 
-// readWithin bounds how long a call's body may take to arrive.
-const readWithin = 2 * time.Minute
+// A call's body may take so long to arrive. That of a stranger, who may be anybody, has
+// less time: the memory that is set aside for such is small.
+const (
+	readWithin      = 2 * time.Minute
+	readBlindWithin = 10 * time.Second
+)
 
 // readBody reads a call's body, and takes the state out of it where it has one.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engine, in *engine.Incoming) error {
 	if !hasBody(r) {
 		return nil
 	}
+	read, within := e.ReadBody, readWithin
+	if in.State.IsZero() && len(in.Call.Caller.Names) == 0 {
+		read, within = e.ReadBlind, readBlindWithin
+	}
 	// Not every connection can have a deadline; then Caddy's own hold.
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(readWithin))
+	_ = control.SetReadDeadline(time.Now().Add(within))
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	read := e.ReadBody
-	if in.State.IsZero() && len(in.Call.Caller.Names) == 0 {
-		read = e.ReadBlind
-	}
 	body, lease, err := read(r.Body, r.ContentLength, s.app.MaxBodySize)
 	if err != nil {
 		return err

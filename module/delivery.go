@@ -127,15 +127,8 @@ type deliverer struct {
 
 // newDeliverer compiles the rules. own are our own base URLs, to which nothing is
 // sent.
-func newDeliverer(rules DeliveryRules, own []string) (*deliverer, error) {
-	d := &deliverer{}
-	for _, text := range own {
-		base, err := url.Parse(text)
-		if err != nil {
-			return nil, err
-		}
-		d.guard.Own = append(d.guard.Own, base)
-	}
+func newDeliverer(rules DeliveryRules, own *deliver.Bases) (*deliverer, error) {
+	d := &deliverer{guard: deliver.Guard{Own: own}}
 	for _, text := range rules.Allow {
 		allow, err := deliver.ParseAllow(text)
 		if err != nil {

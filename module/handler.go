@@ -250,6 +250,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.compileInjections(); err != nil {
 		return fmt.Errorf("callback %s: inject: %w", h.Mode, err)
 	}
+	if err := h.app.bases.Add(h.BaseURL, h.StatusURL); err != nil {
+		return fmt.Errorf("callback %s: base_url: %w", h.Mode, err)
+	}
 	if err := h.provisionDelivery(); err != nil {
 		return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
 	}
@@ -290,7 +293,7 @@ func (h *Handler) provisionDelivery() (err error) {
 	if h.Deliver == nil {
 		return nil
 	}
-	h.deliverer, err = newDeliverer(h.Deliver.over(*h.app.Deliver), h.app.bases(h.BaseURL, h.StatusURL))
+	h.deliverer, err = newDeliverer(h.Deliver.over(*h.app.Deliver), &h.app.bases)
 	if err != nil {
 		return err
 	}

@@ -102,9 +102,14 @@ func serveResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 }
 
 // neverServed are headers of an upstream's ack that a result fetched by URL must
-// not have: they would undo what keeps it from doing anything in a browser.
+// not have: they would undo what keeps it from doing anything in a browser, or say
+// something about the whole site that the URL is at.
 var neverServed = []string{
-	"Cache-Control", "Content-Security-Policy", "Expires", "Pragma", "Referrer-Policy", "Refresh", "Set-Cookie", "Vary", "X-Content-Type-Options",
+	"Accept-Ch", "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Origin",
+	"Access-Control-Expose-Headers", "Access-Control-Max-Age", "Cache-Control", "Clear-Site-Data", "Content-Security-Policy",
+	"Cross-Origin-Embedder-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Expires", "Nel", "Permissions-Policy", "Pragma",
+	"Referrer-Policy", "Refresh", "Report-To", "Reporting-Endpoints", "Service-Worker-Allowed", "Set-Cookie", "Strict-Transport-Security", "Vary",
+	"X-Content-Type-Options", "X-Frame-Options",
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -116,7 +116,12 @@ func (x *exchange) show(r *callback.Record) error {
 	if result.Failure != nil {
 		return x.h.refuseFailed(x.w, x.r, r, result)
 	}
-	x.preference.apply(x.w.Header())
+	h := x.w.Header()
+	x.preference.apply(h)
+	if h.Get("Cache-Control") == "" {
+		// Unless the result says otherwise, it is meant for this client alone.
+		h.Set("Cache-Control", "no-store")
+	}
 	return writeResult(x.w, x.r, x.rt.engine, result)
 }
 

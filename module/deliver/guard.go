@@ -41,7 +41,7 @@ type Guard struct {
 	// Own are the base URLs under which callback_server is reached. Nothing is
 	// delivered to its paths, which would let a callback call itself, unless an
 	// exception names host and port.
-	Own []*url.URL
+	Own *Bases
 }
 
 // CheckURL reads a URL to deliver to, and says what is wrong with it. A name is
@@ -136,7 +136,7 @@ func (g Guard) names(h host, port uint16) bool {
 // leadsBack reports whether a URL is one of callback_server's own. Paths are
 // compared as loosely as any server reads them.
 func (g Guard) leadsBack(u *url.URL, h host, port uint16) bool {
-	return slices.ContainsFunc(g.Own, func(own *url.URL) bool {
+	return g.Own.have(func(own *url.URL) bool {
 		ownPort, err := portOf(own)
 		ownHost, ok := parseHost(own.Hostname())
 		if err != nil || !ok || u.Scheme != own.Scheme || h != ownHost || port != ownPort {

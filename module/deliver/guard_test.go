@@ -1,7 +1,6 @@
 package deliver_test
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 
@@ -174,13 +173,9 @@ func TestTheGuardTakesWhatIsAllowed(t *testing.T) {
 }
 
 func TestTheGuardRefusesOurOwnPaths(t *testing.T) {
-	var own []*url.URL
-	for _, base := range []string{"https://app.example.com", "https://example.org:8443/callbacks/"} {
-		u, err := url.Parse(base)
-		if err != nil {
-			t.Fatal(err)
-		}
-		own = append(own, u)
+	own := new(deliver.Bases)
+	if err := own.Add("https://app.example.com", "", "https://example.org:8443/callbacks/"); err != nil {
+		t.Fatal(err)
 	}
 	g := deliver.Guard{Own: own}
 	for _, c := range []struct {

@@ -1,0 +1,52 @@
+package deliver
+
+import (
+	"net/url"
+	"slices"
+	"sync"
+)
+
+// Bases are the base URLs under which callback_server is reached. They may be added to
+// while others look. The zero Bases is empty, and so is a nil one.
+type Bases struct {
+	mu  sync.RWMutex
+	all []*url.URL
+}
+
+// Add adds a base URL. An empty one is none.
+func (b *Bases) Add(texts ...string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, text := range texts {
+		if text == "" {
+			continue
+		}
+		u, err := url.Parse(text)
+		if err != nil {
+			return err
+		}
+		b.all = append(b.all, u)
+	}
+	return nil
+}
+
+// With returns a copy that has one more.
+func (b *Bases) With(text string) (*Bases, error) {
+	more := new(Bases)
+	if b != nil {
+		b.mu.RLock()
+		defer b.mu.RUnlock()
+		more.all = slices.Clone(b.all)
+	}
+	return more, more.Add(text)
+}
+
+// have reports whether there is one for which is is true.
+func (b *Bases) have(is func(*url.URL) bool) bool {
+	if b == nil {
+		return false
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return slices.ContainsFunc(b.all, is)
+}
