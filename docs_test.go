@@ -166,3 +166,29 @@ func anchors(page string) (all []string) {
 	}
 	return all
 }
+
+// TestThreatsAreTried makes sure that there is every test that docs/security.md names.
+func TestThreatsAreTried(t *testing.T) {
+	t.Parallel()
+	there := make(map[string]bool)
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+	walk(t, ".", func(path string) {
+		if strings.HasSuffix(path, "_test.go") {
+			for _, match := range function.FindAllStringSubmatch(read(t, path), -1) {
+				there[match[1]] = true
+			}
+		}
+	})
+	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
+	for _, page := range []string{"docs/security.md", "docs/reliability.md"} {
+		matches := named.FindAllStringSubmatch(read(t, page), -1)
+		if len(matches) == 0 {
+			t.Errorf("%s names no test", page)
+		}
+		for _, match := range matches {
+			if !there[match[1]] {
+				t.Errorf("%s: there is no %s", page, match[1])
+			}
+		}
+	}
+}

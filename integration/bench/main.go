@@ -3,11 +3,16 @@
 //
 //	go run ./integration/bench
 //	go run ./integration/bench -arms hold,park -c 128 -json figures.json
+//	go run ./integration/bench mem
+//	go run ./integration/bench store
 //
 // It builds Caddy, starts it twice, as floor and as product, brings client, upstream
 // and partner itself, and lets the two take turns. Absolute figures depend on the
 // machine; the ratios are what to look at. Two floors are measured against each other,
 // too: where those differ, the run was too noisy to tell.
+//
+// mem prints what a held request takes, beside one that a handler of the same binary
+// merely blocks; store what a store with a million callbacks does.
 package main
 
 import (
@@ -33,21 +38,34 @@ type options struct {
 	length  time.Duration
 	body    int
 	delay   time.Duration
+	waiting int
 	profile string
 	json    string
 }
 
 func main() {
 	log.SetFlags(0)
-	o, err := parse()
-	if err != nil {
-		log.Fatal(err)
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, o); err != nil {
+	if err := command(ctx, os.Args[1:]); err != nil {
 		log.Fatal(err)
 	}
+}
+
+func command(ctx context.Context, args []string) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "mem":
+			return memory(ctx, args[1:])
+		case "store":
+			return fullStore(ctx, args[1:])
+		}
+	}
+	o, err := parse()
+	if err != nil {
+		return err
+	}
+	return run(ctx, o)
 }
 
 func parse() (o options, err error) {
@@ -57,6 +75,7 @@ func parse() (o options, err error) {
 	flag.DurationVar(&o.length, "length", 2*time.Second, "how long an arm runs each time")
 	flag.IntVar(&o.body, "body", 200, "bytes of each body")
 	flag.DurationVar(&o.delay, "delay", 0, "how long the partner takes before it calls back")
+	flag.IntVar(&o.waiting, "waiting", 0, "callbacks that wait in the store meanwhile")
 	flag.StringVar(&o.profile, "profile", "", "file for a CPU profile of the product at the first of the arms, with the first number of clients; nothing is compared")
 	flag.StringVar(&o.json, "json", "", "file for the figures as JSON")
 	flag.Parse()

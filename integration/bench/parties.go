@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func newBench(o options) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{dir: dir, body: bytes.Repeat([]byte("x"), o.body), delay: o.delay, client: newClient(), callClient: newClient()}
-	if err := b.start(); err != nil {
+	if err := b.start(o.waiting); err != nil {
 		b.close()
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4096, MaxIdleConns: 0, DisableCompression: true}}
 }
 
-func (b *bench) start() error {
+func (b *bench) start(waiting int) error {
 	var err error
 	for _, p := range []*string{&b.ports.peer, &b.ports.floor, &b.ports.product, &b.ports.calls, &b.ports.admin} {
 		if *p, err = freePort(); err != nil {
@@ -72,7 +73,10 @@ func (b *bench) start() error {
 	b.peer = &http.Server{Handler: http.HandlerFunc(b.serve), ReadHeaderTimeout: time.Minute}
 	go func() { _ = b.peer.Serve(listener) }()
 	binary := filepath.Join(b.dir, "caddy")
-	if err := build(binary); err != nil {
+	if err := build(binary, productPackage); err != nil {
+		return err
+	}
+	if err := fill(context.Background(), filepath.Join(b.dir, "store"), waiting, 24*time.Hour); err != nil {
 		return err
 	}
 	if b.floor, err = startServer(b.dir, binary, "floor", b.ports.floor, floorConfig(b.ports)); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ type server struct {
 	cmd *exec.Cmd
 	// admin is the port of its admin endpoint, empty if it has none.
 	admin string
+	began time.Time
 }
 
 // commits is how much the store of a server has committed.
@@ -41,26 +41,16 @@ func (s *server) commits() (c commits) {
 	if s.admin == "" {
 		return c
 	}
-	resp, err := http.Get("http://127.0.0.1:" + s.admin + "/metrics")
-	if err != nil {
-		return c
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		switch name {
-		case "caddy_callback_store_commits_total":
-			c.count, _ = strconv.ParseFloat(value, 64)
-		case "caddy_callback_store_committed_records_total":
-			c.records, _ = strconv.ParseFloat(value, 64)
-		}
-	}
+	c.count, _ = s.metric("caddy_callback_store_commits_total")
+	c.records, _ = s.metric("caddy_callback_store_committed_records_total")
 	return c
 }
 
-func build(binary string) error {
-	cmd := exec.Command("go", "build", "-o", binary, "github.com/caddy-callback/caddy-callback/cmd/caddy")
+// productPackage is Caddy with the plugin.
+const productPackage = "github.com/caddy-callback/caddy-callback/cmd/caddy"
+
+func build(binary, pkg string) error {
+	cmd := exec.Command("go", "build", "-o", binary, pkg)
 	cmd.Stderr = os.Stderr
 	return cmd.Run()
 }

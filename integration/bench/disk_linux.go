@@ -1,0 +1,14 @@
+package main
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+// allocated returns how much of the disk a file takes: Badger's are sparse.
+func allocated(info fs.FileInfo) int64 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return stat.Blocks * 512
+	}
+	return info.Size()
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// vitals are what a server takes, in bytes.
+type vitals struct{ resident, heap, stack, goroutines float64 }
+
+func (v vitals) minus(o vitals) vitals {
+	return vitals{v.resident - o.resident, v.heap - o.heap, v.stack - o.stack, v.goroutines - o.goroutines}
+}
+
+// memory holds many requests at once, and as many that a handler of the same binary
+// blocks, and prints what one of each takes.
+func memory(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("mem", flag.ContinueOnError)
+	h1 := flags.Int("h1", 10_000, "requests over HTTP/1.1")
+	h2c := flags.Int("h2c", 30_000, "requests over HTTP/2")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binary := filepath.Join(dir, "blocked")
+	if err := build(binary, "github.com/caddy-callback/caddy-callback/integration/bench/blocked"); err != nil {
+		return err
+	}
+	fmt.Println("| protocol | requests | | resident | heap | stacks | goroutines |\n|---|---|---|---|---|---|---|")
+	for _, c := range []struct {
+		name string
+		n    int
+	}{{"HTTP/1.1", *h1}, {"h2c", *h2c}} {
+		var each [2]vitals
+		for i, handler := range []string{"blocked", "held"} {
+			if each[i], err = crowd(ctx, filepath.Join(dir, strconv.Itoa(i)+c.name[:1]), binary, handler, c.name == "h2c", c.n); err != nil {
+				return fmt.Errorf("%s, %s: %w", c.name, handler, err)
+			}
+			v := each[i]
+			fmt.Printf("| %s | %d | %s | %.1f KiB | %.1f KiB | %.1f KiB | %.1f |\n", c.name, c.n, handler, v.resident/1024, v.heap/1024, v.stack/1024, v.goroutines)
+		}
+		more := each[1].minus(each[0])
+		fmt.Printf("| %s | %d | held, more than blocked | %.1f KiB | %.1f KiB | %.1f KiB | %.1f |\n",
+			c.name, c.n, more.resident/1024, more.heap/1024, more.stack/1024, more.goroutines)
+	}
+	return nil
+}
+
+// crowd starts a server, lets n requests wait in it, and returns what each takes.
+func crowd(ctx context.Context, dir, binary, handler string, h2c bool, n int) (each vitals, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return each, err
+	}
+	var p [4]string
+	for i := range p {
+		if p[i], err = freePort(); err != nil {
+			return each, err
+		}
+	}
+	peer := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusAccepted)
+	})}
+	listener, err := net.Listen("tcp", "127.0.0.1:"+p[0])
+	if err != nil {
+		return each, err
+	}
+	go func() { _ = peer.Serve(listener) }()
+	defer peer.Close()
+	s, err := startServer(dir, binary, "mem", p[1], memoryConfig(p, filepath.Join(dir, "store")))
+	if err != nil {
+		return each, err
+	}
+	defer s.stop()
+	s.admin = p[3]
+	path := "/" + handler
+	before, err := s.vitals()
+	if err != nil {
+		return each, err
+	}
+	leave, cancel := context.WithCancel(ctx)
+	defer cancel()
+	client := patientClient(h2c)
+	for range n {
+		go func() {
+			req, err := http.NewRequestWithContext(leave, http.MethodGet, "http://127.0.0.1:"+p[2]+path, nil)
+			if err != nil {
+				return
+			}
+			if resp, err := client.Do(req); err == nil {
+				_ = resp.Body.Close()
+			}
+		}()
+	}
+	// Each takes a goroutine or more. What comes and goes with its way through the
+	// handlers is over when the figures stand still.
+	var now vitals
+	for last := 0.0; ; last = now.resident {
+		select {
+		case <-ctx.Done():
+			return each, ctx.Err()
+		case <-time.After(3 * time.Second):
+		}
+		if now, err = s.vitals(); err != nil {
+			return each, err
+		}
+		if now.goroutines-before.goroutines >= float64(n) && now.resident <= last*1.005 {
+			break
+		}
+	}
+	now = now.minus(before)
+	count := float64(n)
+	return vitals{now.resident / count, now.heap / count, now.stack / count, now.goroutines / count}, nil
+}
+
+func memoryConfig(p [4]string, store string) string {
+	return fmt.Sprintf(`{
+	admin 127.0.0.1:%s
+	persist_config off
+	servers {
+		protocols h1 h2c
+	}
+	callback {
+		base_url http://127.0.0.1:%s
+		store badger %s
+		max_held 100000
+	}
+}
+http://127.0.0.1:%[2]s {
+	callback_server
+}
+http://127.0.0.1:%[4]s {
+	handle /blocked {
+		blocked
+	}
+	handle /held {
+		callback hold 1h
+		reverse_proxy 127.0.0.1:%[5]s
+	}
+}
+`, p[3], p[1], store, p[2], p[0])
+}
+
+// patientClient waits for ever, and opens no more than some connections at a time.
+func patientClient(h2c bool) *http.Client {
+	dialing := make(chan struct{}, 64)
+	t := &http.Transport{Protocols: new(http.Protocols), MaxIdleConnsPerHost: 1 << 20, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialing <- struct{}{}
+		defer func() { <-dialing }()
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
+	t.Protocols.SetHTTP1(!h2c)
+	t.Protocols.SetUnencryptedHTTP2(h2c)
+	return &http.Client{Transport: t}
+}
+
+// vitals lets the server collect its garbage, and looks at what it takes then.
+func (s *server) vitals() (v vitals, err error) {
+	resp, err := http.Get("http://127.0.0.1:" + s.admin + "/debug/pprof/heap?gc=1&debug=1")
+	if err != nil {
+		return v, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 4 || fields[0] != "#" {
+			continue
+		}
+		switch fields[1] {
+		case "HeapInuse":
+			v.heap, _ = strconv.ParseFloat(fields[3], 64)
+		case "Stack":
+			v.stack, _ = strconv.ParseFloat(fields[3], 64)
+		}
+	}
+	if v.goroutines, err = s.goroutines(); err != nil {
+		return v, err
+	}
+	statm, err := os.ReadFile("/proc/" + strconv.Itoa(s.cmd.Process.Pid) + "/statm")
+	if err != nil {
+		return v, err
+	}
+	pages, err := strconv.ParseFloat(strings.Fields(string(statm))[1], 64)
+	v.resident = pages * float64(os.Getpagesize())
+	return v, err
+}
+
+func (s *server) goroutines() (n float64, err error) {
+	resp, err := http.Get("http://127.0.0.1:" + s.admin + "/debug/pprof/goroutine?debug=1")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = fmt.Fscanf(resp.Body, "goroutine profile: total %g", &n)
+	return n, err
+}
