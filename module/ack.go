@@ -37,8 +37,9 @@ func (x *exchange) callUpstream() error {
 	call := callUpstream(handler, x.w, x.request.out, x.keep(), x.accepts)
 	x.follow(call)
 	if x.h.Call == nil {
+		// Nobody looks at it any more, and it takes room while the client is held.
 		x.request.lease.Release()
-		x.request.lease = nil
+		x.request = nil
 	}
 	settled, err := x.settle(call)
 	if settled {

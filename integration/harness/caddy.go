@@ -251,6 +251,8 @@ func (c *Caddy) command(tb testing.TB, ctx context.Context, args ...string) *exe
 		"XDG_DATA_HOME=" + c.Path("data"),
 		"XDG_CONFIG_HOME=" + c.Path("config"),
 		"QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=true",
+		// Else the race detector waits for a second whenever a command ends.
+		"GORACE=atexit_sleep_ms=0",
 	}, c.env...)
 	return cmd
 }
