@@ -191,3 +191,17 @@ func wantLengthOfBody(t *testing.T, x *exchange) {
 		t.Errorf("Content-Length is %d, the body has %d bytes", x.received.ContentLength, len(x.received.Body))
 	}
 }
+
+// A placeholder for the call of a step that there is not would be sent as it is written.
+func TestInjectionThatSpeaksOfNoStepIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	step := "callback hold {\nname validate\ncall {\n" + s.toPartner() + "}\n}\n"
+	code, output := s.StartFails(t, harness.Config{
+		Private: step + harness.Hold("", "", "inject header X-Checked {http.callback.valdate.call.body}") + s.toPartner(),
+	})
+	const want = "inject: {http.callback.valdate.call.body}: no directive has the name valdate; there are validate"
+	if code == 0 || !strings.Contains(output, want) {
+		t.Errorf("exit code %d, and the output has no %q:\n%s", code, want, output)
+	}
+}

@@ -96,6 +96,8 @@ type App struct {
 	deliverer *deliverer
 	// bases are our own base URLs: the global ones, and those of all directives.
 	bases deliver.Bases
+	// names are those of all directives.
+	names names
 	// routes are the directives whose background work is found by their name.
 	routes map[string]*Handler
 
@@ -307,6 +309,9 @@ func CheckPrefix(text string) error {
 
 // Start opens the store, unless an earlier configuration has it open already.
 func (a *App) Start() error {
+	if err := a.names.check(); err != nil {
+		return fmt.Errorf("callback: %w", err)
+	}
 	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger) (*engine.Engine, error) {
 		s, err := a.opener.Open(log)
 		if err != nil {

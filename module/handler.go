@@ -250,6 +250,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.compileInjections(); err != nil {
 		return fmt.Errorf("callback %s: inject: %w", h.Mode, err)
 	}
+	h.app.names.add(h)
 	if err := h.app.bases.Add(h.BaseURL, h.StatusURL); err != nil {
 		return fmt.Errorf("callback %s: base_url: %w", h.Mode, err)
 	}
