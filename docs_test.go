@@ -185,6 +185,9 @@ func TestThreatsAreTried(t *testing.T) {
 		if len(matches) == 0 {
 			t.Errorf("%s names no test", page)
 		}
+		if strings.Contains(read(t, page), "FIG_") {
+			t.Errorf("%s lacks a figure", page)
+		}
 		for _, match := range matches {
 			if !there[match[1]] {
 				t.Errorf("%s: there is no %s", page, match[1])

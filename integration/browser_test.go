@@ -23,6 +23,8 @@ func TestPagesOfOtherSitesCannotUseAnOpenAPI(t *testing.T) {
 	if got := s.show(t, c.ID); got.Phase != "waiting" {
 		t.Errorf("%+v", got)
 	}
+	// Its own page, behind a proxy that has changed Host.
+	s.create(t, "{}", "Origin", "https://app.test", "Sec-Fetch-Site", "same-origin")
 }
 
 // No answer of ours lets a page of another site read it, and none may be kept by a cache.

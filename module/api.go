@@ -114,14 +114,19 @@ func crossSite(r *http.Request) bool {
 }
 
 // fromElsewhere reports whether a page made the request that is not of this host. That
-// is asked where no key is: a browser says Sec-Fetch-Site to safe origins only.
+// is asked where no key is. A browser says Sec-Fetch-Site, which no page can forge, where
+// it trusts the connection; else there is its Origin.
 func fromElsewhere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	}
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		return false
 	}
 	u, err := url.Parse(origin)
-	return err != nil || !strings.EqualFold(u.Host, r.Host)
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }
 
 // admit decides, before anything is done, whether a request is one that the API has

@@ -96,6 +96,8 @@ type App struct {
 	deliverer *deliverer
 	// bases are our own base URLs: the global ones, and those of all directives.
 	bases deliver.Bases
+	// delivering are the directives that deliver to a URL of their own.
+	delivering []*Handler
 	// names are those of all directives.
 	names names
 	// routes are the directives whose background work is found by their name.
@@ -310,7 +312,12 @@ func CheckPrefix(text string) error {
 // Start opens the store, unless an earlier configuration has it open already.
 func (a *App) Start() error {
 	if err := a.names.check(); err != nil {
-		return fmt.Errorf("callback: %w", err)
+		return err
+	}
+	for _, h := range a.delivering {
+		if err := h.checkTo(); err != nil {
+			return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
+		}
 	}
 	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger) (*engine.Engine, error) {
 		s, err := a.opener.Open(log)

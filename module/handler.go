@@ -288,6 +288,14 @@ func (h *Handler) provisionBlocks(ctx caddy.Context) error {
 	return nil
 }
 
+// checkTo makes sure that results may be sent to the directive's own URL.
+func (h *Handler) checkTo() error {
+	if _, err := h.deliverer.guard.CheckURL(h.deliverer.to); err != nil {
+		return fmt.Errorf("to: %w", err)
+	}
+	return nil
+}
+
 // provisionDelivery compiles the rules of delivery. Where the client has put its URL,
 // the upstream finds ours.
 func (h *Handler) provisionDelivery() (err error) {
@@ -303,8 +311,10 @@ func (h *Handler) provisionDelivery() (err error) {
 		h.deliverer.from = &Place{In: string(inject.JSON), Name: "callbackUrl"}
 	}
 	if h.deliverer.to != "" {
-		if _, err := h.deliverer.guard.CheckURL(h.deliverer.to); err != nil {
-			return fmt.Errorf("to: %w", err)
+		// Once more at the start: then the base URLs of all directives are known.
+		h.app.delivering = append(h.app.delivering, h)
+		if err := h.checkTo(); err != nil {
+			return err
 		}
 	}
 	if h.Mode == modeDefer || h.deliverer.from == nil {

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,14 +13,16 @@ import (
 // speak of.
 type names struct {
 	given map[string]bool
-	// meant has the placeholders by the name that they begin with.
-	meant map[string]string
+	meant []mention
 }
+
+// mention is a placeholder in a directive's injections, and the name that it speaks of.
+type mention struct{ mode, key, name string }
 
 // add notes a directive's name, and the names that its injections speak of.
 func (n *names) add(h *Handler) {
 	if n.given == nil {
-		n.given, n.meant = make(map[string]bool), make(map[string]string)
+		n.given = make(map[string]bool)
 	}
 	if h.Name != "" {
 		n.given[h.Name] = true
@@ -30,7 +31,7 @@ func (n *names) add(h *Handler) {
 		for _, key := range i.value.keys() {
 			if rest, ours := strings.CutPrefix(key, callback.PlaceholderPrefix); ours && isEarlierCall(rest) {
 				name, _, _ := strings.Cut(rest, ".")
-				n.meant[name] = key
+				n.meant = append(n.meant, mention{h.Mode, key, name})
 			}
 		}
 	}
@@ -39,15 +40,15 @@ func (n *names) add(h *Handler) {
 // check makes sure that placeholders speak of directives that there are: others would
 // stay as they are written, and nobody would notice.
 func (n *names) check() error {
-	for name, key := range n.meant {
-		if n.given[name] {
+	for _, m := range n.meant {
+		if n.given[m.name] {
 			continue
 		}
 		if len(n.given) == 0 {
-			return fmt.Errorf("inject: {%s}: no directive has a name; give the one that is meant its name, as in: name %s", key, name)
+			return fmt.Errorf("callback %s: inject: {%s}: no directive has a name; give the one that is meant its name, as in: name %s", m.mode, m.key, m.name)
 		}
 		known := strings.Join(slices.Sorted(maps.Keys(n.given)), ", ")
-		return errors.New("inject: {" + key + "}: no directive has the name " + name + "; there are " + known)
+		return fmt.Errorf("callback %s: inject: {%s}: no directive has the name %s; there are %s", m.mode, m.key, m.name, known)
 	}
 	return nil
 }

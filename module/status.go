@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -96,20 +97,27 @@ func serveResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	}
 	tagged := h.Get("ETag") != ""
 	result.Header = slices.DeleteFunc(result.Header, func(f callback.Field) bool {
-		return slices.Contains(neverServed, f.Name) || tagged && f.Name == "Etag"
+		return isNeverServed(f.Name) || tagged && f.Name == "Etag"
 	})
 	_ = writeResult(w, r, e, result)
 }
 
 // neverServed are headers of an upstream's ack that a result fetched by URL must
 // not have: they would undo what keeps it from doing anything in a browser, or say
-// something about the whole site that the URL is at.
-var neverServed = []string{
-	"Accept-Ch", "Access-Control-Allow-Credentials", "Access-Control-Allow-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Origin",
-	"Access-Control-Expose-Headers", "Access-Control-Max-Age", "Cache-Control", "Clear-Site-Data", "Content-Security-Policy",
-	"Cross-Origin-Embedder-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Expires", "Nel", "Permissions-Policy", "Pragma",
-	"Referrer-Policy", "Refresh", "Report-To", "Reporting-Endpoints", "Service-Worker-Allowed", "Set-Cookie", "Strict-Transport-Security", "Vary",
-	"X-Content-Type-Options", "X-Frame-Options",
+// something about the whole site that the URL is at. Those in neverServedFamilies
+// begin so.
+var (
+	neverServed = []string{
+		"Accept-Ch", "Cache-Control", "Clear-Site-Data", "Critical-Ch", "Document-Policy", "Expect-Ct", "Expires", "Nel", "Origin-Agent-Cluster",
+		"Permissions-Policy", "Pragma", "Referrer-Policy", "Refresh", "Report-To", "Reporting-Endpoints", "Service-Worker-Allowed", "Set-Cookie",
+		"Set-Cookie2", "Strict-Transport-Security", "Timing-Allow-Origin", "Vary", "Www-Authenticate", "X-Content-Type-Options", "X-Frame-Options",
+	}
+	neverServedFamilies = []string{"Access-Control-", "Content-Security-Policy", "Cross-Origin-", "Public-Key-Pins"}
+)
+
+func isNeverServed(name string) bool {
+	return slices.Contains(neverServed, name) ||
+		slices.ContainsFunc(neverServedFamilies, func(family string) bool { return strings.HasPrefix(name, family) })
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -118,7 +118,7 @@ func (x *exchange) show(r *callback.Record) error {
 	}
 	h := x.w.Header()
 	x.preference.apply(h)
-	if h.Get("Cache-Control") == "" {
+	if r.Answer == nil {
 		// Unless the result says otherwise, it is meant for this client alone.
 		h.Set("Cache-Control", "no-store")
 	}

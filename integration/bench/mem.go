@@ -95,15 +95,19 @@ func crowd(ctx context.Context, dir, binary, handler string, h2c bool, n int) (e
 	leave, cancel := context.WithCancel(ctx)
 	defer cancel()
 	client := patientClient(h2c)
+	failed := make(chan error, n)
 	for range n {
 		go func() {
 			req, err := http.NewRequestWithContext(leave, http.MethodGet, "http://127.0.0.1:"+p[2]+path, nil)
 			if err != nil {
 				return
 			}
-			if resp, err := client.Do(req); err == nil {
+			resp, err := client.Do(req)
+			if err == nil {
 				_ = resp.Body.Close()
+				err = fmt.Errorf("answered with %d", resp.StatusCode)
 			}
+			failed <- err
 		}()
 	}
 	// Each takes a goroutine or more. What comes and goes with its way through the
@@ -113,6 +117,8 @@ func crowd(ctx context.Context, dir, binary, handler string, h2c bool, n int) (e
 		select {
 		case <-ctx.Done():
 			return each, ctx.Err()
+		case err := <-failed:
+			return each, fmt.Errorf("a request did not wait: %w", err)
 		case <-time.After(3 * time.Second):
 		}
 		if now, err = s.vitals(); err != nil {

@@ -41,9 +41,8 @@ func (s *server) commits() (c commits) {
 	if s.admin == "" {
 		return c
 	}
-	c.count, _ = s.metric("caddy_callback_store_commits_total")
-	c.records, _ = s.metric("caddy_callback_store_committed_records_total")
-	return c
+	all, _ := s.metrics()
+	return commits{all["caddy_callback_store_commits_total"], all["caddy_callback_store_committed_records_total"]}
 }
 
 // productPackage is Caddy with the plugin.

@@ -131,8 +131,10 @@ func startFull(dir, binary, store string) (*server, error) {
 // report prints how the server starts.
 func (s *server) report(ctx context.Context, what string, n int) error {
 	fmt.Printf("| %s: it serves | after %v |\n", what, time.Since(s.began).Round(time.Millisecond))
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
 	if err := s.await(ctx, "caddy_callback_waiting", func(v float64) bool { return v >= float64(n) }); err != nil {
-		return err
+		return fmt.Errorf("not all are there after a minute; if they have expired by now, give -expires more time: %w", err)
 	}
 	fmt.Printf("| %s: all that wait are counted | after %v |\n", what, time.Since(s.began).Round(time.Millisecond))
 	v, err := s.vitals()
@@ -192,18 +194,30 @@ func (s *server) await(ctx context.Context, name string, is func(float64) bool) 
 }
 
 func (s *server) metric(name string) (float64, error) {
+	all, err := s.metrics()
+	value, ok := all[name]
+	if err == nil && !ok {
+		err = fmt.Errorf("there is no metric %s", name)
+	}
+	return value, err
+}
+
+// metrics returns those without labels.
+func (s *server) metrics() (map[string]float64, error) {
 	resp, err := http.Get("http://127.0.0.1:" + s.admin + "/metrics")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer resp.Body.Close()
+	all := make(map[string]float64)
 	lines := bufio.NewScanner(resp.Body)
 	for lines.Scan() {
-		if found, value, _ := strings.Cut(lines.Text(), " "); found == name {
-			return strconv.ParseFloat(value, 64)
+		name, text, _ := strings.Cut(lines.Text(), " ")
+		if value, err := strconv.ParseFloat(text, 64); err == nil {
+			all[name] = value
 		}
 	}
-	return 0, fmt.Errorf("there is no metric %s", name)
+	return all, lines.Err()
 }
 
 // onDisk returns how many bytes of disk a directory takes.

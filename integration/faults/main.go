@@ -102,6 +102,11 @@ func (f fault) test(ctx context.Context) error {
 	for _, m := range figures.FindAllStringSubmatch(text, -1) {
 		said = append(said, m[1])
 	}
+	for name := range strings.SplitSeq(f.run, "|") {
+		if !regexp.MustCompile(`(?m)^--- (PASS|SKIP): ` + name).MatchString(text) {
+			return fmt.Errorf("%s: there is no test that begins with %s", f.name, name)
+		}
+	}
 	if len(said) == 0 {
 		said = append(said, fmt.Sprintf("%d tests passed", len(passed.FindAllString(text, -1))))
 	}

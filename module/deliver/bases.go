@@ -25,7 +25,9 @@ func (b *Bases) Add(texts ...string) error {
 		if err != nil {
 			return err
 		}
-		b.all = append(b.all, u)
+		if !slices.ContainsFunc(b.all, func(there *url.URL) bool { return *there == *u }) {
+			b.all = append(b.all, u)
+		}
 	}
 	return nil
 }
@@ -41,12 +43,12 @@ func (b *Bases) With(text string) (*Bases, error) {
 	return more, more.Add(text)
 }
 
-// have reports whether there is one for which is is true.
-func (b *Bases) have(is func(*url.URL) bool) bool {
+// have reports whether one of them matches.
+func (b *Bases) have(matches func(*url.URL) bool) bool {
 	if b == nil {
 		return false
 	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	return slices.ContainsFunc(b.all, is)
+	return slices.ContainsFunc(b.all, matches)
 }
