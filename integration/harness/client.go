@@ -56,6 +56,13 @@ func (c *Caddy) Client(tb testing.TB, p Protocol) *http.Client {
 	return client
 }
 
+// PatientClient returns a client with connections of its own, which waits for ever. It
+// must be closed with CloseIdleConnections.
+func (c *Caddy) PatientClient(tb testing.TB, p Protocol) *http.Client {
+	tb.Helper()
+	return &http.Client{Transport: c.transport(tb, p)}
+}
+
 // CloseClients closes every connection to the server that a client has opened.
 func (c *Caddy) CloseClients() {
 	c.mu.Lock()
