@@ -30,6 +30,8 @@ var arms = []arm{
 	{"plain", 1, (*bench).plain},
 	{"respond", 1, (*bench).respond},
 	{"tworesp", 2, (*bench).twoResponses},
+	{"list", 1, (*bench).list},
+	{"status", 1, (*bench).status},
 }
 
 func armNames() string {
@@ -107,6 +109,41 @@ func (b *bench) respond() error {
 // twoResponses is what a hold comes to at least: an exchange with the upstream, and one
 // that Caddy answers itself.
 func (b *bench) twoResponses() error { return errors.Join(b.plain(), b.respond()) }
+
+// list is the API's first page of ten callbacks.
+func (b *bench) list() error { return b.get(b.ports.url(b.ports.product, "/callbacks?limit=10")) }
+
+// status is the status of a callback that was made once.
+func (b *bench) status() error {
+	url, err := b.someStatus()
+	if err != nil {
+		return err
+	}
+	return b.get(url)
+}
+
+// makeOne makes a callback, and returns its status URL.
+func (b *bench) makeOne() (url string, err error) {
+	header := http.Header{"Content-Type": {"application/json"}}
+	err = b.exchange(b.client, b.ports.url(b.ports.product, "/callbacks"), http.StatusCreated, header, []byte("{}"), func(d *json.Decoder) error {
+		var made struct {
+			StatusURL string `json:"statusUrl"`
+		}
+		err := d.Decode(&made)
+		url = made.StatusURL
+		return err
+	})
+	return url, err
+}
+
+// get reads an address.
+func (b *bench) get(url string) error {
+	resp, err := b.client.Get(url)
+	if err != nil {
+		return err
+	}
+	return finish(resp, http.StatusOK, nil)
+}
 
 // deferred is a request that is carried out in the background and whose result is
 // delivered.

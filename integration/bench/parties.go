@@ -30,6 +30,8 @@ type bench struct {
 	// callClient is the partner's, with connections of its own.
 	callClient *http.Client
 	failures   atomic.Int64
+	// someStatus returns the status URL of one callback.
+	someStatus func() (string, error)
 	// awaited has the deliveries that are waited for: path -> chan struct{}.
 	awaited sync.Map
 	ports   ports
@@ -48,6 +50,7 @@ func newBench(o options) (*bench, error) {
 		return nil, err
 	}
 	b := &bench{dir: dir, body: bytes.Repeat([]byte("x"), o.body), delay: o.delay, client: newClient(), callClient: newClient()}
+	b.someStatus = sync.OnceValues(b.makeOne)
 	if err := b.start(o.waiting); err != nil {
 		b.close()
 		return nil, err
