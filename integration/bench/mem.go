@@ -35,7 +35,7 @@ func memory(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	binary := filepath.Join(dir, "blocked")
 	if err := build(binary, "github.com/caddy-callback/caddy-callback/integration/bench/blocked"); err != nil {
 		return err

@@ -83,7 +83,7 @@ func fullStore(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	binary, path := filepath.Join(dir, "caddy"), filepath.Join(dir, "store")
 	if err := build(binary, productPackage); err != nil {
 		return err
