@@ -84,6 +84,7 @@ func productConfig(p ports, dir string) string {
 		base_url http://127.0.0.1:%s
 		store badger %s
 		concurrency 256
+		max_waiting 2000000
 		deliver {
 			allow http://127.0.0.1
 		}
