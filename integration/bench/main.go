@@ -5,6 +5,7 @@
 //	go run ./integration/bench -arms hold,park -c 128 -json figures.json
 //	go run ./integration/bench mem
 //	go run ./integration/bench store
+//	go run ./integration/bench peers
 //
 // It builds Caddy, starts it twice, as floor and as product, brings client, upstream
 // and partner itself, and lets the two take turns. Absolute figures depend on the
@@ -12,7 +13,8 @@
 // too: where those differ, the run was too noisy to tell.
 //
 // mem prints what a held request takes, beside one that a handler of the same binary
-// merely blocks; store what a store with a million callbacks does.
+// merely blocks; store what a store with a million callbacks does; peers how nchan and
+// Pushpin do the same job, where they are installed.
 package main
 
 import (
@@ -58,6 +60,8 @@ func command(ctx context.Context, args []string) error {
 			return memory(ctx, args[1:])
 		case "store":
 			return fullStore(ctx, args[1:])
+		case "peers":
+			return comparePeers(ctx, args[1:])
 		}
 	}
 	o, err := parse()

@@ -115,6 +115,10 @@ func (b *bench) close() {
 // further exchanges go to, and the target of deliveries.
 func (b *bench) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
+	if channel, ok := strings.CutPrefix(r.URL.Path, "/grip/"); ok {
+		b.grip(w, channel)
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, "/done/") {
 		if arrived, ok := b.awaited.Load(r.URL.Path); ok {
 			select {

@@ -133,8 +133,9 @@ func startServer(dir, binary, name, port, config string) (*server, error) {
 }
 
 func awaitListener(port string) error {
+	impatient := &http.Client{Timeout: 2 * time.Second}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		resp, err := http.Get("http://127.0.0.1:" + port + "/")
+		resp, err := impatient.Get("http://127.0.0.1:" + port + "/")
 		if err == nil {
 			return resp.Body.Close()
 		}
