@@ -126,7 +126,8 @@ func TestManyAreHeldAllTheTime(t *testing.T) {
 					client = s.PatientClient(t, c.protocol)
 					t.Cleanup(client.CloseIdleConnections)
 				}
-				visitors.Go(func() { h.visit(client, i) })
+				shared := client
+				visitors.Go(func() { h.visit(shared, i) })
 			}
 			within(t, 2**manyLast+harness.Patience, "all are held", func() bool { return h.inside.Load() > int64(c.n)*9/10 })
 			memory := s.measure(t, *manyLast)

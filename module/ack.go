@@ -33,7 +33,7 @@ func (x *exchange) callUpstream() error {
 	if x.h.Call != nil {
 		handler = x.h.Call.Compile(nothingAnswers)
 	}
-	body := x.h.trackBody(x.request.out)
+	x.body = x.h.trackBody(x.request.out)
 	call := callUpstream(handler, x.w, x.request.out, x.keep(), x.accepts)
 	x.follow(call)
 	if x.h.Call == nil {
@@ -45,7 +45,7 @@ func (x *exchange) callUpstream() error {
 	if settled {
 		return err
 	}
-	body.drain()
+	x.body.drain()
 	if x.lets() {
 		return x.park()
 	}

@@ -37,6 +37,9 @@ type exchange struct {
 	attached bool
 
 	preference preference
+	// body is the client's, while the upstream has it.
+	body *trackedBody
+
 	// timeout ends the wait as failed. patience ends it with 202 once the upstream
 	// has accepted the request; nil for never.
 	timeout  *time.Timer
@@ -97,6 +100,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 
 // end gives back what the exchange holds on to.
 func (x *exchange) end() {
+	x.body.stop(x.w)
 	if x.request != nil {
 		x.request.lease.Release()
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/net/http/httpguts"
@@ -325,6 +326,8 @@ type trackedBody struct {
 	// detached says that the handlers have had their time. One that still reads
 	// must not be given a body with a hole.
 	detached bool
+	// drained is closed when what was left has been read; nil where nothing is.
+	drained chan struct{}
 }
 
 // trackBody puts a trackedBody into the request. The server has read the trailers at
@@ -391,15 +394,37 @@ func (t *trackedBody) drain() {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.detached = true
+	t.detached, t.drained = true, make(chan struct{})
 	t.discard()
+}
+
+// drainWithin is how long a client that has its answer may go on sending.
+const drainWithin = 50 * time.Millisecond
+
+// stop ends what drain has begun: after that nobody reads the body but the server, which
+// looks at how much there was of it.
+func (t *trackedBody) stop(w http.ResponseWriter) {
+	if t == nil || t.drained == nil {
+		return
+	}
+	select {
+	case <-t.drained:
+		return
+	case <-time.After(drainWithin):
+	}
+	if http.NewResponseController(w).SetReadDeadline(time.Now()) == nil {
+		<-t.drained
+	}
 }
 
 // discard reads on where the handlers have left off, if they have. It happens once:
 // nobody enters a body that is detached. The lock is held.
 func (t *trackedBody) discard() {
 	if t.detached && t.users == 0 {
-		go func() { _, _ = io.Copy(io.Discard, t.ReadCloser) }()
+		go func() {
+			defer close(t.drained)
+			_, _ = io.Copy(io.Discard, t.ReadCloser)
+		}()
 	}
 }
 
