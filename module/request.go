@@ -401,8 +401,8 @@ func (t *trackedBody) drain() {
 // drainWithin is how long a client that has its answer may go on sending.
 const drainWithin = 50 * time.Millisecond
 
-// stop ends what drain has begun: after that nobody reads the body but the server, which
-// looks at how much there was of it.
+// stop ends what drain has begun, before the client is answered: the server does not send
+// an answer while somebody reads the body, and looks at how much there was of it then.
 func (t *trackedBody) stop(w http.ResponseWriter) {
 	if t == nil || t.drained == nil {
 		return

@@ -43,6 +43,7 @@ func (x *exchange) wait() error {
 
 // leaveCut ends an exchange that was cut.
 func (x *exchange) leaveCut() error {
+	x.body.stop(x.w)
 	switch x.cut {
 	case cutByTimeout:
 		return x.leave(problem.Timeout)
@@ -87,6 +88,7 @@ func (x *exchange) leave(p problem.Problem) error {
 // answer answers the client with how its callback has ended.
 func (x *exchange) answer(n engine.Notice) error {
 	defer n.Done()
+	x.body.stop(x.w)
 	r := n.Record
 	x.phase = r.Phase
 	if r.Ack == nil && x.ack != nil {
@@ -143,6 +145,7 @@ const (
 
 // park lets the client go. No URL is given out before the callback is committed.
 func (x *exchange) park() error {
+	x.body.stop(x.w)
 	if err := store.Wait(x.lasting(), x.callback.Commit); err != nil {
 		return x.refuse(problem.NotKept)
 	}
