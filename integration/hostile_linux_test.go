@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
@@ -54,6 +56,46 @@ func TestThousandConnectionsThatGoNowhereHarmNobody(t *testing.T) {
 	victim.stillWaits(t)
 	if grown := s.Memory(t) - before; grown > int64(opened)*(256<<10)*harness.MemoryFactor {
 		t.Errorf("%d connections take %d MiB", opened, grown>>20)
+	}
+}
+
+// Who has its answer before it has sent its request is not waited for, whichever of ack
+// and call comes first.
+func TestAnswerDoesNotWaitForTheRequestsBody(t *testing.T) {
+	t.Parallel()
+	for name, callFirst := range map[string]bool{"the ack comes first": false, "the call comes first": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			urls, called := make(chan string, 1), make(chan struct{})
+			s.partner.HandleEvery(func(w http.ResponseWriter, r *http.Request) {
+				urls <- r.Header.Get(callbackHeader)
+				if callFirst {
+					<-called
+				}
+				// Else its server would first read what the client does not send.
+				w.Header().Set("Connection", "close")
+				w.WriteHeader(http.StatusAccepted)
+			})
+			s.Start(t, harness.Config{Private: "log\n" + harness.Hold("", "", "") + s.toPartner()})
+			conn := s.rawTo(t, "app", "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 1000\r\n\r\nhalf")
+			url := harness.Receive(t, "the partner is asked", urls)
+			s.NeverLog(anyUUID.FindString(url))
+			wantStatus(t, s.partner.Call(t, http.MethodPost, url, "text/plain", "an answer"), http.StatusOK)
+			close(called)
+			// Caddy would give the client a minute to send something.
+			if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "an answer" {
+				t.Errorf("answered with %q, %v", body, err)
+			}
+		})
 	}
 }
 

@@ -41,11 +41,13 @@ func (x *exchange) callUpstream() error {
 		x.request.lease.Release()
 		x.request = nil
 	}
+	if answer := call.answer(); answer == answerAccepted || answer == answerUnknown {
+		x.body.drain()
+	}
 	settled, err := x.settle(call)
 	if settled {
 		return err
 	}
-	x.body.drain()
 	if x.lets() {
 		return x.park()
 	}

@@ -43,7 +43,6 @@ func (x *exchange) wait() error {
 
 // leaveCut ends an exchange that was cut.
 func (x *exchange) leaveCut() error {
-	x.body.stop(x.w)
 	switch x.cut {
 	case cutByTimeout:
 		return x.leave(problem.Timeout)
@@ -145,7 +144,6 @@ const (
 
 // park lets the client go. No URL is given out before the callback is committed.
 func (x *exchange) park() error {
-	x.body.stop(x.w)
 	if err := store.Wait(x.lasting(), x.callback.Commit); err != nil {
 		return x.refuse(problem.NotKept)
 	}
