@@ -110,7 +110,7 @@ func (s *stage) show(t *testing.T, id string) document {
 	return decode[document](t, got)
 }
 
-// callURL calls a callback URL.
+// callURL sends a request to a callback URL, or any other.
 func (s *stage) callURL(t *testing.T, method, target, body string, lines ...string) *harness.Response {
 	t.Helper()
 	req := harness.NewRequest(t, method, target, "", body)

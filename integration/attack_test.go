@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -58,20 +57,6 @@ func TestClientCannotTakeAwayWhatIsInjected(t *testing.T) {
 	}
 }
 
-// rawTo sends bytes to a site and leaves the connection open.
-func (s *stage) rawTo(t *testing.T, site, message string) net.Conn {
-	t.Helper()
-	conn, err := net.Dial("unix", s.Path(site+".sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	if _, err := io.WriteString(conn, message); err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
 // What stands behind a request is another one, or nothing: never a part of either that
 // somebody else takes for a request.
 func TestRequestsAreNotSmuggled(t *testing.T) {
@@ -88,7 +73,7 @@ func TestRequestsAreNotSmuggled(t *testing.T) {
 			front, victim := s.get(t), s.get(t)
 			hidden := "POST /cb/" + victim.state() + " HTTP/1.1\r\nHost: callbacks.test\r\nContent-Length: 5\r\n\r\nwrong"
 			conn := s.rawTo(t, "callbacks", fmt.Sprintf(message, front.state(), hidden, len(hidden)))
-			_ = conn.(*net.UnixConn).CloseWrite()
+			_ = conn.CloseWrite()
 			if answers, err := io.ReadAll(conn); err != nil || bytes.Count(answers, []byte("HTTP/1.1 ")) != 1 {
 				t.Errorf("answered with %q, %v", answers, err)
 			}
@@ -355,15 +340,15 @@ func TestSlowStrangersMakeRoomForOthers(t *testing.T) {
 	form := "POST /cbq/state HTTP/1.1\r\nHost: callbacks.test\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 400000\r\n\r\na="
 	for range 8 {
 		// Who finds no room is cut off while it writes.
-		conn := s.rawTo(t, "callbacks", "")
+		conn := s.dial(t, "callbacks")
 		go func() { _, _ = io.WriteString(conn, form+strings.Repeat("a", 300_000)) }()
 	}
 	post := func(state string) int {
-		return s.ask(t, http.MethodPost, harness.BaseURL+"/cbq/state", "state="+state+"&SAMLResponse="+strings.Repeat("a", 300_000), "Content-Type", "application/x-www-form-urlencoded").Status
+		return s.callURL(t, http.MethodPost, harness.BaseURL+"/cbq/state", "state="+state+"&SAMLResponse="+strings.Repeat("a", 300_000), "Content-Type", "application/x-www-form-urlencoded").Status
 	}
 	harness.Eventually(t, "there is no room for a form", func() bool {
 		return post("00000000-0000-4000-8000-000000000000") == http.StatusServiceUnavailable
 	})
-	within(t, 60*time.Second, "there is room again", func() bool { return post(state) == http.StatusOK })
+	harness.Within(t, 60*time.Second, "there is room again", func() bool { return post(state) == http.StatusOK })
 	wantStatus(t, x.Answer(t), http.StatusOK)
 }

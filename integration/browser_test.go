@@ -39,7 +39,7 @@ func TestNothingIsSharedWithOtherSitesOrCaches(t *testing.T) {
 			if method == http.MethodGet && url == x.url {
 				continue
 			}
-			got := s.ask(t, method, url, "", preflight...)
+			got := s.callURL(t, method, url, "", preflight...)
 			wantNotShared(t, method+" "+url, got)
 			if method == http.MethodOptions && got.Status < 400 {
 				t.Errorf("%s %s: %d", method, url, got.Status)
@@ -47,29 +47,19 @@ func TestNothingIsSharedWithOtherSitesOrCaches(t *testing.T) {
 		}
 	}
 	for what, got := range map[string]*harness.Response{
-		"redirect":      s.ask(t, http.MethodGet, x.url, "", preflight[:2]...),
-		"return":        s.ask(t, http.MethodGet, x.url, "", preflight[:2]...),
-		"see other":     s.ask(t, http.MethodPost, fresh.url, "paid", preflight[:2]...),
-		"reply":         s.ask(t, http.MethodPost, c.CallbackURL, "paid", preflight[:2]...),
-		"repeat":        s.ask(t, http.MethodPost, c.CallbackURL, "paid", preflight[:2]...),
-		"conflict":      s.ask(t, http.MethodPost, c.CallbackURL, "not paid", preflight[:2]...),
-		"status":        s.ask(t, http.MethodGet, c.StatusURL, "", preflight[:2]...),
-		"result":        s.ask(t, http.MethodGet, c.ResultURL, "", preflight[:2]...),
+		"redirect":      s.callURL(t, http.MethodGet, x.url, "", preflight[:2]...),
+		"return":        s.callURL(t, http.MethodGet, x.url, "", preflight[:2]...),
+		"see other":     s.callURL(t, http.MethodPost, fresh.url, "paid", preflight[:2]...),
+		"reply":         s.callURL(t, http.MethodPost, c.CallbackURL, "paid", preflight[:2]...),
+		"repeat":        s.callURL(t, http.MethodPost, c.CallbackURL, "paid", preflight[:2]...),
+		"conflict":      s.callURL(t, http.MethodPost, c.CallbackURL, "not paid", preflight[:2]...),
+		"status":        s.callURL(t, http.MethodGet, c.StatusURL, "", preflight[:2]...),
+		"result":        s.callURL(t, http.MethodGet, c.ResultURL, "", preflight[:2]...),
 		"held answer":   fresh.Answer(t),
-		"unknown state": s.ask(t, http.MethodPost, harness.BaseURL+"/cb/00000000-0000-4000-8000-000000000000", "", preflight[:2]...),
+		"unknown state": s.callURL(t, http.MethodPost, harness.BaseURL+"/cb/00000000-0000-4000-8000-000000000000", "", preflight[:2]...),
 	} {
 		wantNotShared(t, what, got)
 	}
-}
-
-// ask sends a request to the public site or the API.
-func (s *stage) ask(t *testing.T, method, url, body string, lines ...string) *harness.Response {
-	t.Helper()
-	req := harness.NewRequest(t, method, url, "", body)
-	for i := 0; i < len(lines); i += 2 {
-		req.Header.Set(lines[i], lines[i+1])
-	}
-	return s.public(t, req)
 }
 
 func wantNotShared(t *testing.T, what string, got *harness.Response) {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -37,13 +36,9 @@ func TestThousandConnectionsThatGoNowhereHarmNobody(t *testing.T) {
 	before := s.Memory(t)
 	const each = 125
 	opened := 0
-	for name, message := range annoyances(victim.state()) {
+	for _, message := range annoyances(victim.state()) {
 		for range each {
-			conn, err := net.Dial("unix", s.Path("callbacks.sock"))
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			t.Cleanup(func() { _ = conn.Close() })
+			conn := s.dial(t, "callbacks")
 			opened++
 			go func() { _, _ = io.WriteString(conn, message) }()
 		}
@@ -119,14 +114,7 @@ func TestUpstreamThatFloodsIsNotBuffered(t *testing.T) {
 	before := s.Memory(t)
 	const floods = 50
 	for range floods {
-		conn, err := net.Dial("unix", s.Path("app.sock"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		if _, err := io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
+		s.rawTo(t, "app", "POST "+path+" HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\n\r\n")
 		harness.Receive(t, "the flood begins", flooding)
 	}
 	for range 20 {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -266,18 +265,14 @@ func TestBodyCutShortIsRefused(t *testing.T) {
 // the response.
 func (s *stage) raw(t *testing.T, message string) *harness.Response {
 	t.Helper()
-	conn, err := net.Dial("unix", s.Path("callbacks.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := s.dial(t, "callbacks")
 	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	// A server may refuse a request before it has read it all.
 	go func() {
 		_, _ = io.WriteString(conn, message)
-		_ = conn.(*net.UnixConn).CloseWrite()
+		_ = conn.CloseWrite()
 	}()
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -301,11 +296,7 @@ func TestErrorsOfTheServerAreNotLeftToTheSite(t *testing.T) {
 func TestBodyOfAStrangerIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{})
-	conn, err := net.Dial("unix", s.Path("callbacks.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
+	conn := s.dial(t, "callbacks")
 	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
 	}

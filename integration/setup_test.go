@@ -2,6 +2,8 @@ package integration
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"regexp"
@@ -141,6 +143,27 @@ func (x *exchange) state() string { return anyUUID.FindString(x.url) }
 func (s *stage) public(t *testing.T, req *http.Request) *harness.Response {
 	t.Helper()
 	return harness.Do(t, s.Client(t, harness.HTTP1), req)
+}
+
+// dial opens a connection to a site, which stays open until the test ends.
+func (s *stage) dial(t *testing.T, site string) *net.UnixConn {
+	t.Helper()
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.Path(site + ".sock"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// rawTo sends bytes to a site and leaves the connection open.
+func (s *stage) rawTo(t *testing.T, site, message string) *net.UnixConn {
+	t.Helper()
+	conn := s.dial(t, site)
+	if _, err := io.WriteString(conn, message); err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }
 
 // fetch gets a URL over HTTP/1.1.

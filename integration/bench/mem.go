@@ -31,15 +31,11 @@ func memory(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "bench")
+	dir, binary, err := workshop("github.com/caddy-callback/caddy-callback/integration/bench/blocked")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	binary := filepath.Join(dir, "blocked")
-	if err := build(binary, "github.com/caddy-callback/caddy-callback/integration/bench/blocked"); err != nil {
-		return err
-	}
 	fmt.Println("| protocol | requests | | resident | heap | stacks | goroutines |\n|---|---|---|---|---|---|---|")
 	for _, c := range []struct {
 		name string

@@ -30,6 +30,8 @@ type bench struct {
 	// callClient is the partner's, with connections of its own.
 	callClient *http.Client
 	failures   atomic.Int64
+	// publishAt is where Pushpin takes what is published, once it runs.
+	publishAt string
 	// someStatus returns the status URL of one callback.
 	someStatus func() (string, error)
 	// awaited has the deliveries that are waited for: path -> chan struct{}.
@@ -45,13 +47,13 @@ type ports struct {
 func (ports) url(port, path string) string { return "http://127.0.0.1:" + port + path }
 
 func newBench(o options) (*bench, error) {
-	dir, err := os.MkdirTemp("", "bench")
+	dir, binary, err := workshop(productPackage)
 	if err != nil {
 		return nil, err
 	}
 	b := &bench{dir: dir, body: bytes.Repeat([]byte("x"), o.body), delay: o.delay, client: newClient(), callClient: newClient()}
 	b.someStatus = sync.OnceValues(b.makeOne)
-	if err := b.start(o.waiting); err != nil {
+	if err := b.start(binary, o.waiting); err != nil {
 		b.close()
 		return nil, err
 	}
@@ -62,7 +64,7 @@ func newClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4096, MaxIdleConns: 0, DisableCompression: true}}
 }
 
-func (b *bench) start(waiting int) error {
+func (b *bench) start(binary string, waiting int) error {
 	var err error
 	for _, p := range []*string{&b.ports.peer, &b.ports.floor, &b.ports.product, &b.ports.calls, &b.ports.admin} {
 		if *p, err = freePort(); err != nil {
@@ -75,10 +77,6 @@ func (b *bench) start(waiting int) error {
 	}
 	b.peer = &http.Server{Handler: http.HandlerFunc(b.serve), ReadHeaderTimeout: time.Minute}
 	go func() { _ = b.peer.Serve(listener) }()
-	binary := filepath.Join(b.dir, "caddy")
-	if err := build(binary, productPackage); err != nil {
-		return err
-	}
 	if err := fill(context.Background(), filepath.Join(b.dir, "store"), waiting, 24*time.Hour); err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -23,7 +22,7 @@ type peer struct {
 	name string
 	// file is what is there if it is installed.
 	file  string
-	start func(dir string, p ports) (*exec.Cmd, error)
+	start func(b *bench, dir string, p ports) (*exec.Cmd, error)
 	// hold is one request that is held, and what releases it.
 	hold func(b *bench, port string) error
 }
@@ -31,8 +30,8 @@ type peer struct {
 // peers are what Debian's packages nginx with libnginx-mod-nchan, and pushpin, bring.
 // Neither stores anything, and neither makes URLs that a partner can call.
 var peers = []peer{
-	{"nchan", "/usr/lib/nginx/modules/ngx_nchan_module.so", startNchan, (*bench).holdNchan},
-	{"pushpin", "/usr/bin/pushpin", startPushpin, (*bench).holdPushpin},
+	{"nchan", "/usr/lib/nginx/modules/ngx_nchan_module.so", (*bench).startNchan, (*bench).holdNchan},
+	{"pushpin", "/usr/bin/pushpin", (*bench).startPushpin, (*bench).holdPushpin},
 }
 
 // comparePeers lets the product and each peer that is installed take turns at the same
@@ -79,7 +78,7 @@ func (b *bench) comparePeer(ctx context.Context, p peer, counts []int, rounds in
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	cmd, err := p.start(dir, ports)
+	cmd, err := p.start(b, dir, ports)
 	if err != nil {
 		return err
 	}
@@ -123,7 +122,7 @@ func (b *bench) comparePeer(ctx context.Context, p peer, counts []int, rounds in
 var errLost = errors.New("the request was not released")
 
 // startNchan starts nginx with a place to wait at and one to publish at.
-func startNchan(dir string, p ports) (*exec.Cmd, error) {
+func (b *bench) startNchan(dir string, p ports) (*exec.Cmd, error) {
 	config := `load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
 daemon off;
 pid ` + dir + `/nginx.pid;
@@ -159,7 +158,7 @@ http {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	return startPeer(dir, "nginx", "-c", path, "-e", filepath.Join(dir, "error.log"))
+	return startPeer(dir, "/usr/sbin/nginx", "-c", path, "-e", filepath.Join(dir, "error.log"))
 }
 
 // holdNchan sends a request through nginx to the upstream, as a held one goes, and waits
@@ -179,7 +178,7 @@ func (b *bench) holdNchan(port string) error {
 }
 
 // startPushpin starts Pushpin, whose backend is the upstream.
-func startPushpin(dir string, p ports) (*exec.Cmd, error) {
+func (b *bench) startPushpin(dir string, p ports) (*exec.Cmd, error) {
 	var more [4]string
 	for i := range more {
 		var err error
@@ -223,12 +222,9 @@ message_hwm=1000000
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	pushpinPublish.Store("http://127.0.0.1:" + more[2] + "/publish/")
-	return startPeer(dir, "pushpin", "--config="+path)
+	b.publishAt = "http://127.0.0.1:" + more[2] + "/publish/"
+	return startPeer(dir, "/usr/bin/pushpin", "--config="+path)
 }
-
-// pushpinPublish is where Pushpin takes what is published.
-var pushpinPublish atomic.Value
 
 // holdPushpin is one request that the upstream lets Pushpin hold.
 func (b *bench) holdPushpin(port string) error {
@@ -247,7 +243,7 @@ func (b *bench) grip(w http.ResponseWriter, channel string) {
 		return
 	}
 	time.AfterFunc(b.delay, func() {
-		if err := b.publish(pushpinPublish.Load().(string), message); err != nil {
+		if err := b.publish(b.publishAt, message); err != nil {
 			b.failures.Add(1)
 		}
 	})
@@ -255,7 +251,7 @@ func (b *bench) grip(w http.ResponseWriter, channel string) {
 
 // publish posts what releases a request, again if nobody takes it, as partners do.
 func (b *bench) publish(url string, message []byte) (err error) {
-	for range 20 {
+	for range 200 {
 		if err = b.publishOnce(url, message); err == nil {
 			return nil
 		}
@@ -300,10 +296,6 @@ func (b *bench) waitFor(url string) error {
 func startPeer(dir, name string, args ...string) (*exec.Cmd, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH=/usr/sbin:"+os.Getenv("PATH"))
-	if strings.Contains(name, "nginx") {
-		cmd.Path = "/usr/sbin/nginx"
-	}
 	inGroup(cmd)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {

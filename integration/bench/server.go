@@ -45,6 +45,18 @@ func (s *server) commits() (c commits) {
 	return commits{all["caddy_callback_store_commits_total"], all["caddy_callback_store_committed_records_total"]}
 }
 
+// workshop makes a directory with a Caddy in it.
+func workshop(pkg string) (dir, binary string, err error) {
+	if dir, err = os.MkdirTemp("", "bench"); err != nil {
+		return "", "", err
+	}
+	binary = filepath.Join(dir, "caddy")
+	if err = build(binary, pkg); err != nil {
+		_ = os.RemoveAll(dir)
+	}
+	return dir, binary, err
+}
+
 // productPackage is Caddy with the plugin.
 const productPackage = "github.com/caddy-callback/caddy-callback/cmd/caddy"
 
@@ -112,6 +124,7 @@ func startServer(dir, binary, name, port, config string) (*server, error) {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	cmd := exec.Command(binary, "run", "--config", path, "--adapter", "caddyfile")
 	// The same for both, since the store's memory would flatter one of them.
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "GOGC=100", "GOMEMLIMIT=2GiB")
@@ -123,7 +136,7 @@ func startServer(dir, binary, name, port, config string) (*server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s := &server{cmd: cmd}
+	s := &server{cmd: cmd, began: began}
 	if err := awaitListener(port); err != nil {
 		s.stop()
 		said, _ := os.ReadFile(logFile.Name())

@@ -79,15 +79,12 @@ func fullStore(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "bench")
+	dir, binary, err := workshop(productPackage)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	binary, path := filepath.Join(dir, "caddy"), filepath.Join(dir, "store")
-	if err := build(binary, productPackage); err != nil {
-		return err
-	}
+	path := filepath.Join(dir, "store")
 	began := time.Now()
 	if err := fill(ctx, path, *n, *expires); err != nil {
 		return err
@@ -119,12 +116,11 @@ func startFull(dir, binary, store string) (*server, error) {
 			return nil, err
 		}
 	}
-	began := time.Now()
 	s, err := startServer(dir, binary, "full", p.calls, productConfig(p, store))
 	if err != nil {
 		return nil, err
 	}
-	s.admin, s.began = p.admin, began
+	s.admin = p.admin
 	return s, nil
 }
 

@@ -15,8 +15,14 @@ const pollEvery = 5 * time.Millisecond
 // Eventually waits until cond is true and fails the test if that never happens.
 func Eventually(tb testing.TB, what string, cond func() bool) {
 	tb.Helper()
-	if !poll(Patience, cond) {
-		tb.Fatalf("waited %v in vain: %s", Patience, what)
+	Within(tb, Patience, what, cond)
+}
+
+// Within is Eventually with another patience.
+func Within(tb testing.TB, patience time.Duration, what string, cond func() bool) {
+	tb.Helper()
+	if !poll(patience, cond) {
+		tb.Fatalf("waited %v in vain: %s", patience, what)
 	}
 }
 
