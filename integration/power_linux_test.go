@@ -181,7 +181,7 @@ func TestDiskThatFailsTakesNobodyElseDown(t *testing.T) {
 	l.power.set(false)
 	close(stop)
 	l.Terminate(t)
-	if code := l.Exited(t, 20*time.Second); code != 0 {
+	if code := l.Exited(t, harness.TimeFactor*2*time.Second); code != 0 {
 		t.Errorf("the server exits with code %d", code)
 	}
 

@@ -21,6 +21,9 @@ const (
 	// closeWithin is how long closing the database may take. After an error of
 	// the disk it can take for ever.
 	closeWithin = 10 * time.Second
+	// abandonWithin is the same for a database that has failed when its store is
+	// closed: nothing is written any more that could be kept by waiting.
+	abandonWithin = 500 * time.Millisecond
 )
 
 // start begins what goes on in the background.
@@ -198,7 +201,12 @@ func errorClass(err error) string {
 // first opening. Where closing does not end in time the store stays failed until
 // the process is started again.
 func (s *Store) recover() {
-	if !s.closeDatabase() {
+	if !s.closeDatabase(closeWithin, s.stopping) {
+		select {
+		case <-s.stopping:
+			return
+		default:
+		}
 		s.log.Error("the failed store cannot be closed; it stays out of use until Caddy is restarted")
 		<-s.stopping
 		return
@@ -234,8 +242,9 @@ func (s *Store) recountAll() int64 {
 	return s.countWaiting(txn)
 }
 
-// closeDatabase closes the database and reports whether that ended in time.
-func (s *Store) closeDatabase() bool {
+// closeDatabase closes the database and reports whether that ended in time, and
+// before it was to be waited for no longer.
+func (s *Store) closeDatabase(within time.Duration, noLonger <-chan struct{}) bool {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -244,7 +253,9 @@ func (s *Store) closeDatabase() bool {
 	select {
 	case <-done:
 		return true
-	case <-time.After(closeWithin):
+	case <-noLonger:
+		return false
+	case <-time.After(within):
 		return false
 	}
 }
@@ -291,11 +302,11 @@ func (s *Store) shut() error {
 	failed := s.failure != nil
 	s.failure = store.ErrClosed
 	s.dbLock.Unlock()
-	closed := s.closeDatabase()
-	switch {
-	case failed:
+	if failed {
+		_ = s.closeDatabase(abandonWithin, nil)
 		return nil
-	case !closed:
+	}
+	if !s.closeDatabase(closeWithin, nil) {
 		return errors.New("the database did not close in time")
 	}
 	return s.writeSentinel(true)
