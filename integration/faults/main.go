@@ -45,7 +45,7 @@ var faults = []fault{
 	{"disk", whole, "TestFullDisk|TestDisk|TestSlowDisk|TestShortage|TestStoreThatCannotBeOpened", nil},
 	{"damage", store, "TestDamage|TestLost|TestLog|TestEveryFlipped|TestEveryCut", nil},
 	{"strangers", whole, "TestThousandConnections|TestUpstreamThatFloods", nil},
-	{"clock", "./module/engine", "TestClock", nil},
+	{"clock", whole, "TestClockThatIsSet", nil},
 	{"many", whole, "TestManyAreHeld", []string{"-many", "18000", "-many-h2c", "50000", "-many-last", "10m"}},
 	{"soak", whole, "TestSoak", []string{"-soak", "30m"}},
 }

@@ -3,11 +3,13 @@ package harness
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -201,6 +203,23 @@ func (c *Caddy) FailAt(point, action string) {
 	c.binary = failingBinary
 	c.Setenv("CALLBACK_FAILPOINT", point+"="+action)
 }
+
+// SetClock sets the server's clock forward from the machine's, or back. The first time
+// it must be called before the server is started.
+func (c *Caddy) SetClock(tb testing.TB, ahead time.Duration) {
+	tb.Helper()
+	path := c.Path("clock")
+	if c.binary = failingBinary; !slices.Contains(c.env, clockVariable+path) {
+		c.env = append(c.env, clockVariable+path)
+	}
+	// The server may read it at any time.
+	if err := errors.Join(os.WriteFile(path+"+", []byte(ahead.String()), 0o600), os.Rename(path+"+", path)); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// clockVariable names the file from which package failpoint takes the clock.
+const clockVariable = "CALLBACK_CLOCK="
 
 // launch starts the process.
 func (c *Caddy) launch(tb testing.TB, cfg Config) *process {

@@ -3,6 +3,8 @@ package engine
 import (
 	"sync"
 	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/failpoint"
 )
 
 const (
@@ -31,7 +33,9 @@ type clock struct {
 // newClock returns a clock that agrees with the system's.
 func newClock() *clock {
 	began := time.Now()
-	return startClock(func() time.Time { return time.Now().Round(0) }, func() time.Duration { return time.Since(began) })
+	return startClock(
+		func() time.Time { return time.Now().Round(0).Add(failpoint.Ahead()) },
+		func() time.Duration { return time.Since(began) })
 }
 
 func startClock(wall func() time.Time, elapsed func() time.Duration) *clock {

@@ -1,7 +1,7 @@
 //go:build failpoint
 
-// Package failpoint lets tests break the server off at a named point. It does nothing,
-// and costs nothing, unless it is built with the tag failpoint.
+// Package failpoint lets tests break the server off at a named point, and set its clock.
+// It does nothing, and costs nothing, unless it is built with the tag failpoint.
 package failpoint
 
 import (
@@ -19,6 +19,9 @@ const Enabled = true
 // variable names a point and what happens there the first time: POINT=kill, POINT=error
 // or POINT=delay, which is for a second.
 const variable = "CALLBACK_FAILPOINT"
+
+// clock names a file that holds how far the clock is set forward, for example -1h.
+const clock = "CALLBACK_CLOCK"
 
 const delay = time.Second
 
@@ -54,4 +57,21 @@ func act(action string) error {
 		return nil
 	}
 	return errors.New("failpoint")
+}
+
+// Ahead returns how far the clock is set forward.
+func Ahead() time.Duration {
+	file := os.Getenv(clock)
+	if file == "" {
+		return 0
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		panic(err)
+	}
+	ahead, err := time.ParseDuration(string(text))
+	if err != nil {
+		panic(err)
+	}
+	return ahead
 }
