@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	goruntime "runtime"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -53,9 +54,19 @@ func callUpstream(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request
 		defer close(c.done)
 		// A panic here would end the process: nobody above would recover it.
 		defer func() { c.panic = recover() }()
+		growStack()
 		c.err = next.ServeHTTP(c.writer, r)
 	}()
 	return c
+}
+
+// growStack makes room on the stack for what a proxy needs, at once: a stack that grows
+// in the usual steps is copied at each.
+//
+//go:noinline
+func growStack() {
+	var room [12 << 10]byte
+	goruntime.KeepAlive(&room)
 }
 
 // upstreamAnswer is what the upstream said, as far as can be known.

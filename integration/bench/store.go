@@ -146,8 +146,11 @@ func (s *server) reportEnd(ctx context.Context, began time.Time, expires time.Du
 		return ctx.Err()
 	case <-time.After(time.Until(due)):
 	}
-	cpu := s.cpu()
-	if err := s.await(ctx, "caddy_callback_waiting", func(v float64) bool { return v == 0 }); err != nil {
+	cpu, most := s.cpu(), onDisk(path)
+	if err := s.await(ctx, "caddy_callback_waiting", func(v float64) bool {
+		most = max(most, onDisk(path))
+		return v == 0
+	}); err != nil {
 		return err
 	}
 	took := time.Since(due)
@@ -159,7 +162,7 @@ func (s *server) reportEnd(ctx context.Context, began time.Time, expires time.Du
 		if now == last {
 			break
 		}
-		last = now
+		last, most = now, max(most, now)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -167,7 +170,7 @@ func (s *server) reportEnd(ctx context.Context, began time.Time, expires time.Du
 		}
 	}
 	v, err := s.vitals()
-	fmt.Printf("| when they are forgotten | %d MiB of disk, %.0f MiB resident |\n", onDisk(path)>>20, v.resident/(1<<20))
+	fmt.Printf("| when they are forgotten | %d MiB of disk, after %d MiB at most; %.0f MiB resident |\n", last>>20, most>>20, v.resident/(1<<20))
 	return err
 }
 
