@@ -18,9 +18,10 @@ var points = []string{
 	// A job is about to be tried; its upstream has answered; what that means is about to
 	// be stored; it is stored, and nobody was told.
 	"attempt.begun", "attempt.done", "job.before-commit", "job.after-commit",
-	// A call is decided, and not stored; it is stored, and neither client nor partner was
-	// told.
-	"call.before-commit", "call.after-commit",
+	// The body of a call is stored, and nothing is decided; the app that is asked has
+	// answered; the call is decided, and not stored; it is stored, and neither client nor
+	// partner was told.
+	"body.stored", "ask.answered", "call.before-commit", "call.after-commit",
 	// A result is about to be sent; it has arrived; that is about to be stored; it is.
 	"send.begun", "send.done", "delivery.before-commit", "delivery.after-commit",
 	// The end of a step is about to be told to the callback that waits for it; it is.
@@ -102,7 +103,8 @@ func TestCrashAtEveryStepLosesNothingAcknowledged(t *testing.T) {
 func TestExitInTheMiddleOfAStepLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	atEach(t, "told to exit", []string{
-		"create.before-commit", "create.after-commit", "attempt.done", "job.before-commit", "call.before-commit", "call.after-commit",
+		"create.before-commit", "create.after-commit", "attempt.done", "job.before-commit",
+		"body.stored", "ask.answered", "call.before-commit", "call.after-commit",
 		"send.done", "delivery.before-commit", "told.before-commit",
 	}, func(t *testing.T, l *load, point string) {
 		l.FailAt(point, "delay")

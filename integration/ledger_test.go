@@ -136,6 +136,11 @@ func (l *ledger) delivered(id, body string) {
 
 // read notes a result that was read at its URL. It is the same ever after.
 func (l *ledger) read(o *order, result string) {
+	padding := paddingOf(o.path)
+	result, whole := strings.CutPrefix(result, padding)
+	if !whole || padding != "" && !strings.HasPrefix(result, o.path) {
+		l.fault("%s has %d bytes as its result, which are not what was sent", o.path, len(result))
+	}
 	l.mu.Lock()
 	before := o.seen
 	o.seen = result

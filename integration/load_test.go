@@ -30,6 +30,8 @@ var kinds = map[string]kind{
 	"hold":    {},
 	"keyed":   {durable: true},
 	"park":    {},
+	"asked":   {},
+	"large":   {},
 	"deliver": {delivers: true},
 	"chain":   {durable: true, answers: true, delivers: true},
 	"steps":   {durable: true, delivers: true},
@@ -76,10 +78,12 @@ func (l *load) begin(do func()) {
 func (l *load) config() harness.Config {
 	deliver := fmt.Sprintf("deliver {\n\tto %s/hook\n\tallow %s\n}\n", l.target.URL, l.target.URL)
 	to := l.toPartner()
-	return harness.Config{Private: "" +
+	return harness.Config{Public: askRoute(l.stage), Private: "" +
 		"callback /hold/* hold 30s\n" +
 		"callback /keyed/* hold 30s\n" +
 		"callback /park/* park\n" +
+		"callback /asked/* park {\nask /decide\n}\n" +
+		"callback /large/* park\n" +
 		"callback /deliver/* park {\nname deliver\n" + deliver + "}\n" +
 		"callback /chain/* park {\nname chain\n" + deliver + "call {\n" + to + "}\nthen {\n" + to + "}\n}\n" +
 		"callback /steps/* park {\nname steps\n" + deliver + "call {\n" + to + "}\n" +
@@ -102,6 +106,11 @@ func (l *load) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	if r.URL.Path == "/decide" {
+		w.Header().Set("Content-Type", jsonType)
+		_, _ = io.WriteString(w, "{}")
+		return
+	}
 	url := r.Header.Get(callbackHeader)
 	if url == "" {
 		_, _ = io.WriteString(w, l.did(r.URL.Path, string(body)))
@@ -120,12 +129,23 @@ const partnerPause = 10 * time.Millisecond
 func (l *load) callBack(path string, c *calledURL) {
 	for l.power.wait() {
 		body := l.next(path, c)
-		got, err := l.send(http.MethodPost, c.url, body)
+		got, err := l.send(http.MethodPost, c.url, paddingOf(path)+body)
 		if err == nil && !l.replied(c, body, got.Status) {
 			return
 		}
 		<-time.After(partnerPause)
 	}
+}
+
+// padding makes a body too large to be kept in a record.
+var padding = strings.Repeat("x", 65<<10)
+
+// paddingOf returns what comes before the bodies of calls for the path.
+func paddingOf(path string) string {
+	if strings.HasPrefix(path, "/large/") {
+		return padding
+	}
+	return ""
 }
 
 // send sends a request, whose answer may not come.

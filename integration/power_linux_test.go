@@ -169,7 +169,9 @@ func TestDiskThatFailsTakesNobodyElseDown(t *testing.T) {
 	l.power.set(true)
 	harness.Eventually(t, "clients were let go", func() bool { return len(l.acknowledged()) >= 20 })
 
+	l.Freeze(t)
 	disk.cut(t)
+	l.Thaw(t)
 	parks := func() *harness.Response {
 		return l.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/park/none"), "text/plain", "x"))
 	}

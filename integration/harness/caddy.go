@@ -175,6 +175,9 @@ func (c *Caddy) Exited(tb testing.TB, within time.Duration) int {
 	case <-p.exited:
 		return p.code
 	case <-timeout.C:
+		// The log then tells where it hangs.
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+		Receive(tb, "caddy gives up", p.exited)
 		tb.Fatalf("caddy still runs %v later", within)
 		panic("unreachable")
 	}

@@ -67,3 +67,11 @@ func (c *Caddy) Freeze(tb testing.TB) {
 		return true
 	})
 }
+
+// Thaw lets the server go on after Freeze.
+func (c *Caddy) Thaw(tb testing.TB) {
+	tb.Helper()
+	if err := c.running(tb).cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		tb.Fatal(err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/failpoint"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -70,6 +71,7 @@ func (e *Engine) askThenReceive(ctx context.Context, id callback.UUID, in Incomi
 	}
 	if verdict.Kind == callback.Asks {
 		in.Call.Asked = in.Ask(ctx, cb, in.Call, cb.ReplyFields(cb.Policy, in.Call, cb.lookup(in.Call)))
+		_ = failpoint.Hit("ask.answered")
 	}
 	return e.decide(ctx, store.ByID(id), in)
 }

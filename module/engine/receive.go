@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/failpoint"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -167,6 +168,7 @@ func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error 
 		return nil
 	}
 	in.Call.Body, err = e.store.PutBody(ctx, in.Call.Body.Data)
+	_ = failpoint.Hit("body.stored")
 	return err
 }
 

@@ -87,7 +87,8 @@ func (b *bodies) open(body callback.Body) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%w: the file of a body is gone", store.ErrDamaged)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: the file of a body cannot be read", store.ErrDamaged)
+		// It may be there again when the disk is.
+		return nil, fmt.Errorf("%w: %w", store.ErrFailed, err)
 	}
 	data, err := b.decrypt(body.File, content)
 	if err != nil || int64(len(data)) != body.Size || sha256.Sum256(data) != body.Sum {

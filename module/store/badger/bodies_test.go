@@ -101,3 +101,25 @@ func TestDamagedBodyIsNoticed(t *testing.T) {
 		}
 	}
 }
+
+// The disk may work again, and then it is there.
+func TestBodyThatCannotBeReadIsNotCalledDamaged(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	body, err := s.PutBody(context.Background(), make([]byte, 100<<10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := s.bodies.path(body.File)
+	if err := errors.Join(os.Rename(path, path+"-"), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.OpenBody(context.Background(), body); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("an error of the disk is %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.OpenBody(context.Background(), body); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("a file that is gone is %v", err)
+	}
+}

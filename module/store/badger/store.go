@@ -223,7 +223,11 @@ func (s *Store) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, err
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	return s.bodies.open(b)
+	body, err := s.bodies.open(b)
+	if err != nil {
+		s.log.Error("a body could not be read", zap.Error(err))
+	}
+	return body, err
 }
 
 // Due implements store.Store.
