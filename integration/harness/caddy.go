@@ -176,7 +176,7 @@ func (c *Caddy) Exited(tb testing.TB, within time.Duration) int {
 		return p.code
 	case <-timeout.C:
 		// The log then tells where it hangs.
-		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+		_ = p.cmd.Process.Signal(syscall.SIGABRT)
 		Receive(tb, "caddy gives up", p.exited)
 		tb.Fatalf("caddy still runs %v later", within)
 		panic("unreachable")
