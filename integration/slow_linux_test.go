@@ -81,7 +81,7 @@ func TestDiskErrorIsToldAndHealed(t *testing.T) {
 	s := newStage(t)
 	s.Start(t, harness.Config{Private: "callback /parked/* park\ncallback /orders/* hold 60s\n" + s.toPartner()})
 	kept := s.get(t)
-	harness.Eventually(t, "the callback is on the disk", func() bool { return s.metrics(t)["store_committed_records_total"] == 1 })
+	s.committed(t, 1)
 	stop := s.disturb(t, "msync:error=EIO")
 	parks := func() *harness.Response {
 		path := "/parked" + s.path()

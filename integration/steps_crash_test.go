@@ -116,7 +116,7 @@ func TestCallbackOfAStepOutlastsTheCrashThatEndedItsHold(t *testing.T) {
 	s.Start(t, cfg)
 	j := s.setOut(t, "hold")
 	j.arrives(t, "/side")
-	s.Acknowledged(t)
+	s.committed(t, 1)
 	s.crash(t, cfg)
 	if answer, err := j.Outcome(); err == nil {
 		t.Errorf("the client got %d", answer.Status)
