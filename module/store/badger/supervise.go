@@ -219,10 +219,11 @@ func (s *Store) recover() {
 			// A commit that has failed may have been written all the same.
 			s.due.forget()
 			s.waiting.Store(s.recountAll())
+			// Whoever finds the store ready can write.
+			s.committer.refuse(nil)
 		}
 		s.dbLock.Unlock()
 		if err == nil {
-			s.committer.refuse(nil)
 			s.log.Info("the store has been verified and is in use again")
 			return
 		}
