@@ -2,6 +2,8 @@ package integration
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
@@ -124,3 +126,53 @@ func TestUpstreamThatFloodsIsNotBuffered(t *testing.T) {
 		t.Errorf("%d floods take %d MiB", floods, grown>>20)
 	}
 }
+
+// What unpacks to a great deal is not unpacked, whoever has packed it.
+func TestNothingThatIsPackedIsUnpacked(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{
+		Callback: "max_body_size 2MiB",
+		Private:  "callback /ack/* hold {\nuse_body off\n}\n" + harness.Hold("/orders/*", "", "failed json ok false\nrespond \"{http.callback.call.body.note}\"\ncopy_headers Content-Encoding") + s.toPartner(),
+	})
+	bomb := bytes.Repeat(packed(t, 1<<20), 1500)
+	before := s.Memory(t)
+	x := s.get(t)
+	req := harness.NewRequest(t, http.MethodPost, x.url, jsonType, string(bomb))
+	req.Header.Set("Content-Encoding", "gzip")
+	wantStatus(t, s.public(t, req), http.StatusOK)
+	answer := x.Answer(t)
+	if answer.Status != http.StatusOK || !bytes.Equal(answer.Body, bomb) {
+		t.Errorf("the client got %d with %d bytes, want the %d that were sent", answer.Status, len(answer.Body), len(bomb))
+	}
+	path := "/ack" + s.path()
+	s.partner.Handle(path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = w.Write(bomb)
+	})
+	y := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "", "an order"))
+	wantStatus(t, y.call(t, "text/plain", "done"), http.StatusOK)
+	wantStatus(t, y.Answer(t), http.StatusOK)
+	if grown := s.Memory(t) - before; grown > 64<<20*harness.MemoryFactor {
+		t.Errorf("memory has grown by %d MiB", grown>>20)
+	}
+}
+
+// packed returns so many zeros, packed.
+func packed(t *testing.T, n int64) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := io.CopyN(w, zeros{}, n); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
