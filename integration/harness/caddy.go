@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -212,17 +211,13 @@ func (c *Caddy) FailAt(point, action string) {
 func (c *Caddy) SetClock(tb testing.TB, ahead time.Duration) {
 	tb.Helper()
 	path := c.Path("clock")
-	if c.binary = failingBinary; !slices.Contains(c.env, clockVariable+path) {
-		c.env = append(c.env, clockVariable+path)
-	}
+	c.binary = failingBinary
+	c.Setenv("CALLBACK_CLOCK", path)
 	// The server may read it at any time.
 	if err := errors.Join(os.WriteFile(path+"+", []byte(ahead.String()), 0o600), os.Rename(path+"+", path)); err != nil {
 		tb.Fatal(err)
 	}
 }
-
-// clockVariable names the file from which package failpoint takes the clock.
-const clockVariable = "CALLBACK_CLOCK="
 
 // launch starts the process.
 func (c *Caddy) launch(tb testing.TB, cfg Config) *process {
