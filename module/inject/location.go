@@ -26,12 +26,17 @@ const (
 	JSON   Place = "json"
 )
 
-// Location names one value of a request: a header, a query parameter, a field
-// of a form body or a member of a JSON body.
+// Location says where a value stands in a message: in a header, a query parameter,
+// a field of a form body or a member of a JSON body.
 type Location struct {
-	In   Place  `json:"in" cbor:"1,keyasint"`
+	// In is header, query, form or json.
+	In Place `json:"in" cbor:"1,keyasint"`
+	// Name is the name there; for json a dotted path or an RFC 6901 pointer.
 	Name string `json:"name" cbor:"2,keyasint"`
 }
+
+// InBody reports whether the value stands in the body.
+func (l Location) InBody() bool { return l.In == Form || l.In == JSON }
 
 // ParseLocation returns the location that the two words name, or an error that
 // wraps ErrLocation.

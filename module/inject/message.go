@@ -1,0 +1,97 @@
+package inject
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// ErrNotForm is wrapped by every error about a body whose Content-Type is not that
+// of a form, and from which a form field is read.
+var ErrNotForm = errors.New("body is not a form")
+
+// Message is the part of an HTTP message that values are read from and put into. A
+// response has no query.
+type Message struct {
+	Header http.Header
+	// Query is the raw query.
+	Query string
+	Body  []byte
+}
+
+// Values returns the values at the location, in order: none where nothing is
+// there, and several where a header, a parameter or a field is given more than
+// once. A JSON member is read whatever the Content-Type says.
+//
+// It is an error if the body cannot be read in the way that the location asks
+// for; the error wraps ErrNotForm, ErrNotJSON or ErrPath. Of an empty body no form
+// field is read, which is no error.
+func (m *Message) Values(at Location) ([]string, error) {
+	switch at.In {
+	case Header:
+		return m.Header.Values(at.Name), nil
+	case Query:
+		return GetQuery(m.Query, at.Name), nil
+	case Form:
+		if len(m.Body) == 0 {
+			return nil, nil
+		}
+		if contentType := m.Header.Get("Content-Type"); !IsForm(contentType) {
+			return nil, fmt.Errorf("%w: its Content-Type is %q", ErrNotForm, contentType)
+		}
+		return GetForm(m.Body, at.Name), nil
+	case JSON:
+		value, found, err := GetJSON(m.Body, at.Name)
+		if err != nil || !found {
+			return nil, err
+		}
+		return []string{value}, nil
+	}
+	return nil, at.Validate()
+}
+
+// Get returns the first value at the location, "" if there is none. Its errors are
+// those of Values.
+func (m *Message) Get(at Location) (string, error) {
+	values, err := m.Values(at)
+	if err != nil || len(values) == 0 {
+		return "", err
+	}
+	return values[0], nil
+}
+
+// Only returns the value at the location if there is exactly one, else "". Its
+// errors are those of Values.
+func (m *Message) Only(at Location) (string, error) {
+	values, err := m.Values(at)
+	if err != nil || len(values) != 1 {
+		return "", err
+	}
+	return values[0], nil
+}
+
+// Set puts a value at the location, in place of what is there. The value of a JSON
+// member becomes a string. The errors are those of SetJSON.
+func (m *Message) Set(at Location, value string) error {
+	switch at.In {
+	case Header:
+		m.Header.Set(at.Name, value)
+	case Query:
+		m.Query = SetQuery(m.Query, at.Name, value)
+	case Form:
+		m.Body = SetForm(m.Body, at.Name, value)
+	case JSON:
+		return m.SetLiteral(at, Quote(value))
+	}
+	return nil
+}
+
+// SetLiteral puts a JSON literal at the location, which must be one in a JSON body.
+func (m *Message) SetLiteral(at Location, literal []byte) error {
+	body, err := SetJSON(m.Body, at.Name, literal)
+	if err != nil {
+		return err
+	}
+	m.Body = body
+	return nil
+}

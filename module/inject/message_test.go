@@ -1,0 +1,77 @@
+package inject
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+)
+
+func TestMessageValues(t *testing.T) {
+	t.Parallel()
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	for _, tt := range []struct {
+		name string
+		m    Message
+		at   Location
+		want []string
+		err  error
+	}{
+		{name: "header in any case", m: Message{Header: http.Header{"X-A": {"1", "2"}}}, at: Location{Header, "x-a"}, want: []string{"1", "2"}},
+		{name: "no header", at: Location{Header, "X-A"}},
+		{name: "query", m: Message{Query: "a=1&b=2&a=%33"}, at: Location{Query, "a"}, want: []string{"1", "3"}},
+		{name: "form", m: Message{Header: form, Body: []byte("a=1&a=2")}, at: Location{Form, "a"}, want: []string{"1", "2"}},
+		{name: "no form body", m: Message{}, at: Location{Form, "a"}},
+		{name: "body that is no form", m: Message{Body: []byte("a=1")}, at: Location{Form, "a"}, err: ErrNotForm},
+		{name: "json", m: Message{Body: []byte(`{"a":{"b":"c"}}`)}, at: Location{JSON, "a.b"}, want: []string{"c"}},
+		{name: "no member", m: Message{Body: []byte(`{}`)}, at: Location{JSON, "a"}},
+		{name: "empty string", m: Message{Body: []byte(`{"a":""}`)}, at: Location{JSON, "a"}, want: []string{""}},
+		{name: "body that is no JSON", m: Message{Body: []byte(`{`)}, at: Location{JSON, "a"}, err: ErrNotJSON},
+		{name: "member that is there twice", m: Message{Body: []byte(`{"a":1,"A":2}`)}, at: Location{JSON, "a"}, err: ErrPath},
+		{name: "no such place", at: Location{"cookie", "a"}, err: ErrLocation},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := tt.m.Values(tt.at)
+			if !slices.Equal(got, tt.want) || !errors.Is(err, tt.err) || tt.err == nil && err != nil {
+				t.Errorf("Values(%v) = %q, %v; want %q, %v", tt.at, got, err, tt.want, tt.err)
+			}
+			first, _ := tt.m.Get(tt.at)
+			only, _ := tt.m.Only(tt.at)
+			switch {
+			case len(tt.want) == 0 && (first != "" || only != ""),
+				len(tt.want) == 1 && (first != tt.want[0] || only != tt.want[0]),
+				len(tt.want) > 1 && (first != tt.want[0] || only != ""):
+				t.Errorf("Get(%v) = %q, Only = %q; the values are %q", tt.at, first, only, tt.want)
+			}
+		})
+	}
+}
+
+func TestMessageSet(t *testing.T) {
+	t.Parallel()
+	m := Message{Header: make(http.Header), Query: "a=1&b=2"}
+	for _, at := range []Location{{Header, "x-a"}, {Query, "a"}} {
+		if err := m.Set(at, "new value"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.Header.Get("X-A") != "new value" || m.Query != "a=new%20value&b=2" {
+		t.Errorf("header %v, query %q", m.Header, m.Query)
+	}
+	m.Body = []byte("a=1")
+	if err := m.Set(Location{Form, "b"}, "2"); err != nil || string(m.Body) != "a=1&b=2" {
+		t.Errorf("form %q, %v", m.Body, err)
+	}
+	m.Body = []byte(`{"a":1}`)
+	if err := m.Set(Location{JSON, "b"}, `"`); err != nil || string(m.Body) != `{"a":1,"b":"\""}` {
+		t.Errorf("JSON %q, %v", m.Body, err)
+	}
+	if err := m.SetLiteral(Location{JSON, "c"}, []byte("[2]")); err != nil || string(m.Body) != `{"a":1,"b":"\"","c":[2]}` {
+		t.Errorf("JSON %q, %v", m.Body, err)
+	}
+	before := string(m.Body)
+	if err := m.Set(Location{JSON, "a.b"}, "2"); !errors.Is(err, ErrPath) || string(m.Body) != before {
+		t.Errorf("a scalar in the way: %v, body %q", err, m.Body)
+	}
+}
