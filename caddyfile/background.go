@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // parseWaitOption reads the options that say how the client waits, and what is done
@@ -73,11 +74,11 @@ func parseCorrelation(o *options, handler *module.Handler) error {
 	if err := o.once(); err != nil {
 		return err
 	}
-	var c module.Correlation
-	if !o.AllArgs(&c.From, &c.In, &c.Name) {
+	var from, place, name string
+	if !o.AllArgs(&from, &place, &name) {
 		return o.failf("it needs request or ack, a place and a name, as in: correlation_id ack json jobId")
 	}
-	handler.CorrelationID = &c
+	handler.CorrelationID = &module.Correlation{From: from, Location: inject.Location{In: inject.Place(place), Name: name}}
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // parseCallback sets up the handler that makes callbacks of requests. Syntax:
@@ -200,7 +201,7 @@ func parseInject(o *options, handler *module.Handler) error {
 	if len(args) != 3 {
 		return o.failf("it needs a place, a name and a value, as in: inject json callbackUrl {http.callback.url}")
 	}
-	handler.Inject = append(handler.Inject, module.Injection{In: args[0], Name: args[1], Value: args[2]})
+	handler.Inject = append(handler.Inject, module.Injection{In: inject.Place(args[0]), Name: args[1], Value: args[2]})
 	return nil
 }
 

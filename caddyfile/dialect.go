@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // parseDialectOption reads the options that say what calls must have and mean.
@@ -40,19 +41,19 @@ func parseMatch(o *options, to *[]module.Match) error {
 	if len(args) < 3 {
 		return o.failf("it needs a place, a name and values, as in: %s json status error", o.name)
 	}
-	*to = append(*to, module.Match{Place: module.Place{In: args[0], Name: args[1]}, Values: args[2:]})
+	*to = append(*to, module.Match{Location: inject.Location{In: inject.Place(args[0]), Name: args[1]}, Values: args[2:]})
 	return nil
 }
 
-func parsePlace(o *options, to **module.Place) error {
+func parsePlace(o *options, to **inject.Location) error {
 	if err := o.once(); err != nil {
 		return err
 	}
-	var place module.Place
-	if !o.AllArgs(&place.In, &place.Name) {
+	var place, name string
+	if !o.AllArgs(&place, &name) {
 		return o.failf("it needs a place and a name, as in: %s json error.code", o.name)
 	}
-	*to = &place
+	*to = &inject.Location{In: inject.Place(place), Name: name}
 	return nil
 }
 

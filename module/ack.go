@@ -18,7 +18,7 @@ import (
 // what the upstream says.
 func (x *exchange) callUpstream() error {
 	if x.retry != nil {
-		land, ok := x.rt.flights.begin(x.callback.ID)
+		land, ok := x.rt.engine.Depart(x.callback.ID)
 		if !ok {
 			// Another request was faster.
 			return x.attach()
@@ -61,7 +61,7 @@ var nothingAnswers = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Reque
 // what is passed on; negative for none.
 func (x *exchange) keep() keeps {
 	k := keeps{ack: -1, passed: -1}
-	fromBody := x.h.CorrelationID != nil && x.h.CorrelationID.From == fromAck && x.h.CorrelationID.In != "header"
+	fromBody := x.h.CorrelationID.inBody(fromAck)
 	if x.h.policy.AckIsResult || fromBody {
 		k.ack = x.h.app.MaxBodySize
 	}
@@ -223,7 +223,7 @@ func (x *exchange) acknowledge(call *upstreamCall) (settled bool, err error) {
 
 // correlate gives the callback the correlation id that the ack names.
 func (x *exchange) correlate(call *upstreamCall, broken bool) (settled bool, err error) {
-	id, err := call.writer.correlationID(x.h.CorrelationID.Place)
+	id, err := call.writer.correlationID(x.h.CorrelationID.Location)
 	if err != nil || broken {
 		return true, x.leave(problem.NoCorrelationID)
 	}
@@ -235,7 +235,7 @@ func (x *exchange) correlate(call *upstreamCall, broken bool) (settled bool, err
 	case err != nil:
 		return true, x.refuse(problem.NotKept)
 	}
-	cb, err := findCommitted(x.lasting(), x.rt, store.ByID(x.callback.ID))
+	cb, err := x.rt.engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
 	if err != nil {
 		return true, x.refuse(problem.NotKept)
 	}

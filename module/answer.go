@@ -30,19 +30,14 @@ func writeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, resul
 		h.Del(f.Name)
 	}
 	result.Header.AddTo(h)
-	if allowsBody(result.Status) {
+	if callback.StatusHasBody(result.Status) {
 		h.Set("Content-Length", strconv.FormatInt(result.Body.Size, 10))
 	}
 	w.WriteHeader(result.Status)
-	if r.Method != http.MethodHead && allowsBody(result.Status) {
+	if r.Method != http.MethodHead && callback.StatusHasBody(result.Status) {
 		_, _ = io.Copy(w, body)
 	}
 	return nil
-}
-
-// allowsBody reports whether an answer with that status can have a body.
-func allowsBody(status int) bool {
-	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
 // refuseFailed answers with a failed callback: a problem document, and the same

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 func init() {
@@ -163,7 +164,7 @@ type apiRequest struct {
 
 // fail answers with what has gone wrong.
 func (a *apiRequest) fail(err error) {
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		problem.UnknownCallback.Write(a.w)
 		return
 	}

@@ -14,23 +14,14 @@ import (
 // resolve takes the request as a call to the callback, whatever keys and methods its
 // calls need.
 func (a *apiRequest) resolve() {
-	call := &callback.Call{
-		Method:     a.r.Method,
-		Query:      a.r.URL.RawQuery,
-		Header:     callback.CallHeader(a.r.Header),
-		ReceivedAt: callback.At(time.Now()),
-	}
-	size := len(call.Query)
-	for _, f := range call.Header {
-		size += len(f.Name) + len(f.Value)
-	}
-	if size > maxCallHeader {
-		a.fail(problem.HeaderTooLarge)
+	call, err := callback.NewCall(a.r.Method, "", a.r.URL.RawQuery, a.r.Header, callback.At(time.Now()))
+	if err != nil {
+		a.fail(err)
 		return
 	}
-	cb, err := findCommitted(a.r.Context(), a.rt, a.key())
+	cb, err := a.rt.engine.FindCommitted(a.r.Context(), a.key())
 	if err != nil {
-		// What is for nobody is not worth reading.
+		// There is no such callback: the body is left unread.
 		leaveUnread(a.w, a.r)
 		a.fail(err)
 		return
@@ -75,7 +66,7 @@ func renamed(h callback.Header, wire callback.Wire) callback.Header {
 
 // showNow answers with the callback as it is after a change.
 func (a *apiRequest) showNow(code int) {
-	cb, err := findCommitted(a.r.Context(), a.rt, a.key())
+	cb, err := a.rt.engine.FindCommitted(a.r.Context(), a.key())
 	if err != nil {
 		a.fail(err)
 		return
@@ -100,7 +91,7 @@ func (a *apiRequest) redeliver() {
 func (a *apiRequest) close() {
 	_, err := a.rt.engine.CloseCallback(a.r.Context(), a.key(), "it was closed through the API")
 	if err == nil {
-		_, err = findCommitted(a.r.Context(), a.rt, a.key())
+		_, err = a.rt.engine.FindCommitted(a.r.Context(), a.key())
 	}
 	if err != nil {
 		a.fail(err)

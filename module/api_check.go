@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -16,16 +17,31 @@ func (c *creation) check(app *App) error {
 		name  string
 		check func(*App) error
 	}{
-		{"alternativeDomain", c.checkDomain}, {"stateQueryParameter", c.checkStateQuery}, {"includeApiKey", c.checkKey},
-		{"responseType", c.checkType}, {"responseRedirectUrl", c.checkRedirect}, {"responseBody", c.checkBody},
+		{"alternativeDomain", c.checkDomain}, {"", c.checkPolicy}, {"", c.checkReply}, {"responseRedirectUrl", c.checkRedirect},
 		{"callbackActivity", c.checkActivity}, {"callbackActivityCase", c.checkCase},
 		{"correlationId", c.checkCorrelation}, {"deliverTo", c.checkDelivery},
 	} {
 		if err := field.check(app); err != nil {
-			return problem.InvalidField(field.name, sentence(err))
+			return invalidField(field.name, err)
 		}
 	}
 	return nil
+}
+
+// policyFields are the API's names for the options of a policy, and inFields replaces
+// those options in a text.
+var (
+	policyFields = map[string]string{"state_query": "stateQueryParameter", "key": "includeApiKey"}
+	inFields     = strings.NewReplacer("state_query", "stateQueryParameter", "key include", "includeApiKey")
+)
+
+// invalidField returns the problem of a field. What the domain refuses names it.
+func invalidField(name string, err error) error {
+	var unfit *callback.Unfit
+	if errors.As(err, &unfit) {
+		name, err = cmp.Or(policyFields[unfit.Option], unfit.Option), errors.New(inFields.Replace(unfit.Err.Error()))
+	}
+	return problem.InvalidField(name, sentence(err))
 }
 
 func (c *creation) checkDomain(app *App) error {
@@ -51,62 +67,22 @@ const (
 	maxCase     = 1 << 10
 )
 
-func (c *creation) checkStateQuery(*App) error {
-	switch {
-	case c.stateQuery == "":
-		return nil
-	case !queryName.MatchString(c.stateQuery):
-		return mustBe("at most 64 letters, digits and . _ ~ - with no dot at the beginning")
-	case c.stateQuery == callback.KeyParameter:
-		return errors.New("api_key is the parameter that carries keys; choose another name")
-	}
-	return nil
-}
+func (c *creation) checkPolicy(app *App) error { return c.policy(app).Check() }
 
-func (c *creation) checkKey(*App) error {
-	if c.includeKey && c.stateQuery != "" {
-		return errors.New("a callback URL that is registered in advance cannot hold a key for each callback; leave out includeApiKey or stateQueryParameter")
-	}
-	return nil
-}
-
-// checkType decides on the type of the reply, where it is not given.
-func (c *creation) checkType(*App) error {
-	switch c.responseType {
-	case callback.TypeResponse, callback.TypeRedirect:
-		return nil
-	case "":
+// checkReply decides on the type of the reply, where it is not given.
+func (c *creation) checkReply(*App) error {
+	if c.responseType == "" {
 		c.responseType = callback.TypeResponse
 		if c.redirectURL != "" && c.body == "" && c.code == 0 {
 			c.responseType = callback.TypeRedirect
 		}
-		return nil
 	}
-	return mustBe("response or redirect")
+	return c.fields().CheckAll()
 }
 
 func (c *creation) checkRedirect(app *App) error {
-	if c.redirectURL == "" {
-		if c.responseType == callback.TypeRedirect {
-			return errors.New("a redirect needs it")
-		}
-		return nil
-	}
-	if err := callback.CheckRedirectURL(c.redirectURL); err != nil {
-		return err
-	}
-	if leadsBack(c.redirectURL, c.base(app)) || leadsBack(c.redirectURL, app.BaseURL) {
+	if callback.LeadsBack(c.redirectURL, c.base(app)) || callback.LeadsBack(c.redirectURL, app.BaseURL) {
 		return errors.New("it leads back to callback_server, which has no page for people there; name one of your own pages")
-	}
-	return nil
-}
-
-func (c *creation) checkBody(*App) error {
-	switch {
-	case len(c.body) > maxReplyBody:
-		return errors.New("it is longer than 64 KiB")
-	case c.code != 0 && !allowsBody(c.code) && c.body != "":
-		return fmt.Errorf("an answer with status %d has no body; leave it out, or choose another responseCode", c.code)
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (a *apiRequest) readBody(limit int64) ([]byte, *engine.Lease, error) {
 // retryKeyOf returns what the request is known by when it comes again; nil where it
 // has no Idempotency-Key.
 func (a *apiRequest) retryKeyOf(body []byte) (*retryKey, error) {
-	keys := a.r.Header[idempotencyHeader]
+	keys := a.r.Header[callback.IdempotencyKey]
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -117,14 +117,14 @@ func (a *apiRequest) createOnce(c *creation, retry *retryKey) (cb *engine.Callba
 	if err := spec.Policy.Compile(); err != nil {
 		return nil, false, err
 	}
-	spec.Trace = traceOf(a.r.Header)
+	spec.Trace = callback.Trace(a.r.Header)
 	if retry == nil {
 		cb, err = a.rt.engine.Create(ctx, spec)
 		return cb, false, err
 	}
 	spec.Idempotency, spec.Fingerprint = retry.alias, retry.fingerprint
 	cb, err = a.rt.engine.Find(ctx, store.ByAlias(retry.alias))
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		if cb, err = a.rt.engine.Create(ctx, spec); !errors.Is(err, store.ErrExists) {
 			return cb, false, err
 		}
@@ -166,6 +166,17 @@ func (c *creation) base(app *App) string {
 // spec returns the callback to make. What callbacks differ in is their own, so that
 // there are few policies for many callbacks.
 func (c *creation) spec(app *App) engine.Spec {
+	own := &callback.Own{Ask: c.activity, Case: c.activityCase, Data: c.data, Reply: c.reply()}
+	if own.Ask == "" && own.Case == "" && own.Data == nil && own.Reply == nil {
+		own = nil
+	}
+	return engine.Spec{Policy: c.policy(app), Spec: callback.Spec{
+		CorrelationID: c.correlationID, ExpiresIn: c.expiresIn, Own: own, DeliverTo: c.deliverTo,
+	}}
+}
+
+// policy returns what calls to the callback are judged by.
+func (c *creation) policy(app *App) *callback.Policy {
 	policy := &callback.Policy{
 		BaseURL:              c.base(app),
 		StatusURL:            strings.TrimSuffix(firstOf(app.StatusURL, app.BaseURL, c.alternativeDomain), "/"),
@@ -181,15 +192,9 @@ func (c *creation) spec(app *App) engine.Spec {
 		Retain:   time.Duration(app.Retain),
 	}
 	if policy.Methods == nil {
-		policy.Methods = callMethods
+		policy.Methods = callback.CallMethods
 	}
-	own := &callback.Own{Ask: c.activity, Case: c.activityCase, Data: c.data, Reply: c.reply()}
-	if own.Ask == "" && own.Case == "" && own.Data == nil && own.Reply == nil {
-		own = nil
-	}
-	return engine.Spec{Policy: policy, Spec: callback.Spec{
-		CorrelationID: c.correlationID, ExpiresIn: c.expiresIn, Own: own, DeliverTo: c.deliverTo,
-	}}
+	return policy
 }
 
 // reply returns what a call is answered; nil for the default.
@@ -197,5 +202,10 @@ func (c *creation) reply() *callback.Fields {
 	if c.responseType == callback.TypeResponse && c.body == "" && c.code == 0 && c.header == nil && c.redirectURL == "" {
 		return nil
 	}
+	return c.fields()
+}
+
+// fields returns the reply as it is given.
+func (c *creation) fields() *callback.Fields {
 	return &callback.Fields{Type: c.responseType, Body: c.body, Code: c.code, Header: c.header, RedirectURL: c.redirectURL}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"net/url"
 	"unicode/utf8"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -181,10 +182,24 @@ func newCallStatus(ctx context.Context, e *engine.Engine, call *callback.Call) (
 	}
 	defer lease.Release()
 	s := &callStatus{
-		Method: call.Method, Query: queryObject(call.Query), Headers: joined(call.Header), Body: string(data), ReceivedAt: call.ReceivedAt,
+		Method: call.Method, Query: queryObject(call.Query), Headers: call.Header.Joined(), Body: string(data), ReceivedAt: call.ReceivedAt,
 	}
 	if !utf8.Valid(data) {
 		s.Body, s.BodyEncoding = base64.StdEncoding.EncodeToString(data), "base64"
 	}
 	return s, nil
+}
+
+// queryObject returns a query as an object: a parameter that is repeated has an array.
+func queryObject(raw string) map[string]any {
+	object := make(map[string]any)
+	values, _ := url.ParseQuery(raw)
+	for name, all := range values {
+		if len(all) == 1 {
+			object[name] = all[0]
+		} else {
+			object[name] = all
+		}
+	}
+	return object
 }

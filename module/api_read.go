@@ -39,7 +39,7 @@ func (a *apiRequest) result() {
 // waits for; nil where the request is answered.
 func (a *apiRequest) awaited(rd reading) *engine.Callback {
 	preference := preferenceOf(a.r.Header, maxPreferredWait)
-	rd.r, rd.rt, rd.key = a.r, a.rt, a.key()
+	rd.r, rd.engine, rd.exit, rd.key = a.r, a.rt.engine, a.rt.exit, a.key()
 	cb, err := rd.await(preference.wait)
 	if err != nil {
 		a.fail(err)

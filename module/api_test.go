@@ -254,7 +254,7 @@ func FuzzCreation(f *testing.F) {
 			t.Errorf("it was taken, and cannot be made: %v", err)
 		}
 		if fields := spec.Own; fields != nil && fields.Reply != nil {
-			if err := checkFields(*fields.Reply); err != nil {
+			if err := fields.Reply.Check(); err != nil {
 				t.Errorf("it was taken, and its reply cannot be sent: %v", err)
 			}
 		}

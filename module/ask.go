@@ -52,14 +52,14 @@ type question struct {
 func newQuestion(cb *engine.Callback, call *callback.Call, fields callback.Fields) question {
 	q := question{
 		RequestBody:         string(call.Body.Data),
-		RequestHeaders:      joined(call.Header),
+		RequestHeaders:      call.Header.Joined(),
 		RequestMethod:       strings.ToLower(call.Method),
 		RequestQuery:        queryObject(call.Query),
 		CallbackSystemCase:  cb.ID.String(),
 		ResponseType:        fields.Type,
 		ResponseBody:        fields.Body,
 		ResponseCode:        fields.Code,
-		ResponseHeaders:     joined(fields.Header),
+		ResponseHeaders:     fields.Header.Joined(),
 		ResponseRedirectURL: fields.RedirectURL,
 	}
 	if !utf8.Valid(call.Body.Data) {
@@ -69,33 +69,6 @@ func newQuestion(cb *engine.Callback, call *callback.Call, fields callback.Field
 		q.CallbackActivityCase = cb.Own.Case
 	}
 	return q
-}
-
-// joined returns header lines as an object, several with one name joined.
-func joined(h callback.Header) map[string]string {
-	object := make(map[string]string)
-	for _, f := range h {
-		if before, several := object[f.Name]; several {
-			object[f.Name] = before + ", " + f.Value
-		} else {
-			object[f.Name] = f.Value
-		}
-	}
-	return object
-}
-
-// queryObject returns a query as an object: a parameter that is repeated has an array.
-func queryObject(raw string) map[string]any {
-	object := make(map[string]any)
-	values, _ := url.ParseQuery(raw)
-	for name, all := range values {
-		if len(all) == 1 {
-			object[name] = all[0]
-		} else {
-			object[name] = all
-		}
-	}
-	return object
 }
 
 // reaction is what the app says. What it leaves out stays as it was.
@@ -124,37 +97,11 @@ func (a reaction) override(fields callback.Fields) (*callback.Fields, error) {
 	if a.ResponseHeaders != nil {
 		fields.Header = nil
 		for _, name := range slices.Sorted(maps.Keys(a.ResponseHeaders)) {
-			value := strings.TrimSpace(a.ResponseHeaders[name])
-			if err := checkPlainHeader(name, value); err != nil {
-				return nil, fmt.Errorf("responseHeaders: %w", err)
-			}
-			fields.Header = append(fields.Header, callback.Field{Name: http.CanonicalHeaderKey(name), Value: value})
+			fields.Header = append(fields.Header, callback.Field{Name: http.CanonicalHeaderKey(name), Value: strings.TrimSpace(a.ResponseHeaders[name])})
 		}
 	}
-	return &fields, checkFields(fields)
+	return &fields, fields.Check()
 }
-
-// checkFields makes sure that a reply can be sent.
-func checkFields(f callback.Fields) error {
-	switch {
-	case f.Type == callback.TypeRedirect:
-		if err := callback.CheckRedirectURL(f.RedirectURL); err != nil {
-			return fmt.Errorf("responseRedirectUrl: %w", err)
-		}
-	case f.Type != callback.TypeResponse:
-		return fmt.Errorf("responseType: %q is neither response nor redirect", f.Type)
-	case f.Code != 0 && (f.Code < 200 || f.Code > 599):
-		return fmt.Errorf("responseCode: %d is not a status that can be answered", f.Code)
-	case !allowsBody(f.Code) && f.Body != "":
-		return fmt.Errorf("responseBody: an answer with status %d has no body", f.Code)
-	case len(f.Body) > maxReplyBody:
-		return errors.New("responseBody: it is longer than 64 KiB")
-	}
-	return nil
-}
-
-// maxReplyBody bounds the body of a reply, which is kept in the record.
-const maxReplyBody = 64 << 10
 
 // ask puts a call to the app, and returns what it says.
 func (s *Server) ask(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) *callback.Asked {
@@ -246,12 +193,8 @@ func (s *Server) askRequest(ctx context.Context, cb *engine.Callback, call *call
 	}).WithContext(ctx)
 	digest := call.Payload(cb.Policy)
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set(idempotencyHeader, hex.EncodeToString(digest[:]))
-	for _, name := range traceHeaders {
-		if value := call.Header.Get(name); value != "" {
-			r.Header.Set(name, value)
-		}
-	}
+	r.Header.Set(callback.IdempotencyKey, hex.EncodeToString(digest[:]))
+	call.Header.Trace().AddTo(r.Header)
 	setBody(r, body)
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nowhere{make(http.Header)}, s.server), nil
 }

@@ -3,8 +3,8 @@ package module
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
-	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -12,10 +12,6 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
-
-// idempotencyHeader lets a client make a request again without anything being done
-// twice (draft-ietf-httpapi-idempotency-key-header).
-const idempotencyHeader = "Idempotency-Key"
 
 // maxIdempotencyKey bounds an Idempotency-Key, in bytes.
 const maxIdempotencyKey = 255
@@ -33,7 +29,7 @@ func (x *exchange) retryKeyOf() (*retryKey, error) {
 		alias := callback.IdempotencyAlias("step", x.step.parent.String()+" "+x.h.Name)
 		return &retryKey{alias: alias, fingerprint: alias}, nil
 	}
-	keys := x.r.Header[idempotencyHeader]
+	keys := x.r.Header[callback.IdempotencyKey]
 	if len(keys) == 0 || x.h.Idempotency != nil && !*x.h.Idempotency {
 		return nil, nil
 	}
@@ -58,40 +54,6 @@ func scopeOf(r *http.Request) string {
 	return r.Host + " authorization " + hex.EncodeToString(sum[:])
 }
 
-// flights are the requests with a key whose way through the handlers is not over
-// yet. Who comes with the same key waits for them to land.
-type flights struct {
-	mu   sync.Mutex
-	open map[callback.UUID]chan struct{}
-}
-
-func newFlights() *flights { return &flights{open: make(map[callback.UUID]chan struct{})} }
-
-// begin notes that a request is under way, unless it is already.
-func (f *flights) begin(id callback.UUID) (land func(), ok bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.open[id] != nil {
-		return nil, false
-	}
-	landed := make(chan struct{})
-	f.open[id] = landed
-	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.open, id)
-		close(landed)
-	}, true
-}
-
-// landed returns a channel that is closed when the request is over; nil if none is
-// under way.
-func (f *flights) landed(id callback.UUID) <-chan struct{} {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.open[id]
-}
-
 // attach answers a request that was made before: with what came of it, or, if that
 // is not known yet, as another waiter.
 func (x *exchange) attach() error {
@@ -104,9 +66,9 @@ func (x *exchange) attach() error {
 	x.setPlaceholders()
 	for {
 		// In this order: what lands after the look has been seen by it.
-		landed := x.rt.flights.landed(x.callback.ID)
-		cb, err := findCommitted(x.lasting(), x.rt, store.ByID(x.callback.ID))
-		if isNotFound(err) {
+		landed := x.rt.engine.Landed(x.callback.ID)
+		cb, err := x.rt.engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
+		if errors.Is(err, store.ErrNotFound) {
 			return x.refuse(problem.KeyFreed)
 		}
 		if err != nil {
@@ -140,9 +102,9 @@ func (x *exchange) replays(r *callback.Record) bool {
 	case !r.Phase.Final():
 		return false
 	case x.h.Call != nil && x.h.Mode == modeHold && r.Phase == callback.Resolved:
-		return x.rt.flights.landed(r.ID) == nil
+		return x.rt.engine.Landed(r.ID) == nil
 	case r.Phase == callback.Closed:
-		return x.rt.flights.landed(r.ID) == nil
+		return x.rt.engine.Landed(r.ID) == nil
 	}
 	return !x.lets()
 }

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -9,39 +8,18 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
-	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// maxCallHeader bounds what is stored of a call beside its body: header and
-// query, in bytes.
-const maxCallHeader = 64 << 10
-
-// newCall takes a call without its body. The state is taken out of it, or is zero
+// newIncoming returns a call without its body. The state is taken out of it, or is zero
 // where it can only be in the body.
-func (s *Server) newCall(r *http.Request, at location) (engine.Incoming, error) {
-	keys, query := keysOf(r)
-	header := callback.CallHeader(r.Header)
-	size := len(query)
-	for _, f := range header {
-		size += len(f.Name) + len(f.Value)
+func newIncoming(r *http.Request, at callback.Path, keys []string, query string) (engine.Incoming, error) {
+	call, err := callback.NewCall(r.Method, at.Suffix, query, r.Header, callback.At(time.Now()))
+	if err != nil {
+		return engine.Incoming{}, err
 	}
-	if size > maxCallHeader {
-		return engine.Incoming{}, problem.HeaderTooLarge
-	}
-	in := engine.Incoming{
-		State:     at.secret,
-		Parameter: at.parameter,
-		Keys:      keys,
-		Call: &callback.Call{
-			Method:     r.Method,
-			Suffix:     at.suffix,
-			Query:      query,
-			Header:     header,
-			ReceivedAt: callback.At(time.Now()),
-		},
-	}
-	if at.resource != queryPath {
+	in := engine.Incoming{State: at.Secret, Parameter: at.Parameter, Keys: keys, Call: call}
+	if at.Resource != callback.QueryPath {
 		return in, nil
 	}
 	values := inject.GetQuery(query, in.Parameter)
@@ -112,12 +90,4 @@ func takeState(in *engine.Incoming) bool {
 func isPrefetch(value string) bool {
 	value = strings.ToLower(value)
 	return strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview")
-}
-
-// contentTypeOf names the type of a configured body, as Caddy's own respond does.
-func contentTypeOf(body string) string {
-	if trimmed := strings.TrimSpace(body); trimmed != "" && (trimmed[0] == '{' || trimmed[0] == '[') && json.Valid([]byte(body)) {
-		return "application/json"
-	}
-	return "text/plain; charset=utf-8"
 }

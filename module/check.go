@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,8 +48,8 @@ func (h *Handler) CheckOptions() error {
 		return fmt.Errorf("there is no mode %q; the modes are hold, park and defer", h.Mode)
 	}
 	for _, check := range []func() error{
-		h.checkTimes, h.checkWords, h.checkStateQuery, h.checkInjections, h.checkCalls,
-		h.checkRespond, h.checkRedirect, h.checkReplyHeaders, h.checkCopyHeaders, h.checkDialect,
+		h.checkTimes, h.checkWords, h.checkPolicy, h.checkStateQuery, h.checkInjections, h.checkCalls,
+		h.checkReplyTexts, h.checkCopyHeaders, h.checkDialect,
 		h.checkMode, h.checkCorrelation, h.checkAsk, h.checkDelivery,
 	} {
 		if err := check(); err != nil {
@@ -76,11 +75,8 @@ func (h *Handler) checkTimes() error {
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// reserved are names that would hide placeholders.
-var reserved = []string{"api_key", "call", "correlation_id", "error", "failed_url", "id", "result_url", "status_url", "url"}
-
 func (h *Handler) checkWords() error {
-	if slices.Contains(reserved, h.Name) {
+	if callback.HidesPlaceholder(h.Name) {
 		return fmt.Errorf("name: %s would hide the placeholder {http.callback.%s}; choose another name", h.Name, h.Name)
 	}
 	if h.OnTimeout != "" && h.OnTimeout != "fail" && h.OnTimeout != onTimeoutPark {
@@ -107,26 +103,15 @@ func (h *Handler) checkWords() error {
 // replaced, which they are not while a Caddyfile is parsed.
 func (h *Handler) checkURLs() error { return checkBases(h.BaseURL, h.StatusURL) }
 
-// queryName has no dot at its beginning, because in a path that would mean
-// another directory.
-var queryName = regexp.MustCompile(`^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$`)
-
 func (h *Handler) checkStateQuery() error {
-	switch {
-	case h.StateQuery == "":
-		return nil
-	case !queryName.MatchString(h.StateQuery):
-		return fmt.Errorf("state_query: %q must be at most 64 letters, digits and . _ ~ - with no dot at the beginning", h.StateQuery)
-	case h.StateQuery == "api_key":
-		return errors.New("state_query: api_key is the parameter that carries keys; choose another name")
-	case h.names("failed_url"):
+	if h.StateQuery != "" && h.mentions("failed_url") {
 		return errors.New("state_query: with the state in the query there is no {http.callback.failed_url}; leave one of the two out")
 	}
 	return nil
 }
 
 func (h *Handler) checkInjections() error {
-	body := inject.Place("")
+	var body inject.Place
 	seen := make(map[inject.Location]bool)
 	for _, configured := range h.Inject {
 		i, err := newInjection(configured)
@@ -158,7 +143,7 @@ func (h *Handler) checkInjections() error {
 // placeholders yield.
 func (i injection) check() error {
 	for _, key := range i.value.keys() {
-		if name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix); ours && !slices.Contains(placeholders, name) && !isEarlierCall(name) {
+		if name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix); ours && !canInject(name) {
 			return fmt.Errorf("there is no placeholder {%s}; there are %s, and {%s<name>.call.*} of earlier steps", key, listPlaceholders(), callback.PlaceholderPrefix)
 		}
 	}
@@ -183,7 +168,7 @@ func (h *Handler) checkDefaultHeaders() error {
 	wire := callback.NewWire(cmp.Or(h.HeaderPrefix, callback.DefaultHeaderPrefix))
 	for _, i := range h.Inject {
 		name := http.CanonicalHeaderKey(i.Name)
-		if i.In == string(inject.Header) && (name == wire.CorrelationID || name == wire.CallbackURL) {
+		if i.In == inject.Header && (name == wire.CorrelationID || name == wire.CallbackURL) {
 			return fmt.Errorf("inject: header %s is injected anyway; leave the line out, or leave out both default headers with: inject off", name)
 		}
 	}
@@ -194,14 +179,6 @@ func (h *Handler) checkCalls() error {
 	if h.Methods != nil && len(h.Methods) == 0 {
 		return errors.New("methods: there is none, so that nobody could call; leave it out for the default")
 	}
-	for i, m := range h.Methods {
-		if !slices.Contains([]string{"GET", "POST", "PUT", "PATCH", "DELETE"}, m) {
-			return fmt.Errorf("methods: %q can never be a call; the methods are GET POST PUT PATCH DELETE", m)
-		}
-		if slices.Contains(h.Methods[:i], m) {
-			return fmt.Errorf("methods: %s is given twice; leave one of the two out", m)
-		}
-	}
 	for _, s := range h.Ack {
 		if _, err := parseAck(s); err != nil {
 			return fmt.Errorf("ack: %w", err)
@@ -210,136 +187,51 @@ func (h *Handler) checkCalls() error {
 	return nil
 }
 
-func (h *Handler) checkRespond() error {
-	if h.Respond == nil {
-		return nil
-	}
-	if s := h.Respond.Status; s != 0 && (s < 200 || s > 599) {
-		return fmt.Errorf("respond: %d is not a status that can be answered; write one from 200 to 599", s)
-	}
-	if !allowsBody(h.Respond.Status) && h.Respond.Body != "" {
-		return fmt.Errorf("respond: an answer with status %d has no body; leave the body out or choose another status", h.Respond.Status)
-	}
-	if err := checkReplyText(h.Respond.Body); err != nil {
-		return fmt.Errorf("respond: %w", err)
-	}
-	return nil
+// checkPolicy makes sure that the options which calls are judged by make sense. Their
+// placeholders are not replaced yet.
+func (h *Handler) checkPolicy() error {
+	return h.newPolicy(func(text string) string { return text }).Check()
 }
 
-var redirectStatuses = []int{0, http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}
-
-func (h *Handler) checkRedirect() error {
-	if h.Redirect == nil {
-		return nil
+// checkReplyTexts makes sure that every placeholder in the reply means something when a
+// call is answered.
+func (h *Handler) checkReplyTexts() error {
+	if h.Respond != nil {
+		if err := checkReplyText(h.Respond.Body); err != nil {
+			return fmt.Errorf("respond: %w", err)
+		}
 	}
-	_, err := callback.NewTarget(h.Redirect.URL)
-	if err == nil {
-		err = checkReplyText(h.Redirect.URL)
+	if h.Redirect != nil {
+		if err := checkReplyText(h.Redirect.URL); err != nil {
+			return fmt.Errorf("redir: %w", err)
+		}
 	}
-	switch {
-	case err != nil:
-		return fmt.Errorf("redir: %w", err)
-	case leadsBack(h.Redirect.URL, h.BaseURL):
-		return fmt.Errorf("redir: %s leads back to callback_server, which has no page for people there; name one of your own pages", h.Redirect.URL)
-	case !slices.Contains(redirectStatuses, h.Redirect.Status):
-		return fmt.Errorf("redir: %d is not the status of a redirect; write 301, 302, 303, 307 or 308", h.Redirect.Status)
-	case h.Respond != nil && slices.Contains(h.Methods, http.MethodGet):
-		return errors.New("methods: with both respond and redir a GET is a person's return and never a call; leave GET out")
-	}
-	return nil
-}
-
-// leadsBack reports whether a redirect's URL is one of callback_server's own.
-func leadsBack(target, base string) bool {
-	b, err := url.Parse(strings.TrimSuffix(base, "/"))
-	if err != nil {
-		return false
-	}
-	if end := strings.IndexAny(target, "?#"); end >= 0 {
-		target = target[:end]
-	}
-	target = strings.TrimPrefix(target, b.Scheme+"://"+b.Host)
-	below, found := strings.CutPrefix(target, b.EscapedPath())
-	return found && parsePath(below).resource != notOurs
-}
-
-func (h *Handler) checkReplyHeaders() error {
 	for _, name := range slices.Sorted(maps.Keys(h.ReplyHeaders)) {
-		if err := checkReplyHeader(name, h.ReplyHeaders[name]); err != nil {
-			return fmt.Errorf("header: %w", err)
-		}
-		if h.Redirect != nil && http.CanonicalHeaderKey(name) == "Location" {
-			return errors.New("header: Location is what redir sets; leave one of the two out")
-		}
-	}
-	return nil
-}
-
-// checkPlainHeader makes sure that a header line, whose value is data, can be part of
-// a reply.
-func checkPlainHeader(name, value string) error {
-	canonical := http.CanonicalHeaderKey(name)
-	switch {
-	case !httpguts.ValidHeaderFieldName(name):
-		return fmt.Errorf("%q is not the name of a header", name)
-	case len(callback.AckHeader(http.Header{canonical: {""}})) == 0:
-		return fmt.Errorf("%s belongs to the connection and cannot be set", canonical)
-	case canonical == "Location" || canonical == "Refresh":
-		return fmt.Errorf("%s leads elsewhere; give a redirect URL instead", canonical)
-	case !httpguts.ValidHeaderFieldValue(value):
-		return fmt.Errorf("the value of %s has a character that no header can hold", canonical)
-	}
-	return nil
-}
-
-func checkReplyHeader(name string, values []string) error {
-	switch {
-	case !httpguts.ValidHeaderFieldName(name):
-		return fmt.Errorf("%q is not the name of a header", name)
-	case strings.HasPrefix(name, "+") || strings.HasPrefix(name, "-"):
-		return fmt.Errorf("%q begins with a sign; headers can only be added here, so write the name alone", name)
-	case len(callback.AckHeader(http.Header{http.CanonicalHeaderKey(name): {""}})) == 0:
-		return fmt.Errorf("%s belongs to the connection and cannot be set", name)
-	}
-	for _, value := range values {
-		if value == "" {
-			return fmt.Errorf("the value of %s is empty; an environment variable that is not set is empty, too", name)
-		}
-		if !httpguts.ValidHeaderFieldValue(value) {
-			return fmt.Errorf("the value of %s has a character that no header can hold, such as a line break", name)
-		}
-		if err := checkReplyText(value); err != nil {
-			return err
+		for _, value := range h.ReplyHeaders[name] {
+			if err := checkReplyText(value); err != nil {
+				return fmt.Errorf("header: %w", err)
+			}
 		}
 	}
 	return nil
 }
 
 func (h *Handler) checkCopyHeaders() error {
-	for _, name := range h.CopyHeaders {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return fmt.Errorf("copy_headers: %q is not the name of a header", name)
-		}
-		if len(callback.CallHeader(http.Header{http.CanonicalHeaderKey(name): {""}})) == 0 {
-			return fmt.Errorf("copy_headers: %s belongs to the connection or carries credentials, and is never copied", name)
-		}
-	}
 	if len(h.CopyHeaders) > 0 && h.UseBody != nil && !*h.UseBody {
 		return errors.New("copy_headers: with use_body off the client gets the upstream's answer with all of its headers; leave one of the two out")
 	}
 	return nil
 }
 
-// placeholders are those of a callback, and callPlaceholders those that a reply
-// to its call can hold beside them, where a dot at the end is followed by a name.
-// Each begins with callback.PlaceholderPrefix.
-var (
-	placeholders     = []string{"id", "correlation_id", "url", "failed_url", "status_url", "result_url", "api_key"}
-	callPlaceholders = []string{"call.method", "call.body", "call.body.", "call.header.", "call.query.", "call.form."}
-)
-
 func listPlaceholders() string {
-	return "{" + callback.PlaceholderPrefix + strings.Join(placeholders, "}, {"+callback.PlaceholderPrefix) + "}"
+	return "{" + callback.PlaceholderPrefix + strings.Join(callback.PlaceholderNames(), "}, {"+callback.PlaceholderPrefix) + "}"
+}
+
+// canInject reports whether {http.callback.<name>} means something before the callback
+// has been called.
+func canInject(name string) bool {
+	_, earlier := callback.EarlierCall(name)
+	return earlier || slices.Contains(callback.PlaceholderNames(), name)
 }
 
 // checkReplyText makes sure that every placeholder of Caddy's in a reply means
@@ -347,24 +239,10 @@ func listPlaceholders() string {
 func checkReplyText(text string) error {
 	for _, key := range newValue(text).keys() {
 		name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix)
-		if ours && !isReplyPlaceholder(name) || !ours && strings.HasPrefix(key, "http.") {
+		if ours && !callback.InReply(name) || !ours && strings.HasPrefix(key, "http.") {
 			return fmt.Errorf("{%s} means nothing when a call is answered; there are %s, and {%scall.*}",
 				key, listPlaceholders(), callback.PlaceholderPrefix)
 		}
 	}
 	return nil
-}
-
-// isEarlierCall reports whether a placeholder is about the call of another directive,
-// which it names.
-func isEarlierCall(name string) bool {
-	of, rest, _ := strings.Cut(name, ".")
-	return of != "" && of != "call" && strings.HasPrefix(rest, "call.") && isReplyPlaceholder(rest)
-}
-
-func isReplyPlaceholder(name string) bool {
-	return slices.Contains(placeholders, name) || slices.ContainsFunc(callPlaceholders, func(known string) bool {
-		rest, found := strings.CutPrefix(name, known)
-		return found && (rest != "") == strings.HasSuffix(known, ".")
-	})
 }

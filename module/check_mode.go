@@ -89,16 +89,15 @@ func (h *Handler) checkCorrelation() error {
 	if c.From != fromRequest && c.From != fromAck {
 		return fmt.Errorf("correlation_id: %q is not known; write request or ack", c.From)
 	}
-	if err := c.check(); err != nil {
-		return fmt.Errorf("correlation_id: %w; choose another place or name", err)
+	if err := callback.CheckLocation(c.Location); err != nil {
+		return fmt.Errorf("correlation_id: %w", err)
 	}
-	place := inject.Place(c.In)
 	switch {
-	case c.From == fromAck && place != inject.Header && place != inject.JSON:
+	case c.From == fromAck && c.In != inject.Header && c.In != inject.JSON:
 		return fmt.Errorf("correlation_id: an ack has no %s; write header or json", c.In)
 	case c.From == fromAck && h.Mode == modeDefer:
 		return errors.New("correlation_id: callback defer has no ack; write request")
-	case c.From == fromRequest && callback.NewWire(firstOf(h.HeaderPrefix, callback.DefaultHeaderPrefix)).Speaks(c.Name) && place == inject.Header:
+	case c.From == fromRequest && callback.NewWire(firstOf(h.HeaderPrefix, callback.DefaultHeaderPrefix)).Speaks(c.Name) && c.In == inject.Header:
 		return fmt.Errorf("correlation_id: header %s is one that clients cannot set; choose another name", c.Name)
 	}
 	return nil

@@ -72,7 +72,7 @@ func (c *adminClient) create(_ []string) error {
 	}
 	header := make(http.Header)
 	if c.set("idempotency-key") {
-		header.Set(idempotencyHeader, c.text("idempotency-key"))
+		header.Set(callback.IdempotencyKey, c.text("idempotency-key"))
 	}
 	var made struct{ ID, State, CallbackURL, RedirectURI, APIKey, StatusURL, ResultURL, ExpiresAt string }
 	answer, err := c.do(http.MethodPost, apiPath, header, bytes.NewReader(body), &made)
@@ -184,7 +184,7 @@ func (c *adminClient) resolve(args []string) error {
 		}
 	}
 	wire := callback.NewWire(callback.DefaultHeaderPrefix)
-	header := http.Header{"Content-Type": {contentTypeOf(string(body))}}
+	header := http.Header{"Content-Type": {callback.ContentType(string(body))}}
 	for flag, name := range map[string]string{
 		"status": wire.Status, "document-status": wire.DocumentStatus, "error-code": wire.ErrorCode, "error-text": wire.ErrorText,
 		"content-type": "Content-Type",

@@ -260,7 +260,7 @@ func TestEveryPlaceholderThatIsAllowedIsKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	cb := newCallback(t, newEngine(t), &Handler{policy: policy})
-	for _, name := range placeholders {
+	for _, name := range callback.PlaceholderNames() {
 		if value, ok := cb.Placeholder(name); !ok || value == "" {
 			t.Errorf("{http.callback.%s} is %q", name, value)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
@@ -25,7 +26,7 @@ import (
 type Delivery struct {
 	// From is where the client has put the URL that its result goes to. Towards the
 	// upstream, ours takes its place. Default: json callbackUrl.
-	From *Place `json:"from,omitempty"`
+	From *inject.Location `json:"from,omitempty"`
 
 	// To is where the results of clients go that have given no URL.
 	To string `json:"to,omitempty"`
@@ -85,8 +86,8 @@ func (d *Delivery) Check() error {
 		return err
 	}
 	if d.From != nil {
-		if err := d.From.check(); err != nil {
-			return fmt.Errorf("from: %w; choose another place or name", err)
+		if err := callback.CheckLocation(*d.From); err != nil {
+			return fmt.Errorf("from: %w", err)
 		}
 	}
 	if d.To == "" {
@@ -117,7 +118,7 @@ func (d DeliveryRules) over(others DeliveryRules) DeliveryRules {
 
 // deliverer sends results by the rules of one directive, or of the global option.
 type deliverer struct {
-	from    *Place
+	from    *inject.Location
 	to      string
 	guard   deliver.Guard
 	client  *deliver.Client
@@ -190,7 +191,8 @@ func (wk worker) deliverer(name string) *deliverer {
 
 // message is the result as it is sent.
 func (wk worker) message(cb *engine.Callback, d *deliverer, number int) deliver.Message {
-	result := resultFor(cb)
+	ended := cb.AsClientSees()
+	result := ended.Result(cb.Policy)
 	header := make(http.Header)
 	result.Header.AddTo(header)
 	if id := cb.Delivery.CorrelationID; id != "" {
@@ -206,44 +208,11 @@ func (wk worker) message(cb *engine.Callback, d *deliverer, number int) deliver.
 	}
 	if result.Body == nil {
 		header.Set("Content-Type", problem.MediaType)
-		m.Body = deliver.Bytes(failedProblem(cb.Record, result).Document())
+		m.Body = deliver.Bytes(failedProblem(ended, result).Document())
 		return m
 	}
 	m.Body = deliver.Body{Size: result.Body.Size, Open: func(ctx context.Context) (io.ReadCloser, error) {
 		return wk.rt.engine.OpenBody(ctx, *result.Body)
 	}}
 	return m
-}
-
-// resultFor returns the result of a callback however it has ended: one that has
-// expired or was closed has failed, as far as its client is concerned.
-func resultFor(cb *engine.Callback) callback.Result {
-	code := ""
-	switch cb.Phase {
-	case callback.Expired:
-		code = callback.FailureExpired
-	case callback.Closed:
-		code = callback.FailureClosed
-	default:
-		return cb.Result(cb.Policy)
-	}
-	failed := *cb.Record
-	failed.Phase, failed.Call, failed.Answer = callback.Failed, nil, nil
-	failed.Failure = &callback.Failure{DocumentStatus: callback.StatusFailed, ErrorCode: code, ErrorText: "The callback is " + cb.Phase.String() + "."}
-	cb.Record = &failed
-	return failed.Result(cb.Policy)
-}
-
-// traceHeaders carry the trace context (W3C Trace Context).
-var traceHeaders = []string{"Traceparent", "Tracestate"}
-
-// traceOf returns the trace context of a request.
-func traceOf(h http.Header) callback.Header {
-	var trace callback.Header
-	for _, name := range traceHeaders {
-		if value := h.Get(name); value != "" && len(value) <= 512 {
-			trace = append(trace, callback.Field{Name: name, Value: value})
-		}
-	}
-	return trace
 }

@@ -3,7 +3,6 @@ package module
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -26,10 +25,10 @@ type Dialect struct {
 	Progress []Match `json:"progress,omitempty"`
 
 	// ErrorCode is where a failed call has its error code. Default: the wire header.
-	ErrorCode *Place `json:"error_code,omitempty"`
+	ErrorCode *inject.Location `json:"error_code,omitempty"`
 
 	// ErrorText is where a failed call has its error text. Default: the wire header.
-	ErrorText *Place `json:"error_text,omitempty"`
+	ErrorText *inject.Location `json:"error_text,omitempty"`
 
 	// DocumentStatuses are the document statuses that are known. Another one
 	// becomes the technical status, and the document status is then Failed.
@@ -57,17 +56,9 @@ type Dialect struct {
 	Keys []string `json:"keys,omitempty"`
 }
 
-// Place names a value in a call.
-type Place struct {
-	// In is header, query, form or json.
-	In string `json:"in"`
-	// Name is the name there; for json a dotted path or an RFC 6901 pointer.
-	Name string `json:"name"`
-}
-
 // Match tells calls by a value in them.
 type Match struct {
-	Place
+	inject.Location
 	// Values are those that match.
 	Values []string `json:"values"`
 }
@@ -79,29 +70,12 @@ const (
 	keyInclude = "include"
 )
 
-// location returns the place as the domain knows it.
-func (p Place) location() callback.Location { return callback.Location{In: p.In, Name: p.Name} }
-
-// inBody reports whether the value is in the body.
-func (p Place) inBody() bool { return p.In == string(inject.Form) || p.In == string(inject.JSON) }
-
-func (p Place) check() error {
-	at, err := inject.ParseLocation(p.In, p.Name)
-	if err != nil {
-		return err
-	}
-	if at.In == inject.Header && len(callback.CallHeader(http.Header{http.CanonicalHeaderKey(at.Name): {""}})) == 0 {
-		return fmt.Errorf("header %s carries credentials, and is not kept of a call", at.Name)
-	}
-	return nil
-}
-
 // apply puts the dialect into a policy.
 func (d *Dialect) apply(p *callback.Policy) {
 	p.RequireCorrelationID = slices.Contains(d.Require, requireCorrelationID)
 	p.RequireStatus = slices.Contains(d.Require, requireStatus)
 	p.Failed, p.Progress = matchesOf(d.Failed), matchesOf(d.Progress)
-	p.ErrorCode, p.ErrorText = locationOf(d.ErrorCode), locationOf(d.ErrorText)
+	p.ErrorCode, p.ErrorText = d.ErrorCode, d.ErrorText
 	p.DocumentStatuses = d.DocumentStatuses
 	p.FailedStatus = d.FailedStatus
 	p.FailedBody = d.FailedBody
@@ -119,17 +93,9 @@ func (d *Dialect) apply(p *callback.Policy) {
 func matchesOf(all []Match) []callback.Match {
 	var out []callback.Match
 	for _, m := range all {
-		out = append(out, callback.Match{Location: m.location(), Values: m.Values})
+		out = append(out, callback.Match{Location: m.Location, Values: m.Values})
 	}
 	return out
-}
-
-func locationOf(p *Place) *callback.Location {
-	if p == nil {
-		return nil
-	}
-	l := p.location()
-	return &l
 }
 
 func (h *Handler) checkDialect() error {
@@ -138,47 +104,7 @@ func (h *Handler) checkDialect() error {
 			return fmt.Errorf("require: %q is not known; write correlation_id, status or both", what)
 		}
 	}
-	for _, m := range []struct {
-		option  string
-		matches []Match
-	}{{"failed", h.Failed}, {"progress", h.Progress}} {
-		if err := checkMatches(m.matches); err != nil {
-			return fmt.Errorf("%s: %w", m.option, err)
-		}
-	}
-	for _, p := range []struct {
-		option string
-		place  *Place
-	}{{"error_code", h.ErrorCode}, {"error_text", h.ErrorText}} {
-		if p.place == nil {
-			continue
-		}
-		if err := p.place.check(); err != nil {
-			return fmt.Errorf("%s: %w; choose another place or name", p.option, err)
-		}
-	}
-	if slices.Contains(h.DocumentStatuses, "") {
-		return errors.New("document_statuses: one of them is empty, which is what an absent one is, too; remove it")
-	}
-	if s := h.FailedStatus; s != 0 && (s < 400 || s > 599) {
-		return fmt.Errorf("failed_status: %d does not say that something failed; write a status from 400 to 599", s)
-	}
 	return h.checkKeyNames()
-}
-
-func checkMatches(all []Match) error {
-	for _, m := range all {
-		if err := m.check(); err != nil {
-			return fmt.Errorf("%w; choose another place or name", err)
-		}
-		if len(m.Values) == 0 {
-			return fmt.Errorf("%s %s has no value to compare with; add one", m.In, m.Name)
-		}
-		if slices.Contains(m.Values, "") {
-			return fmt.Errorf("%s %s is compared with an empty value, which is what absent ones have, too; remove it", m.In, m.Name)
-		}
-	}
-	return nil
 }
 
 func (h *Handler) checkKeyNames() error {
@@ -186,8 +112,6 @@ func (h *Handler) checkKeyNames() error {
 		switch {
 		case slices.Contains(h.Keys[:i], name):
 			return fmt.Errorf("key: %s is given twice; leave one of the two out", name)
-		case name == keyInclude && h.StateQuery != "":
-			return errors.New("key: a callback URL that is registered in advance cannot hold a key for each callback; leave out key include or state_query")
 		case !plainWord.MatchString(name):
 			return fmt.Errorf("key: %q cannot be the name of a key", name)
 		}
@@ -198,15 +122,15 @@ func (h *Handler) checkKeyNames() error {
 // checkOwnKey makes sure that there is a key where one is named. Until all options
 // are read, key include may still come.
 func (h *Handler) checkOwnKey() error {
-	if h.names("api_key") && !slices.Contains(h.Keys, keyInclude) {
+	if h.mentions("api_key") && !slices.Contains(h.Keys, keyInclude) {
 		return errors.New("there is no {http.callback.api_key} without key include; add that option or remove the placeholder")
 	}
 	return nil
 }
 
-// names reports whether an injected value or the reply holds a placeholder of the
+// mentions reports whether an injected value or the reply holds a placeholder of the
 // callback's.
-func (h *Handler) names(placeholder string) bool {
+func (h *Handler) mentions(placeholder string) bool {
 	placeholder = "{" + callback.PlaceholderPrefix + placeholder + "}"
 	var texts []string
 	for _, i := range h.Inject {

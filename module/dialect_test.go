@@ -6,13 +6,13 @@ import (
 	"testing"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 func TestDialectGoesIntoThePolicy(t *testing.T) {
 	t.Parallel()
 	yes, no := true, false
-	at := callback.Location{In: "json", Name: "a"}
-	place := Place{In: "json", Name: "a"}
+	at := inject.Location{In: inject.JSON, Name: "a"}
 	for name, c := range map[string]struct {
 		dialect Dialect
 		want    callback.Policy
@@ -20,10 +20,10 @@ func TestDialectGoesIntoThePolicy(t *testing.T) {
 		"nothing":           {Dialect{}, callback.Policy{}},
 		"correlation id":    {Dialect{Require: []string{"correlation_id"}}, callback.Policy{RequireCorrelationID: true}},
 		"status":            {Dialect{Require: []string{"status"}}, callback.Policy{RequireStatus: true}},
-		"failed":            {Dialect{Failed: []Match{{place, []string{"x", "y"}}}}, callback.Policy{Failed: []callback.Match{{Location: at, Values: []string{"x", "y"}}}}},
-		"progress":          {Dialect{Progress: []Match{{place, []string{"x"}}}}, callback.Policy{Progress: []callback.Match{{Location: at, Values: []string{"x"}}}}},
-		"error code":        {Dialect{ErrorCode: &place}, callback.Policy{ErrorCode: &at}},
-		"error text":        {Dialect{ErrorText: &place}, callback.Policy{ErrorText: &at}},
+		"failed":            {Dialect{Failed: []Match{{at, []string{"x", "y"}}}}, callback.Policy{Failed: []callback.Match{{Location: at, Values: []string{"x", "y"}}}}},
+		"progress":          {Dialect{Progress: []Match{{at, []string{"x"}}}}, callback.Policy{Progress: []callback.Match{{Location: at, Values: []string{"x"}}}}},
+		"error code":        {Dialect{ErrorCode: &at}, callback.Policy{ErrorCode: &at}},
+		"error text":        {Dialect{ErrorText: &at}, callback.Policy{ErrorText: &at}},
 		"document statuses": {Dialect{DocumentStatuses: []string{"Rejected"}}, callback.Policy{DocumentStatuses: []string{"Rejected"}}},
 		"failed status":     {Dialect{FailedStatus: 502}, callback.Policy{FailedStatus: 502}},
 		"failed body":       {Dialect{FailedBody: true}, callback.Policy{FailedBody: true}},

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
@@ -192,10 +192,10 @@ func (x *exchange) begin() error {
 // spec says what callback the request makes.
 func (x *exchange) spec() (engine.Spec, error) {
 	h := x.h
-	spec := callback.Spec{Name: h.Name, ExpiresIn: time.Duration(h.ExpiresIn), Trace: traceOf(x.r.Header)}
+	spec := callback.Spec{Name: h.Name, ExpiresIn: time.Duration(h.ExpiresIn), Trace: callback.Trace(x.r.Header)}
 	var err error
 	if h.CorrelationID != nil && h.CorrelationID.From == fromRequest {
-		if spec.CorrelationID, err = x.request.correlationID(h.CorrelationID.Place); err != nil {
+		if spec.CorrelationID, err = x.request.correlationID(h.CorrelationID.Location); err != nil {
 			return engine.Spec{}, err
 		}
 	}
@@ -204,8 +204,8 @@ func (x *exchange) spec() (engine.Spec, error) {
 			return engine.Spec{}, err
 		}
 		// Who takes the delivery for a call knows it by its own correlation id.
-		if id := only(x.r.Header[h.policy.Wire().CorrelationID]); checkCorrelationID(id) == nil {
-			spec.DeliverAs = id
+		if ids := x.r.Header[h.policy.Wire().CorrelationID]; len(ids) == 1 && callback.ValidCorrelationID(ids[0]) {
+			spec.DeliverAs = ids[0]
 		}
 	}
 	if x.retry != nil {
@@ -224,13 +224,13 @@ func (x *exchange) spec() (engine.Spec, error) {
 // find finds the callback that an earlier request has made.
 func (x *exchange) find() error {
 	if x.retry != nil {
-		cb, err := findCommitted(x.lasting(), x.rt, store.ByAlias(x.retry.alias))
+		cb, err := x.rt.engine.FindCommitted(x.lasting(), store.ByAlias(x.retry.alias))
 		if err == nil {
 			x.callback, x.attached = cb, true
 			x.logAs()
 			return nil
 		}
-		if !isNotFound(err) {
+		if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 	}
@@ -282,14 +282,7 @@ func upgrades(r *http.Request) bool {
 	if r.Method == http.MethodConnect {
 		return true
 	}
-	for _, line := range r.Header["Connection"] {
-		for option := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), "upgrade") {
-				return true
-			}
-		}
-	}
-	return false
+	return httpguts.HeaderValuesContainsToken(r.Header["Connection"], "Upgrade")
 }
 
 // refuse answers with a problem document, or hands the error to Caddy if the

@@ -2,13 +2,11 @@ package module
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/http"
 	"strconv"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
-	"github.com/caddy-callback/caddy-callback/module/engine"
 )
 
 // goOn lets the client's request go on to the handlers that follow, after the
@@ -20,7 +18,7 @@ func (x *exchange) goOn(r *callback.Record) error {
 	scope.setCall(x.h.Name, r.Call)
 	request := x.request.original(x.r)
 	if x.h.usesBody() {
-		body, err := readBody(x.lasting(), x.rt.engine, r.Call.Body)
+		body, err := x.rt.engine.BodyOf(x.lasting(), r.Call.Body)
 		if err != nil {
 			return x.refuse(problemOf(err))
 		}
@@ -29,7 +27,7 @@ func (x *exchange) goOn(r *callback.Record) error {
 	if x.retry == nil || x.step != nil {
 		return x.next.ServeHTTP(x.w, request)
 	}
-	if land, ok := x.rt.flights.begin(r.ID); ok {
+	if land, ok := x.rt.engine.Depart(r.ID); ok {
 		defer land()
 	}
 	call := callUpstream(x.next, x.w, request, keeps{ack: -1, passed: x.h.app.MaxBodySize}, func(int) bool { return false })
@@ -67,14 +65,4 @@ func setBody(r *http.Request, body []byte) {
 		r.Body = http.NoBody
 		r.Header.Del("Content-Length")
 	}
-}
-
-// readBody reads a stored body whole.
-func readBody(ctx context.Context, e *engine.Engine, b callback.Body) ([]byte, error) {
-	body, err := e.OpenBody(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = body.Close() }()
-	return io.ReadAll(body)
 }

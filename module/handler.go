@@ -167,7 +167,7 @@ type Handler struct {
 // Injection puts a value into the request to the upstream.
 type Injection struct {
 	// In is header, query, form or json.
-	In string `json:"in"`
+	In inject.Place `json:"in"`
 	// Name is the name there; for json a dotted path or an RFC 6901 pointer.
 	Name string `json:"name"`
 	// Value is the value; in json it is a string, or with "json:" before it any
@@ -196,7 +196,7 @@ type Redirect struct {
 type Correlation struct {
 	// From is "request", the client's, or "ack", the upstream's answer to it.
 	From string `json:"from"`
-	Place
+	inject.Location
 }
 
 // The modes, and other words of the configuration.
@@ -233,10 +233,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("callback %s: %w", h.Mode, err)
 		}
 	}
+	repl := caddy.NewReplacer()
 	if err := CheckKeysExist(h.Keys, app.Keys); err != nil {
 		return fmt.Errorf("callback %s: %w", h.Mode, err)
 	}
-	h.policy = h.newPolicy()
+	h.policy = h.newPolicy(func(text string) string { return repl.ReplaceKnown(text, "") })
+	h.policy.Retain = time.Duration(app.Retain)
 	if err := h.policy.Compile(); err != nil {
 		return fmt.Errorf("callback %s: %w", h.Mode, err)
 	}
@@ -259,7 +261,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	h.readsBody = h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest)
 	if d := h.deliverer; d != nil && d.from != nil {
-		h.readsBody = h.readsBody || d.from.inBody()
+		h.readsBody = h.readsBody || d.from.InBody()
 	}
 	if err := h.provisionBlocks(ctx); err != nil {
 		return fmt.Errorf("callback %s: %w", h.Mode, err)
@@ -308,7 +310,7 @@ func (h *Handler) provisionDelivery() (err error) {
 	}
 	h.deliverer.from, h.deliverer.to = h.Deliver.From, known(h.Deliver.To)
 	if h.Deliver.From == nil && h.Deliver.To == "" {
-		h.deliverer.from = &Place{In: string(inject.JSON), Name: "callbackUrl"}
+		h.deliverer.from = &inject.Location{In: inject.JSON, Name: "callbackUrl"}
 	}
 	if h.deliverer.to != "" {
 		// Once more at the start: then the base URLs of all directives are known.
@@ -351,7 +353,7 @@ func (h *Handler) usesBody() bool { return h.UseBody == nil || *h.UseBody }
 func (h *Handler) correlates() bool { return h.CorrelationID != nil && h.CorrelationID.From == fromAck }
 
 // inBody reports whether the correlation id is read from the body of that message.
-func (c *Correlation) inBody(from string) bool { return c != nil && c.From == from && c.Place.inBody() }
+func (c *Correlation) inBody(from string) bool { return c != nil && c.From == from && c.InBody() }
 
 func (h *Handler) setDefaults() {
 	h.BaseURL = strings.TrimSuffix(firstOf(known(h.BaseURL), h.app.BaseURL), "/")
@@ -377,10 +379,9 @@ func firstOf(texts ...string) string {
 	return ""
 }
 
-// newPolicy returns what calls are judged by. Placeholders for the environment are
-// expanded here, once; those of the callback are left for the reply.
-func (h *Handler) newPolicy() *callback.Policy {
-	repl := caddy.NewReplacer()
+// newPolicy returns what calls are judged by. expand replaces the placeholders that are
+// known when the configuration is loaded; those of the callback are left for the reply.
+func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
 	p := &callback.Policy{
 		BaseURL:      h.BaseURL,
 		StatusURL:    h.StatusURL,
@@ -389,7 +390,6 @@ func (h *Handler) newPolicy() *callback.Policy {
 		Methods:      h.Methods,
 		CopyHeaders:  h.CopyHeaders,
 		AckIsResult:  !h.usesBody() && h.Then == nil && (h.Call == nil || h.Mode == modePark),
-		Retain:       time.Duration(h.app.Retain),
 		Then:         h.Mode == modePark && h.Then != nil,
 		Ask:          h.Ask,
 	}
@@ -399,20 +399,14 @@ func (h *Handler) newPolicy() *callback.Policy {
 	}
 	h.apply(p)
 	if h.Respond != nil {
-		status := h.Respond.Status
-		if status == 0 {
-			status = http.StatusOK
-		}
-		p.Respond = &callback.Respond{Status: status, Body: repl.ReplaceKnown(h.Respond.Body, "")}
+		p.Respond = &callback.Respond{Status: h.Respond.Status, Body: expand(h.Respond.Body)}
 	}
 	if h.Redirect != nil {
-		p.Redirect = &callback.Redirect{URL: repl.ReplaceKnown(h.Redirect.URL, ""), Status: h.Redirect.Status}
+		p.Redirect = &callback.Redirect{URL: expand(h.Redirect.URL), Status: h.Redirect.Status}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.ReplyHeaders)) {
 		for _, value := range h.ReplyHeaders[name] {
-			p.ReplyHeader = append(p.ReplyHeader, callback.Field{
-				Name: http.CanonicalHeaderKey(name), Value: repl.ReplaceKnown(value, ""),
-			})
+			p.ReplyHeader = append(p.ReplyHeader, callback.Field{Name: name, Value: expand(value)})
 		}
 	}
 	return p

@@ -13,6 +13,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
+const secretText = "0b7e7dd2-6a3f-4d0e-9a56-3c9f5d1f2a4b"
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fakeStore is a store that forgets whatever it is given. What no test here needs

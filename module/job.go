@@ -96,7 +96,7 @@ type job struct {
 // request builds the request that the block gets.
 func (j *job) request(ctx context.Context) (*http.Request, error) {
 	stored := j.cb.Request
-	body, err := readBody(ctx, j.rt.engine, stored.Body)
+	body, err := j.rt.engine.BodyOf(ctx, stored.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -135,16 +135,16 @@ func (j *job) fill(r *http.Request, repl *caddy.Replacer, body []byte) (*http.Re
 			r.Header.Set(j.h.policy.Wire().CorrelationID, j.cb.CorrelationID)
 		}
 		if j.cb.Call != nil && j.h.usesBody() {
-			called, err := readBody(r.Context(), j.rt.engine, j.cb.Call.Body)
+			called, err := j.rt.engine.BodyOf(r.Context(), j.cb.Call.Body)
 			if err != nil {
 				return nil, err
 			}
 			putCall(r, j.cb.Call, called)
 		}
 	}
-	if r.Header.Get(idempotencyHeader) == "" {
+	if r.Header.Get(callback.IdempotencyKey) == "" {
 		// The same on every attempt: who takes requests twice can tell.
-		r.Header.Set(idempotencyHeader, key)
+		r.Header.Set(callback.IdempotencyKey, key)
 	}
 	return r, nil
 }
@@ -164,7 +164,7 @@ func (j *job) setCalls(ctx context.Context, s *scope) error {
 			break
 		}
 		parent, err := j.rt.engine.Find(ctx, store.ByID(cb.Parent))
-		if isNotFound(err) {
+		if errors.Is(err, store.ErrNotFound) {
 			break
 		}
 		if err != nil {
@@ -226,7 +226,7 @@ func (j *job) ackOf(w *ackWriter) *callback.Response {
 
 // correlate gives the callback the correlation id that the ack names.
 func (j *job) correlate(w *ackWriter) callback.Attempt {
-	id, err := w.correlationID(j.h.CorrelationID.Place)
+	id, err := w.correlationID(j.h.CorrelationID.Location)
 	if err == nil {
 		_, err = j.rt.engine.Correlate(context.Background(), j.cb.ID, id)
 	}

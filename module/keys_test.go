@@ -242,7 +242,8 @@ func TestOfTwoKeysOneIsEnoughAndNoneIsKept(t *testing.T) {
 	s := &Server{app: &App{keyRing: ring, MaxBodySize: 10}}
 	r := httptest.NewRequest(http.MethodPost, "/cb/"+secretText+"?a=1&api_key=other", nil)
 	r.Header.Set("Authorization", "Bearer "+testKey)
-	if c := s.callerOf(r); !c.Shown || !c.Known {
+	shown, _ := keysOf(r)
+	if c := ring.caller(shown); !c.Shown || !c.Known {
 		t.Errorf("the caller is %+v", c)
 	}
 	in, err := readCall(t, s, r)

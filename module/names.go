@@ -29,8 +29,8 @@ func (n *names) add(h *Handler) {
 	}
 	for _, i := range h.injections {
 		for _, key := range i.value.keys() {
-			if rest, ours := strings.CutPrefix(key, callback.PlaceholderPrefix); ours && isEarlierCall(rest) {
-				name, _, _ := strings.Cut(rest, ".")
+			rest, _ := strings.CutPrefix(key, callback.PlaceholderPrefix)
+			if name, ok := callback.EarlierCall(rest); ok && rest != key {
 				n.meant = append(n.meant, mention{h.Mode, key, name})
 			}
 		}

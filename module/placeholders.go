@@ -102,7 +102,7 @@ func (s *scope) get(name string) (string, bool) {
 	if call == nil {
 		return "", false
 	}
-	return engine.CallPlaceholder(s.whole(call), name)
+	return s.whole(call).Placeholder(name)
 }
 
 // whole returns a call with its body in memory. The scope must be locked.
@@ -110,7 +110,7 @@ func (s *scope) whole(call *callback.Call) *callback.Call {
 	if call.Body.File == "" || call.Body.Data != nil {
 		return call
 	}
-	data, err := readBody(context.Background(), s.rt.engine, call.Body)
+	data, err := s.rt.engine.BodyOf(context.Background(), call.Body)
 	if err != nil {
 		return call
 	}

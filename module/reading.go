@@ -16,9 +16,11 @@ import (
 
 // reading is a request to read the status or the result of a callback.
 type reading struct {
-	r   *http.Request
-	rt  *runtime
-	key store.Key
+	r      *http.Request
+	engine *engine.Engine
+	// exit is closed when Caddy exits.
+	exit <-chan struct{}
+	key  store.Key
 	// tag returns the entity tag of what the client would get, empty where that has
 	// none.
 	tag func(*engine.Callback) (string, error)
@@ -29,7 +31,7 @@ type reading struct {
 // await returns the callback once there is what the client waits for, at the latest
 // when its wait is over.
 func (rd reading) await(wait time.Duration) (*engine.Callback, error) {
-	cb, err := findCommitted(rd.r.Context(), rd.rt, rd.key)
+	cb, err := rd.engine.FindCommitted(rd.r.Context(), rd.key)
 	if err != nil || wait <= 0 {
 		return cb, err
 	}
@@ -41,7 +43,7 @@ func (rd reading) await(wait time.Duration) (*engine.Callback, error) {
 
 // awaitChange waits for a change that the client waits for.
 func (rd reading) awaitChange(id callback.UUID, wait time.Duration) (*engine.Callback, error) {
-	waiter, err := rd.rt.engine.AwaitChange(id)
+	waiter, err := rd.engine.AwaitChange(id)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +53,7 @@ func (rd reading) awaitChange(id callback.UUID, wait time.Duration) (*engine.Cal
 	ctx := rd.r.Context()
 	for over := false; ; {
 		// It may have changed before there was a waiter to tell.
-		cb, err := findCommitted(ctx, rd.rt, rd.key)
+		cb, err := rd.engine.FindCommitted(ctx, rd.key)
 		if err != nil || over {
 			return cb, err
 		}
@@ -63,7 +65,7 @@ func (rd reading) awaitChange(id callback.UUID, wait time.Duration) (*engine.Cal
 			n.Done()
 		case <-timer.C:
 			over = true
-		case <-rd.rt.exit:
+		case <-rd.exit:
 			over = true
 		case <-ctx.Done():
 			return nil, ctx.Err()

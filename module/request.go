@@ -42,8 +42,8 @@ type injection struct {
 }
 
 func newInjection(i Injection) (injection, error) {
-	at, err := inject.ParseLocation(i.In, i.Name)
-	if err != nil {
+	at := inject.Location{In: i.In, Name: i.Name}
+	if err := at.Validate(); err != nil {
 		return injection{}, err
 	}
 	if literal, ok := strings.CutPrefix(i.Value, "json:"); ok && at.In == inject.JSON {
@@ -69,7 +69,7 @@ func (x *exchange) prepare() error {
 			return err
 		}
 	}
-	keyed := x.step == nil && len(x.r.Header[idempotencyHeader]) > 0
+	keyed := x.step == nil && len(x.r.Header[callback.IdempotencyKey]) > 0
 	if x.h.readsBody || keyed {
 		if err := x.request.buffer(x.rt.engine, x.r); err != nil {
 			return err
@@ -121,50 +121,33 @@ func (o *outgoing) stored(r *http.Request) *callback.Request {
 	}
 }
 
-// read returns a value from the request, empty if there is none.
-func (o *outgoing) read(at Place) string {
-	switch inject.Place(at.In) {
-	case inject.Header:
-		return only(o.client.Values(at.Name))
-	case inject.Query:
-		return only(inject.GetQuery(o.out.URL.RawQuery, at.Name))
-	case inject.Form:
-		if inject.IsForm(o.out.Header.Get("Content-Type")) {
-			return only(inject.GetForm(o.body, at.Name))
-		}
-	case inject.JSON:
-		if inject.IsJSON(o.out.Header.Get("Content-Type")) {
-			value, _, _ := inject.GetJSON(o.body, at.Name)
-			return value
-		}
-	}
-	return ""
-}
-
-// only returns the one value that there is; several are as good as none.
-func only(values []string) string {
-	if len(values) != 1 {
+// read returns a value from the client's request: "" where there is none, where there
+// are several, and where the body cannot be read.
+func (o *outgoing) read(at inject.Location) string {
+	if at.In == inject.JSON && !inject.IsJSON(o.out.Header.Get("Content-Type")) {
 		return ""
 	}
-	return values[0]
-}
-
-// maxCorrelationID bounds a correlation id that is not ours, in bytes.
-const maxCorrelationID = 256
-
-// checkCorrelationID makes sure that a correlation id can stand in a header.
-func checkCorrelationID(id string) error {
-	printable := !strings.ContainsFunc(id, func(r rune) bool { return r < ' ' || r > '~' })
-	if id == "" || len(id) > maxCorrelationID || !printable || strings.TrimSpace(id) != id {
-		return problem.InvalidCorrelationID
+	header := o.client
+	if at.InBody() {
+		header = o.out.Header
 	}
-	return nil
+	m := inject.Message{Header: header, Query: o.out.URL.RawQuery, Body: o.body}
+	value, _ := m.Only(at)
+	return value
 }
 
 // correlationID reads the correlation id that the client gives.
-func (o *outgoing) correlationID(at Place) (string, error) {
+func (o *outgoing) correlationID(at inject.Location) (string, error) {
 	id := o.read(at)
 	return id, checkCorrelationID(id)
+}
+
+// checkCorrelationID makes sure that a correlation id can stand in a header.
+func checkCorrelationID(id string) error {
+	if !callback.ValidCorrelationID(id) {
+		return problem.InvalidCorrelationID
+	}
+	return nil
 }
 
 // deliverTo returns where the result goes.
@@ -177,10 +160,10 @@ func (o *outgoing) deliverTo(d *deliverer) (string, error) {
 	case url == "" && d.to != "":
 		return d.to, nil
 	case url == "":
-		return "", problem.NoDeliveryURL.With("The request must hold it: " + d.from.In + " " + d.from.Name + ".")
+		return "", problem.NoDeliveryURL.With("The request must hold it: " + d.from.String() + ".")
 	}
 	if _, err := d.guard.CheckURL(url); err != nil {
-		return "", problem.DeliveryURLNotAllowed.With("The URL in " + d.from.In + " " + d.from.Name + ": " + err.Error() + ".")
+		return "", problem.DeliveryURLNotAllowed.With("The URL in " + d.from.String() + ": " + err.Error() + ".")
 	}
 	return url, nil
 }
@@ -271,30 +254,25 @@ func (o *outgoing) put(i injection) error {
 		escape = insideJSON
 	}
 	text := i.value.expand(o.repl, escape)
-	switch i.at.In {
-	case inject.Header:
-		if !httpguts.ValidHeaderFieldValue(text) {
-			return problem.InvalidValue.With("The value for " + i.at.String() + " has characters that no header can hold.")
-		}
-		o.out.Header.Set(i.at.Name, text)
-	case inject.Query:
-		u := *o.out.URL
-		u.RawQuery = inject.SetQuery(u.RawQuery, i.at.Name, text)
-		o.out.URL = &u
-		o.out.RequestURI = u.RequestURI()
-	case inject.Form:
-		o.body, o.changed = inject.SetForm(o.body, i.at.Name, text), true
-	case inject.JSON:
-		literal := []byte(text)
-		if !i.json {
-			literal = inject.Quote(text)
-		}
-		body, err := inject.SetJSON(o.body, i.at.Name, literal)
-		if err != nil {
-			return problem.InvalidBody.With("The " + err.Error() + ".")
-		}
-		o.body, o.changed = body, true
+	if i.at.In == inject.Header && !httpguts.ValidHeaderFieldValue(text) {
+		return problem.InvalidValue.With("The value for " + i.at.String() + " has characters that no header can hold.")
 	}
+	m := inject.Message{Header: o.out.Header, Query: o.out.URL.RawQuery, Body: o.body}
+	err := error(nil)
+	if i.json {
+		err = m.SetLiteral(i.at, []byte(text))
+	} else {
+		err = m.Set(i.at, text)
+	}
+	if err != nil {
+		return problem.InvalidBody.With("The " + err.Error() + ".")
+	}
+	if i.at.In == inject.Query {
+		u := *o.out.URL
+		u.RawQuery = m.Query
+		o.out.URL, o.out.RequestURI = &u, u.RequestURI()
+	}
+	o.body, o.changed = m.Body, o.changed || i.at.InBody()
 	return nil
 }
 
@@ -315,6 +293,8 @@ func problemOf(err error) problem.Problem {
 		return p
 	case errors.Is(err, engine.ErrBusy):
 		return problem.Busy
+	case errors.Is(err, callback.ErrCallHeader):
+		return problem.HeaderTooLarge
 	case errors.Is(err, engine.ErrTooLarge), errors.Is(err, store.ErrTooLarge):
 		return problem.TooLarge
 	case errors.Is(err, engine.ErrCutShort):

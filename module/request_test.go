@@ -158,6 +158,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	}{
 		{problem.NotJSON.With("because"), "not-json"},
 		{engine.ErrBusy, "busy"},
+		{callback.ErrCallHeader, "header-too-large"},
 		{engine.ErrTooLarge, "too-large"},
 		{engine.ErrCutShort, "cut-short"},
 		{store.ErrDamaged, "damaged"},

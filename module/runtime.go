@@ -30,7 +30,6 @@ type runtime struct {
 	users    atomic.Int64
 	engine   *engine.Engine
 	exit     <-chan struct{}
-	flights  *flights
 
 	appsLock sync.Mutex
 	// apps are the configurations that use the runtime, the newest last.
@@ -73,7 +72,6 @@ func (rs *registry) get(identity string, log *zap.Logger) (rt *runtime, fresh bo
 	rt = &runtime{
 		identity: identity,
 		log:      newLiveLog(log),
-		flights:  newFlights(),
 		opened:   make(chan struct{}),
 		closed:   make(chan struct{}),
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -38,7 +40,7 @@ type Server struct {
 
 	// CorrelationID is where calls to the fixed URL /cb name their callback. Default:
 	// the wire header for the correlation id.
-	CorrelationID *Place `json:"correlation_id,omitempty"`
+	CorrelationID *inject.Location `json:"correlation_id,omitempty"`
 
 	app    *App
 	server *caddyhttp.Server
@@ -73,8 +75,8 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 // exist.
 func (s *Server) Check(keys []Key) error {
 	if s.CorrelationID != nil {
-		if err := s.CorrelationID.check(); err != nil {
-			return fmt.Errorf("correlation_id: %w; choose another place or name", err)
+		if err := callback.CheckLocation(*s.CorrelationID); err != nil {
+			return fmt.Errorf("correlation_id: %w", err)
 		}
 	}
 	if slices.Contains(s.Keys, keyInclude) {
@@ -85,14 +87,14 @@ func (s *Server) Check(keys []Key) error {
 
 // ServeHTTP serves the paths that are ours.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	at := parsePath(r.URL.EscapedPath())
-	if at.resource == notOurs {
+	at := callback.ParsePath(r.URL.EscapedPath())
+	if at.Resource == callback.OfSite {
 		return next.ServeHTTP(w, r)
 	}
 	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	if at.resource == nothing {
+	if at.Resource == callback.Nowhere {
 		problem.UnknownState.Write(w)
 		return nil
 	}
@@ -102,8 +104,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return nil
 	}
 	defer rt.release()
-	switch at.resource {
-	case statusPath, resultPath:
+	switch at.Resource {
+	case callback.StatusPath, callback.ResultPath:
 		s.serveTicket(w, r, rt, at)
 	default:
 		s.serveCall(w, r, rt, at)
@@ -112,28 +114,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 }
 
 // anyMethods is what Allow says before it is known which callback is meant.
-const anyMethods = "GET, POST, PUT, PATCH, DELETE"
+var anyMethods = strings.Join(callback.CallMethods, ", ")
 
 // serveCall takes a call to a callback URL.
-func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, at location) {
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, at callback.Path) {
 	if !countsAsCall(r) {
 		writeNotAllowed(w, anyMethods)
 		return
 	}
-	caller := s.callerOf(r)
+	keys, query := keysOf(r)
+	caller := s.app.keyRing.caller(keys)
 	if refusal, refused := s.admit(caller); refused {
 		leaveUnread(w, r)
 		refusal.Write(w)
 		return
 	}
-	in, err := s.newCall(r, at)
+	in, err := newIncoming(r, at, keys, query)
 	if err != nil {
 		callProblem(err).Write(w)
 		return
 	}
 	in.Call.Caller = caller
 	in.Ask = s.ask
-	if at.resource == fixedPath {
+	if at.Resource == callback.FixedPath {
 		s.serveFixed(w, r, rt, in)
 		return
 	}
@@ -199,11 +202,15 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *runtime,
 
 // correlationOf returns the correlation id of a call to the fixed URL.
 func (s *Server) correlationOf(call *callback.Call) string {
-	if s.CorrelationID == nil {
-		return only(call.Header.Values(callback.NewWire(s.app.HeaderPrefix).CorrelationID))
+	if s.CorrelationID != nil {
+		value, _ := call.Value(*s.CorrelationID)
+		return value
 	}
-	value, _ := engine.CallPlaceholder(call, "call."+s.CorrelationID.In+"."+s.CorrelationID.Name)
-	return value
+	ids := call.Header.Values(callback.NewWire(s.app.HeaderPrefix).CorrelationID)
+	if len(ids) != 1 {
+		return ""
+	}
+	return ids[0]
 }
 
 // leaveUnread lets a request be answered before its body has come: an HTTP/1 server
@@ -217,9 +224,7 @@ func leaveUnread(w http.ResponseWriter, r *http.Request) {
 // countsAsCall reports whether a request can count as a call at all. What looks
 // for it only, or fetches it before anybody asked, cannot.
 func countsAsCall(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
-	default:
+	if !slices.Contains(callback.CallMethods, r.Method) {
 		return false
 	}
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
@@ -230,12 +235,6 @@ func countsAsCall(r *http.Request) bool {
 		}
 	}
 	return true
-}
-
-// callerOf returns who calls, as far as keys tell.
-func (s *Server) callerOf(r *http.Request) callback.Caller {
-	keys, _ := keysOf(r)
-	return s.app.keyRing.caller(keys)
 }
 
 // admit refuses callers that the server does not let in, whatever they call.
@@ -259,17 +258,15 @@ func keyProblem(c callback.Caller) problem.Problem {
 
 // callProblem returns the answer to a call that was not decided on.
 func callProblem(err error) problem.Problem {
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		return problem.UnknownState
 	}
 	return problemOf(err)
 }
 
-func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
-
 // logFailure logs that a call failed for a reason of ours.
 func (s *Server) logFailure(err error) {
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		return
 	}
 	s.log.Error("a call could not be taken", zap.Error(err))
@@ -312,11 +309,11 @@ func writeReply(w http.ResponseWriter, reply *callback.Reply) {
 	if reply.Body != "" {
 		h.Set("X-Content-Type-Options", "nosniff")
 		if !slices.ContainsFunc(reply.Header, func(f callback.Field) bool { return f.Name == "Content-Type" }) {
-			h.Set("Content-Type", contentTypeOf(reply.Body))
+			h.Set("Content-Type", callback.ContentType(reply.Body))
 		}
 	}
 	w.WriteHeader(reply.Status)
-	if allowsBody(reply.Status) {
+	if callback.StatusHasBody(reply.Status) {
 		_, _ = w.Write([]byte(reply.Body))
 	}
 }

@@ -1,8 +1,8 @@
 package module
 
 import (
-	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,18 +20,18 @@ import (
 const pollAfter = "5"
 
 // serveTicket shows status or result to whoever has the ticket.
-func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime, at location) {
+func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime, at callback.Path) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		writeNotAllowed(w, "GET, HEAD")
 		return
 	}
 	preference := preferenceOf(r.Header, maxPreferredWait)
-	reading := reading{r: r, rt: rt, key: store.ByTicket(at.secret), tag: statusTag}
-	if at.resource == resultPath {
+	reading := reading{r: r, engine: rt.engine, exit: rt.exit, key: store.ByTicket(at.Secret), tag: statusTag}
+	if at.Resource == callback.ResultPath {
 		reading.tag, reading.ended = resultTag, true
 	}
 	cb, err := reading.await(preference.wait)
-	if isNotFound(err) {
+	if errors.Is(err, store.ErrNotFound) {
 		problem.UnknownTicket.Write(w)
 		return
 	}
@@ -50,23 +50,13 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime
 	case known:
 		return
 	}
-	if at.resource == resultPath {
+	if at.Resource == callback.ResultPath {
 		serveResult(w, r, rt.engine, cb)
 		return
 	}
 	st := newStatus(cb)
 	st.Step.named(r.Context(), rt.engine)
 	writeJSON(w, http.StatusOK, st)
-}
-
-// findCommitted returns a callback once it is committed: what a crash could still
-// undo is not shown.
-func findCommitted(ctx context.Context, rt *runtime, key store.Key) (*engine.Callback, error) {
-	cb, err := rt.engine.Find(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	return cb, store.Wait(ctx, cb.Commit)
 }
 
 // serveResult shows what a held client would have got. Since a browser may show it,

@@ -268,12 +268,8 @@ func (a *ackWriter) response() *callback.Response {
 }
 
 // correlationID returns the correlation id that the ack names.
-func (a *ackWriter) correlationID(at Place) (string, error) {
-	var id string
-	if at.In == "header" {
-		id = a.header.Get(at.Name)
-	} else if !a.overflow {
-		id, _, _ = inject.GetJSON(a.body, at.Name)
-	}
+func (a *ackWriter) correlationID(at inject.Location) (string, error) {
+	m := inject.Message{Header: a.header, Body: a.body}
+	id, _ := m.Get(at)
 	return id, checkCorrelationID(id)
 }

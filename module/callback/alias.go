@@ -1,6 +1,9 @@
 package callback
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"slices"
+)
 
 // IdempotencyAlias returns the alias of a callback that was made under an
 // Idempotency-Key, in the scope of one client.
@@ -45,9 +48,12 @@ func (r *Record) Correlate(p *Policy, correlationID string) (*Record, bool) {
 	next := *r
 	next.CorrelationID = correlationID
 	next.Aliases = p.aliases(correlationID)
-	// What is not made of the correlation id is the last one, if there is one.
-	if len(r.Aliases) > len(p.Keys) {
-		next.Aliases = append(next.Aliases, r.Aliases[len(r.Aliases)-1])
+	before := p.aliases(r.CorrelationID)
+	for _, alias := range r.Aliases {
+		if !slices.Contains(before, alias) {
+			// It is that of an Idempotency-Key, and stays.
+			next.Aliases = append(next.Aliases, alias)
+		}
 	}
 	return &next, true
 }

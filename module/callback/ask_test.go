@@ -189,18 +189,18 @@ func TestWhereManyCallsAreTakenTheAppIsAskedAboutEach(t *testing.T) {
 func TestOperatorsCallNeitherAsksNorNeedsAKeyOrAMethod(t *testing.T) {
 	for how, w := range asking(t, callback.Policy{Keys: []string{"a"}, Methods: []string{"PUT"}}) {
 		c := newCall("POST", "by hand")
-		v := w.record.Resolve(w.policy, c, lookIn(c), born)
+		v := w.record.Resolve(w.policy, c, lookIn(w.record, w.policy, c), born)
 		if v.Kind != callback.Accepted || v.Next.Phase != callback.Resolved {
 			t.Errorf("asked %s: %+v", how, v)
 		}
 		again := newCall("POST", "by hand")
-		if v := v.Next.Resolve(w.policy, again, lookIn(again), born); v.Kind != callback.Repeated {
+		if v := v.Next.Resolve(w.policy, again, lookIn(v.Next, w.policy, again), born); v.Kind != callback.Repeated {
 			t.Errorf("asked %s, again: %+v", how, v)
 		}
 	}
 	p := compiled(t, bothPolicy())
 	c := newCall("GET", "")
-	if v := waiting(p).Resolve(p, c, lookIn(c), born); v.Kind != callback.Accepted {
+	if v := waiting(p).Resolve(p, c, lookIn(waiting(p), p, c), born); v.Kind != callback.Accepted {
 		t.Errorf("a GET by hand is %+v", v)
 	}
 }

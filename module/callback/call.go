@@ -3,7 +3,9 @@ package callback
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"hash"
+	"net/http"
 )
 
 // Body is the body of a call or of an ack. A small one is kept in the record, a
@@ -42,6 +44,28 @@ type Call struct {
 	// Asked is what the app said that was asked about the call; nil if it was not
 	// asked. It is never stored.
 	Asked *Asked `cbor:"-" json:"-"`
+}
+
+// maxCallHeader bounds what is stored of a call beside its body: header and query, in
+// bytes.
+const maxCallHeader = 64 << 10
+
+// ErrCallHeader is returned for a call whose header and query are too large to be
+// stored.
+var ErrCallHeader = errors.New("header and query of the call are over the limit")
+
+// NewCall returns a call without its body. The query must hold neither state nor key.
+// The error is ErrCallHeader.
+func NewCall(method, suffix, query string, header http.Header, at Time) (*Call, error) {
+	c := &Call{Method: method, Suffix: suffix, Query: query, Header: CallHeader(header), ReceivedAt: at}
+	size := len(query)
+	for _, f := range c.Header {
+		size += len(f.Name) + len(f.Value)
+	}
+	if size > maxCallHeader {
+		return nil, ErrCallHeader
+	}
+	return c, nil
 }
 
 // Caller is what a caller has proved of itself with a key.
@@ -86,12 +110,14 @@ func writePart(h hash.Hash, s string) {
 	h.Write([]byte(s))
 }
 
-// SuffixFailed is the path suffix of calls that mean Failed whatever they hold.
-const SuffixFailed = "failed"
+// IdempotencyKey is the header by which a client names its request, so that the
+// request can be made again without anything being done twice
+// (draft-ietf-httpapi-idempotency-key-header).
+const IdempotencyKey = "Idempotency-Key"
 
 // nameHeaders are the headers by which a call can name itself, so that it is
 // known when it comes again.
-var nameHeaders = []string{"Webhook-Id", "Idempotency-Key"}
+var nameHeaders = []string{"Webhook-Id", IdempotencyKey}
 
 // mark returns a short digest of the name that a call bears, 0 if it has none.
 func (c *Call) mark() uint64 {

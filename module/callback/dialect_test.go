@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-func at(in, name string) callback.Location { return callback.Location{In: in, Name: name} }
+func at(in inject.Place, name string) inject.Location { return inject.Location{In: in, Name: name} }
 
 func TestRequiredHeadersAreRequired(t *testing.T) {
 	p := compiled(t, callback.Policy{RequireCorrelationID: true, RequireStatus: true})

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Field is one header line.
@@ -46,7 +48,7 @@ func collect(h http.Header, without []string) Header {
 	named := h["Connection"]
 	out := make(Header, 0, len(h))
 	for name, values := range h {
-		if slices.Contains(without, name) || namedBy(named, name) {
+		if slices.Contains(without, name) || httpguts.HeaderValuesContainsToken(named, name) {
 			continue
 		}
 		for _, v := range values {
@@ -55,18 +57,6 @@ func collect(h http.Header, without []string) Header {
 	}
 	slices.SortStableFunc(out, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
 	return out
-}
-
-// namedBy reports whether a Connection header names the header.
-func namedBy(connection []string, name string) bool {
-	for _, line := range connection {
-		for option := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(option), name) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // Values returns the values of the header lines with that canonical name.
@@ -88,6 +78,41 @@ func (h Header) Get(name string) string {
 		}
 	}
 	return ""
+}
+
+// Joined returns the header as an object, the values of lines with one name joined.
+func (h Header) Joined() map[string]string {
+	object := make(map[string]string)
+	for _, f := range h {
+		if before, several := object[f.Name]; several {
+			object[f.Name] = before + ", " + f.Value
+		} else {
+			object[f.Name] = f.Value
+		}
+	}
+	return object
+}
+
+// traceHeaders carry the trace context (W3C Trace Context).
+var traceHeaders = []string{"Traceparent", "Tracestate"}
+
+// maxTrace bounds a header of the trace context, in bytes.
+const maxTrace = 512
+
+// Trace returns the trace context of a request.
+func Trace(h http.Header) Header {
+	var trace Header
+	for _, name := range traceHeaders {
+		if value := h.Get(name); value != "" && len(value) <= maxTrace {
+			trace = append(trace, Field{Name: name, Value: value})
+		}
+	}
+	return trace
+}
+
+// Trace returns the header lines that carry the trace context.
+func (h Header) Trace() Header {
+	return slices.DeleteFunc(slices.Clone(h), func(f Field) bool { return !slices.Contains(traceHeaders, f.Name) })
 }
 
 // AddTo adds the lines to an HTTP header.

@@ -3,7 +3,6 @@ package callback_test
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -67,31 +66,13 @@ func newCall(method, body string, lines ...string) *callback.Call {
 	}
 }
 
-// lookIn is how values are looked up in these tests: as an engine does, but of JSON
-// only the members at the top.
-func lookIn(c *callback.Call) callback.Lookup {
-	return func(name string) string {
-		header, isHeader := strings.CutPrefix(name, "call.header.")
-		member, isMember := strings.CutPrefix(name, "call.json.")
-		switch {
-		case name == "correlation_id":
-			return correlation
-		case name == "call.body":
-			return string(c.Body.Data)
-		case isHeader:
-			return c.Header.Get(header)
-		case isMember:
-			var members map[string]any
-			_ = json.Unmarshal(c.Body.Data, &members)
-			text, _ := members[member].(string)
-			return text
-		}
-		return ""
-	}
+// lookIn returns the values of placeholders as the engine does.
+func lookIn(r *callback.Record, p *callback.Policy, c *callback.Call) callback.Lookup {
+	return callback.Issued{Record: r, Policy: p, Secret: &secret}.Lookup(c)
 }
 
 func receive(r *callback.Record, p *callback.Policy, c *callback.Call, now callback.Time) callback.Verdict {
-	return r.Receive(p, c, lookIn(c), now)
+	return r.Receive(p, c, lookIn(r, p, c), now)
 }
 
 // accept returns the record after the call, which must be accepted.

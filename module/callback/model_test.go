@@ -160,7 +160,7 @@ func (m *machine) receive(t *rapid.T, a attempt) {
 	if a.byHand {
 		decide = m.record.Resolve
 	}
-	v := decide(m.policy, c, lookIn(c), m.clock)
+	v := decide(m.policy, c, lookIn(m.record, m.policy, c), m.clock)
 	if v.Kind != kind {
 		t.Fatalf("%+v at %d while %s: kind %d, want %d", a, m.clock, m.phase, v.Kind, kind)
 	}

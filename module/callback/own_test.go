@@ -80,7 +80,7 @@ func TestFieldsThatTheAppIsShownMakeTheReply(t *testing.T) {
 			p := compiled(t, c.policy)
 			r := withOwn(p, c.own)
 			call := newCall(c.method, `a"b`)
-			fields := r.ReplyFields(p, call, lookIn(call))
+			fields := r.ReplyFields(p, call, lookIn(r, p, call))
 			if contents(t, fields) != contents(t, c.want) {
 				t.Errorf("got %s, want %s", contents(t, fields), contents(t, c.want))
 			}
@@ -113,7 +113,7 @@ func TestAppOverridesEachFieldOfTheReply(t *testing.T) {
 			callback.Reply{Status: 303, Header: line("Location", "http://h/")}},
 	} {
 		call := newCall("POST", "paid")
-		fields := r.ReplyFields(p, call, lookIn(call))
+		fields := r.ReplyFields(p, call, lookIn(r, p, call))
 		c.change(&fields)
 		got := accept(t, r, p, said(call, callback.Asked{Reply: &fields})).Reply
 		if contents(t, got) != contents(t, c.want) {

@@ -1,4 +1,4 @@
-package module
+package callback_test
 
 import (
 	"strings"
@@ -14,27 +14,27 @@ func TestPathsLeadWhereTheyShould(t *testing.T) {
 	if !ok {
 		t.Fatal("no UUID")
 	}
-	call, failed := location{resource: callPath, secret: secret}, location{resource: callPath, secret: secret, suffix: "failed"}
-	status, result := location{resource: statusPath, secret: secret}, location{resource: resultPath, secret: secret}
-	ours := location{resource: nothing}
-	for path, want := range map[string]location{
+	call, failed := callback.Path{Resource: callback.CallPath, Secret: secret}, callback.Path{Resource: callback.CallPath, Secret: secret, Suffix: "failed"}
+	status, result := callback.Path{Resource: callback.StatusPath, Secret: secret}, callback.Path{Resource: callback.ResultPath, Secret: secret}
+	ours := callback.Path{Resource: callback.Nowhere}
+	for path, want := range map[string]callback.Path{
 		"/cb/" + secretText:                   call,
 		"/cb/" + secretText + "/":             call,
 		"/cbr/" + secretText:                  status,
 		"/cbr/" + secretText + "/":            status,
 		"/cbr/" + secretText + "/result":      result,
 		"/cbr/" + secretText + "/result/":     result,
-		"/cbq/state":                          {resource: queryPath, parameter: "state"},
-		"/cbq/state/":                         {resource: queryPath, parameter: "state"},
-		"/cbq/" + strings.Repeat("a", 64):     {resource: queryPath, parameter: strings.Repeat("a", 64)},
-		"/cbq/" + secretText:                  {resource: queryPath, parameter: secretText},
+		"/cbq/state":                          {Resource: callback.QueryPath, Parameter: "state"},
+		"/cbq/state/":                         {Resource: callback.QueryPath, Parameter: "state"},
+		"/cbq/" + strings.Repeat("a", 64):     {Resource: callback.QueryPath, Parameter: strings.Repeat("a", 64)},
+		"/cbq/" + secretText:                  {Resource: callback.QueryPath, Parameter: secretText},
 		"/cbq/" + strings.Repeat("a", 65):     ours,
 		"/cbq/..":                             ours,
 		"/cbq/a%20b":                          ours,
 		"/cbq/state/more":                     ours,
 		"/cbq":                                ours,
-		"/cb":                                 {resource: fixedPath},
-		"/cb/":                                {resource: fixedPath},
+		"/cb":                                 {Resource: callback.FixedPath},
+		"/cb/":                                {Resource: callback.FixedPath},
 		"/cb//":                               ours,
 		"/cbr":                                ours,
 		"/cb//" + secretText:                  ours,
@@ -65,7 +65,7 @@ func TestPathsLeadWhereTheyShould(t *testing.T) {
 		"/cbx/" + secretText:                  {},
 		"/app/cb/" + secretText:               {},
 	} {
-		if got := parsePath(path); got != want {
+		if got := callback.ParsePath(path); got != want {
 			t.Errorf("%s leads to %+v, want %+v", path, got, want)
 		}
 	}
@@ -80,23 +80,23 @@ func FuzzParsePath(f *testing.F) {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		got := parsePath(path)
+		got := callback.ParsePath(path)
 		first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 		below := strings.HasPrefix(path, "/") && (first == "cb" || first == "cbq" || first == "cbr")
-		if below != (got.resource != notOurs) {
+		if below != (got.Resource != callback.OfSite) {
 			t.Fatalf("%q leads to %+v", path, got)
 		}
-		canonical := map[resource]string{
-			callPath:   "/cb/" + got.secret.String(),
-			queryPath:  "/cbq/" + got.parameter,
-			statusPath: "/cbr/" + got.secret.String(),
-			resultPath: "/cbr/" + got.secret.String() + "/result",
-		}[got.resource]
-		if got.suffix != "" {
-			canonical += "/" + got.suffix
+		canonical := map[callback.Resource]string{
+			callback.CallPath:   "/cb/" + got.Secret.String(),
+			callback.QueryPath:  "/cbq/" + got.Parameter,
+			callback.StatusPath: "/cbr/" + got.Secret.String(),
+			callback.ResultPath: "/cbr/" + got.Secret.String() + "/result",
+		}[got.Resource]
+		if got.Suffix != "" {
+			canonical += "/" + got.Suffix
 		}
 		switch {
-		case canonical == "" && got != location{resource: got.resource}:
+		case canonical == "" && got != callback.Path{Resource: got.Resource}:
 			t.Fatalf("%q leads nowhere and still to %+v", path, got)
 		case canonical != "" && strings.TrimSuffix(path, "/") != canonical:
 			t.Fatalf("%q leads to %s", path, canonical)

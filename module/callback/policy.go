@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // Defaults of a policy.
@@ -19,8 +21,9 @@ const (
 	DefaultRetain       = 24 * time.Hour
 )
 
-// Methods that can count as a call at all. HEAD and OPTIONS never do.
-var callMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+// CallMethods are the methods that can count as a call at all. HEAD and OPTIONS never
+// do.
+var CallMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
 // DefaultCopyHeaders are the headers of a call that its result has, too.
 var DefaultCopyHeaders = []string{
@@ -69,9 +72,9 @@ type Policy struct {
 	// Progress tells calls that are not the answer yet.
 	Progress []Match `cbor:"18,keyasint,omitempty"`
 	// ErrorCode is where a failed call has its error code; nil for the wire header.
-	ErrorCode *Location `cbor:"19,keyasint,omitempty"`
+	ErrorCode *inject.Location `cbor:"19,keyasint,omitempty"`
 	// ErrorText is where a failed call has its error text; nil for the wire header.
-	ErrorText *Location `cbor:"20,keyasint,omitempty"`
+	ErrorText *inject.Location `cbor:"20,keyasint,omitempty"`
 	// Once ends the callback as failed with the first call that is refused.
 	Once bool `cbor:"21,keyasint,omitempty"`
 	// Multiple goes on accepting calls after the first, until the callback
@@ -91,27 +94,20 @@ type Policy struct {
 	compiled
 }
 
-// Location names a value in a call.
-type Location struct {
-	// In is header, query, form or json.
-	In string `cbor:"1,keyasint"`
-	// Name is the name there; for json a path.
-	Name string `cbor:"2,keyasint"`
-}
-
-// read returns the value, empty if there is none.
-func (l Location) read(look Lookup) string { return look("call." + l.In + "." + l.Name) }
-
 // Match tells calls by a value in them.
 type Match struct {
-	Location Location `cbor:"1,keyasint"`
+	Location inject.Location `cbor:"1,keyasint"`
 	// Values are those that match.
 	Values []string `cbor:"2,keyasint"`
 }
 
-// matches reports whether one of the matches tells the call.
-func matches(all []Match, look Lookup) bool {
-	return slices.ContainsFunc(all, func(m Match) bool { return slices.Contains(m.Values, m.Location.read(look)) })
+// matches reports whether one of the matches tells the call. A value that cannot be
+// read is taken for an absent one.
+func matches(all []Match, c *Call) bool {
+	return slices.ContainsFunc(all, func(m Match) bool {
+		value, _ := c.Value(m.Location)
+		return slices.Contains(m.Values, value)
+	})
 }
 
 // compiled is what is derived from the stored fields.
@@ -166,17 +162,15 @@ var policyDecoding = func() cbor.DecMode {
 // the policy ready for use. It must be called once, before any other method.
 func (p *Policy) Compile() error {
 	p.setDefaults()
-	for _, m := range p.Methods {
-		if !slices.Contains(callMethods, m) {
-			return fmt.Errorf("%s can never count as a call; methods are %s", m, strings.Join(callMethods, " "))
-		}
+	if err := p.checkMethods(); err != nil {
+		return fmt.Errorf("methods: %w", err)
 	}
 	if p.BaseURL == "" {
 		return errors.New("there is no base_url")
 	}
 	p.wire = NewWire(p.HeaderPrefix)
 	for _, m := range slices.Concat(p.Failed, p.Progress) {
-		if m.Location.In == "header" {
+		if m.Location.In == inject.Header {
 			p.reads = append(p.reads, http.CanonicalHeaderKey(m.Location.Name))
 		}
 	}
@@ -226,6 +220,12 @@ func (p *Policy) setDefaults() {
 	if p.CopyHeaders == nil {
 		p.CopyHeaders = DefaultCopyHeaders
 	}
+	for i, f := range p.ReplyHeader {
+		if c := http.CanonicalHeaderKey(f.Name); c != f.Name {
+			p.ReplyHeader = slices.Clone(p.ReplyHeader)
+			p.ReplyHeader[i].Name = c
+		}
+	}
 	for i, name := range p.CopyHeaders {
 		if c := http.CanonicalHeaderKey(name); c != name {
 			p.CopyHeaders = slices.Clone(p.CopyHeaders)
@@ -272,29 +272,13 @@ func (p *Policy) Wire() Wire { return p.wire }
 func (p *Policy) Allow() string { return p.allowed }
 
 func (p *Policy) allowedMethods() []string {
-	if p.returnsPeople() && !slices.Contains(p.Methods, http.MethodGet) {
+	if p.redirectsPeople() && !slices.Contains(p.Methods, http.MethodGet) {
 		return append([]string{http.MethodGet}, p.Methods...)
 	}
 	return p.Methods
 }
 
-// returnsPeople reports whether GET is a person's return: redirected always and
-// never a call, while other methods are the server's call.
-func (p *Policy) returnsPeople() bool { return p.Respond != nil && p.Redirect != nil }
-
-// CallbackURL returns the URL that the partner is given.
-func (p *Policy) CallbackURL(state UUID) string {
-	if p.StateQuery != "" {
-		return p.BaseURL + "/cbq/" + p.StateQuery + "?" + p.StateQuery + "=" + state.String()
-	}
-	return p.BaseURL + "/cb/" + state.String()
-}
-
-// KeyParameter is the query parameter that carries a key.
-const KeyParameter = "api_key"
-
-// StatusLink returns the URL under which the waiting side can look.
-func (p *Policy) StatusLink(ticket UUID) string { return p.StatusURL + "/cbr/" + ticket.String() }
-
-// ResultLink returns the URL under which the waiting side finds the result.
-func (p *Policy) ResultLink(ticket UUID) string { return p.StatusLink(ticket) + "/result" }
+// redirectsPeople reports whether the reply is both a response and a redirect. A GET
+// is then a person who comes back: it is always redirected and never a call. The
+// other methods are calls of the partner's server.
+func (p *Policy) redirectsPeople() bool { return p.Respond != nil && p.Redirect != nil }

@@ -175,9 +175,9 @@ func TestPolicyWithMistakesDoesNotCompile(t *testing.T) {
 		says   string
 	}{
 		"no base":           {callback.Policy{}, "base_url"},
-		"HEAD as a call":    {callback.Policy{BaseURL: base, Methods: []string{"POST", "HEAD"}}, "HEAD can never count"},
-		"OPTIONS as a call": {callback.Policy{BaseURL: base, Methods: []string{"OPTIONS"}}, "OPTIONS can never count"},
-		"lower-case method": {callback.Policy{BaseURL: base, Methods: []string{"post"}}, "post can never count"},
+		"HEAD as a call":    {callback.Policy{BaseURL: base, Methods: []string{"POST", "HEAD"}}, "\"HEAD\" can never be a call"},
+		"OPTIONS as a call": {callback.Policy{BaseURL: base, Methods: []string{"OPTIONS"}}, "\"OPTIONS\" can never be a call"},
+		"lower-case method": {callback.Policy{BaseURL: base, Methods: []string{"post"}}, "\"post\" can never be a call"},
 		"redirect's host":   {callback.Policy{BaseURL: base, Redirect: &callback.Redirect{URL: "//evil"}}, "two slashes"},
 	} {
 		if err := c.policy.Compile(); err == nil || !strings.Contains(err.Error(), c.says) {

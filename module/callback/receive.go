@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // Kind is what a call comes to.
@@ -66,43 +68,43 @@ type Fault struct {
 // Receive decides on a call. The decision is made once, on the call's arrival,
 // against the newest record; expiry is judged here and by no timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	if p.returnsPeople() && r.ownReply() == nil && c.Method == http.MethodGet {
+	if p.redirectsPeople() && r.ownReply() == nil && c.Method == http.MethodGet {
 		// A person's return is no call: it changes nothing, and people have no keys.
 		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
 	}
 	if kind := p.admit(c.Method, c.Caller); kind != Accepted {
 		return Verdict{Kind: kind}
 	}
-	return r.decide(p, c, look, now)
+	return r.route(p, c, look, now)
 }
 
 // Resolve decides on a call of an operator's: neither key nor method counts, and
 // no app is asked.
 func (r *Record) Resolve(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	c.Asked = &Asked{}
-	return r.decide(p, c, look, now)
+	return r.route(p, c, look, now)
 }
 
-// decide decides on a call whose caller may make it.
-func (r *Record) decide(p *Policy, c *Call, look Lookup, now Time) Verdict {
+// route hands a call of a permitted caller to the decision that the phase asks for.
+func (r *Record) route(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	switch {
 	case r.Phase == Closed || r.Phase.Final() && r.Call == nil:
 		return Verdict{Kind: Gone, Closed: !r.expired()}
 	case r.Phase.Final() && p.Multiple:
-		return r.receiveNext(p, c, look, now)
+		return r.weighNext(p, c, look, now)
 	case r.Phase.Final() || r.Call != nil:
-		return r.receiveAgain(p, c)
+		return r.weighAgain(p, c)
 	}
 	if expired, yes := r.Expire(p, now); yes {
 		return Verdict{Kind: Gone, Next: expired}
 	}
-	return r.receive(p, c, look, now)
+	return r.weigh(p, c, look, now)
 }
 
 // Admit decides whether a caller may make a call with that method, whatever is in it:
 // Accepted, WrongMethod, Unauthorized or Forbidden. A person's return is Accepted.
 func (p *Policy) Admit(method string, c Caller) Kind {
-	if p.returnsPeople() && method == http.MethodGet {
+	if p.redirectsPeople() && method == http.MethodGet {
 		return Accepted
 	}
 	return p.admit(method, c)
@@ -125,9 +127,9 @@ func (p *Policy) admit(method string, c Caller) Kind {
 	return Unauthorized
 }
 
-// receive decides on a call that can still be the answer.
-func (r *Record) receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	said, fault := r.judge(p, c, look)
+// weigh decides on a call that can still be the answer.
+func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
+	said, fault := r.read(p, c)
 	if fault.Slug == "" && r.AskPath(p) != "" {
 		if c.Asked == nil {
 			return Verdict{Kind: Asks}
@@ -147,8 +149,8 @@ func (r *Record) receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	return r.accept(p, c, said.failure, look, now)
 }
 
-// receiveAgain decides on a call after the one that was accepted.
-func (r *Record) receiveAgain(p *Policy, c *Call) Verdict {
+// weighAgain decides on a call after the one that was accepted.
+func (r *Record) weighAgain(p *Policy, c *Call) Verdict {
 	sameRedirect := c.Method == http.MethodGet && r.Call.Method == http.MethodGet && r.Reply.redirects()
 	if sameRedirect || c.Payload(p) == r.Payload {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
@@ -159,16 +161,16 @@ func (r *Record) receiveAgain(p *Policy, c *Call) Verdict {
 // maxSeen bounds how many calls that named themselves are remembered.
 const maxSeen = 1000
 
-// receiveNext decides on a call after the first, where many are taken. Each
-// counts, save one that bears the name of one before.
-func (r *Record) receiveNext(p *Policy, c *Call, look Lookup, now Time) Verdict {
+// weighNext decides on a call after the first, where many are taken. Each counts,
+// except one that bears the name of an earlier one.
+func (r *Record) weighNext(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	if !r.takesMore(p, now) {
 		return Verdict{Kind: Gone, Closed: r.ShutAt != 0}
 	}
 	if mark := c.mark(); mark != 0 && slices.Contains(r.Seen, mark) {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
 	}
-	return r.receive(p, c, look, now)
+	return r.weigh(p, c, look, now)
 }
 
 // accept makes the call the callback's answer.
@@ -231,8 +233,8 @@ type said struct {
 	failure  *Failure
 }
 
-// judge looks at a call's content: what it means, or what is wrong with it.
-func (r *Record) judge(p *Policy, c *Call, look Lookup) (said, Fault) {
+// read returns what a call means, or what is wrong with its content.
+func (r *Record) read(p *Policy, c *Call) (said, Fault) {
 	ids := c.Header.Values(p.wire.CorrelationID)
 	statuses := c.Header.Values(p.wire.Status)
 	switch {
@@ -247,10 +249,10 @@ func (r *Record) judge(p *Policy, c *Call, look Lookup) (said, Fault) {
 	switch {
 	case !valid:
 		return said{}, Fault{Slug: "invalid-status", Detail: p.wire.Status + " must be Ok or Failed, once."}
-	case failed || c.Suffix == SuffixFailed || matches(p.Failed, look):
-		return said{failure: p.failure(c, look)}, Fault{}
+	case failed || c.Suffix == SuffixFailed || matches(p.Failed, c):
+		return said{failure: p.failure(c)}, Fault{}
 	}
-	return said{progress: matches(p.Progress, look)}, Fault{}
+	return said{progress: matches(p.Progress, c)}, Fault{}
 }
 
 // readStatus reads the status header, which may be absent.
@@ -267,10 +269,12 @@ func readStatus(values []string) (failed, valid bool) {
 
 // failure reads what a call that means Failed says of it. A document status that
 // the policy does not know becomes the technical status.
-func (p *Policy) failure(c *Call, look Lookup) *Failure {
-	text := func(at *Location, name string) string {
+func (p *Policy) failure(c *Call) *Failure {
+	text := func(at *inject.Location, name string) string {
 		if at != nil {
-			return withoutControls(at.read(look), maxText)
+			// What cannot be read is left out: the call means Failed all the same.
+			value, _ := c.Value(*at)
+			return withoutControls(value, maxText)
 		}
 		return withoutControls(c.Header.Get(name), maxText)
 	}

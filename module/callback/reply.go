@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"unicode"
@@ -83,4 +84,13 @@ func withoutControls(s string, limit int) string {
 		s = strings.ToValidUTF8(s[:limit], "")
 	}
 	return s
+}
+
+// ContentType returns the type of a body that was configured or given without one, as
+// Caddy's own respond does.
+func ContentType(body string) string {
+	if trimmed := strings.TrimSpace(body); trimmed != "" && (trimmed[0] == '{' || trimmed[0] == '[') && json.Valid([]byte(body)) {
+		return "application/json"
+	}
+	return "text/plain; charset=utf-8"
 }

@@ -83,3 +83,14 @@ func TestReplyIsKeptAsItWasSent(t *testing.T) {
 		t.Errorf("got %+v", v)
 	}
 }
+
+func TestConfiguredBodyHasTheTypeThatCaddyWouldGiveIt(t *testing.T) {
+	const text, document = "text/plain; charset=utf-8", "application/json"
+	for body, want := range map[string]string{
+		"thank you": text, `{"a":1}`: document, " [1]\n": document, "{a}": text, "[": text, `"a"`: text, "17": text, " ": text,
+	} {
+		if got := callback.ContentType(body); got != want {
+			t.Errorf("%q is %s", body, got)
+		}
+	}
+}

@@ -36,6 +36,24 @@ func (r *Record) Result(p *Policy) Result {
 	return Result{Status: http.StatusOK, Header: r.copied(p), Body: &r.Call.Body}
 }
 
+// AsClientSees returns the record as its client sees the end: a callback that has
+// expired or was closed has failed.
+func (r *Record) AsClientSees() *Record {
+	var code string
+	switch r.Phase {
+	case Expired:
+		code = FailureExpired
+	case Closed:
+		code = FailureClosed
+	default:
+		return r
+	}
+	failed := *r
+	failed.Phase, failed.Call, failed.Answer = Failed, nil, nil
+	failed.Failure = &Failure{DocumentStatus: StatusFailed, ErrorCode: code, ErrorText: "The callback is " + r.Phase.String() + "."}
+	return &failed
+}
+
 // response returns a response as the result, with the wire headers.
 func (r *Record) response(p *Policy, response *Response) Result {
 	return Result{Status: response.Status, Header: append(r.without(p, response.Header), r.wireHeader(p)...), Body: &response.Body}

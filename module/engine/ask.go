@@ -65,13 +65,13 @@ func (e *Engine) askThenReceive(ctx context.Context, id callback.UUID, in Incomi
 		return callback.Verdict{}, nil, err
 	}
 	// Another call may have been accepted while this one waited for its turn.
-	verdict, _, err := e.judge(ctx, cb.Record, in)
+	verdict, _, err := e.verdictOn(ctx, cb.Record, in)
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
 	if verdict.Kind == callback.Asks {
-		in.Call.Asked = in.Ask(ctx, cb, in.Call, cb.ReplyFields(cb.Policy, in.Call, cb.lookup(in.Call)))
+		in.Call.Asked = in.Ask(ctx, cb, in.Call, cb.ReplyFields(cb.Policy, in.Call, cb.Lookup(in.Call)))
 		_ = failpoint.Hit("ask.answered")
 	}
-	return e.decide(ctx, store.ByID(id), in)
+	return e.apply(ctx, store.ByID(id), in)
 }

@@ -114,7 +114,7 @@ func (e *Engine) receiveAlias(ctx context.Context, in Incoming, alias callback.D
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	return e.receive(ctx, store.ByAlias(alias), in)
+	return e.take(ctx, store.ByAlias(alias), in)
 }
 
 // receiveEarly waits for the callback that a call belongs to.
@@ -136,7 +136,7 @@ func (e *Engine) receiveEarly(ctx context.Context, in Incoming, key string, alia
 	case <-ctx.Done():
 		return callback.Verdict{}, nil, ctx.Err()
 	}
-	verdict, policy, err := e.receive(ctx, store.ByAlias(alias), in)
+	verdict, policy, err := e.take(ctx, store.ByAlias(alias), in)
 	if errors.Is(err, store.ErrNotFound) {
 		e.observer.Unmatched()
 	}

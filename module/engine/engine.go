@@ -50,8 +50,9 @@ type Engine struct {
 
 	observer Observer
 
-	early  *early
-	asking *asking
+	early   *early
+	asking  *asking
+	flights *flights
 	// lanes is the background work, and worker who does it.
 	lanes  *lanes
 	worker atomic.Pointer[Worker]
@@ -73,7 +74,7 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now fu
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
 		store: s, log: log, now: now, waiters: newWaiters(), observer: o, stop: stop,
-		early: newEarly(), asking: newAsking(), lanes: newLanes(), kicked: make(chan struct{}, 1),
+		early: newEarly(), asking: newAsking(), flights: newFlights(), lanes: newLanes(), kicked: make(chan struct{}, 1),
 	}
 	e.SetLimits(limits)
 	e.background.Go(func() { e.sweep(ctx) })
@@ -119,52 +120,17 @@ type Spec struct {
 	Held bool
 }
 
-// Callback is a callback together with what only this process can tell of it:
-// its policy and the URLs that hold its secrets.
+// Callback is a callback as it was found or made.
 type Callback struct {
-	*callback.Record
-	Policy *callback.Policy
+	callback.Issued
 	// Commit is that of the record.
 	Commit store.Commit
-
-	secret *callback.Secret
 }
 
-// URL returns the callback URL, with the callback's own key if it has one.
-func (c *Callback) URL() string { return c.withKey(c.Policy.CallbackURL(c.secret.State(c.ID))) }
-
-// Key returns the key that was made for the callback, empty if none was.
-func (c *Callback) Key() string {
-	if !c.Policy.OwnKey {
-		return ""
-	}
-	return c.secret.Key(c.ID)
+// callback returns a record as the engine's users see it.
+func (e *Engine) callback(r *callback.Record, p *callback.Policy, commit store.Commit) *Callback {
+	return &Callback{Issued: callback.Issued{Record: r, Policy: p, Secret: e.store.Secret()}, Commit: commit}
 }
-
-func (c *Callback) withKey(url string) string {
-	if !c.Policy.OwnKey {
-		return url
-	}
-	return url + "?" + callback.KeyParameter + "=" + c.Key()
-}
-
-// FailedURL returns the URL for calls that mean Failed whatever they hold, empty
-// where the state is in the query.
-func (c *Callback) FailedURL() string {
-	if c.Policy.StateQuery != "" {
-		return ""
-	}
-	return c.withKey(c.Policy.CallbackURL(c.secret.State(c.ID)) + "/" + callback.SuffixFailed)
-}
-
-// State returns the secret that is in the callback URL.
-func (c *Callback) State() callback.UUID { return c.secret.State(c.ID) }
-
-// StatusURL returns the URL of the callback's status.
-func (c *Callback) StatusURL() string { return c.Policy.StatusLink(c.secret.Ticket(c.ID)) }
-
-// ResultURL returns the URL of the callback's result.
-func (c *Callback) ResultURL() string { return c.Policy.ResultLink(c.secret.Ticket(c.ID)) }
 
 // Create makes a callback. It can be called at once; that it survives a crash is
 // certain when its Commit is done. ErrBusy: too many callbacks wait.
@@ -176,8 +142,7 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	if err := e.store.PutPolicy(ctx, spec.Policy); err != nil {
 		return nil, err
 	}
-	secret := e.store.Secret()
-	r := callback.New(secret, spec.Policy, spec.Spec, callback.At(e.now()))
+	r := callback.New(e.store.Secret(), spec.Policy, spec.Spec, callback.At(e.now()))
 	if err := e.putLarge(ctx, r); err != nil {
 		return nil, err
 	}
@@ -188,7 +153,7 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	e.note(Created, r, false)
 	e.early.tell(r.Aliases)
 	e.offer(r)
-	return &Callback{Record: r, Policy: spec.Policy, Commit: commit, secret: secret}, nil
+	return e.callback(r, spec.Policy, commit), nil
 }
 
 // putLarge puts a large body of the stored request into a file.
@@ -219,7 +184,7 @@ func (e *Engine) List(ctx context.Context, q store.Query) ([]*Callback, store.Cu
 		if err != nil {
 			return nil, store.Cursor{}, err
 		}
-		page[i] = &Callback{Record: r, Policy: p, Commit: store.Committed, secret: e.store.Secret()}
+		page[i] = e.callback(r, p, store.Committed)
 	}
 	return page, next, nil
 }
@@ -234,7 +199,17 @@ func (e *Engine) Find(ctx context.Context, key store.Key) (*Callback, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Callback{Record: r, Policy: p, Commit: commit, secret: e.store.Secret()}, nil
+	return e.callback(r, p, commit), nil
+}
+
+// FindCommitted returns a callback once it is committed: what a crash could still undo
+// is not shown. store.ErrNotFound: there is none.
+func (e *Engine) FindCommitted(ctx context.Context, key store.Key) (*Callback, error) {
+	cb, err := e.Find(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	return cb, store.Wait(ctx, cb.Commit)
 }
 
 // CloseCallback closes a callback, unless its end was decided before. It returns the
@@ -345,6 +320,16 @@ func (e *Engine) OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, 
 		return nil, err
 	}
 	return leasedBody{body, lease}, nil
+}
+
+// BodyOf returns a body whole, from memory where it is there.
+func (e *Engine) BodyOf(ctx context.Context, b callback.Body) ([]byte, error) {
+	body, err := e.OpenBody(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = body.Close() }()
+	return io.ReadAll(body)
 }
 
 // leasedBody gives its memory back when it is closed, which must be done once.

@@ -6,13 +6,10 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"io"
-	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/failpoint"
-	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -49,27 +46,28 @@ func (in *Incoming) SetState(text string) bool {
 // partner: when it is committed. A held client that needs not wait for that has
 // its answer by then. store.ErrNotFound: no callback has that URL.
 func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *callback.Policy, error) {
-	return e.receive(ctx, store.ByState(in.State), in)
+	return e.take(ctx, store.ByState(in.State), in)
 }
 
-func (e *Engine) receive(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
+// take stores a large body of a call, and decides on the call.
+func (e *Engine) take(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	if len(in.Call.Body.Data) > inlineBody {
 		if err := e.putBody(ctx, key, in); err != nil {
 			return callback.Verdict{}, nil, err
 		}
 	}
-	return e.decide(ctx, key, in)
+	return e.apply(ctx, key, in)
 }
 
-// decide puts the decision on a call into effect, and waits for its commit.
-func (e *Engine) decide(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
+// apply puts the decision on a call into effect, and waits for its commit.
+func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	var verdict callback.Verdict
 	var policy *callback.Policy
 	before := callback.Waiting
 	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
 		var err error
 		before = r.Phase
-		verdict, policy, err = e.judge(ctx, r, in)
+		verdict, policy, err = e.verdictOn(ctx, r, in)
 		return store.Change{Next: verdict.Next}, err
 	})
 	if err != nil {
@@ -101,7 +99,7 @@ func (e *Engine) decide(ctx context.Context, key store.Key, in Incoming) (callba
 // Resolve lets an operator's call be the answer to the callback with that id,
 // whatever keys and methods its policy asks for.
 func (e *Engine) Resolve(ctx context.Context, id callback.UUID, call *callback.Call, lease *Lease) (callback.Verdict, error) {
-	verdict, _, err := e.receive(ctx, store.ByID(id), Incoming{Call: call, Lease: lease, Trusted: true})
+	verdict, _, err := e.take(ctx, store.ByID(id), Incoming{Call: call, Lease: lease, Trusted: true})
 	return verdict, err
 }
 
@@ -137,8 +135,8 @@ func transitionOf(kind callback.Kind, phase callback.Phase) Transition {
 	return Failed
 }
 
-// judge asks the domain.
-func (e *Engine) judge(ctx context.Context, r *callback.Record, in Incoming) (callback.Verdict, *callback.Policy, error) {
+// verdictOn asks the domain what a call comes to.
+func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	p, err := e.store.Policy(ctx, r.Policy)
 	if err != nil {
 		return callback.Verdict{}, nil, err
@@ -146,12 +144,12 @@ func (e *Engine) judge(ctx context.Context, r *callback.Record, in Incoming) (ca
 	if p.StateQuery != in.Parameter && !in.Fixed && !in.Trusted {
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
-	cb := &Callback{Record: r, Policy: p, secret: e.store.Secret()}
+	issued := callback.Issued{Record: r, Policy: p, Secret: e.store.Secret()}
 	if in.Trusted {
-		return r.Resolve(p, in.Call, cb.lookup(in.Call), callback.At(e.now())), p, nil
+		return r.Resolve(p, in.Call, issued.Lookup(in.Call), callback.At(e.now())), p, nil
 	}
-	in.Call.Caller.Own = p.OwnKey && shows(in.Keys, cb.Key())
-	return r.Receive(p, in.Call, cb.lookup(in.Call), callback.At(e.now())), p, nil
+	in.Call.Caller.Own = p.OwnKey && shows(in.Keys, issued.Key())
+	return r.Receive(p, in.Call, issued.Lookup(in.Call), callback.At(e.now())), p, nil
 }
 
 // putBody puts a large body into a file, if the call will need it.
@@ -160,7 +158,7 @@ func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error 
 	if err != nil {
 		return err
 	}
-	verdict, _, err := e.judge(ctx, r, in)
+	verdict, _, err := e.verdictOn(ctx, r, in)
 	switch {
 	case err != nil:
 		return err
@@ -180,83 +178,6 @@ func shows(shown []string, key string) bool {
 		sum := sha256.Sum256([]byte(s))
 		return subtle.ConstantTimeCompare(sum[:], want[:]) == 1
 	})
-}
-
-// lookup returns the values of the placeholders in a reply to a call.
-func (c *Callback) lookup(call *callback.Call) callback.Lookup {
-	return func(name string) string {
-		if value, ok := c.Placeholder(name); ok {
-			return value
-		}
-		value, _ := CallPlaceholder(call, name)
-		return value
-	}
-}
-
-// Placeholder returns the value of a placeholder {http.callback.<name>} that
-// does not depend on a call.
-func (c *Callback) Placeholder(name string) (string, bool) {
-	switch name {
-	case "id":
-		return c.ID.String(), true
-	case "correlation_id":
-		return c.CorrelationID, true
-	case "url":
-		return c.URL(), true
-	case "api_key":
-		return c.Key(), true
-	case "failed_url":
-		return c.FailedURL(), true
-	case "status_url":
-		return c.StatusURL(), true
-	case "result_url":
-		return c.ResultURL(), true
-	}
-	return "", false
-}
-
-// CallPlaceholder returns the value of a placeholder that depends on the call:
-// call.method, call.body, call.body.<JSON path> or call.json.<JSON path>,
-// call.header.<name>, call.query.<name>, call.form.<name>.
-func CallPlaceholder(call *callback.Call, name string) (string, bool) {
-	name, ok := strings.CutPrefix(name, "call.")
-	if !ok {
-		return "", false
-	}
-	if name == "method" {
-		return call.Method, true
-	}
-	if name == "body" {
-		return string(call.Body.Data), true
-	}
-	if path, ok := strings.CutPrefix(name, "json."); ok {
-		return CallPlaceholder(call, "call.body."+path)
-	}
-	if path, ok := strings.CutPrefix(name, "body."); ok {
-		value, _, _ := inject.GetJSON(call.Body.Data, path)
-		return value, true
-	}
-	if header, ok := strings.CutPrefix(name, "header."); ok {
-		return call.Header.Get(http.CanonicalHeaderKey(header)), true
-	}
-	if parameter, ok := strings.CutPrefix(name, "query."); ok {
-		return first(inject.GetQuery(call.Query, parameter)), true
-	}
-	if field, ok := strings.CutPrefix(name, "form."); ok {
-		if !inject.IsForm(call.Header.Get("Content-Type")) {
-			return "", true
-		}
-		return first(inject.GetForm(call.Body.Data, field)), true
-	}
-	return "", false
-}
-
-// first returns the first of some values, empty if there are none.
-func first(values []string) string {
-	if len(values) == 0 {
-		return ""
-	}
-	return values[0]
 }
 
 // newDataReader reads a body that is in memory.

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"io"
 	"net/url"
 
 	"go.uber.org/zap"
@@ -271,12 +270,7 @@ func (e *Engine) resultOf(ctx context.Context, cb *Callback) (*callback.Response
 	if result.Body == nil {
 		return nil, nil
 	}
-	body, err := e.OpenBody(ctx, *result.Body)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = body.Close() }()
-	data, err := io.ReadAll(body)
+	data, err := e.BodyOf(ctx, *result.Body)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,168 @@
+package callback
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+// Issued is a callback with what its URLs are made of.
+type Issued struct {
+	*Record
+	Policy *Policy
+	// Secret is the store's, from which state, ticket and key are derived.
+	Secret *Secret
+}
+
+// State returns the secret that is in the callback URL.
+func (i Issued) State() UUID { return i.Secret.State(i.ID) }
+
+// URL returns the callback URL, with the callback's own key if it has one.
+func (i Issued) URL() string { return i.withKey(i.Policy.CallbackURL(i.State())) }
+
+// FailedURL returns the URL for calls that mean Failed whatever they hold, empty
+// where the state is in the query.
+func (i Issued) FailedURL() string {
+	if i.Policy.StateQuery != "" {
+		return ""
+	}
+	return i.withKey(i.Policy.CallbackURL(i.State()) + "/" + SuffixFailed)
+}
+
+// Key returns the key that was made for the callback, empty if none was.
+func (i Issued) Key() string {
+	if !i.Policy.OwnKey {
+		return ""
+	}
+	return i.Secret.Key(i.ID)
+}
+
+func (i Issued) withKey(url string) string {
+	if !i.Policy.OwnKey {
+		return url
+	}
+	return url + "?" + KeyParameter + "=" + i.Key()
+}
+
+// StatusURL returns the URL of the callback's status.
+func (i Issued) StatusURL() string { return i.Policy.StatusLink(i.Secret.Ticket(i.ID)) }
+
+// ResultURL returns the URL of the callback's result.
+func (i Issued) ResultURL() string { return i.Policy.ResultLink(i.Secret.Ticket(i.ID)) }
+
+// ownPlaceholders are the placeholders {http.callback.<name>} that do not depend on a
+// call. Their order is that of messages.
+var ownPlaceholders = []struct {
+	name  string
+	value func(Issued) string
+}{
+	{"id", func(i Issued) string { return i.ID.String() }},
+	{"correlation_id", func(i Issued) string { return i.CorrelationID }},
+	{"url", Issued.URL},
+	{"failed_url", Issued.FailedURL},
+	{"status_url", Issued.StatusURL},
+	{"result_url", Issued.ResultURL},
+	{"api_key", Issued.Key},
+}
+
+// callPlaceholders are the placeholders {http.callback.<name>} that depend on a call.
+// After a name that ends with a dot comes another one, which says what of the call is
+// meant.
+var callPlaceholders = []struct {
+	name  string
+	value func(m *inject.Message, c *Call, rest string) string
+}{
+	{"call.method", func(_ *inject.Message, c *Call, _ string) string { return c.Method }},
+	{"call.body", func(_ *inject.Message, c *Call, _ string) string { return string(c.Body.Data) }},
+	{"call.body.", func(m *inject.Message, _ *Call, path string) string { return valueAt(m, inject.JSON, path) }},
+	{"call.header.", func(m *inject.Message, _ *Call, name string) string { return valueAt(m, inject.Header, name) }},
+	{"call.query.", func(m *inject.Message, _ *Call, name string) string { return valueAt(m, inject.Query, name) }},
+	{"call.form.", func(m *inject.Message, _ *Call, name string) string { return valueAt(m, inject.Form, name) }},
+}
+
+// valueAt returns a value for a text: what cannot be read is left out of it.
+func valueAt(m *inject.Message, in inject.Place, name string) string {
+	value, _ := m.Get(inject.Location{In: in, Name: name})
+	return value
+}
+
+// Placeholder returns the value of the placeholder {http.callback.<name>} if it does
+// not depend on a call.
+func (i Issued) Placeholder(name string) (value string, ok bool) {
+	for _, p := range ownPlaceholders {
+		if p.name == name {
+			return p.value(i), true
+		}
+	}
+	return "", false
+}
+
+// Placeholder returns the value of the placeholder {http.callback.<name>} if it
+// depends on the call: call.method, call.body, call.body.<JSON path>,
+// call.header.<name>, call.query.<name> and call.form.<name>.
+func (c *Call) Placeholder(name string) (value string, ok bool) {
+	for _, p := range callPlaceholders {
+		if rest, found := strings.CutPrefix(name, p.name); found && (rest != "") == strings.HasSuffix(p.name, ".") {
+			return p.value(c.message(), c, rest), true
+		}
+	}
+	return "", false
+}
+
+// Lookup returns the values of all placeholders that a reply to the call can hold.
+func (i Issued) Lookup(c *Call) Lookup {
+	return func(name string) string {
+		if value, ok := i.Placeholder(name); ok {
+			return value
+		}
+		value, _ := c.Placeholder(name)
+		return value
+	}
+}
+
+// message returns the call as values are read from it.
+func (c *Call) message() *inject.Message {
+	header := make(http.Header, len(c.Header))
+	c.Header.AddTo(header)
+	return &inject.Message{Header: header, Query: c.Query, Body: c.Body.Data}
+}
+
+// Value returns the first value at a location of the call, "" if there is none. Its
+// errors are those of inject.Message.
+func (c *Call) Value(at inject.Location) (string, error) { return c.message().Get(at) }
+
+// PlaceholderNames returns the names of the placeholders that do not depend on a call,
+// without their prefix.
+func PlaceholderNames() []string {
+	names := make([]string, len(ownPlaceholders))
+	for i, p := range ownPlaceholders {
+		names[i] = p.name
+	}
+	return names
+}
+
+// HidesPlaceholder reports whether placeholders of a directive with that name would
+// mean something else: {http.callback.<name>...} is that of another callback's call.
+func HidesPlaceholder(name string) bool {
+	return name == "call" || name == "error" || slices.Contains(PlaceholderNames(), name)
+}
+
+// InReply reports whether {http.callback.<name>} means something in a reply to a call.
+func InReply(name string) bool {
+	return slices.Contains(PlaceholderNames(), name) || ofCall(name)
+}
+
+// ofCall reports whether a placeholder depends on the call.
+func ofCall(name string) bool {
+	_, ok := new(Call).Placeholder(name)
+	return ok
+}
+
+// EarlierCall returns the name of the directive whose call a placeholder is about:
+// {http.callback.<directive>.call.*}. It is not ok for any other placeholder.
+func EarlierCall(name string) (directive string, ok bool) {
+	directive, rest, _ := strings.Cut(name, ".")
+	return directive, directive != "" && directive != "call" && ofCall(rest)
+}
