@@ -7,11 +7,12 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
 // callUpstream sends the request upstream while the client waits, and goes on with
@@ -31,17 +32,17 @@ func (x *exchange) callUpstream() error {
 	}
 	handler := x.next
 	if x.h.Call != nil {
-		handler = x.h.Call.Compile(nothingAnswers)
+		handler = upstream.Handler(x.h.Call)
 	}
 	x.body = x.h.trackBody(x.request.out)
-	call := callUpstream(handler, x.w, x.request.out, x.keep(), x.accepts)
+	call := upstream.Start(handler, x.w, x.request.out, x.limits(), x.accepts)
 	x.follow(call)
 	if x.h.Call == nil {
 		// Nobody looks at it any more, and it takes room while the client is held.
 		x.request.lease.Release()
 		x.request = nil
 	}
-	if answer := call.answer(); answer == answerAccepted || answer == answerUnknown {
+	if outcome := call.Outcome(); outcome == upstream.Answered || outcome == upstream.Unknown {
 		x.body.drain()
 	}
 	settled, err := x.settle(call)
@@ -54,21 +55,17 @@ func (x *exchange) callUpstream() error {
 	return x.wait()
 }
 
-// nothingAnswers ends a block whose handlers have not answered.
-var nothingAnswers = caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
-
-// keep returns how many bytes of the upstream's answer are kept: of an ack, and of
-// what is passed on; negative for none.
-func (x *exchange) keep() keeps {
-	k := keeps{ack: -1, passed: -1}
+// limits returns how much of the upstream's answer is kept.
+func (x *exchange) limits() upstream.Limits {
+	l := upstream.Limits{Kept: -1, Passed: -1}
 	fromBody := x.h.CorrelationID.inBody(fromAck)
 	if x.h.policy.AckIsResult || fromBody {
-		k.ack = x.h.app.MaxBodySize
+		l.Kept = x.h.app.MaxBodySize
 	}
 	if x.retry != nil {
-		k.passed = x.h.app.MaxBodySize
+		l.Passed = x.h.app.MaxBodySize
 	}
-	return k
+	return l
 }
 
 // accepts decides what to do with the upstream's answer. It returns false where
@@ -88,33 +85,33 @@ func (x *exchange) accepts(status int) bool {
 }
 
 // follow waits until the upstream's answer is there, or has been passed on.
-func (x *exchange) follow(call *upstreamCall) {
-	defer call.cancel()
+func (x *exchange) follow(call *upstream.Call) {
+	defer call.Cancel()
 	gone := x.r.Context().Done()
 	for {
 		select {
-		case <-call.done:
+		case <-call.Done():
 			return
-		case <-call.passing:
+		case <-call.Passing():
 			x.pass(call)
 			return
 		case <-x.timeout.C:
 			x.cut = cutByTimeout
-			call.cancel()
+			call.Cancel()
 		case <-x.rt.exit:
 			x.cut = cutByExit
-			call.cancel()
+			call.Cancel()
 		case <-gone:
 			// The upstream goes on without the client, unless nobody wants
 			// to know how it ends.
 			gone = nil
 			if x.h.OnDisconnect == "close" {
 				x.cut = cutByClient
-				call.cancel()
+				call.Cancel()
 			}
 		}
 		if x.cut != notCut {
-			<-call.done
+			<-call.Done()
 			return
 		}
 	}
@@ -122,27 +119,26 @@ func (x *exchange) follow(call *upstreamCall) {
 
 // pass waits until an answer has been passed on. It takes as long as it takes:
 // the callback is closed, and timeout and exit are the business of the proxy.
-func (x *exchange) pass(call *upstreamCall) {
+func (x *exchange) pass(call *upstream.Call) {
 	select {
-	case <-call.done:
+	case <-call.Done():
 	case <-x.r.Context().Done():
-		call.cancel()
-		<-call.done
+		call.Cancel()
+		<-call.Done()
 	}
 }
 
 // settle acts on the upstream's answer. It reports whether the request is dealt
 // with; if not, the request is accepted.
-func (x *exchange) settle(call *upstreamCall) (settled bool, err error) {
-	answer := call.answer()
-	if answer == answerPassed {
-		x.conclude(call)
-		if call.panic != nil {
-			panic(call.panic)
-		}
-		return true, call.err
+func (x *exchange) settle(call *upstream.Call) (settled bool, err error) {
+	outcome := call.Outcome()
+	if outcome == upstream.PassedOn {
+		return true, x.conclude(call)
 	}
-	x.logPanic(call)
+	if crash := call.Crash(); crash != nil {
+		// It is not passed on, because the client is still to be answered.
+		x.h.log.Error("a handler after callback panicked", zap.Any("panic", crash), zap.Stringer("id", x.callback.ID))
+	}
 	// A call that came before the upstream's answer decides.
 	select {
 	case n := <-x.ended():
@@ -150,13 +146,13 @@ func (x *exchange) settle(call *upstreamCall) (settled bool, err error) {
 		return true, x.answer(n)
 	default:
 	}
-	switch answer {
-	case answerAccepted:
+	switch outcome {
+	case upstream.Answered:
 		return x.acknowledge(call)
-	case answerRefused:
+	case upstream.Refused:
 		_, _ = x.withdraw("the upstream could not be reached", false)
-		return true, call.err
-	case answerNone:
+		return true, call.Err()
+	case upstream.Unhandled:
 		_, _ = x.withdraw("nothing answered the request", false)
 		return true, x.refuse(problem.NoUpstream)
 	}
@@ -167,7 +163,7 @@ func (x *exchange) settle(call *upstreamCall) (settled bool, err error) {
 		return true, x.park()
 	}
 	p := problem.UpstreamUnknown
-	p.Status = call.status()
+	p.Status = call.GatewayStatus()
 	return true, x.leave(p)
 }
 
@@ -177,23 +173,26 @@ func (x *exchange) called() bool {
 	return err == nil && (cb.Call != nil || cb.Phase.Final())
 }
 
-// conclude keeps the answer that was passed on for when the client asks again.
-func (x *exchange) conclude(call *upstreamCall) {
-	if x.retry == nil {
-		return
+// conclude ends an exchange whose answer was passed on: the answer is kept for when the
+// client asks again, and an error or panic of the handlers is Caddy's.
+func (x *exchange) conclude(call *upstream.Call) error {
+	if x.retry != nil {
+		answer := call.Response()
+		if answer != nil && answer.Status >= http.StatusInternalServerError {
+			answer = nil
+		}
+		_ = x.rt.engine.Conclude(x.lasting(), x.callback.ID, answer)
 	}
-	var answer *callback.Response
-	if call.panic == nil && call.err == nil && !call.writer.overflow && call.writer.status < http.StatusInternalServerError {
-		answer = call.writer.response()
+	if call.Panic() != nil {
+		panic(call.Panic())
 	}
-	_ = x.rt.engine.Conclude(x.lasting(), x.callback.ID, answer)
+	return call.Err()
 }
 
 // acknowledge notes the ack, where somebody will want to know of it.
-func (x *exchange) acknowledge(call *upstreamCall) (settled bool, err error) {
-	broken := call.panic != nil || call.err != nil
+func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 	if x.h.CorrelationID != nil && x.h.CorrelationID.From == fromAck && x.acked {
-		if settled, err := x.correlate(call, broken); settled {
+		if settled, err := x.correlate(call); settled {
 			return true, err
 		}
 	}
@@ -203,11 +202,11 @@ func (x *exchange) acknowledge(call *upstreamCall) (settled bool, err error) {
 		}
 		return false, nil
 	}
-	if broken {
+	if call.Broken() {
 		// The ack broke off on its way, and half of it is no result.
 		return true, x.leave(problem.UpstreamUnknown)
 	}
-	if call.writer.overflow {
+	if call.Overflowed() {
 		return true, x.refuseAck()
 	}
 	x.keepAck(call)
@@ -222,9 +221,9 @@ func (x *exchange) acknowledge(call *upstreamCall) (settled bool, err error) {
 }
 
 // correlate gives the callback the correlation id that the ack names.
-func (x *exchange) correlate(call *upstreamCall, broken bool) (settled bool, err error) {
-	id, err := call.writer.correlationID(x.h.CorrelationID.Location)
-	if err != nil || broken {
+func (x *exchange) correlate(call *upstream.Call) (settled bool, err error) {
+	id, ok := x.h.correlationIn(call)
+	if !ok || call.Broken() {
 		return true, x.leave(problem.NoCorrelationID)
 	}
 	_, err = x.rt.engine.Correlate(x.lasting(), x.callback.ID, id)
@@ -243,6 +242,12 @@ func (x *exchange) correlate(call *upstreamCall, broken bool) (settled bool, err
 	return false, nil
 }
 
+// correlationIn returns the correlation id that an ack names.
+func (h *Handler) correlationIn(ack *upstream.Call) (id string, ok bool) {
+	id, _ = ack.Message().Get(h.CorrelationID.Location)
+	return id, callback.ValidCorrelationID(id)
+}
+
 // refuseAck ends an exchange whose ack cannot be the result.
 func (x *exchange) refuseAck() error {
 	x.close("the upstream's answer is too large")
@@ -250,9 +255,9 @@ func (x *exchange) refuseAck() error {
 }
 
 // keepAck keeps the upstream's ack for the answer, if it is whole.
-func (x *exchange) keepAck(call *upstreamCall) {
-	if x.h.policy.AckIsResult && x.acked && !call.writer.overflow && call.panic == nil && call.err == nil {
-		x.ack = call.writer.response()
+func (x *exchange) keepAck(call *upstream.Call) {
+	if x.h.policy.AckIsResult && x.acked {
+		x.ack = call.Response()
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"go.uber.org/zap"
-
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
@@ -73,14 +71,4 @@ func storeProblem(err error) problem.Problem {
 		return problem.Damaged
 	}
 	return problem.StoreUnavailable
-}
-
-// logPanic logs a panic of the handlers that come after ours, which is not passed
-// on because the client is still to be answered.
-func (x *exchange) logPanic(call *upstreamCall) {
-	err, _ := call.panic.(error)
-	if call.panic == nil || errors.Is(err, http.ErrAbortHandler) {
-		return
-	}
-	x.h.log.Error("a handler after callback panicked", zap.Any("panic", call.panic), zap.Stringer("id", x.callback.ID))
 }

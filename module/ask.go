@@ -10,19 +10,17 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
 const (
@@ -126,46 +124,35 @@ func (s *Server) tryAsk(ctx context.Context, cb *engine.Callback, call *callback
 	if err != nil {
 		return nil, err
 	}
-	answer := callUpstream(s.Ask.Compile(nothingAnswers), nowhere{make(http.Header)}, r, keeps{ack: maxAskAnswer, passed: -1}, func(int) bool { return true })
-	select {
-	case <-answer.done:
-	case <-ctx.Done():
-	}
-	answer.cancel()
-	<-answer.done
-	w := answer.writer
+	said := upstream.Run(ctx, s.Ask, r, maxAskAnswer)
+	status := said.Status()
 	switch {
-	case answer.panic != nil && !errors.Is(panicError(answer.panic), http.ErrAbortHandler):
-		return nil, fmt.Errorf("a handler panicked: %v", answer.panic)
-	case answer.err != nil:
-		return nil, answer.err
-	case answer.panic != nil || w.status == 0 || answer.answer() != answerAccepted:
+	case said.Crash() != nil:
+		return nil, fmt.Errorf("a handler panicked: %v", said.Crash())
+	case said.Err() != nil:
+		return nil, said.Err()
+	case said.Panic() != nil || said.Outcome() != upstream.Answered:
 		return nil, errors.New("it has not answered, or not in time")
-	case w.status >= 400 && w.status <= 499:
+	case status >= 400 && status <= 499:
 		return &callback.Asked{Fault: callback.Fault{
-			Slug: "refused", Status: w.status, Detail: "The app that decides on this call has refused it.",
+			Slug: "refused", Status: status, Detail: "The app that decides on this call has refused it.",
 		}}, nil
-	case w.status < 200 || w.status > 299:
-		return nil, fmt.Errorf("it answered with status %d", w.status)
-	case w.overflow:
+	case status < 200 || status > 299:
+		return nil, fmt.Errorf("it answered with status %d", status)
+	case said.Overflowed():
 		return nil, errors.New("its answer is too large")
 	}
-	return readReaction(w, fields)
-}
-
-func panicError(p any) error {
-	err, _ := p.(error)
-	return err
+	return readReaction(said.Message(), fields)
 }
 
 // readReaction reads what the app has said. An answer that is not JSON changes
 // nothing.
-func readReaction(w *ackWriter, fields callback.Fields) (*callback.Asked, error) {
-	if len(bytes.TrimSpace(w.body)) == 0 || !inject.IsJSON(w.header.Get("Content-Type")) {
+func readReaction(answer *inject.Message, fields callback.Fields) (*callback.Asked, error) {
+	if len(bytes.TrimSpace(answer.Body)) == 0 || !inject.IsJSON(answer.Header.Get("Content-Type")) {
 		return &callback.Asked{}, nil
 	}
 	var a reaction
-	if err := json.Unmarshal(w.body, &a); err != nil {
+	if err := json.Unmarshal(answer.Body, &a); err != nil {
 		return nil, fmt.Errorf("its answer cannot be understood: %w", err)
 	}
 	reply, err := a.override(fields)
@@ -182,19 +169,13 @@ func (s *Server) askRequest(ctx context.Context, cb *engine.Callback, call *call
 	if err != nil {
 		return nil, err
 	}
-	path := cb.AskPath(cb.Policy)
-	u, err := url.ParseRequestURI(path)
-	if err != nil {
-		return nil, fmt.Errorf("%q is not a path", path)
-	}
-	r := (&http.Request{
-		Method: http.MethodPost, URL: u, RequestURI: path, Host: "callback", Header: make(http.Header),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: "127.0.0.1:0",
-	}).WithContext(ctx)
 	digest := call.Payload(cb.Policy)
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set(callback.IdempotencyKey, hex.EncodeToString(digest[:]))
-	call.Header.Trace().AddTo(r.Header)
-	setBody(r, body)
-	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nowhere{make(http.Header)}, s.server), nil
+	r, _, err := upstream.NewRequest(ctx, s.server, &callback.Request{
+		Method: http.MethodPost, URI: cb.AskPath(cb.Policy), Host: "callback", RemoteAddr: "127.0.0.1:0",
+		Header: append(callback.Header{
+			{Name: "Content-Type", Value: "application/json"},
+			{Name: callback.IdempotencyKey, Value: hex.EncodeToString(digest[:])},
+		}, call.Header.Trace()...),
+	}, body)
+	return r, err
 }

@@ -44,3 +44,12 @@ func TestExitIsLookedForWhileAnybodyWatches(t *testing.T) {
 		}
 	})
 }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,12 +1,10 @@
 package module
 
 import (
-	"bytes"
-	"io"
 	"net/http"
-	"strconv"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
 // goOn lets the client's request go on to the handlers that follow, after the
@@ -30,13 +28,9 @@ func (x *exchange) goOn(r *callback.Record) error {
 	if land, ok := x.rt.engine.Depart(r.ID); ok {
 		defer land()
 	}
-	call := callUpstream(x.next, x.w, request, keeps{ack: -1, passed: x.h.app.MaxBodySize}, func(int) bool { return false })
+	call := upstream.Start(x.next, x.w, request, upstream.Limits{Kept: -1, Passed: x.h.app.MaxBodySize}, func(int) bool { return false })
 	x.pass(call)
-	x.conclude(call)
-	if call.panic != nil {
-		panic(call.panic)
-	}
-	return call.err
+	return x.conclude(call)
 }
 
 // putCall puts a call's body into a request, in place of its own.
@@ -50,19 +44,5 @@ func putCall(r *http.Request, call *callback.Call, body []byte) {
 	for _, name := range bodyDigests {
 		r.Header.Del(name)
 	}
-	setBody(r, body)
-}
-
-// setBody makes body the request's.
-func setBody(r *http.Request, body []byte) {
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	r.ContentLength = int64(len(body))
-	r.TransferEncoding = nil
-	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
-	// The body has been asked for already.
-	r.Header.Del("Expect")
-	if len(body) == 0 {
-		r.Body = http.NoBody
-		r.Header.Del("Content-Length")
-	}
+	upstream.SetBody(r, body)
 }

@@ -2,11 +2,9 @@ package module
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
 // DefaultAttemptTimeout is how long an attempt at a job may take.
@@ -74,15 +73,7 @@ func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Atte
 		}
 		return j.again("the stored request could not be made ready: "+err.Error(), 0)
 	}
-	keep := keeps{ack: h.app.MaxBodySize, passed: -1}
-	call := callUpstream(routes.Compile(nothingAnswers), nowhere{make(http.Header)}, request, keep, func(int) bool { return true })
-	select {
-	case <-call.done:
-	case <-ctx.Done():
-	}
-	call.cancel()
-	<-call.done
-	return j.judge(call)
+	return j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize))
 }
 
 // job is one attempt at a job.
@@ -100,21 +91,10 @@ func (j *job) request(ctx context.Context) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.ParseRequestURI(stored.URI)
+	r, repl, err := upstream.NewRequest(ctx, j.h.server, stored, body)
 	if err != nil {
 		return nil, err
 	}
-	r := (&http.Request{
-		Method: stored.Method, URL: u, RequestURI: stored.URI, Host: stored.Host, Header: make(http.Header),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: stored.RemoteAddr,
-	}).WithContext(ctx)
-	if stored.TLS {
-		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: stored.Host}
-	}
-	stored.Header.AddTo(r.Header)
-	setBody(r, body)
-	repl := caddy.NewReplacer()
-	r = caddyhttp.PrepareRequest(r, repl, nowhere{make(http.Header)}, j.h.server)
 	if err := j.setCalls(ctx, scopeFor(r, j.rt)); err != nil {
 		return nil, err
 	}
@@ -179,62 +159,61 @@ func (j *job) setCalls(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// judge says what an attempt has come to.
-func (j *job) judge(call *upstreamCall) callback.Attempt {
+// attemptOf returns what an attempt has come to.
+func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 	if !j.step.next.IsZero() {
 		return callback.Attempt{Kind: callback.AttemptContinued, Step: j.step.next}
 	}
-	if call.panic != nil {
-		if err, _ := call.panic.(error); !errors.Is(err, http.ErrAbortHandler) {
-			j.h.log.Error("a handler of a job panicked", zap.Any("panic", call.panic), zap.Stringer("id", j.cb.ID))
-		}
+	if crash := call.Crash(); crash != nil {
+		j.h.log.Error("a handler of a job panicked", zap.Any("panic", crash), zap.Stringer("id", j.cb.ID))
 	}
-	switch answer := call.answer(); {
-	case answer == answerRefused:
+	switch outcome := call.Outcome(); {
+	case outcome == upstream.Refused:
 		return j.again("the upstream could not be reached", 0)
-	case answer == answerNone:
+	case outcome == upstream.Unhandled:
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "No handler of the block " + string(j.cb.Job.Block) + " has answered."}
-	case answer == answerUnknown || call.err != nil || call.panic != nil:
+	case outcome == upstream.Unknown || call.Broken():
 		return j.unknown("the connection to the upstream failed, or it has not answered in time", 0)
 	}
-	w := call.writer
-	status := w.status
+	status := call.Status()
+	retryAfter := deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now())
 	asked := j.cb.Job.Block == callback.CallBlock
 	switch {
 	case asked && j.h.accepts(j.cb.Request.Method, status) && j.h.correlates():
-		return j.correlate(w)
+		return j.correlate(call)
 	case asked && j.h.accepts(j.cb.Request.Method, status):
-		return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(w)}
+		return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		// It says itself that it has not done it.
-		return j.again("the upstream answered "+strconv.Itoa(status), deliver.RetryAfter(w.header.Get("Retry-After"), time.Now()))
+		return j.again("the upstream answered "+strconv.Itoa(status), retryAfter)
 	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
-		return j.unknown("the upstream answered "+strconv.Itoa(status), deliver.RetryAfter(w.header.Get("Retry-After"), time.Now()))
-	case w.overflow:
+		return j.unknown("the upstream answered "+strconv.Itoa(status), retryAfter)
+	case call.Overflowed():
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The upstream's answer is larger than max_body_size allows."}
 	}
-	return callback.Attempt{Kind: callback.AttemptAnswered, Response: w.response()}
+	return callback.Attempt{Kind: callback.AttemptAnswered, Response: call.Response()}
 }
 
 // ackOf returns the ack, where it is the result.
-func (j *job) ackOf(w *ackWriter) *callback.Response {
-	if !j.h.policy.AckIsResult || w.overflow {
+func (j *job) ackOf(call *upstream.Call) *callback.Response {
+	if !j.h.policy.AckIsResult {
 		return nil
 	}
-	return w.response()
+	return call.Response()
 }
 
 // correlate gives the callback the correlation id that the ack names.
-func (j *job) correlate(w *ackWriter) callback.Attempt {
-	id, err := w.correlationID(j.h.CorrelationID.Location)
-	if err == nil {
-		_, err = j.rt.engine.Correlate(context.Background(), j.cb.ID, id)
+func (j *job) correlate(call *upstream.Call) callback.Attempt {
+	id, ok := j.h.correlationIn(call)
+	if ok {
+		_, err := j.rt.engine.Correlate(context.Background(), j.cb.ID, id)
+		ok = err == nil
 	}
-	if err != nil {
+	if !ok {
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: "correlation",
 			Error: "The upstream's answer names no correlation id that can be used."}
 	}
-	return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(w)}
+	return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
 }
 
 // unknown says what becomes of a job that the upstream may have got. It is tried again
@@ -271,15 +250,3 @@ func (j *job) again(reason string, retryAfter time.Duration) callback.Attempt {
 	at := callback.At(j.rt.engine.Now().Add(max(wait, retryAfter)))
 	return callback.Attempt{Kind: callback.AttemptRetry, RetryAt: at, Error: reason}
 }
-
-// nowhere is the writer of a job, which has no client.
-type nowhere struct{ header http.Header }
-
-// Header implements http.ResponseWriter.
-func (n nowhere) Header() http.Header { return n.header }
-
-// Write implements http.ResponseWriter.
-func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
-
-// WriteHeader implements http.ResponseWriter.
-func (nowhere) WriteHeader(int) {}

@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
 // outgoing is the request as the upstream will get it.
@@ -90,7 +91,7 @@ func (o *outgoing) buffer(e *engine.Engine, r *http.Request) (err error) {
 		return err
 	}
 	o.buffered = true
-	setBody(o.out, o.body)
+	upstream.SetBody(o.out, o.body)
 	return nil
 }
 
@@ -101,7 +102,7 @@ func (o *outgoing) original(r *http.Request) *http.Request {
 	request.Header = r.Header.Clone()
 	o.h.strip(request.Header)
 	withoutPreferences(request.Header)
-	setBody(request, o.body)
+	upstream.SetBody(request, o.body)
 	return request
 }
 
@@ -241,7 +242,7 @@ func (o *outgoing) fill(cb *engine.Callback) error {
 	if !o.changed {
 		return nil
 	}
-	setBody(o.out, o.body)
+	upstream.SetBody(o.out, o.body)
 	for _, name := range bodyDigests {
 		o.out.Header.Del(name)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
 // wait holds the client until the callback has ended, or the hold has.
@@ -52,7 +53,7 @@ func (x *exchange) leaveCut() error {
 	if x.h.OnDisconnect == "close" {
 		x.close("the client has left")
 	}
-	x.w.WriteHeader(statusClientClosed)
+	x.w.WriteHeader(upstream.StatusClientClosed)
 	return nil
 }
 

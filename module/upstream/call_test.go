@@ -1,4 +1,4 @@
-package module
+package upstream
 
 import (
 	"context"
@@ -20,54 +20,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 )
-
-func TestAckDependsOnTheMethodUnlessConfigured(t *testing.T) {
-	for _, c := range []struct {
-		ack      string
-		method   string
-		accepted []int
-		not      []int
-	}{
-		{"", "POST", []int{200, 201, 202, 204, 299}, []int{199, 300, 302, 404, 500}},
-		{"", "PUT", []int{200, 202}, []int{304}},
-		{"", "DELETE", []int{204}, []int{404}},
-		{"", "GET", []int{202}, []int{200, 201, 203, 204, 302}},
-		{"", "HEAD", []int{202}, []int{200, 204}},
-		{"", "OPTIONS", []int{202}, []int{200, 204}},
-		{"202", "POST", []int{202}, []int{200, 201, 203}},
-		{"202", "GET", []int{202}, []int{200}},
-		{"2xx", "GET", []int{200, 204, 299}, []int{199, 300}},
-		{"200 3XX 418", "GET", []int{200, 300, 399, 418}, []int{201, 299, 400, 417, 419}},
-		{"5xx", "POST", []int{500, 502, 599}, []int{200, 499}},
-	} {
-		h := new(Handler)
-		for s := range strings.FieldsSeq(c.ack) {
-			r, err := parseAck(s)
-			if err != nil {
-				t.Fatal(err)
-			}
-			h.acks = append(h.acks, r)
-		}
-		for _, status := range c.accepted {
-			if !h.accepts(c.method, status) {
-				t.Errorf("ack %q, %s: %d is no ack", c.ack, c.method, status)
-			}
-		}
-		for _, status := range c.not {
-			if h.accepts(c.method, status) {
-				t.Errorf("ack %q, %s: %d is an ack", c.ack, c.method, status)
-			}
-		}
-	}
-}
-
-func TestAckThatIsNoStatusIsRefused(t *testing.T) {
-	for _, s := range []string{"", "xx", "0xx", "1xx", "6xx", "22xx", "2x", "2xxx", "xx2", "199", "600", "-200", "20", "2e2", "two", "2xx,3xx", " 202"} {
-		if r, err := parseAck(s); err == nil {
-			t.Errorf("%q means %v", s, r)
-		}
-	}
-}
 
 // proxyTo returns a real reverse proxy.
 func proxyTo(t *testing.T, transport *reverseproxy.HTTPTransport, upstreams ...string) caddyhttp.Handler {
@@ -120,12 +72,12 @@ func listen(t *testing.T, serve func(net.Conn)) string {
 func readRequest(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)) }
 
 // call sends a request through the handler and waits for what it comes to.
-func call(t *testing.T, next caddyhttp.Handler, acks ...int) *upstreamCall {
+func call(t *testing.T, next caddyhttp.Handler, acks ...int) *Call {
 	t.Helper()
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "http://app.test/orders", strings.NewReader("order"))
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
-	c := callUpstream(next, w, r, keeps{ack: 100, passed: -1}, func(status int) bool { return slices.Contains(acks, status) })
+	c := Start(next, w, r, Limits{Kept: 100, Passed: -1}, func(status int) bool { return slices.Contains(acks, status) })
 	defer c.cancel()
 	<-c.done
 	return c
@@ -139,43 +91,43 @@ func TestRealProxyErrorsAreTakenForWhatTheyMean(t *testing.T) {
 	dead := filepath.Join(t.TempDir(), "nobody.sock")
 	for name, c := range map[string]struct {
 		proxy  caddyhttp.Handler
-		want   upstreamAnswer
+		want   Outcome
 		status int
 	}{
 		"nobody listens": {
-			proxyTo(t, new(reverseproxy.HTTPTransport), "unix/"+dead), answerRefused, http.StatusBadGateway,
+			proxyTo(t, new(reverseproxy.HTTPTransport), "unix/"+dead), Refused, http.StatusBadGateway,
 		},
 		"nobody listens, tried again": {
-			proxyTo(t, new(reverseproxy.HTTPTransport), "unix/"+dead, "unix/"+dead), answerRefused, http.StatusBadGateway,
+			proxyTo(t, new(reverseproxy.HTTPTransport), "unix/"+dead, "unix/"+dead), Refused, http.StatusBadGateway,
 		},
 		"no upstream": {
-			proxyTo(t, new(reverseproxy.HTTPTransport)), answerRefused, http.StatusBadGateway,
+			proxyTo(t, new(reverseproxy.HTTPTransport)), Refused, http.StatusBadGateway,
 		},
 		"certificate is not trusted": {
-			proxyTo(t, &reverseproxy.HTTPTransport{TLS: new(reverseproxy.TLSConfig)}, untrusted.Listener.Addr().String()), answerRefused, http.StatusBadGateway,
+			proxyTo(t, &reverseproxy.HTTPTransport{TLS: new(reverseproxy.TLSConfig)}, untrusted.Listener.Addr().String()), Refused, http.StatusBadGateway,
 		},
 		"connection ends after the request": {
-			proxyTo(t, new(reverseproxy.HTTPTransport), listen(t, readRequest)), answerUnknown, http.StatusBadGateway,
+			proxyTo(t, new(reverseproxy.HTTPTransport), listen(t, readRequest)), Unknown, http.StatusBadGateway,
 		},
 		"answer is no HTTP": {
 			proxyTo(t, new(reverseproxy.HTTPTransport), listen(t, func(conn net.Conn) {
 				readRequest(conn)
 				_, _ = io.WriteString(conn, "what?\r\n\r\n")
-			})), answerUnknown, http.StatusBadGateway,
+			})), Unknown, http.StatusBadGateway,
 		},
 		"answer is late": {
 			proxyTo(t, &reverseproxy.HTTPTransport{ResponseHeaderTimeout: caddy.Duration(time.Millisecond)}, listen(t, func(conn net.Conn) {
 				_, _ = io.Copy(io.Discard, conn)
-			})), answerUnknown, http.StatusGatewayTimeout,
+			})), Unknown, http.StatusGatewayTimeout,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			came := call(t, c.proxy, http.StatusAccepted)
-			if got := came.answer(); got != c.want {
-				t.Errorf("answer is %d, want %d; error %v", got, c.want, came.err)
+			if got := came.Outcome(); got != c.want {
+				t.Errorf("outcome is %d, want %d; error %v", got, c.want, came.err)
 			}
-			if c.want == answerUnknown && came.status() != c.status {
-				t.Errorf("status is %d, want %d; error %v", came.status(), c.status, came.err)
+			if c.want == Unknown && came.GatewayStatus() != c.status {
+				t.Errorf("status is %d, want %d; error %v", came.GatewayStatus(), c.status, came.err)
 			}
 		})
 	}
@@ -209,22 +161,22 @@ func TestErrorsTellWhetherTheRequestWasSent(t *testing.T) {
 func TestAnswersOfHandlersAreTakenForWhatTheyMean(t *testing.T) {
 	for name, c := range map[string]struct {
 		next func(w http.ResponseWriter, r *http.Request) error
-		want upstreamAnswer
+		want Outcome
 	}{
-		"ack":                 {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(202); return nil }, answerAccepted},
-		"ack, then an error":  {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(202); return io.ErrUnexpectedEOF }, answerAccepted},
-		"ack, then a panic":   {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(202); panic(http.ErrAbortHandler) }, answerAccepted},
-		"other answer":        {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(404); return nil }, answerPassed},
-		"passed, then broken": {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(404); panic(http.ErrAbortHandler) }, answerPassed},
-		"gateway lost it":     {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(502); return nil }, answerUnknown},
-		"interim only":        {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(103); return nil }, answerNone},
-		"nothing":             {func(http.ResponseWriter, *http.Request) error { return nil }, answerNone},
-		"panic":               {func(http.ResponseWriter, *http.Request) error { panic("broken") }, answerUnknown},
-		"refusal":             {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(403, nil) }, answerRefused},
-		"any error":           {func(http.ResponseWriter, *http.Request) error { return io.EOF }, answerUnknown},
+		"ack":                 {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(202); return nil }, Answered},
+		"ack, then an error":  {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(202); return io.ErrUnexpectedEOF }, Answered},
+		"ack, then a panic":   {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(202); panic(http.ErrAbortHandler) }, Answered},
+		"other answer":        {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(404); return nil }, PassedOn},
+		"passed, then broken": {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(404); panic(http.ErrAbortHandler) }, PassedOn},
+		"gateway lost it":     {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(502); return nil }, Unknown},
+		"interim only":        {func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(103); return nil }, Unhandled},
+		"nothing":             {func(http.ResponseWriter, *http.Request) error { return nil }, Unhandled},
+		"panic":               {func(http.ResponseWriter, *http.Request) error { panic("broken") }, Unknown},
+		"refusal":             {func(http.ResponseWriter, *http.Request) error { return caddyhttp.Error(403, nil) }, Refused},
+		"any error":           {func(http.ResponseWriter, *http.Request) error { return io.EOF }, Unknown},
 	} {
-		if got := call(t, caddyhttp.HandlerFunc(c.next), http.StatusAccepted).answer(); got != c.want {
-			t.Errorf("%s: answer is %d, want %d", name, got, c.want)
+		if got := call(t, caddyhttp.HandlerFunc(c.next), http.StatusAccepted).Outcome(); got != c.want {
+			t.Errorf("%s: outcome is %d, want %d", name, got, c.want)
 		}
 	}
 }
@@ -243,14 +195,14 @@ func TestUpstreamGoesOnWithoutTheClient(t *testing.T) {
 	})
 	ctx, leave := context.WithCancel(t.Context())
 	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
-	c := callUpstream(next, httptest.NewRecorder(), r, keeps{ack: 0, passed: -1}, func(status int) bool { return status == http.StatusAccepted })
+	c := Start(next, httptest.NewRecorder(), r, Limits{Kept: 0, Passed: -1}, func(status int) bool { return status == http.StatusAccepted })
 	<-began
 	leave()
 	close(left)
 	<-acked
 	c.cancel()
 	<-c.done
-	if got := c.answer(); got != answerAccepted {
-		t.Errorf("answer is %d, want %d", got, answerAccepted)
+	if got := c.Outcome(); got != Answered {
+		t.Errorf("outcome is %d, want %d", got, Answered)
 	}
 }

@@ -1,4 +1,4 @@
-package module
+package upstream
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
 // client is a ResponseWriter that remembers what a client would see.
@@ -35,13 +37,16 @@ func (c *client) FlushError() error {
 	return nil
 }
 
-// newAckWriter returns a writer that takes the given statuses for an ack.
-func newAckWriter(w *client, keep int64, acks ...int) *ackWriter {
-	return &ackWriter{
-		ctx: context.Background(), client: w, header: w.Header().Clone(), keep: keeps{ack: keep, passed: -1}, passing: make(chan struct{}),
+// newRecorder returns a writer that takes the given statuses for an ack.
+func newRecorder(w *client, keep int64, acks ...int) *recorder {
+	return &recorder{
+		ctx: context.Background(), client: w, header: w.Header().Clone(), limits: Limits{Kept: keep, Passed: -1}, passing: make(chan struct{}),
 		accept: func(status int) bool { return slices.Contains(acks, status) },
 	}
 }
+
+// responseOf returns what was recorded as it is stored.
+func responseOf(rec *recorder) *callback.Response { return (&Call{recorder: rec}).Response() }
 
 func isClosed(c <-chan struct{}) bool {
 	select {
@@ -54,7 +59,7 @@ func isClosed(c <-chan struct{}) bool {
 
 func TestAckIsKeptFromTheClient(t *testing.T) {
 	w := newClient()
-	a := newAckWriter(w, 100, 202)
+	a := newRecorder(w, 100, 202)
 	a.Header().Set("X-From", "upstream")
 	a.Header().Set("Connection", "close")
 	a.WriteHeader(202)
@@ -68,7 +73,7 @@ func TestAckIsKeptFromTheClient(t *testing.T) {
 	if len(w.seen) != 0 || w.body.Len() != 0 || w.flushed != 0 || w.header.Get("X-From") != "site" || isClosed(a.passing) {
 		t.Errorf("the client saw %v and %q, header %v", w.seen, w.body.String(), w.header)
 	}
-	ack := a.response()
+	ack := responseOf(a)
 	if ack.Status != 202 || string(ack.Body.Data) != "ackack" || len(ack.Header) != 1 || ack.Header.Get("X-From") != "upstream" {
 		t.Errorf("kept is %+v", ack)
 	}
@@ -76,7 +81,7 @@ func TestAckIsKeptFromTheClient(t *testing.T) {
 
 func TestOtherAnswersArePassedAsTheyCome(t *testing.T) {
 	w := newClient()
-	a := newAckWriter(w, 100, 202)
+	a := newRecorder(w, 100, 202)
 	a.Header().Set("X-From", "upstream")
 	a.WriteHeader(404)
 	if !isClosed(a.passing) {
@@ -98,7 +103,7 @@ func TestOtherAnswersArePassedAsTheyCome(t *testing.T) {
 func TestErrorOfTheClientReachesTheUpstream(t *testing.T) {
 	w := newClient()
 	w.err = errors.New("gone")
-	a := newAckWriter(w, 100)
+	a := newRecorder(w, 100)
 	if _, err := a.Write([]byte("x")); err != w.err {
 		t.Errorf("error is %v", err)
 	}
@@ -107,7 +112,7 @@ func TestErrorOfTheClientReachesTheUpstream(t *testing.T) {
 func TestBodyWithoutAStatusIsOK(t *testing.T) {
 	for _, acks := range [][]int{{200}, {202}} {
 		w := newClient()
-		a := newAckWriter(w, 100, acks...)
+		a := newRecorder(w, 100, acks...)
 		_, _ = a.Write([]byte("x"))
 		if passed := acks[0] != 200; a.passed != passed || !passed && a.status != 200 {
 			t.Errorf("with ack %v: passed %v, status %d", acks, a.passed, a.status)
@@ -118,7 +123,7 @@ func TestBodyWithoutAStatusIsOK(t *testing.T) {
 func TestInterimAnswersPassBeforeAnyOther(t *testing.T) {
 	for _, final := range []int{202, 404} {
 		w := newClient()
-		a := newAckWriter(w, 100, 202)
+		a := newRecorder(w, 100, 202)
 		a.Header().Set("X-From", "hint")
 		a.WriteHeader(103)
 		if w.header.Get("X-From") != "site" {
@@ -153,7 +158,7 @@ func TestAckIsKeptUpToALimit(t *testing.T) {
 		"nothing to do":   {-1, []string{"abc"}, "", false},
 		"nothing allowed": {0, []string{"a"}, "", true},
 	} {
-		a := newAckWriter(newClient(), c.keep, 202)
+		a := newRecorder(newClient(), c.keep, 202)
 		a.WriteHeader(202)
 		for _, b := range c.writes {
 			if n, err := a.Write([]byte(b)); n != len(b) || err != nil {
@@ -176,8 +181,8 @@ func TestLostUpstreamIsNeitherPassedNorAnAck(t *testing.T) {
 		{http.StatusBadGateway, false, http.StatusBadGateway, false},
 		{http.StatusGatewayTimeout, false, http.StatusGatewayTimeout, false},
 		{http.StatusServiceUnavailable, false, 0, true},
-		{statusClientClosed, false, 0, true},
-		{statusClientClosed, true, http.StatusGatewayTimeout, false},
+		{StatusClientClosed, false, 0, true},
+		{StatusClientClosed, true, http.StatusGatewayTimeout, false},
 	} {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
@@ -185,7 +190,7 @@ func TestLostUpstreamIsNeitherPassedNorAnAck(t *testing.T) {
 			cancel()
 		}
 		w := newClient()
-		a := newAckWriter(w, 100, 202)
+		a := newRecorder(w, 100, 202)
 		a.ctx = ctx
 		a.WriteHeader(c.status)
 		_, _ = a.Write([]byte("lost"))
@@ -196,7 +201,7 @@ func TestLostUpstreamIsNeitherPassedNorAnAck(t *testing.T) {
 }
 
 func TestGatewayStatusCanBeAnAck(t *testing.T) {
-	a := newAckWriter(newClient(), 100, http.StatusBadGateway)
+	a := newRecorder(newClient(), 100, http.StatusBadGateway)
 	a.WriteHeader(http.StatusBadGateway)
 	if a.status != http.StatusBadGateway || a.gateway != 0 || a.passed {
 		t.Errorf("status %d, gateway %d, passed %v", a.status, a.gateway, a.passed)

@@ -1,0 +1,83 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+// Run sends a request that has no client through routes, and waits until they have
+// answered or the context has ended. At most limit bytes are kept of the answer.
+func Run(ctx context.Context, routes caddyhttp.RouteList, r *http.Request, limit int64) *Call {
+	c := Start(Handler(routes), newNowhere(), r, Limits{Kept: limit, Passed: -1}, func(int) bool { return true })
+	select {
+	case <-c.done:
+	case <-ctx.Done():
+	}
+	c.cancel()
+	<-c.done
+	return c
+}
+
+// Handler returns routes as a handler. A request that none of them answers has the
+// outcome Unhandled.
+func Handler(routes caddyhttp.RouteList) caddyhttp.Handler {
+	return routes.Compile(caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil }))
+}
+
+// NewRequest returns a request that has no client, as the server's routes expect it,
+// and its replacer. body is the body; that of the stored request is not looked at.
+func NewRequest(ctx context.Context, server *caddyhttp.Server, stored *callback.Request, body []byte) (*http.Request, *caddy.Replacer, error) {
+	u, err := url.ParseRequestURI(stored.URI)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := (&http.Request{
+		Method: stored.Method, URL: u, RequestURI: stored.URI, Host: stored.Host, Header: make(http.Header),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: stored.RemoteAddr,
+	}).WithContext(ctx)
+	if stored.TLS {
+		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: stored.Host}
+	}
+	stored.Header.AddTo(r.Header)
+	SetBody(r, body)
+	repl := caddy.NewReplacer()
+	return caddyhttp.PrepareRequest(r, repl, newNowhere(), server), repl, nil
+}
+
+// SetBody makes body the request's body.
+func SetBody(r *http.Request, body []byte) {
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.ContentLength = int64(len(body))
+	r.TransferEncoding = nil
+	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	// The body has been asked for already.
+	r.Header.Del("Expect")
+	if len(body) == 0 {
+		r.Body = http.NoBody
+		r.Header.Del("Content-Length")
+	}
+}
+
+// nowhere is the writer of a request that has no client.
+type nowhere struct{ header http.Header }
+
+func newNowhere() nowhere { return nowhere{make(http.Header)} }
+
+// Header implements http.ResponseWriter.
+func (n nowhere) Header() http.Header { return n.header }
+
+// Write implements http.ResponseWriter.
+func (nowhere) Write(b []byte) (int, error) { return len(b), nil }
+
+// WriteHeader implements http.ResponseWriter.
+func (nowhere) WriteHeader(int) {}
