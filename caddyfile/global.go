@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/config"
 )
 
 // parseGlobal sets up the app from the global option. Syntax:
@@ -105,7 +106,7 @@ func parsePrefix(o *options, app *module.App) error {
 	if err := o.text(&app.HeaderPrefix); err != nil {
 		return err
 	}
-	if err := module.CheckPrefix(app.HeaderPrefix); err != nil {
+	if err := config.CheckPrefix(app.HeaderPrefix); err != nil {
 		return o.failf("%w", err)
 	}
 	return nil

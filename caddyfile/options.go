@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
 
-	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/config"
 )
 
 // options reads the options of one block.
@@ -120,7 +120,7 @@ func (o *options) base(to *string) error {
 	if loadTime.MatchString(*to) {
 		return nil
 	}
-	if err := module.CheckBase(*to); err != nil {
+	if err := config.CheckBase(*to); err != nil {
 		return o.failf("%w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
@@ -57,7 +58,7 @@ func (c *creation) checkDomain(app *App) error {
 	case len(domain) > maxDomain:
 		return fmt.Errorf("it is longer than %d bytes", maxDomain)
 	}
-	return CheckBase(c.alternativeDomain)
+	return config.CheckBase(c.alternativeDomain)
 }
 
 // Bounds on the texts of a request, in bytes.
@@ -98,7 +99,7 @@ func (c *creation) checkActivity(*App) error {
 	if !strings.HasPrefix(c.activity, "/") {
 		c.activity = "/" + url.PathEscape(c.activity)
 	}
-	if checkAskPath(c.activity) != nil || strings.Contains(c.activity, "#") || dotted(c.activity) {
+	if config.CheckPath(c.activity) != nil || strings.Contains(c.activity, "#") || dotted(c.activity) {
 		return errors.New("it must be a path without a query and without dotted parts, or a text that can become one")
 	}
 	return nil

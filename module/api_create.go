@@ -179,7 +179,7 @@ func (c *creation) spec(app *App) engine.Spec {
 func (c *creation) policy(app *App) *callback.Policy {
 	policy := &callback.Policy{
 		BaseURL:              c.base(app),
-		StatusURL:            strings.TrimSuffix(firstOf(app.StatusURL, app.BaseURL, c.alternativeDomain), "/"),
+		StatusURL:            strings.TrimSuffix(cmp.Or(app.StatusURL, app.BaseURL, c.alternativeDomain), "/"),
 		HeaderPrefix:         app.HeaderPrefix,
 		StateQuery:           c.stateQuery,
 		Methods:              c.methods,

@@ -8,18 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -207,7 +203,7 @@ func (a *App) setDefaults() {
 // while a Caddyfile is parsed and again in Provision. Errors begin with the option.
 func (a *App) Check() error {
 	if a.HeaderPrefix != "" {
-		if err := CheckPrefix(a.HeaderPrefix); err != nil {
+		if err := config.CheckPrefix(a.HeaderPrefix); err != nil {
 			return fmt.Errorf("header_prefix: %w", err)
 		}
 	}
@@ -247,67 +243,7 @@ func (a *App) register(h *Handler) error {
 	return nil
 }
 
-func (a *App) checkURLs() error { return checkBases(a.BaseURL, a.StatusURL) }
-
-func checkBases(baseURL, statusURL string) error {
-	for _, u := range []struct{ name, value string }{{"base_url", baseURL}, {"status_url", statusURL}} {
-		if u.value == "" {
-			continue
-		}
-		if err := CheckBase(u.value); err != nil {
-			return fmt.Errorf("%s: %w", u.name, err)
-		}
-	}
-	return nil
-}
-
-// CheckBase makes sure that text can be the base of URLs that are given out.
-func CheckBase(text string) error {
-	if strings.ContainsAny(text, "{}") {
-		return fmt.Errorf("%q holds a placeholder that is empty or unknown when the configuration is loaded; use one like {env.NAME} and set it, or write the URL out", text)
-	}
-	if strings.ContainsFunc(text, outsideURL) {
-		return fmt.Errorf("%q has a character that no URL can hold; write it escaped, a space as %%20", text)
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%q is not a URL; write one like https://app.example.com", text)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("%q must begin with http:// or https://", text)
-	case u.Hostname() == "":
-		return fmt.Errorf("%q has no host; write a URL like https://app.example.com", text)
-	case u.User != nil:
-		return fmt.Errorf("%q must not hold a user name", u.Redacted())
-	case u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(text, "?") || strings.HasSuffix(text, "#"):
-		return fmt.Errorf("%q must end with its path: no query, no fragment", text)
-	}
-	return checkPortAndPath(text, u)
-}
-
-func checkPortAndPath(text string, u *url.URL) error {
-	if _, port, found := strings.Cut(strings.TrimPrefix(u.Host, "["+u.Hostname()+"]"), ":"); found {
-		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return fmt.Errorf("%q has a port that does not exist; write one from 1 to 65535, or none", text)
-		}
-	}
-	parts := strings.Split(strings.TrimSuffix(u.Path, "/"), "/")[1:]
-	if slices.ContainsFunc(parts, func(part string) bool { return part == "" || part == "." || part == ".." }) {
-		return fmt.Errorf("%q has empty or dotted parts in its path; write the path without them", text)
-	}
-	return nil
-}
-
-// outsideURL reports whether a character cannot stand in a URL as it is.
-func outsideURL(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"<>\\^`|", c) }
-
-// CheckPrefix makes sure that text can begin the names of headers.
-func CheckPrefix(text string) error {
-	if !strings.HasSuffix(text, "-") || !plainWord.MatchString(text) || strings.Contains(text, "_") {
-		return fmt.Errorf("%q must be at most 64 letters, digits and hyphens, with a hyphen at the end, as in X-Link-", text)
-	}
-	return nil
-}
+func (a *App) checkURLs() error { return config.CheckBases(a.BaseURL, a.StatusURL) }
 
 // Start opens the store, unless an earlier configuration has it open already.
 func (a *App) Start() error {
@@ -395,14 +331,6 @@ func appOf(ctx caddy.Context) (*App, error) {
 		return nil, err
 	}
 	return app.(*App), nil
-}
-
-// duration returns d, or fallback where it is not set.
-func duration(d caddy.Duration, fallback time.Duration) time.Duration {
-	if d == 0 {
-		return fallback
-	}
-	return time.Duration(d)
 }
 
 // Interface guards

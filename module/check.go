@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
@@ -60,7 +60,7 @@ func (h *Handler) CheckOptions() error {
 }
 
 func (h *Handler) checkTimes() error {
-	timeout := duration(h.Timeout, DefaultTimeout)
+	timeout := cmp.Or(time.Duration(h.Timeout), DefaultTimeout)
 	switch {
 	case timeout < time.Millisecond:
 		return fmt.Errorf("the timeout (%s) must be at least a millisecond", timeout)
@@ -73,8 +73,6 @@ func (h *Handler) checkTimes() error {
 	return nil
 }
 
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-
 func (h *Handler) checkWords() error {
 	if callback.HidesPlaceholder(h.Name) {
 		return fmt.Errorf("name: %s would hide the placeholder {http.callback.%s}; choose another name", h.Name, h.Name)
@@ -82,7 +80,7 @@ func (h *Handler) checkWords() error {
 	if h.OnTimeout != "" && h.OnTimeout != "fail" && h.OnTimeout != onTimeoutPark {
 		return fmt.Errorf("on_timeout: %q is not known; write fail or park", h.OnTimeout)
 	}
-	if h.Name != "" && !plainWord.MatchString(h.Name) {
+	if h.Name != "" && !config.IsName(h.Name) {
 		return fmt.Errorf("name: %q must be at most 64 letters, digits, underscores and hyphens", h.Name)
 	}
 	if h.OnDisconnect != "" && h.OnDisconnect != "keep" && h.OnDisconnect != "close" {
@@ -92,7 +90,7 @@ func (h *Handler) checkWords() error {
 		return fmt.Errorf("errors: %q is not known; write problem or caddy", h.Errors)
 	}
 	if h.HeaderPrefix != "" {
-		if err := CheckPrefix(h.HeaderPrefix); err != nil {
+		if err := config.CheckPrefix(h.HeaderPrefix); err != nil {
 			return fmt.Errorf("header_prefix: %w", err)
 		}
 	}
@@ -101,7 +99,7 @@ func (h *Handler) checkWords() error {
 
 // checkURLs makes sure that the URLs are usable once their placeholders are
 // replaced, which they are not while a Caddyfile is parsed.
-func (h *Handler) checkURLs() error { return checkBases(h.BaseURL, h.StatusURL) }
+func (h *Handler) checkURLs() error { return config.CheckBases(h.BaseURL, h.StatusURL) }
 
 func (h *Handler) checkStateQuery() error {
 	if h.StateQuery != "" && h.mentions("failed_url") {
@@ -142,12 +140,12 @@ func (h *Handler) checkInjections() error {
 // check makes sure that the value can stand where it is put, whatever its
 // placeholders yield.
 func (i injection) check() error {
-	for _, key := range i.value.keys() {
+	for _, key := range i.value.Keys() {
 		if name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix); ours && !canInject(name) {
 			return fmt.Errorf("there is no placeholder {%s}; there are %s, and {%s<name>.call.*} of earlier steps", key, listPlaceholders(), callback.PlaceholderPrefix)
 		}
 	}
-	sample := i.value.with("0")
+	sample := i.value.With("0")
 	switch {
 	case sample == "":
 		return fmt.Errorf("the value for %s is empty; an environment variable that is not set is empty, too", i.at)
@@ -237,7 +235,7 @@ func canInject(name string) bool {
 // checkReplyText makes sure that every placeholder of Caddy's in a reply means
 // something when a call is answered.
 func checkReplyText(text string) error {
-	for _, key := range newValue(text).keys() {
+	for _, key := range config.NewValue(text).Keys() {
 		name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix)
 		if ours && !callback.InReply(name) || !ours && strings.HasPrefix(key, "http.") {
 			return fmt.Errorf("{%s} means nothing when a call is answered; there are %s, and {%scall.*}",

@@ -1,12 +1,12 @@
 package module
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
@@ -97,7 +97,7 @@ func (h *Handler) checkCorrelation() error {
 		return fmt.Errorf("correlation_id: an ack has no %s; write header or json", c.In)
 	case c.From == fromAck && h.Mode == modeDefer:
 		return errors.New("correlation_id: callback defer has no ack; write request")
-	case c.From == fromRequest && callback.NewWire(firstOf(h.HeaderPrefix, callback.DefaultHeaderPrefix)).Speaks(c.Name) && c.In == inject.Header:
+	case c.From == fromRequest && callback.NewWire(cmp.Or(h.HeaderPrefix, callback.DefaultHeaderPrefix)).Speaks(c.Name) && c.In == inject.Header:
 		return fmt.Errorf("correlation_id: header %s is one that clients cannot set; choose another name", c.Name)
 	}
 	return nil
@@ -107,19 +107,7 @@ func (h *Handler) checkAsk() error {
 	if h.Ask == "" {
 		return nil
 	}
-	return checkAskPath(h.Ask)
-}
-
-// checkAskPath makes sure that text is the path of an app.
-func checkAskPath(text string) error {
-	u, err := url.ParseRequestURI(text)
-	switch {
-	case err != nil || !strings.HasPrefix(text, "/") || strings.HasPrefix(text, "//") || strings.ContainsFunc(text, outsideURL):
-		return fmt.Errorf("ask: %q is not a path; write one that begins with a slash, as in: ask /callbacks/decide", text)
-	case strings.ContainsAny(text, "?#") || strings.Contains(u.Path, "/../") || strings.HasSuffix(u.Path, "/.."):
-		return fmt.Errorf("ask: %q must be a path alone, without a query and without dots", text)
-	}
-	return nil
+	return config.CheckPath(h.Ask)
 }
 
 func (h *Handler) checkDelivery() error {

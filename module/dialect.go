@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
@@ -112,7 +113,7 @@ func (h *Handler) checkKeyNames() error {
 		switch {
 		case slices.Contains(h.Keys[:i], name):
 			return fmt.Errorf("key: %s is given twice; leave one of the two out", name)
-		case !plainWord.MatchString(name):
+		case !config.IsName(name):
 			return fmt.Errorf("key: %q cannot be the name of a key", name)
 		}
 	}

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -356,27 +357,17 @@ func (h *Handler) correlates() bool { return h.CorrelationID != nil && h.Correla
 func (c *Correlation) inBody(from string) bool { return c != nil && c.From == from && c.InBody() }
 
 func (h *Handler) setDefaults() {
-	h.BaseURL = strings.TrimSuffix(firstOf(known(h.BaseURL), h.app.BaseURL), "/")
-	h.StatusURL = strings.TrimSuffix(firstOf(known(h.StatusURL), h.app.StatusURL, h.BaseURL), "/")
-	h.HeaderPrefix = firstOf(h.HeaderPrefix, h.app.HeaderPrefix)
-	h.OnDisconnect = firstOf(h.OnDisconnect, "keep")
-	h.Errors = firstOf(h.Errors, "problem")
-	h.Timeout = caddy.Duration(duration(h.Timeout, DefaultTimeout))
+	h.BaseURL = strings.TrimSuffix(cmp.Or(known(h.BaseURL), h.app.BaseURL), "/")
+	h.StatusURL = strings.TrimSuffix(cmp.Or(known(h.StatusURL), h.app.StatusURL, h.BaseURL), "/")
+	h.HeaderPrefix = cmp.Or(h.HeaderPrefix, h.app.HeaderPrefix)
+	h.OnDisconnect = cmp.Or(h.OnDisconnect, "keep")
+	h.Errors = cmp.Or(h.Errors, "problem")
+	h.Timeout = caddy.Duration(cmp.Or(time.Duration(h.Timeout), DefaultTimeout))
 	lifetime := 24 * time.Hour
 	if h.Mode == modeHold {
 		lifetime = max(time.Hour, 10*time.Duration(h.Timeout))
 	}
-	h.ExpiresIn = caddy.Duration(duration(h.ExpiresIn, lifetime))
-}
-
-// firstOf returns the first text that is not empty.
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
+	h.ExpiresIn = caddy.Duration(cmp.Or(time.Duration(h.ExpiresIn), lifetime))
 }
 
 // newPolicy returns what calls are judged by. expand replaces the placeholders that are

@@ -8,6 +8,8 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -67,4 +69,13 @@ func newCallback(t *testing.T, e *engine.Engine, h *Handler) *engine.Callback {
 		t.Fatal(err)
 	}
 	return cb
+}
+
+// newReplacer returns a replacer that knows the given values and no others.
+func newReplacer(values map[string]string) *caddy.Replacer {
+	repl := caddy.NewEmptyReplacer()
+	for key, value := range values {
+		repl.Set(key, value)
+	}
+	return repl
 }

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -62,7 +63,7 @@ func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Atte
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRouteGone,
 			Error: "There is no callback directive with the name " + cb.Name + " and a block " + string(cb.Job.Block) + " any more."}
 	}
-	ctx, cancel := context.WithTimeout(ctx, duration(h.AttemptTimeout, DefaultAttemptTimeout))
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(time.Duration(h.AttemptTimeout), DefaultAttemptTimeout))
 	defer cancel()
 	s := &step{parent: cb.ID}
 	j := &job{h: h, rt: wk.rt, cb: cb, step: s}

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
@@ -49,7 +50,7 @@ var keySecret = regexp.MustCompile(`^(\{(env|file)\.[^{}]+\}|sha256:[0-9a-fA-F]{
 // check makes sure that the key makes sense on its own.
 func (k Key) check() error {
 	switch {
-	case !plainWord.MatchString(k.Name) || k.Name == "include" || k.Name == "off":
+	case !config.IsName(k.Name) || k.Name == "include" || k.Name == "off":
 		return fmt.Errorf("%q cannot be the name of a key", k.Name)
 	case !keySecret.MatchString(k.Secret):
 		return fmt.Errorf("key %s: the secret must be {env.NAME}, {file.PATH} or sha256:<64 hexadecimal digits>, so that the key itself is not in the configuration", k.Name)

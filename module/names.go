@@ -28,7 +28,7 @@ func (n *names) add(h *Handler) {
 		n.given[h.Name] = true
 	}
 	for _, i := range h.injections {
-		for _, key := range i.value.keys() {
+		for _, key := range i.value.Keys() {
 			rest, _ := strings.CutPrefix(key, callback.PlaceholderPrefix)
 			if name, ok := callback.EarlierCall(rest); ok && rest != key {
 				n.meant = append(n.meant, mention{h.Mode, key, name})

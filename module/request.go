@@ -11,6 +11,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
@@ -39,7 +40,7 @@ type injection struct {
 	at inject.Location
 	// json says that the value is JSON as it stands.
 	json  bool
-	value value
+	value config.Value
 }
 
 func newInjection(i Injection) (injection, error) {
@@ -48,9 +49,9 @@ func newInjection(i Injection) (injection, error) {
 		return injection{}, err
 	}
 	if literal, ok := strings.CutPrefix(i.Value, "json:"); ok && at.In == inject.JSON {
-		return injection{at: at, json: true, value: newValue(literal)}, nil
+		return injection{at: at, json: true, value: config.NewValue(literal)}, nil
 	}
-	return injection{at: at, value: newValue(i.Value)}, nil
+	return injection{at: at, value: config.NewValue(i.Value)}, nil
 }
 
 // prepare takes the client's request: it strips what only we may say, and reads
@@ -250,11 +251,11 @@ func (o *outgoing) fill(cb *engine.Callback) error {
 }
 
 func (o *outgoing) put(i injection) error {
-	escape := asIs
+	escape := func(s string) string { return s }
 	if i.json {
-		escape = insideJSON
+		escape = inject.QuoteWithin
 	}
-	text := i.value.expand(o.repl, escape)
+	text := i.value.Expand(o.repl.GetString, escape)
 	if i.at.In == inject.Header && !httpguts.ValidHeaderFieldValue(text) {
 		return problem.InvalidValue.With("The value for " + i.at.String() + " has characters that no header can hold.")
 	}
@@ -275,12 +276,6 @@ func (o *outgoing) put(i injection) error {
 	}
 	o.body, o.changed = m.Body, o.changed || i.at.InBody()
 	return nil
-}
-
-// insideJSON escapes a value that stands inside a string of a JSON literal.
-func insideJSON(s string) string {
-	quoted := inject.Quote(s)
-	return string(quoted[1 : len(quoted)-1])
 }
 
 // bodyDigests are headers that say something about the very bytes of a body.

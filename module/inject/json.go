@@ -99,6 +99,12 @@ func Quote(s string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
+// QuoteWithin returns s as it stands inside the quotes of a JSON string literal.
+func QuoteWithin(s string) string {
+	quoted := Quote(s)
+	return string(quoted[1 : len(quoted)-1])
+}
+
 // locate returns where the path leads in a body, if no decoder can disagree.
 func locate(body []byte, p path) (spot, error) {
 	at, err := scan(body, p, 0)

@@ -1,24 +1,23 @@
-package module
+package config
 
 import (
 	"encoding/json"
 	"slices"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// newReplacer returns a replacer that knows the given values and no others.
-func newReplacer(values map[string]string) *caddy.Replacer {
-	repl := caddy.NewEmptyReplacer()
-	for key, value := range values {
-		repl.Set(key, value)
+// valuesOf knows the given values and no others.
+func valuesOf(values map[string]string) func(key string) (string, bool) {
+	return func(key string) (string, bool) {
+		value, ok := values[key]
+		return value, ok
 	}
-	return repl
 }
 
 func TestPlaceholdersAreReplacedOnceAndBracesStay(t *testing.T) {
-	repl := newReplacer(map[string]string{
+	get := valuesOf(map[string]string{
 		"a": "1", "empty": "", "deep": "{a}", "json": `{"x":"{a}"}`, "http.callback.url": "https://app.example.com/cb/x", "file./b": "c",
 	})
 	for text, want := range map[string]string{
@@ -48,28 +47,28 @@ func TestPlaceholdersAreReplacedOnceAndBracesStay(t *testing.T) {
 		"\\{a}":                        "\\1",
 		"{http.callback.url}{deep}{a}": "https://app.example.com/cb/x{a}1",
 	} {
-		if got := newValue(text).expand(repl, asIs); got != want {
+		if got := NewValue(text).Expand(get, func(s string) string { return s }); got != want {
 			t.Errorf("%s gives %s, want %s", text, got, want)
 		}
 	}
 }
 
 func TestValueTellsItsPlaceholders(t *testing.T) {
-	v := newValue(`{"a":"{x}","b":{y.z}} {} {no place} {x}`)
-	if got, want := v.keys(), []string{"x", "y.z", "x"}; !slices.Equal(got, want) {
+	v := NewValue(`{"a":"{x}","b":{y.z}} {} {no place} {x}`)
+	if got, want := v.Keys(), []string{"x", "y.z", "x"}; !slices.Equal(got, want) {
 		t.Errorf("keys are %q, want %q", got, want)
 	}
-	if got, want := v.with("0"), `{"a":"0","b":0} {} {no place} 0`; got != want {
+	if got, want := v.With("0"), `{"a":"0","b":0} {} {no place} 0`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
 func TestDataStaysDataInsideAJSONLiteral(t *testing.T) {
-	literal := newValue(`{"to":"{data}","list":["{data}!"]}`)
+	literal := NewValue(`{"to":"{data}","list":["{data}!"]}`)
 	for _, data := range []string{
 		"", "plain", `"`, `\`, `","admin":true,"x":"`, "\x00\n\r\t\u2028", "{data}", "</script>", "ä😀", "\xff",
 	} {
-		text := literal.expand(newReplacer(map[string]string{"data": data}), insideJSON)
+		text := literal.Expand(valuesOf(map[string]string{"data": data}), inject.QuoteWithin)
 		var got struct {
 			To    string   `json:"to"`
 			List  []string `json:"list"`

@@ -1,15 +1,15 @@
-package module
+// Package config knows what the options of the directives may hold: URLs, names and
+// texts with placeholders.
+package config
 
 import (
 	"strings"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
-// value is a configured text with Caddy's placeholders, compiled once. What they
+// Value is a configured text with Caddy's placeholders, compiled once. What they
 // yield is data: it is never looked at for placeholders again. Braces that hold
 // none, as in JSON, stand for themselves.
-type value []valuePart
+type Value []valuePart
 
 // valuePart is literal text, or the key of a placeholder with the text to show
 // where nothing is known by that key.
@@ -18,8 +18,9 @@ type valuePart struct {
 	key  string
 }
 
-func newValue(text string) value {
-	var v value
+// NewValue compiles text.
+func NewValue(text string) Value {
+	var v Value
 	from := 0
 	for i := 0; i < len(text); i++ {
 		if text[i] != '{' {
@@ -46,8 +47,8 @@ func isPlaceholder(key string) bool {
 	return key != "" && !strings.ContainsAny(key, " \t\r\n\"'{},")
 }
 
-// keys returns the keys of the placeholders.
-func (v value) keys() []string {
+// Keys returns the keys of the placeholders.
+func (v Value) Keys() []string {
 	var keys []string
 	for _, p := range v {
 		if p.key != "" {
@@ -57,8 +58,8 @@ func (v value) keys() []string {
 	return keys
 }
 
-// with returns the text with every placeholder replaced by the same.
-func (v value) with(text string) string {
+// With returns the text with every placeholder replaced by the same.
+func (v Value) With(text string) string {
 	var b strings.Builder
 	for _, p := range v {
 		if p.key == "" {
@@ -70,8 +71,9 @@ func (v value) with(text string) string {
 	return b.String()
 }
 
-// expand replaces the placeholders, passing what they yield through escape.
-func (v value) expand(repl *caddy.Replacer, escape func(string) string) string {
+// Expand replaces the placeholders by what get returns for their keys, passed through
+// escape. A placeholder that get does not know stays as it is written.
+func (v Value) Expand(get func(key string) (string, bool), escape func(string) string) string {
 	if len(v) == 1 {
 		return v[0].text
 	}
@@ -81,7 +83,7 @@ func (v value) expand(repl *caddy.Replacer, escape func(string) string) string {
 			b.WriteString(p.text)
 			continue
 		}
-		if found, ok := repl.GetString(p.key); ok {
+		if found, ok := get(p.key); ok {
 			b.WriteString(escape(found))
 		} else {
 			b.WriteString(p.text)
@@ -89,6 +91,3 @@ func (v value) expand(repl *caddy.Replacer, escape func(string) string) string {
 	}
 	return b.String()
 }
-
-// asIs is the escape of values that need none.
-func asIs(s string) string { return s }
