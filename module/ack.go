@@ -19,7 +19,7 @@ import (
 // what the upstream says.
 func (x *exchange) callUpstream() error {
 	if x.retry != nil {
-		land, ok := x.rt.engine.Depart(x.callback.ID)
+		land, ok := x.rt.Engine.Depart(x.callback.ID)
 		if !ok {
 			// Another request was faster.
 			return x.attach()
@@ -98,7 +98,7 @@ func (x *exchange) follow(call *upstream.Call) {
 		case <-x.timeout.C:
 			x.cut = cutByTimeout
 			call.Cancel()
-		case <-x.rt.exit:
+		case <-x.rt.Exit:
 			x.cut = cutByExit
 			call.Cancel()
 		case <-gone:
@@ -169,7 +169,7 @@ func (x *exchange) settle(call *upstream.Call) (settled bool, err error) {
 
 // called reports whether a call has come already.
 func (x *exchange) called() bool {
-	cb, err := x.rt.engine.Find(x.lasting(), store.ByID(x.callback.ID))
+	cb, err := x.rt.Engine.Find(x.lasting(), store.ByID(x.callback.ID))
 	return err == nil && (cb.Call != nil || cb.Phase.Final())
 }
 
@@ -181,7 +181,7 @@ func (x *exchange) conclude(call *upstream.Call) error {
 		if answer != nil && answer.Status >= http.StatusInternalServerError {
 			answer = nil
 		}
-		_ = x.rt.engine.Conclude(x.lasting(), x.callback.ID, answer)
+		_ = x.rt.Engine.Conclude(x.lasting(), x.callback.ID, answer)
 	}
 	if call.Panic() != nil {
 		panic(call.Panic())
@@ -198,7 +198,7 @@ func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 	}
 	if !x.h.policy.AckIsResult || !x.acked {
 		if x.retry != nil {
-			return false, x.rt.engine.Acknowledge(x.lasting(), store.ByID(x.callback.ID), nil)
+			return false, x.rt.Engine.Acknowledge(x.lasting(), store.ByID(x.callback.ID), nil)
 		}
 		return false, nil
 	}
@@ -226,7 +226,7 @@ func (x *exchange) correlate(call *upstream.Call) (settled bool, err error) {
 	if !ok || call.Broken() {
 		return true, x.leave(problem.NoCorrelationID)
 	}
-	_, err = x.rt.engine.Correlate(x.lasting(), x.callback.ID, id)
+	_, err = x.rt.Engine.Correlate(x.lasting(), x.callback.ID, id)
 	switch {
 	case errors.Is(err, store.ErrExists):
 		_, _ = x.withdraw("its correlation id belongs to another callback", false)
@@ -234,7 +234,7 @@ func (x *exchange) correlate(call *upstream.Call) (settled bool, err error) {
 	case err != nil:
 		return true, x.refuse(problem.NotKept)
 	}
-	cb, err := x.rt.engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
+	cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
 	if err != nil {
 		return true, x.refuse(problem.NotKept)
 	}
@@ -265,7 +265,7 @@ func (x *exchange) keepAck(call *upstream.Call) {
 func (x *exchange) storeAck(id callback.UUID) error {
 	ctx, cancel := context.WithTimeout(x.lasting(), commitWithin)
 	defer cancel()
-	return x.rt.engine.Acknowledge(ctx, store.ByID(id), x.ack)
+	return x.rt.Engine.Acknowledge(ctx, store.ByID(id), x.ack)
 }
 
 // commitWithin bounds how long a client that leaves is kept for the commit of its

@@ -1,12 +1,9 @@
 package module
 
 import (
-	"cmp"
 	"net/http"
-	"slices"
 
 	"github.com/caddyserver/caddy/v2"
-	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
@@ -41,34 +38,14 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		problemOf(err).Write(w)
 		return nil
 	}
-	if request.rt, request.app = runtimes.newest(); request.rt == nil {
+	if request.rt, request.app = Newest(); request.rt == nil {
 		problem.NotConfigured.Write(w)
 		return nil
 	}
-	defer request.rt.release()
-	request.log = zap.New(request.rt.log)
+	defer request.rt.Release()
+	request.log = request.rt.Log()
 	method.serve(request)
 	return nil
-}
-
-// newest returns the runtime of the newest configuration that has started, and that
-// configuration's app; nil if there is none. The runtime must be released.
-func (rs *registry) newest() (*runtime, *App) {
-	rs.mu.Lock()
-	var apps []*App
-	for _, rt := range rs.open {
-		if a := rt.current(); a != nil {
-			apps = append(apps, a)
-		}
-	}
-	rs.mu.Unlock()
-	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(b.generation, a.generation) })
-	for _, a := range apps {
-		if a.rt.retain() {
-			return a.rt, a
-		}
-	}
-	return nil, nil
 }
 
 // Interface guard

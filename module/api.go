@@ -42,7 +42,7 @@ func (API) CaddyModule() caddy.ModuleInfo {
 // Provision finds the app.
 func (a *API) Provision(ctx caddy.Context) (err error) {
 	a.log = ctx.Logger()
-	if a.app, err = appOf(ctx); err != nil {
+	if a.app, err = Of(ctx); err != nil {
 		return err
 	}
 	if err := a.Check(a.app.BaseURL, a.app.Keys); err != nil {
@@ -84,11 +84,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		problemOf(err).Write(w)
 		return nil
 	}
-	if request.rt, err = a.app.use(r.Context()); err != nil {
+	if request.rt, err = a.app.Use(r.Context()); err != nil {
 		problem.StoreUnavailable.Write(w)
 		return nil
 	}
-	defer request.rt.release()
+	defer request.rt.Release()
 	method.serve(request)
 	return nil
 }
@@ -99,8 +99,8 @@ func (a *API) authorize(request *apiRequest, permission string) error {
 	if a.KeyOff {
 		return nil
 	}
-	shown := bearerKeys(request.r.Header)
-	caller := a.app.keyRing.holder(shown, permission)
+	shown := BearerKeys(request.r.Header)
+	caller := a.app.Caller(shown, permission)
 	if len(caller.Names) == 0 {
 		return keyProblem(caller)
 	}
@@ -156,7 +156,7 @@ type apiRequest struct {
 	r   *http.Request
 	at  apiLocation
 	app *App
-	rt  *runtime
+	rt  *Runtime
 	log *zap.Logger
 	// scope tells the Idempotency-Keys of different clients apart.
 	scope string

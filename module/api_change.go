@@ -19,7 +19,7 @@ func (a *apiRequest) resolve() {
 		a.fail(err)
 		return
 	}
-	cb, err := a.rt.engine.FindCommitted(a.r.Context(), a.key())
+	cb, err := a.rt.Engine.FindCommitted(a.r.Context(), a.key())
 	if err != nil {
 		// There is no such callback: the body is left unread.
 		leaveUnread(a.w, a.r)
@@ -37,7 +37,7 @@ func (a *apiRequest) resolve() {
 		lease, call.Body = taken, callback.NewBody(body)
 		defer lease.Release()
 	}
-	verdict, err := a.rt.engine.Resolve(a.r.Context(), a.at.id, call, lease)
+	verdict, err := a.rt.Engine.Resolve(a.r.Context(), a.at.id, call, lease)
 	if err != nil {
 		a.fail(err)
 		return
@@ -66,7 +66,7 @@ func renamed(h callback.Header, wire callback.Wire) callback.Header {
 
 // showNow answers with the callback as it is after a change.
 func (a *apiRequest) showNow(code int) {
-	cb, err := a.rt.engine.FindCommitted(a.r.Context(), a.key())
+	cb, err := a.rt.Engine.FindCommitted(a.r.Context(), a.key())
 	if err != nil {
 		a.fail(err)
 		return
@@ -76,7 +76,7 @@ func (a *apiRequest) showNow(code int) {
 
 // redeliver begins the delivery of the result anew.
 func (a *apiRequest) redeliver() {
-	begun, err := a.rt.engine.Redeliver(a.r.Context(), a.key())
+	begun, err := a.rt.Engine.Redeliver(a.r.Context(), a.key())
 	switch {
 	case err != nil:
 		a.fail(err)
@@ -89,9 +89,9 @@ func (a *apiRequest) redeliver() {
 
 // close closes the callback. One that has ended stays as it is.
 func (a *apiRequest) close() {
-	_, err := a.rt.engine.CloseCallback(a.r.Context(), a.key(), "it was closed through the API")
+	_, err := a.rt.Engine.CloseCallback(a.r.Context(), a.key(), "it was closed through the API")
 	if err == nil {
-		_, err = a.rt.engine.FindCommitted(a.r.Context(), a.key())
+		_, err = a.rt.Engine.FindCommitted(a.r.Context(), a.key())
 	}
 	if err != nil {
 		a.fail(err)

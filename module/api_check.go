@@ -137,16 +137,5 @@ func (c *creation) checkDelivery(app *App) error {
 	if c.deliverTo == "" {
 		return nil
 	}
-	return app.checkDeliverTo(c.deliverTo, c.alternativeDomain)
-}
-
-// checkDeliverTo makes sure that results may be sent to a URL. own is one more base
-// URL of ours, if there is one.
-func (a *App) checkDeliverTo(text, own string) (err error) {
-	guard := a.deliverer.guard
-	if guard.Own, err = guard.Own.With(own); err != nil {
-		return err
-	}
-	_, err = guard.CheckURL(text)
-	return err
+	return app.CheckDeliverTo(c.deliverTo, c.alternativeDomain)
 }

@@ -78,7 +78,7 @@ func (a *apiRequest) readBody(limit int64) ([]byte, *engine.Lease, error) {
 	control := http.NewResponseController(a.w)
 	_ = control.SetReadDeadline(time.Now().Add(readWithin))
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	return a.rt.engine.ReadBody(a.r.Body, a.r.ContentLength, limit)
+	return a.rt.Engine.ReadBody(a.r.Body, a.r.ContentLength, limit)
 }
 
 // retryKeyOf returns what the request is known by when it comes again; nil where it
@@ -119,17 +119,17 @@ func (a *apiRequest) createOnce(c *creation, retry *retryKey) (cb *engine.Callba
 	}
 	spec.Trace = callback.Trace(a.r.Header)
 	if retry == nil {
-		cb, err = a.rt.engine.Create(ctx, spec)
+		cb, err = a.rt.Engine.Create(ctx, spec)
 		return cb, false, err
 	}
 	spec.Idempotency, spec.Fingerprint = retry.alias, retry.fingerprint
-	cb, err = a.rt.engine.Find(ctx, store.ByAlias(retry.alias))
+	cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.alias))
 	if errors.Is(err, store.ErrNotFound) {
-		if cb, err = a.rt.engine.Create(ctx, spec); !errors.Is(err, store.ErrExists) {
+		if cb, err = a.rt.Engine.Create(ctx, spec); !errors.Is(err, store.ErrExists) {
 			return cb, false, err
 		}
 		// Another one with the same key was faster.
-		cb, err = a.rt.engine.Find(ctx, store.ByAlias(retry.alias))
+		cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.alias))
 	}
 	if err == nil && cb.Fingerprint != retry.fingerprint {
 		return nil, false, problem.KeyReused

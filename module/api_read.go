@@ -31,7 +31,7 @@ func (a *apiRequest) show() {
 // result shows what a held client would have got.
 func (a *apiRequest) result() {
 	if cb := a.awaited(reading{tag: resultTag, ended: true}); cb != nil {
-		serveResult(a.w, a.r, a.rt.engine, cb)
+		serveResult(a.w, a.r, a.rt.Engine, cb)
 	}
 }
 
@@ -39,7 +39,7 @@ func (a *apiRequest) result() {
 // waits for; nil where the request is answered.
 func (a *apiRequest) awaited(rd reading) *engine.Callback {
 	preference := preferenceOf(a.r.Header, maxPreferredWait)
-	rd.r, rd.engine, rd.exit, rd.key = a.r, a.rt.engine, a.rt.exit, a.key()
+	rd.r, rd.engine, rd.exit, rd.key = a.r, a.rt.Engine, a.rt.Exit, a.key()
 	cb, err := rd.await(preference.wait)
 	if err != nil {
 		a.fail(err)
@@ -60,8 +60,8 @@ func (a *apiRequest) awaited(rd reading) *engine.Callback {
 // fullStatus returns the whole status of a callback.
 func (a *apiRequest) fullStatus(cb *engine.Callback) (s fullStatus, err error) {
 	s = newFullStatus(cb)
-	s.Step.named(a.r.Context(), a.rt.engine)
-	s.LatestCall, err = newCallStatus(context.WithoutCancel(a.r.Context()), a.rt.engine, latestCall(cb.Record))
+	s.Step.named(a.r.Context(), a.rt.Engine)
+	s.LatestCall, err = newCallStatus(context.WithoutCancel(a.r.Context()), a.rt.Engine, latestCall(cb.Record))
 	return s, err
 }
 
@@ -102,7 +102,7 @@ func (a *apiRequest) list() {
 		a.fail(err)
 		return
 	}
-	callbacks, next, err := a.rt.engine.List(a.r.Context(), query)
+	callbacks, next, err := a.rt.Engine.List(a.r.Context(), query)
 	if err != nil {
 		a.fail(err)
 		return
@@ -110,8 +110,8 @@ func (a *apiRequest) list() {
 	p := page{
 		Callbacks: make([]fullStatus, len(callbacks)),
 		Next:      encodeCursor(next),
-		Waiting:   a.rt.engine.Waiting(),
-		Held:      a.rt.engine.Held(),
+		Waiting:   a.rt.Engine.Waiting(),
+		Held:      a.rt.Engine.Held(),
 	}
 	for i, cb := range callbacks {
 		p.Callbacks[i] = newFullStatus(cb)

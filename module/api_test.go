@@ -125,7 +125,7 @@ func TestHolderIsKnownByTheKeyAndItsPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for permission, want := range map[string][]string{"send": {"sender"}, "read": {"reader"}, "create": {"reader"}, "manage": nil, "": {"sender", "reader"}} {
-		got := ring.holder([]string{"the sender's key", "the reader's key"}, permission)
+		got := ring.caller([]string{"the sender's key", "the reader's key"}, permission)
 		if !slices.Equal(got.Names, want) || !got.Known || !got.Shown {
 			t.Errorf("%q: %+v, want %v", permission, got, want)
 		}
@@ -181,12 +181,11 @@ func TestWireHeadersAreKnownByTheirDefaultNames(t *testing.T) {
 // apiApp returns an app as the API knows it.
 func apiApp(t testing.TB) *App {
 	t.Helper()
-	d, err := newDeliverer(DeliveryRules{}, nil)
+	app, err := Of(newContext(t, baseApp))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.client.Close() })
-	return &App{BaseURL: "https://app.example.com", HeaderPrefix: callback.DefaultHeaderPrefix, deliverer: d, Retain: 1}
+	return app
 }
 
 func TestCallbacksThatDifferInTheirReplyShareAPolicy(t *testing.T) {

@@ -89,21 +89,21 @@ type App struct {
 	keyRing  keyRing
 	events   *events
 	// deliverer sends the results of whoever has no rules of its own.
-	deliverer *deliverer
+	deliverer *Deliverer
 	// bases are our own base URLs: the global ones, and those of all directives.
 	bases deliver.Bases
-	// delivering are the directives that deliver to a URL of their own.
-	delivering []*Handler
+	// atStart are the checks that need to know the whole configuration.
+	atStart []func() error
 	// names are those of all directives.
 	names names
-	// routes are the directives whose background work is found by their name.
-	routes map[string]*Handler
+	// directives are those whose background work is found by their name.
+	directives map[string]Directive
 
 	// ready is closed when rt is set, gone when the app has ended.
 	ready chan struct{}
 	gone  chan struct{}
 	end   sync.Once
-	rt    *runtime
+	rt    *Runtime
 	// generation is the greater the later the app has started.
 	generation uint64
 }
@@ -136,7 +136,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err = a.bases.Add(a.BaseURL, a.StatusURL); err != nil {
 		return fmt.Errorf("callback: base_url: %w", err)
 	}
-	if a.deliverer, err = newDeliverer(*a.Deliver, &a.bases); err != nil {
+	if a.deliverer, err = a.NewDeliverer(*a.Deliver); err != nil {
 		return fmt.Errorf("callback: deliver: %w", err)
 	}
 	if err = measured().register(ctx.GetMetricsRegistry()); err != nil {
@@ -163,16 +163,16 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return err
 }
 
-// known replaces the placeholders that are known when the configuration is
-// loaded. Text that would vanish stays as it is, to be refused: what was meant to
-// be set is never left to its default.
-func known(text string) string {
+// Known replaces the placeholders that are known when the configuration is
+// loaded. If nothing would be left, the text is returned unchanged, so that the checks
+// refuse it: an option that was meant to be set is never left to its default.
+func Known(text string) string {
 	return cmp.Or(caddy.NewReplacer().ReplaceKnown(text, ""), text)
 }
 
 func (a *App) setDefaults() {
-	a.BaseURL = known(a.BaseURL)
-	a.StatusURL = known(a.StatusURL)
+	a.BaseURL = Known(a.BaseURL)
+	a.StatusURL = Known(a.StatusURL)
 	if a.HeaderPrefix == "" {
 		a.HeaderPrefix = callback.DefaultHeaderPrefix
 	}
@@ -231,18 +231,6 @@ func (a *App) Check() error {
 	return nil
 }
 
-// register makes a directive's background work findable by the directive's name.
-func (a *App) register(h *Handler) error {
-	if a.routes == nil {
-		a.routes = make(map[string]*Handler)
-	}
-	if a.routes[h.Name] != nil {
-		return fmt.Errorf("name: there are two directives with the name %s, and what runs in the background is found by its name; give each its own", h.Name)
-	}
-	a.routes[h.Name] = h
-	return nil
-}
-
 func (a *App) checkURLs() error { return config.CheckBases(a.BaseURL, a.StatusURL) }
 
 // Start opens the store, unless an earlier configuration has it open already.
@@ -250,9 +238,9 @@ func (a *App) Start() error {
 	if err := a.names.check(); err != nil {
 		return err
 	}
-	for _, h := range a.delivering {
-		if err := h.checkTo(); err != nil {
-			return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
+	for _, check := range a.atStart {
+		if err := check(); err != nil {
+			return err
 		}
 	}
 	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger) (*engine.Engine, error) {
@@ -265,7 +253,7 @@ func (a *App) Start() error {
 	if err != nil {
 		return fmt.Errorf("callback: %w", err)
 	}
-	rt.engine.SetLimits(a.limits())
+	rt.Engine.SetLimits(a.limits())
 	a.rt = rt
 	rt.started(a)
 	if a.events != nil {
@@ -291,11 +279,11 @@ func (a *App) Cleanup() error {
 	a.end.Do(func() {
 		close(a.gone)
 		if a.deliverer != nil {
-			a.deliverer.client.Close()
+			a.deliverer.Close()
 		}
 		if a.rt != nil {
 			a.rt.ended(a)
-			a.rt.release()
+			a.rt.Release()
 		}
 	})
 	return nil
@@ -304,9 +292,9 @@ func (a *App) Cleanup() error {
 // errNotRunning is returned to requests that come before or after the app's life.
 var errNotRunning = errors.New("the callback app is not running")
 
-// use returns the runtime for one request, which must release it. Requests that
+// Use returns the runtime for one request, which must release it. Requests that
 // come before the store is open wait for that.
-func (a *App) use(ctx context.Context) (*runtime, error) {
+func (a *App) Use(ctx context.Context) (*Runtime, error) {
 	select {
 	case <-a.ready:
 	default:
@@ -324,8 +312,8 @@ func (a *App) use(ctx context.Context) (*runtime, error) {
 	return a.rt, nil
 }
 
-// appOf returns the configuration's app, with its defaults if it has none.
-func appOf(ctx caddy.Context) (*App, error) {
+// Of returns the configuration's app, with its defaults if it has none.
+func Of(ctx caddy.Context) (*App, error) {
 	app, err := ctx.App("callback")
 	if err != nil {
 		return nil, err

@@ -42,17 +42,17 @@ func TestStoreStaysOpenOverReloads(t *testing.T) {
 	o := &opener{identity: t.Name()}
 	before, after := newApp(o), newApp(o)
 	start(t, before)
-	held, err := before.use(t.Context())
+	held, err := before.Use(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	start(t, after)
 	end(t, before)
-	late, err := before.use(t.Context())
+	late, err := before.Use(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	late.release()
+	late.Release()
 	if len(o.opened) != 1 || o.opened[0].closed.Load() {
 		t.Fatalf("opened %d times", len(o.opened))
 	}
@@ -60,11 +60,11 @@ func TestStoreStaysOpenOverReloads(t *testing.T) {
 	if o.opened[0].closed.Load() {
 		t.Error("closed although a request is held")
 	}
-	held.release()
+	held.Release()
 	if !o.opened[0].closed.Load() {
 		t.Error("not closed with the last request")
 	}
-	if _, err := after.use(t.Context()); err != errNotRunning {
+	if _, err := after.Use(t.Context()); err != errNotRunning {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -88,9 +88,9 @@ func TestRequestsWaitForTheStart(t *testing.T) {
 		a := newApp(&opener{identity: t.Name()})
 		used := make(chan error)
 		go func() {
-			rt, err := a.use(t.Context())
+			rt, err := a.Use(t.Context())
 			if err == nil {
-				rt.release()
+				rt.Release()
 			}
 			used <- err
 		}()
@@ -114,7 +114,7 @@ func TestRequestsDoNotWaitForAStartThatNeverComes(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		used := make(chan error, 2)
 		go func() {
-			_, err := a.use(ctx)
+			_, err := a.Use(ctx)
 			used <- err
 		}()
 		synctest.Wait()
@@ -123,7 +123,7 @@ func TestRequestsDoNotWaitForAStartThatNeverComes(t *testing.T) {
 			t.Errorf("the client has left, and the error is %v", err)
 		}
 		go func() {
-			_, err := a.use(t.Context())
+			_, err := a.Use(t.Context())
 			used <- err
 		}()
 		synctest.Wait()

@@ -66,8 +66,8 @@ func (x *exchange) attach() error {
 	x.setPlaceholders()
 	for {
 		// In this order: what lands after the look has been seen by it.
-		landed := x.rt.engine.Landed(x.callback.ID)
-		cb, err := x.rt.engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
+		landed := x.rt.Engine.Landed(x.callback.ID)
+		cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
 		if errors.Is(err, store.ErrNotFound) {
 			return x.refuse(problem.KeyFreed)
 		}
@@ -102,9 +102,9 @@ func (x *exchange) replays(r *callback.Record) bool {
 	case !r.Phase.Final():
 		return false
 	case x.h.Call != nil && x.h.Mode == modeHold && r.Phase == callback.Resolved:
-		return x.rt.engine.Landed(r.ID) == nil
+		return x.rt.Engine.Landed(r.ID) == nil
 	case r.Phase == callback.Closed:
-		return x.rt.engine.Landed(r.ID) == nil
+		return x.rt.Engine.Landed(r.ID) == nil
 	}
 	return !x.lets()
 }
@@ -144,7 +144,7 @@ func (x *exchange) waitAttached() error {
 		return x.park()
 	case <-x.timeout.C:
 		x.cut = cutByTimeout
-	case <-x.rt.exit:
+	case <-x.rt.Exit:
 		x.cut = cutByExit
 	case <-x.r.Context().Done():
 		x.cut = cutByClient
@@ -160,7 +160,7 @@ func (x *exchange) waitLanded(landed <-chan struct{}) (done bool, err error) {
 		return false, nil
 	case <-x.timeout.C:
 		x.cut = cutByTimeout
-	case <-x.rt.exit:
+	case <-x.rt.Exit:
 		x.cut = cutByExit
 	case <-x.r.Context().Done():
 		x.cut = cutByClient

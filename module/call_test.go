@@ -65,7 +65,7 @@ func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 // readCall reads a call as the server does, but asks for no callback in between.
 func readCall(t *testing.T, s *Server, r *http.Request) (engine.Incoming, error) {
 	t.Helper()
-	keys, query := keysOf(r)
+	keys, query := KeysOf(r)
 	in, err := newIncoming(r, callback.ParsePath(r.URL.EscapedPath()), keys, query)
 	if err != nil {
 		return in, err

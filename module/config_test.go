@@ -15,7 +15,7 @@ import (
 
 // newContext returns a context in which the app has the given configuration, or
 // none where it is empty.
-func newContext(t *testing.T, app string) caddy.Context {
+func newContext(t testing.TB, app string) caddy.Context {
 	t.Helper()
 	config := &caddy.Config{AppsRaw: caddy.ModuleMap{}}
 	base, err := caddy.ProvisionContext(config)

@@ -67,8 +67,6 @@ type Match struct {
 const (
 	requireCorrelationID = "correlation_id"
 	requireStatus        = "status"
-	// keyInclude makes a key for each callback.
-	keyInclude = "include"
 )
 
 // apply puts the dialect into a policy.
@@ -83,7 +81,7 @@ func (d *Dialect) apply(p *callback.Policy) {
 	p.Once = d.Retryable != nil && !*d.Retryable
 	p.Multiple = d.Multiple
 	for _, name := range d.Keys {
-		if name == keyInclude {
+		if name == KeyInclude {
 			p.OwnKey = true
 		} else {
 			p.Keys = append(p.Keys, name)
@@ -123,7 +121,7 @@ func (h *Handler) checkKeyNames() error {
 // checkOwnKey makes sure that there is a key where one is named. Until all options
 // are read, key include may still come.
 func (h *Handler) checkOwnKey() error {
-	if h.mentions("api_key") && !slices.Contains(h.Keys, keyInclude) {
+	if h.mentions("api_key") && !slices.Contains(h.Keys, KeyInclude) {
 		return errors.New("there is no {http.callback.api_key} without key include; add that option or remove the placeholder")
 	}
 	return nil
@@ -147,21 +145,4 @@ func (h *Handler) mentions(placeholder string) bool {
 		texts = append(texts, h.Redirect.URL)
 	}
 	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, placeholder) })
-}
-
-// CheckKeysExist makes sure that each key that is named exists and may send.
-func CheckKeysExist(names []string, keys []Key) error {
-	for _, name := range names {
-		if name == keyInclude {
-			continue
-		}
-		i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
-		switch {
-		case i < 0:
-			return fmt.Errorf("key: there is no key %s; add it to the global callback option, as in: key %s {env.%s} send", name, name, strings.ToUpper(name))
-		case !slices.Contains(keys[i].Permissions, PermissionSend):
-			return fmt.Errorf("key: %s may not make calls; give it the permission send", name)
-		}
-	}
-	return nil
 }

@@ -19,7 +19,7 @@ import (
 // exchange is one request of a client's, from its arrival to its answer.
 type exchange struct {
 	h    *Handler
-	rt   *runtime
+	rt   *Runtime
 	w    http.ResponseWriter
 	r    *http.Request
 	next caddyhttp.Handler
@@ -75,14 +75,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if upgrades(r) {
 		return h.refuse(w, r, problem.Upgrade)
 	}
-	rt, err := h.app.use(r.Context())
-	if err != nil || rt.exitingNow() {
+	rt, err := h.app.Use(r.Context())
+	if err != nil || rt.Exiting() {
 		if err == nil {
-			rt.release()
+			rt.Release()
 		}
 		return h.refuse(w, r, problem.Unavailable)
 	}
-	defer rt.release()
+	defer rt.Release()
 	x := &exchange{h: h, rt: rt, w: w, r: r, next: next, step: stepOf(r.Context())}
 	defer x.end()
 	if err := x.prepare(); err != nil {
@@ -169,7 +169,7 @@ func (x *exchange) begin() error {
 	if err != nil {
 		return err
 	}
-	cb, err := x.rt.engine.Create(x.r.Context(), spec)
+	cb, err := x.rt.Engine.Create(x.r.Context(), spec)
 	if errors.Is(err, store.ErrExists) {
 		return x.find()
 	}
@@ -200,7 +200,7 @@ func (x *exchange) spec() (engine.Spec, error) {
 		}
 	}
 	if h.deliverer != nil {
-		if spec.DeliverTo, err = x.request.deliverTo(h.deliverer); err != nil {
+		if spec.DeliverTo, err = x.request.deliverTo(); err != nil {
 			return engine.Spec{}, err
 		}
 		// Who takes the delivery for a call knows it by its own correlation id.
@@ -224,7 +224,7 @@ func (x *exchange) spec() (engine.Spec, error) {
 // find finds the callback that an earlier request has made.
 func (x *exchange) find() error {
 	if x.retry != nil {
-		cb, err := x.rt.engine.FindCommitted(x.lasting(), store.ByAlias(x.retry.alias))
+		cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByAlias(x.retry.alias))
 		if err == nil {
 			x.callback, x.attached = cb, true
 			x.logAs()
@@ -243,7 +243,7 @@ func (x *exchange) await() (err error) {
 		return nil
 	}
 	durable := x.h.policy.Multiple || x.retry != nil || x.h.background() || x.h.Call != nil
-	x.waiter, err = x.rt.engine.Await(x.callback.ID, durable)
+	x.waiter, err = x.rt.Engine.Await(x.callback.ID, durable)
 	return err
 }
 
@@ -257,12 +257,12 @@ func (x *exchange) ended() <-chan engine.Notice {
 
 // withdraw closes the callback of a request that was not accepted.
 func (x *exchange) withdraw(reason string, keep bool) (*callback.Record, error) {
-	return x.rt.engine.Withdraw(x.lasting(), x.callback.ID, reason, keep)
+	return x.rt.Engine.Withdraw(x.lasting(), x.callback.ID, reason, keep)
 }
 
 // close closes the callback, if it still waits.
 func (x *exchange) close(reason string) {
-	_, _ = x.rt.engine.CloseCallback(x.lasting(), store.ByID(x.callback.ID), reason)
+	_, _ = x.rt.Engine.CloseCallback(x.lasting(), store.ByID(x.callback.ID), reason)
 }
 
 // proceed carries a new request on.

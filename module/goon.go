@@ -16,7 +16,7 @@ func (x *exchange) goOn(r *callback.Record) error {
 	scope.setCall(x.h.Name, r.Call)
 	request := x.request.original(x.r)
 	if x.h.usesBody() {
-		body, err := x.rt.engine.BodyOf(x.lasting(), r.Call.Body)
+		body, err := x.rt.Engine.BodyOf(x.lasting(), r.Call.Body)
 		if err != nil {
 			return x.refuse(problemOf(err))
 		}
@@ -25,7 +25,7 @@ func (x *exchange) goOn(r *callback.Record) error {
 	if x.retry == nil || x.step != nil {
 		return x.next.ServeHTTP(x.w, request)
 	}
-	if land, ok := x.rt.engine.Depart(r.ID); ok {
+	if land, ok := x.rt.Engine.Depart(r.ID); ok {
 		defer land()
 	}
 	call := upstream.Start(x.next, x.w, request, upstream.Limits{Kept: -1, Passed: x.h.app.MaxBodySize}, func(int) bool { return false })

@@ -154,7 +154,11 @@ type Handler struct {
 	log       *zap.Logger
 	policy    *callback.Policy
 	acks      []ackRange
-	deliverer *deliverer
+	deliverer *Deliverer
+	// deliverFrom is where the client's URL stands, nil for nowhere; deliverTo is the
+	// URL where there is none.
+	deliverFrom *inject.Location
+	deliverTo   string
 	// readsBody says that the request's body is read before anything else.
 	readsBody bool
 
@@ -223,7 +227,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // Provision compiles the policy that calls will be judged by.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.log = ctx.Logger()
-	app, err := appOf(ctx)
+	app, err := Of(ctx)
 	if err != nil {
 		return err
 	}
@@ -253,16 +257,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err := h.compileInjections(); err != nil {
 		return fmt.Errorf("callback %s: inject: %w", h.Mode, err)
 	}
-	h.app.names.add(h)
-	if err := h.app.bases.Add(h.BaseURL, h.StatusURL); err != nil {
+	h.app.Mention(h.Mode, h.Name, h.placeholderKeys())
+	if err := h.app.AddBases(h.BaseURL, h.StatusURL); err != nil {
 		return fmt.Errorf("callback %s: base_url: %w", h.Mode, err)
 	}
 	if err := h.provisionDelivery(); err != nil {
 		return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
 	}
 	h.readsBody = h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest)
-	if d := h.deliverer; d != nil && d.from != nil {
-		h.readsBody = h.readsBody || d.from.InBody()
+	if h.deliverFrom != nil {
+		h.readsBody = h.readsBody || h.deliverFrom.InBody()
 	}
 	if err := h.provisionBlocks(ctx); err != nil {
 		return fmt.Errorf("callback %s: %w", h.Mode, err)
@@ -286,14 +290,14 @@ func (h *Handler) provisionBlocks(ctx caddy.Context) error {
 		return fmt.Errorf("then: %w", err)
 	}
 	if h.NeedsName() {
-		return h.app.register(h)
+		return h.app.Register(h.Name, h)
 	}
 	return nil
 }
 
 // checkTo makes sure that results may be sent to the directive's own URL.
 func (h *Handler) checkTo() error {
-	if _, err := h.deliverer.guard.CheckURL(h.deliverer.to); err != nil {
+	if err := h.deliverer.CheckURL(h.deliverTo); err != nil {
 		return fmt.Errorf("to: %w", err)
 	}
 	return nil
@@ -305,25 +309,38 @@ func (h *Handler) provisionDelivery() (err error) {
 	if h.Deliver == nil {
 		return nil
 	}
-	h.deliverer, err = newDeliverer(h.Deliver.over(*h.app.Deliver), &h.app.bases)
+	h.deliverer, err = h.app.NewDeliverer(h.Deliver.DeliveryRules)
 	if err != nil {
 		return err
 	}
-	h.deliverer.from, h.deliverer.to = h.Deliver.From, known(h.Deliver.To)
+	h.deliverFrom, h.deliverTo = h.Deliver.From, Known(h.Deliver.To)
 	if h.Deliver.From == nil && h.Deliver.To == "" {
-		h.deliverer.from = &inject.Location{In: inject.JSON, Name: "callbackUrl"}
+		h.deliverFrom = &inject.Location{In: inject.JSON, Name: "callbackUrl"}
 	}
-	if h.deliverer.to != "" {
+	if h.deliverTo != "" {
 		// Once more at the start: then the base URLs of all directives are known.
-		h.app.delivering = append(h.app.delivering, h)
+		h.app.AtStart(func() error {
+			if err := h.checkTo(); err != nil {
+				return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
+			}
+			return nil
+		})
 		if err := h.checkTo(); err != nil {
 			return err
 		}
 	}
-	if h.Mode == modeDefer || h.deliverer.from == nil {
+	if h.Mode == modeDefer || h.deliverFrom == nil {
 		return nil
 	}
-	return h.addInjection(Injection{In: h.deliverer.from.In, Name: h.deliverer.from.Name, Value: "{" + callback.PlaceholderPrefix + "url}"})
+	return h.addInjection(Injection{In: h.deliverFrom.In, Name: h.deliverFrom.Name, Value: "{" + callback.PlaceholderPrefix + "url}"})
+}
+
+// placeholderKeys returns the keys of the placeholders that are injected.
+func (h *Handler) placeholderKeys() (keys []string) {
+	for _, i := range h.injections {
+		keys = append(keys, i.value.Keys()...)
+	}
+	return keys
 }
 
 // background reports whether the request is carried out in the background.
@@ -357,8 +374,8 @@ func (h *Handler) correlates() bool { return h.CorrelationID != nil && h.Correla
 func (c *Correlation) inBody(from string) bool { return c != nil && c.From == from && c.InBody() }
 
 func (h *Handler) setDefaults() {
-	h.BaseURL = strings.TrimSuffix(cmp.Or(known(h.BaseURL), h.app.BaseURL), "/")
-	h.StatusURL = strings.TrimSuffix(cmp.Or(known(h.StatusURL), h.app.StatusURL, h.BaseURL), "/")
+	h.BaseURL = strings.TrimSuffix(cmp.Or(Known(h.BaseURL), h.app.BaseURL), "/")
+	h.StatusURL = strings.TrimSuffix(cmp.Or(Known(h.StatusURL), h.app.StatusURL, h.BaseURL), "/")
 	h.HeaderPrefix = cmp.Or(h.HeaderPrefix, h.app.HeaderPrefix)
 	h.OnDisconnect = cmp.Or(h.OnDisconnect, "keep")
 	h.Errors = cmp.Or(h.Errors, "problem")
@@ -468,7 +485,7 @@ func (h *Handler) checkWriteTimeout(ctx caddy.Context) error {
 // Cleanup closes the connections over which results were delivered.
 func (h *Handler) Cleanup() error {
 	if h.deliverer != nil {
-		h.deliverer.client.Close()
+		h.deliverer.Close()
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -23,9 +22,6 @@ import (
 
 // DefaultAttemptTimeout is how long an attempt at a job may take.
 const DefaultAttemptTimeout = 30 * time.Second
-
-// worker does the background work of a runtime, by the newest configuration.
-type worker struct{ rt *runtime }
 
 // step is a background job as the handlers see it that run in it. A callback that is
 // made in it becomes the job's next step.
@@ -44,43 +40,38 @@ func stepOf(ctx context.Context) *step {
 
 // Codes of failed jobs.
 const (
-	failureRouteGone       = "route-gone"
 	failureRequest         = "request"
 	failureUpstreamUnknown = "upstream-unknown"
 	failureUpstream        = "upstream"
 )
 
-// Attempt implements engine.Worker: it runs the job's block on the stored request.
-func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Attempt {
-	h := wk.rt.route(cb.Name)
-	var routes caddyhttp.RouteList
-	if h != nil {
-		routes = h.block(cb.Job.Block)
-	}
+// Attempt implements app.Directive: it runs the job's block on the stored request.
+func (h *Handler) Attempt(ctx context.Context, rt *Runtime, cb *engine.Callback) (attempt callback.Attempt, ok bool) {
+	routes := h.block(cb.Job.Block)
 	if routes == nil {
-		zap.New(wk.rt.log).Error("a job has failed because its route is gone from the configuration",
-			zap.String("name", cb.Name), zap.String("block", string(cb.Job.Block)), zap.Stringer("id", cb.ID))
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRouteGone,
-			Error: "There is no callback directive with the name " + cb.Name + " and a block " + string(cb.Job.Block) + " any more."}
+		return callback.Attempt{}, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(time.Duration(h.AttemptTimeout), DefaultAttemptTimeout))
 	defer cancel()
 	s := &step{parent: cb.ID}
-	j := &job{h: h, rt: wk.rt, cb: cb, step: s}
+	j := &job{h: h, rt: rt, cb: cb, step: s}
 	request, err := j.request(context.WithValue(ctx, stepKey{}, s))
-	if err != nil {
-		if errors.Is(err, store.ErrDamaged) {
-			return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRequest, Error: "The stored request cannot be read any more."}
-		}
-		return j.again("the stored request could not be made ready: "+err.Error(), 0)
+	switch {
+	case errors.Is(err, store.ErrDamaged):
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRequest, Error: "The stored request cannot be read any more."}, true
+	case err != nil:
+		return j.again("the stored request could not be made ready: "+err.Error(), 0), true
 	}
-	return j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize))
+	return j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize)), true
 }
+
+// Deliverer implements app.Directive.
+func (h *Handler) Deliverer() *Deliverer { return h.deliverer }
 
 // job is one attempt at a job.
 type job struct {
 	h    *Handler
-	rt   *runtime
+	rt   *Runtime
 	cb   *engine.Callback
 	step *step
 }
@@ -88,7 +79,7 @@ type job struct {
 // request builds the request that the block gets.
 func (j *job) request(ctx context.Context) (*http.Request, error) {
 	stored := j.cb.Request
-	body, err := j.rt.engine.BodyOf(ctx, stored.Body)
+	body, err := j.rt.Engine.BodyOf(ctx, stored.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +107,7 @@ func (j *job) fill(r *http.Request, repl *caddy.Replacer, body []byte) (*http.Re
 			r.Header.Set(j.h.policy.Wire().CorrelationID, j.cb.CorrelationID)
 		}
 		if j.cb.Call != nil && j.h.usesBody() {
-			called, err := j.rt.engine.BodyOf(r.Context(), j.cb.Call.Body)
+			called, err := j.rt.Engine.BodyOf(r.Context(), j.cb.Call.Body)
 			if err != nil {
 				return nil, err
 			}
@@ -144,7 +135,7 @@ func (j *job) setCalls(ctx context.Context, s *scope) error {
 		if cb.Parent.IsZero() {
 			break
 		}
-		parent, err := j.rt.engine.Find(ctx, store.ByID(cb.Parent))
+		parent, err := j.rt.Engine.Find(ctx, store.ByID(cb.Parent))
 		if errors.Is(err, store.ErrNotFound) {
 			break
 		}
@@ -207,7 +198,7 @@ func (j *job) ackOf(call *upstream.Call) *callback.Response {
 func (j *job) correlate(call *upstream.Call) callback.Attempt {
 	id, ok := j.h.correlationIn(call)
 	if ok {
-		_, err := j.rt.engine.Correlate(context.Background(), j.cb.ID, id)
+		_, err := j.rt.Engine.Correlate(context.Background(), j.cb.ID, id)
 		ok = err == nil
 	}
 	if !ok {
@@ -248,6 +239,6 @@ func (j *job) again(reason string, retryAfter time.Duration) callback.Attempt {
 		wait = min(wait, firstBackoff<<n)
 	}
 	wait = time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // jitter is no secret
-	at := callback.At(j.rt.engine.Now().Add(max(wait, retryAfter)))
+	at := callback.At(j.rt.Engine.Now().Add(max(wait, retryAfter)))
 	return callback.Attempt{Kind: callback.AttemptRetry, RetryAt: at, Error: reason}
 }

@@ -27,6 +27,9 @@ const (
 
 var permissions = []string{PermissionSend, PermissionCreate, PermissionRead, PermissionManage}
 
+// KeyInclude stands in the place of a key's name, and makes a key for each callback.
+const KeyInclude = "include"
+
 // minKey is the least length of a key, in bytes.
 const minKey = 16
 
@@ -50,7 +53,7 @@ var keySecret = regexp.MustCompile(`^(\{(env|file)\.[^{}]+\}|sha256:[0-9a-fA-F]{
 // check makes sure that the key makes sense on its own.
 func (k Key) check() error {
 	switch {
-	case !config.IsName(k.Name) || k.Name == "include" || k.Name == "off":
+	case !config.IsName(k.Name) || k.Name == KeyInclude || k.Name == "off":
 		return fmt.Errorf("%q cannot be the name of a key", k.Name)
 	case !keySecret.MatchString(k.Secret):
 		return fmt.Errorf("key %s: the secret must be {env.NAME}, {file.PATH} or sha256:<64 hexadecimal digits>, so that the key itself is not in the configuration", k.Name)
@@ -118,13 +121,15 @@ func newKeyRing(keys []Key) (keyRing, error) {
 	return ring, nil
 }
 
-// caller returns who it is that shows these keys, for making calls.
-func (ring keyRing) caller(shown []string) callback.Caller { return ring.holder(shown, PermissionSend) }
+// Caller returns the caller that these keys belong to, with the names of the keys that
+// have the permission; of all keys, if the permission is empty.
+func (a *App) Caller(shown []string, permission string) callback.Caller {
+	return a.keyRing.caller(shown, permission)
+}
 
-// holder returns who it is that shows these keys, with the names of those that have
-// the permission; of all, where none is asked for. All are compared with all, each in
-// a time that tells nothing about it.
-func (ring keyRing) holder(shown []string, permission string) callback.Caller {
+// caller is App.Caller. All keys are compared with all that are shown, each in a time
+// that tells nothing about it.
+func (ring keyRing) caller(shown []string, permission string) callback.Caller {
 	c := callback.Caller{Shown: len(shown) > 0}
 	for _, key := range shown {
 		digest := sha256.Sum256([]byte(key))
@@ -145,18 +150,18 @@ func (ring keyRing) holder(shown []string, permission string) callback.Caller {
 // shown where the callback URL holds a key and the server asks for another.
 const maxShown = 4
 
-// keysOf returns the keys that a request shows, as bearer tokens (RFC 6750,
+// KeysOf returns the keys that a request shows, as bearer tokens (RFC 6750,
 // section 2.1) and in the URL, and the query without them.
-func keysOf(r *http.Request) (shown []string, query string) {
+func KeysOf(r *http.Request) (shown []string, query string) {
 	query = r.URL.RawQuery
 	if shown = inject.GetQuery(query, callback.KeyParameter); len(shown) > 0 {
 		query = inject.RemoveQuery(query, callback.KeyParameter)
 	}
-	return distinct(append(shown, bearerKeys(r.Header)...)), query
+	return distinct(append(shown, BearerKeys(r.Header)...)), query
 }
 
-// bearerKeys returns the keys that a request shows as bearer tokens.
-func bearerKeys(h http.Header) (shown []string) {
+// BearerKeys returns the keys that a request shows as bearer tokens.
+func BearerKeys(h http.Header) (shown []string) {
 	for _, line := range h["Authorization"] {
 		scheme, token, _ := strings.Cut(line, " ")
 		if strings.EqualFold(scheme, "Bearer") {
@@ -171,4 +176,21 @@ func distinct(shown []string) []string {
 	slices.Sort(shown)
 	shown = slices.DeleteFunc(slices.Compact(shown), func(key string) bool { return key == "" })
 	return shown[:min(len(shown), maxShown)]
+}
+
+// CheckKeysExist makes sure that each key that is named exists and may send.
+func CheckKeysExist(names []string, keys []Key) error {
+	for _, name := range names {
+		if name == KeyInclude {
+			continue
+		}
+		i := slices.IndexFunc(keys, func(k Key) bool { return k.Name == name })
+		switch {
+		case i < 0:
+			return fmt.Errorf("key: there is no key %s; add it to the global callback option, as in: key %s {env.%s} send", name, name, strings.ToUpper(name))
+		case !slices.Contains(keys[i].Permissions, PermissionSend):
+			return fmt.Errorf("key: %s may not make calls; give it the permission send", name)
+		}
+	}
+	return nil
 }

@@ -92,10 +92,10 @@ func TestKeyIsKnownWhereverItsSecretComesFrom(t *testing.T) {
 			t.Errorf("%s: %v", secret, err)
 			continue
 		}
-		if c := ring.caller([]string{testKey}); !c.Known || len(c.Names) != 1 {
+		if c := ring.caller([]string{testKey}, PermissionSend); !c.Known || len(c.Names) != 1 {
 			t.Errorf("%s: the caller is %+v", secret, c)
 		}
-		if c := ring.caller([]string{testKey + "\n"}); c.Known {
+		if c := ring.caller([]string{testKey + "\n"}, PermissionSend); c.Known {
 			t.Errorf("%s: a key with a line break is known", secret)
 		}
 	}
@@ -132,10 +132,10 @@ func TestCallerIsKnownByTheKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := ring.caller(nil); !reflect.DeepEqual(got, callback.Caller{}) {
+	if got := ring.caller(nil, PermissionSend); !reflect.DeepEqual(got, callback.Caller{}) {
 		t.Errorf("without a key the caller is %+v", got)
 	}
-	if got := ring.caller([]string{"nobody's key", "the sender's key"}); len(got.Names) != 2 {
+	if got := ring.caller([]string{"nobody's key", "the sender's key"}, PermissionSend); len(got.Names) != 2 {
 		t.Errorf("with two keys the caller is %+v", got)
 	}
 	for shown, want := range map[string]callback.Caller{
@@ -145,7 +145,7 @@ func TestCallerIsKnownByTheKey(t *testing.T) {
 		"The sender's key":  {Shown: true},
 		"the sender's key ": {Shown: true},
 	} {
-		if got := ring.caller([]string{shown}); !reflect.DeepEqual(got, want) {
+		if got := ring.caller([]string{shown}, PermissionSend); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: the caller is %+v, want %+v", shown, got, want)
 		}
 	}
@@ -182,7 +182,7 @@ func TestKeysAreFoundInHeaderAndQuery(t *testing.T) {
 		r := httptest.NewRequest(http.MethodPost, "/cb/x", nil)
 		r.URL.RawQuery = c.query
 		r.Header["Authorization"] = c.authorization
-		keys, left := keysOf(r)
+		keys, left := KeysOf(r)
 		if got := strings.Join(keys, " "); got != c.keys || left != c.left {
 			t.Errorf("%s: keys %q, query %q", name, got, left)
 		}
@@ -242,8 +242,8 @@ func TestOfTwoKeysOneIsEnoughAndNoneIsKept(t *testing.T) {
 	s := &Server{app: &App{keyRing: ring, MaxBodySize: 10}}
 	r := httptest.NewRequest(http.MethodPost, "/cb/"+secretText+"?a=1&api_key=other", nil)
 	r.Header.Set("Authorization", "Bearer "+testKey)
-	shown, _ := keysOf(r)
-	if c := ring.caller(shown); !c.Shown || !c.Known {
+	shown, _ := KeysOf(r)
+	if c := ring.caller(shown, PermissionSend); !c.Shown || !c.Known {
 		t.Errorf("the caller is %+v", c)
 	}
 	in, err := readCall(t, s, r)

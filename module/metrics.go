@@ -115,14 +115,14 @@ func (current) Collect(to chan<- prometheus.Metric) {
 	var commits, records uint64
 	var took time.Duration
 	for _, rt := range runtimes.retainAll() {
-		waiting += rt.engine.Waiting()
-		held += rt.engine.Held()
-		c := rt.engine.Commits()
+		waiting += rt.Engine.Waiting()
+		held += rt.Engine.Held()
+		c := rt.Engine.Commits()
 		commits, records, took = commits+c.Count, records+c.Records, took+c.Took
-		if rt.engine.Ready() != nil {
+		if rt.Engine.Ready() != nil {
 			ready = 0
 		}
-		rt.release()
+		rt.Release()
 	}
 	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
 	to <- prometheus.MustNewConstMetric(descWaiting, gauge, float64(waiting))
@@ -134,10 +134,10 @@ func (current) Collect(to chan<- prometheus.Metric) {
 }
 
 // retainAll returns the runtimes that are open. Each must be released.
-func (rs *registry) retainAll() []*runtime {
+func (rs *registry) retainAll() []*Runtime {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	var all []*runtime
+	var all []*Runtime
 	for _, rt := range rs.open {
 		select {
 		case <-rt.opened:

@@ -19,26 +19,24 @@ type names struct {
 // mention is a placeholder in a directive's injections, and the name that it speaks of.
 type mention struct{ mode, key, name string }
 
-// add notes a directive's name, and the names that its injections speak of.
-func (n *names) add(h *Handler) {
+// add notes a directive's name, and the names that its placeholders speak of.
+func (n *names) add(mode, name string, keys []string) {
 	if n.given == nil {
 		n.given = make(map[string]bool)
 	}
-	if h.Name != "" {
-		n.given[h.Name] = true
+	if name != "" {
+		n.given[name] = true
 	}
-	for _, i := range h.injections {
-		for _, key := range i.value.Keys() {
-			rest, _ := strings.CutPrefix(key, callback.PlaceholderPrefix)
-			if name, ok := callback.EarlierCall(rest); ok && rest != key {
-				n.meant = append(n.meant, mention{h.Mode, key, name})
-			}
+	for _, key := range keys {
+		rest, ours := strings.CutPrefix(key, callback.PlaceholderPrefix)
+		if of, ok := callback.EarlierCall(rest); ok && ours {
+			n.meant = append(n.meant, mention{mode, key, of})
 		}
 	}
 }
 
-// check makes sure that placeholders speak of directives that there are: others would
-// stay as they are written, and nobody would notice.
+// check makes sure that placeholders refer to directives that exist: others would stay
+// as they are written, and nobody would notice.
 func (n *names) check() error {
 	for _, m := range n.meant {
 		if n.given[m.name] {

@@ -22,7 +22,7 @@ const placeholdersVar = "callback.placeholders"
 // the names of their directives.
 type scope struct {
 	mu      sync.Mutex
-	rt      *runtime
+	rt      *Runtime
 	current *engine.Callback
 	call    *callback.Call
 	named   map[string]*callback.Call
@@ -30,7 +30,7 @@ type scope struct {
 
 // scopeFor returns the request's scope, and makes the placeholders available to the
 // handlers that follow.
-func scopeFor(r *http.Request, rt *runtime) *scope {
+func scopeFor(r *http.Request, rt *Runtime) *scope {
 	if s, ok := caddyhttp.GetVar(r.Context(), placeholdersVar).(*scope); ok {
 		return s
 	}
@@ -110,7 +110,7 @@ func (s *scope) whole(call *callback.Call) *callback.Call {
 	if call.Body.File == "" || call.Body.Data != nil {
 		return call
 	}
-	data, err := s.rt.engine.BodyOf(context.Background(), call.Body)
+	data, err := s.rt.Engine.BodyOf(context.Background(), call.Body)
 	if err != nil {
 		return call
 	}

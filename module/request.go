@@ -73,7 +73,7 @@ func (x *exchange) prepare() error {
 	}
 	keyed := x.step == nil && len(x.r.Header[callback.IdempotencyKey]) > 0
 	if x.h.readsBody || keyed {
-		if err := x.request.buffer(x.rt.engine, x.r); err != nil {
+		if err := x.request.buffer(x.rt.Engine, x.r); err != nil {
 			return err
 		}
 	}
@@ -153,19 +153,20 @@ func checkCorrelationID(id string) error {
 }
 
 // deliverTo returns where the result goes.
-func (o *outgoing) deliverTo(d *deliverer) (string, error) {
-	if d.from == nil {
-		return d.to, nil
+func (o *outgoing) deliverTo() (string, error) {
+	from, to := o.h.deliverFrom, o.h.deliverTo
+	if from == nil {
+		return to, nil
 	}
-	url := o.read(*d.from)
+	url := o.read(*from)
 	switch {
-	case url == "" && d.to != "":
-		return d.to, nil
+	case url == "" && to != "":
+		return to, nil
 	case url == "":
-		return "", problem.NoDeliveryURL.With("The request must hold it: " + d.from.String() + ".")
+		return "", problem.NoDeliveryURL.With("The request must hold it: " + from.String() + ".")
 	}
-	if _, err := d.guard.CheckURL(url); err != nil {
-		return "", problem.DeliveryURLNotAllowed.With("The URL in " + d.from.String() + ": " + err.Error() + ".")
+	if err := o.h.deliverer.CheckURL(url); err != nil {
+		return "", problem.DeliveryURLNotAllowed.With("The URL in " + from.String() + ": " + err.Error() + ".")
 	}
 	return url, nil
 }

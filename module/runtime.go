@@ -12,24 +12,26 @@ import (
 // runtimes are the engines of this process, by the identity of their store. They
 // outlive configurations: a reload starts the next one before it stops the last,
 // and requests of the last one may be held long after.
-var runtimes = registry{open: make(map[string]*runtime)}
+var runtimes = registry{open: make(map[string]*Runtime)}
 
 // registry makes sure that a store is opened once. caddy.UsagePool cannot be used:
 // it forgets a key before its value is destroyed, and here the last user can be a
 // request, so that a reload could find the store neither open nor closed.
 type registry struct {
 	mu   sync.Mutex
-	open map[string]*runtime
+	open map[string]*Runtime
 }
 
-// runtime is an engine with the count of its users: configurations, and the
+// Runtime is an engine with the count of its users: configurations, and the
 // requests that they hold.
-type runtime struct {
+type Runtime struct {
 	identity string
 	log      *liveLog
 	users    atomic.Int64
-	engine   *engine.Engine
-	exit     <-chan struct{}
+	// Engine works on the store.
+	Engine *engine.Engine
+	// Exit is closed when Caddy exits.
+	Exit <-chan struct{}
 
 	appsLock sync.Mutex
 	// apps are the configurations that use the runtime, the newest last.
@@ -44,7 +46,7 @@ type runtime struct {
 
 // acquire returns the runtime with that identity, opening it if there is none.
 // It waits for one that is being closed.
-func (rs *registry) acquire(identity string, log *zap.Logger, open func(*zap.Logger) (*engine.Engine, error)) (*runtime, error) {
+func (rs *registry) acquire(identity string, log *zap.Logger, open func(*zap.Logger) (*engine.Engine, error)) (*Runtime, error) {
 	for {
 		rt, fresh := rs.get(identity, log)
 		if fresh {
@@ -63,13 +65,13 @@ func (rs *registry) acquire(identity string, log *zap.Logger, open func(*zap.Log
 	}
 }
 
-func (rs *registry) get(identity string, log *zap.Logger) (rt *runtime, fresh bool) {
+func (rs *registry) get(identity string, log *zap.Logger) (rt *Runtime, fresh bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if rt := rs.open[identity]; rt != nil {
 		return rt, false
 	}
-	rt = &runtime{
+	rt = &Runtime{
 		identity: identity,
 		log:      newLiveLog(log),
 		opened:   make(chan struct{}),
@@ -80,27 +82,27 @@ func (rs *registry) get(identity string, log *zap.Logger) (rt *runtime, fresh bo
 	return rt, true
 }
 
-func (rs *registry) start(rt *runtime, open func(*zap.Logger) (*engine.Engine, error)) (*runtime, error) {
-	rt.engine, rt.err = open(zap.New(rt.log))
+func (rs *registry) start(rt *Runtime, open func(*zap.Logger) (*engine.Engine, error)) (*Runtime, error) {
+	rt.Engine, rt.err = open(zap.New(rt.log))
 	if rt.err != nil {
 		rs.forget(rt)
 		close(rt.opened)
 		close(rt.closed)
 		return nil, rt.err
 	}
-	rt.exit = exiting.watch()
+	rt.Exit = exiting.watch()
 	close(rt.opened)
 	return rt, nil
 }
 
-func (rs *registry) forget(rt *runtime) {
+func (rs *registry) forget(rt *Runtime) {
 	rs.mu.Lock()
 	delete(rs.open, rt.identity)
 	rs.mu.Unlock()
 }
 
 // retain adds a user, unless the last one has gone.
-func (rt *runtime) retain() bool {
+func (rt *Runtime) retain() bool {
 	for {
 		n := rt.users.Load()
 		if n == 0 {
@@ -112,12 +114,12 @@ func (rt *runtime) retain() bool {
 	}
 }
 
-// release ends the use by one user. The last one closes the store.
-func (rt *runtime) release() {
+// Release ends the use by one user. The last one closes the store.
+func (rt *Runtime) Release() {
 	if rt.users.Add(-1) > 0 {
 		return
 	}
-	if err := rt.engine.Close(); err != nil {
+	if err := rt.Engine.Close(); err != nil {
 		zap.New(rt.log).Error("closing the callback store", zap.Error(err))
 	}
 	exiting.unwatch()
@@ -125,10 +127,13 @@ func (rt *runtime) release() {
 	close(rt.closed)
 }
 
-// exitingNow reports whether Caddy is on its way out.
-func (rt *runtime) exitingNow() bool {
+// Log returns the log of the newest configuration.
+func (rt *Runtime) Log() *zap.Logger { return zap.New(rt.log) }
+
+// Exiting reports whether Caddy is on its way out.
+func (rt *Runtime) Exiting() bool {
 	select {
-	case <-rt.exit:
+	case <-rt.Exit:
 		return true
 	default:
 		return false

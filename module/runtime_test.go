@@ -37,7 +37,7 @@ func (s *shelf) open(log *zap.Logger) (*engine.Engine, error) {
 }
 
 // acquire returns the runtime of the test's own store.
-func (s *shelf) acquire(t *testing.T) *runtime {
+func (s *shelf) acquire(t *testing.T) *Runtime {
 	t.Helper()
 	rt, err := runtimes.acquire(t.Name(), zap.NewNop(), s.open)
 	if err != nil {
@@ -63,15 +63,15 @@ func TestStoreIsOpenedOnceAndClosedByItsLastUser(t *testing.T) {
 	if !first.retain() {
 		t.Fatal("it cannot be retained")
 	}
-	first.release()
-	second.release()
+	first.Release()
+	second.Release()
 	if s.last.closed.Load() || !isOpen(t) {
 		t.Fatal("closed although a request still uses it")
 	}
-	if first.exitingNow() {
+	if first.Exiting() {
 		t.Error("Caddy is said to exit")
 	}
-	first.release()
+	first.Release()
 	if !s.last.closed.Load() || isOpen(t) {
 		t.Error("not closed by its last user")
 	}
@@ -79,7 +79,7 @@ func TestStoreIsOpenedOnceAndClosedByItsLastUser(t *testing.T) {
 		t.Error("retained after its end")
 	}
 	again := s.acquire(t)
-	defer again.release()
+	defer again.Release()
 	if again == first || s.opened.Load() != 2 {
 		t.Errorf("opened %d times", s.opened.Load())
 	}
@@ -90,13 +90,13 @@ func TestStoreThatIsBeingClosedIsWaitedForAndOpenedAgain(t *testing.T) {
 		goOn := make(chan struct{})
 		s := &shelf{closing: func() { <-goOn }}
 		first := s.acquire(t)
-		go first.release()
+		go first.Release()
 		synctest.Wait()
 		if first.retain() {
 			t.Error("retained while it is being closed")
 		}
 
-		acquired := make(chan *runtime)
+		acquired := make(chan *Runtime)
 		go func() { acquired <- s.acquire(t) }()
 		synctest.Wait()
 		select {
@@ -109,7 +109,7 @@ func TestStoreThatIsBeingClosedIsWaitedForAndOpenedAgain(t *testing.T) {
 		if second == first || s.opened.Load() != 2 {
 			t.Errorf("opened %d times", s.opened.Load())
 		}
-		second.release()
+		second.Release()
 	})
 }
 
@@ -136,7 +136,7 @@ func openSlowly(t *testing.T, failure error) {
 			})
 			errs <- err
 			if err == nil {
-				rt.release()
+				rt.Release()
 			}
 		}()
 	}
@@ -163,7 +163,7 @@ func TestFailedOpenLeavesNothing(t *testing.T) {
 		t.Error("somebody still watches for the exit")
 	}
 	s := new(shelf)
-	s.acquire(t).release()
+	s.acquire(t).Release()
 	if s.opened.Load() != 1 {
 		t.Error("it cannot be opened any more")
 	}
@@ -184,11 +184,11 @@ func TestUsersThatComeAndGoNeverSeeAClosedStore(t *testing.T) {
 					t.Error("the store is closed under a user")
 				}
 				if rt.retain() {
-					rt.release()
+					rt.Release()
 				} else {
 					t.Error("a user cannot retain it")
 				}
-				rt.release()
+				rt.Release()
 			}
 		})
 	}

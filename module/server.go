@@ -58,7 +58,7 @@ func (Server) CaddyModule() caddy.ModuleInfo {
 // Provision finds the app.
 func (s *Server) Provision(ctx caddy.Context) (err error) {
 	s.log = ctx.Logger()
-	if s.app, err = appOf(ctx); err != nil {
+	if s.app, err = Of(ctx); err != nil {
 		return err
 	}
 	if err := s.Check(s.app.Keys); err != nil {
@@ -79,7 +79,7 @@ func (s *Server) Check(keys []Key) error {
 			return fmt.Errorf("correlation_id: %w", err)
 		}
 	}
-	if slices.Contains(s.Keys, keyInclude) {
+	if slices.Contains(s.Keys, KeyInclude) {
 		return errors.New("key: include makes keys for callbacks, not for the server; name a key of the global callback option")
 	}
 	return CheckKeysExist(s.Keys, keys)
@@ -98,12 +98,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		problem.UnknownState.Write(w)
 		return nil
 	}
-	rt, err := s.app.use(r.Context())
+	rt, err := s.app.Use(r.Context())
 	if err != nil {
 		problem.StoreUnavailable.Write(w)
 		return nil
 	}
-	defer rt.release()
+	defer rt.Release()
 	switch at.Resource {
 	case callback.StatusPath, callback.ResultPath:
 		s.serveTicket(w, r, rt, at)
@@ -117,13 +117,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 var anyMethods = strings.Join(callback.CallMethods, ", ")
 
 // serveCall takes a call to a callback URL.
-func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, at callback.Path) {
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *Runtime, at callback.Path) {
 	if !countsAsCall(r) {
 		writeNotAllowed(w, anyMethods)
 		return
 	}
-	keys, query := keysOf(r)
-	caller := s.app.keyRing.caller(keys)
+	keys, query := KeysOf(r)
+	caller := s.app.Caller(keys, PermissionSend)
 	if refusal, refused := s.admit(caller); refused {
 		leaveUnread(w, r)
 		refusal.Write(w)
@@ -142,7 +142,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, 
 	}
 	if hasBody(r) && !in.State.IsZero() {
 		// A body takes memory and time. Who may not call shall have neither.
-		kind, policy, err := rt.engine.Admit(r.Context(), in)
+		kind, policy, err := rt.Engine.Admit(r.Context(), in)
 		if err != nil || kind != callback.Accepted {
 			leaveUnread(w, r)
 		}
@@ -156,12 +156,12 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, 
 			return
 		}
 	}
-	if err := s.readBody(w, r, rt.engine, &in); err != nil {
+	if err := s.readBody(w, r, rt.Engine, &in); err != nil {
 		callProblem(err).Write(w)
 		return
 	}
 	defer in.Lease.Release()
-	verdict, policy, err := rt.engine.Receive(r.Context(), in)
+	verdict, policy, err := rt.Engine.Receive(r.Context(), in)
 	if err != nil {
 		s.logFailure(err)
 		callProblem(err).Write(w)
@@ -172,7 +172,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *runtime, 
 
 // serveFixed takes a call to the fixed URL, which names its callback by the
 // correlation id. Only a named key tells whose callbacks are meant.
-func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *runtime, in engine.Incoming) {
+func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *Runtime, in engine.Incoming) {
 	if len(s.Keys) > 0 {
 		in.Call.Caller.Names = slices.DeleteFunc(in.Call.Caller.Names, func(name string) bool { return !slices.Contains(s.Keys, name) })
 	}
@@ -181,7 +181,7 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *runtime,
 		keyProblem(in.Call.Caller).Write(w)
 		return
 	}
-	if err := s.readBody(w, r, rt.engine, &in); err != nil {
+	if err := s.readBody(w, r, rt.Engine, &in); err != nil {
 		callProblem(err).Write(w)
 		return
 	}
@@ -191,7 +191,7 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *runtime,
 		callProblem(err).Write(w)
 		return
 	}
-	verdict, policy, err := rt.engine.ReceiveCorrelated(r.Context(), in, id)
+	verdict, policy, err := rt.Engine.ReceiveCorrelated(r.Context(), in, id)
 	if err != nil {
 		s.logFailure(err)
 		callProblem(err).Write(w)

@@ -20,13 +20,13 @@ import (
 const pollAfter = "5"
 
 // serveTicket shows status or result to whoever has the ticket.
-func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime, at callback.Path) {
+func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *Runtime, at callback.Path) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		writeNotAllowed(w, "GET, HEAD")
 		return
 	}
 	preference := preferenceOf(r.Header, maxPreferredWait)
-	reading := reading{r: r, engine: rt.engine, exit: rt.exit, key: store.ByTicket(at.Secret), tag: statusTag}
+	reading := reading{r: r, engine: rt.Engine, exit: rt.Exit, key: store.ByTicket(at.Secret), tag: statusTag}
 	if at.Resource == callback.ResultPath {
 		reading.tag, reading.ended = resultTag, true
 	}
@@ -51,11 +51,11 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *runtime
 		return
 	}
 	if at.Resource == callback.ResultPath {
-		serveResult(w, r, rt.engine, cb)
+		serveResult(w, r, rt.Engine, cb)
 		return
 	}
 	st := newStatus(cb)
-	st.Step.named(r.Context(), rt.engine)
+	st.Step.named(r.Context(), rt.Engine)
 	writeJSON(w, http.StatusOK, st)
 }
 

@@ -31,7 +31,7 @@ func TestTimeToRefuseAKeyTellsNothingOfIt(t *testing.T) {
 	}
 	nearly, hardly := key[:len(key)-1]+"-", "-"+key[1:]
 	refuse := func(shown string) {
-		if ring.caller([]string{shown}).Known {
+		if ring.caller([]string{shown}, PermissionSend).Known {
 			t.Error("a wrong key is known")
 		}
 	}

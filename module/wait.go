@@ -28,7 +28,7 @@ func (x *exchange) wait() error {
 			return x.park()
 		case <-x.timeout.C:
 			x.cut = cutByTimeout
-		case <-x.rt.exit:
+		case <-x.rt.Exit:
 			x.cut = cutByExit
 		case <-x.r.Context().Done():
 			x.cut = cutByClient
@@ -124,7 +124,7 @@ func (x *exchange) show(r *callback.Record) error {
 		// Unless the result says otherwise, it is meant for this client alone.
 		h.Set("Cache-Control", "no-store")
 	}
-	return writeResult(x.w, x.r, x.rt.engine, result)
+	return writeResult(x.w, x.r, x.rt.Engine, result)
 }
 
 // parked is what a client is told that is let go before its callback has come
