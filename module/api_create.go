@@ -75,23 +75,18 @@ func (a *apiRequest) readJSON() ([]byte, *engine.Lease, error) {
 
 // readBody reads a body of at most that many bytes. The lease must be released.
 func (a *apiRequest) readBody(limit int64) ([]byte, *engine.Lease, error) {
-	control := http.NewResponseController(a.w)
-	_ = control.SetReadDeadline(time.Now().Add(readWithin))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	defer setReadDeadline(a.w, readWithin)()
 	return a.rt.Engine.ReadBody(a.r.Body, a.r.ContentLength, limit)
 }
 
 // retryKeyOf returns what the request is known by when it comes again; nil where it
 // has no Idempotency-Key.
-func (a *apiRequest) retryKeyOf(body []byte) (*retryKey, error) {
-	keys := a.r.Header[callback.IdempotencyKey]
-	if len(keys) == 0 {
-		return nil, nil
+func (a *apiRequest) retryKeyOf(body []byte) (*callback.Retry, error) {
+	key, err := idempotencyKeyOf(a.r)
+	if key == "" || err != nil {
+		return nil, err
 	}
-	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxIdempotencyKey {
-		return nil, problem.InvalidIdempotencyKey
-	}
-	return &retryKey{alias: callback.IdempotencyAlias(a.scope, keys[0]), fingerprint: sha256.Sum256(canonical(body))}, nil
+	return &callback.Retry{Alias: callback.IdempotencyAlias(a.scope, key), Fingerprint: sha256.Sum256(canonical(body))}, nil
 }
 
 // canonical returns a JSON text that is the same for all that mean the same; other
@@ -111,7 +106,7 @@ func canonical(body []byte) []byte {
 }
 
 // createOnce makes the callback, unless the same request has made it before.
-func (a *apiRequest) createOnce(c *creation, retry *retryKey) (cb *engine.Callback, replayed bool, err error) {
+func (a *apiRequest) createOnce(c *creation, retry *callback.Retry) (cb *engine.Callback, replayed bool, err error) {
 	ctx := a.r.Context()
 	spec := c.spec(a.app)
 	if err := spec.Policy.Compile(); err != nil {
@@ -122,16 +117,16 @@ func (a *apiRequest) createOnce(c *creation, retry *retryKey) (cb *engine.Callba
 		cb, err = a.rt.Engine.Create(ctx, spec)
 		return cb, false, err
 	}
-	spec.Idempotency, spec.Fingerprint = retry.alias, retry.fingerprint
-	cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.alias))
+	spec.Idempotency, spec.Fingerprint = retry.Alias, retry.Fingerprint
+	cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Alias))
 	if errors.Is(err, store.ErrNotFound) {
 		if cb, err = a.rt.Engine.Create(ctx, spec); !errors.Is(err, store.ErrExists) {
 			return cb, false, err
 		}
 		// Another one with the same key was faster.
-		cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.alias))
+		cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Alias))
 	}
-	if err == nil && cb.Fingerprint != retry.fingerprint {
+	if err == nil && cb.Fingerprint != retry.Fingerprint {
 		return nil, false, problem.KeyReused
 	}
 	return cb, true, err

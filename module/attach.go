@@ -13,32 +13,23 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// maxIdempotencyKey bounds an Idempotency-Key, in bytes.
-const maxIdempotencyKey = 255
-
-// retryKey is what a request that comes again is known by.
-type retryKey struct {
-	alias       callback.Digest
-	fingerprint callback.Digest
-}
-
 // retryKeyOf returns what the request is known by when it comes again; nil where it
 // has no key, or keys mean nothing. Keys of one client mean nothing to another.
-func (x *exchange) retryKeyOf() (*retryKey, error) {
+func (x *exchange) retryKeyOf() (*callback.Retry, error) {
 	if x.step != nil {
 		alias := callback.IdempotencyAlias("step", x.step.parent.String()+" "+x.h.Name)
-		return &retryKey{alias: alias, fingerprint: alias}, nil
+		return &callback.Retry{Alias: alias, Fingerprint: alias}, nil
 	}
-	keys := x.r.Header[callback.IdempotencyKey]
-	if len(keys) == 0 || x.h.Idempotency != nil && !*x.h.Idempotency {
+	if x.h.Idempotency != nil && !*x.h.Idempotency {
 		return nil, nil
 	}
-	if len(keys) > 1 || keys[0] == "" || len(keys[0]) > maxIdempotencyKey {
-		return nil, problem.InvalidIdempotencyKey
+	key, err := idempotencyKeyOf(x.r)
+	if key == "" || err != nil {
+		return nil, err
 	}
-	return &retryKey{
-		alias:       callback.IdempotencyAlias(scopeOf(x.r), keys[0]),
-		fingerprint: callback.Fingerprint(x.r.Method, x.r.URL.RequestURI(), x.r.Header.Get("Content-Type"), x.request.body),
+	return &callback.Retry{
+		Alias:       callback.IdempotencyAlias(scopeOf(x.r), key),
+		Fingerprint: callback.Fingerprint(x.r.Method, x.r.URL.RequestURI(), x.r.Header.Get("Content-Type"), x.request.body),
 	}, nil
 }
 
@@ -57,7 +48,7 @@ func scopeOf(r *http.Request) string {
 // attach answers a request that was made before: with what came of it, or, if that
 // is not known yet, as another waiter.
 func (x *exchange) attach() error {
-	if x.callback.Fingerprint != x.retry.fingerprint {
+	if x.callback.Fingerprint != x.retry.Fingerprint {
 		return x.refuse(problem.KeyReused)
 	}
 	if err := x.await(); err != nil {

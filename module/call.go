@@ -34,15 +34,9 @@ func newIncoming(r *http.Request, at callback.Path, keys []string, query string)
 	return in, nil
 }
 
-// hasBody reports whether a request has, or may have, a body.
-func hasBody(r *http.Request) bool { return r.ContentLength != 0 && r.Body != nil }
-
-// A call's body may take so long to arrive. That of a stranger, who may be anybody, has
-// less time: the memory that is set aside for such is small.
-const (
-	readWithin      = 2 * time.Minute
-	readBlindWithin = 10 * time.Second
-)
+// readBlindWithin is how long the body of a stranger's call may take to arrive. It is
+// short, because the memory that is set aside for such bodies is small.
+const readBlindWithin = 10 * time.Second
 
 // readBody reads a call's body, and takes the state out of it where it has one.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engine, in *engine.Incoming) error {
@@ -53,10 +47,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engi
 	if in.State.IsZero() && len(in.Call.Caller.Names) == 0 {
 		read, within = e.ReadBlind, readBlindWithin
 	}
-	// Not every connection can have a deadline; then Caddy's own hold.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(within))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	defer setReadDeadline(w, within)()
 	body, lease, err := read(r.Body, r.ContentLength, s.app.MaxBodySize)
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ type exchange struct {
 
 	request *outgoing
 	// retry is what a request that comes again is known by, nil if it cannot be.
-	retry *retryKey
+	retry *callback.Retry
 	// step is the background job that the request is part of, nil for a client's.
 	step *step
 
@@ -209,7 +209,7 @@ func (x *exchange) spec() (engine.Spec, error) {
 		}
 	}
 	if x.retry != nil {
-		spec.Idempotency, spec.Fingerprint = x.retry.alias, x.retry.fingerprint
+		spec.Idempotency, spec.Fingerprint = x.retry.Alias, x.retry.Fingerprint
 	}
 	if x.step != nil && h.Mode != modeHold {
 		spec.Parent = x.step.parent
@@ -224,7 +224,7 @@ func (x *exchange) spec() (engine.Spec, error) {
 // find finds the callback that an earlier request has made.
 func (x *exchange) find() error {
 	if x.retry != nil {
-		cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByAlias(x.retry.alias))
+		cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByAlias(x.retry.Alias))
 		if err == nil {
 			x.callback, x.attached = cb, true
 			x.logAs()

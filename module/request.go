@@ -1,7 +1,6 @@
 package module
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,7 +14,6 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
-	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
@@ -281,24 +279,6 @@ func (o *outgoing) put(i injection) error {
 
 // bodyDigests are headers that say something about the very bytes of a body.
 var bodyDigests = []string{"Content-Digest", "Content-Md5", "Digest", "Repr-Digest"}
-
-// problemOf returns the error answer to an error of the engine's or of ours.
-func problemOf(err error) problem.Problem {
-	var p problem.Problem
-	switch {
-	case errors.As(err, &p):
-		return p
-	case errors.Is(err, engine.ErrBusy):
-		return problem.Busy
-	case errors.Is(err, callback.ErrCallHeader):
-		return problem.HeaderTooLarge
-	case errors.Is(err, engine.ErrTooLarge), errors.Is(err, store.ErrTooLarge):
-		return problem.TooLarge
-	case errors.Is(err, engine.ErrCutShort):
-		return problem.CutShort
-	}
-	return storeProblem(err)
-}
 
 // setErrorPlaceholders tells the site's error handlers what is the matter.
 func setErrorPlaceholders(r *http.Request, p problem.Problem) {

@@ -213,14 +213,6 @@ func (s *Server) correlationOf(call *callback.Call) string {
 	return ids[0]
 }
 
-// leaveUnread lets a request be answered before its body has come: an HTTP/1 server
-// waits for that, unless the connection is to be closed.
-func leaveUnread(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && hasBody(r) {
-		w.Header().Set("Connection", "close")
-	}
-}
-
 // countsAsCall reports whether a request can count as a call at all. What looks
 // for it only, or fetches it before anybody asked, cannot.
 func countsAsCall(r *http.Request) bool {
@@ -245,17 +237,6 @@ func (s *Server) admit(c callback.Caller) (refusal problem.Problem, refused bool
 	return keyProblem(c), true
 }
 
-// keyProblem returns the answer to a caller whose key is not enough.
-func keyProblem(c callback.Caller) problem.Problem {
-	switch {
-	case c.Known:
-		return problem.KeyNotAllowed
-	case c.Shown:
-		return problem.KeyUnknown
-	}
-	return problem.KeyRequired
-}
-
 // callProblem returns the answer to a call that was not decided on.
 func callProblem(err error) problem.Problem {
 	if errors.Is(err, store.ErrNotFound) {
@@ -270,52 +251,6 @@ func (s *Server) logFailure(err error) {
 		return
 	}
 	s.log.Error("a call could not be taken", zap.Error(err))
-}
-
-// writeVerdict answers a call that was decided on.
-func writeVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy, caller callback.Caller) {
-	switch v.Kind {
-	case callback.Accepted, callback.Repeated, callback.Returned, callback.Progressed:
-		writeReply(w, v.Reply)
-	case callback.Conflict:
-		problem.AlreadyResolved.Write(w)
-	case callback.Gone:
-		gone := problem.Expired
-		if v.Closed {
-			gone = problem.Closed
-		}
-		gone.Write(w)
-	case callback.WrongMethod:
-		writeNotAllowed(w, p.Allow())
-	case callback.Unauthorized, callback.Forbidden:
-		keyProblem(caller).Write(w)
-	case callback.Refused:
-		problem.Refused(v.Fault.Slug, v.Fault.Detail, v.Fault.Status).Write(w)
-	}
-}
-
-func writeNotAllowed(w http.ResponseWriter, allow string) {
-	w.Header().Set("Allow", allow)
-	problem.MethodNotAllowed.Write(w)
-}
-
-// writeReply answers with a reply. Its own headers go before ours.
-func writeReply(w http.ResponseWriter, reply *callback.Reply) {
-	h := w.Header()
-	for _, f := range reply.Header {
-		h.Del(f.Name)
-	}
-	reply.Header.AddTo(h)
-	if reply.Body != "" {
-		h.Set("X-Content-Type-Options", "nosniff")
-		if !slices.ContainsFunc(reply.Header, func(f callback.Field) bool { return f.Name == "Content-Type" }) {
-			h.Set("Content-Type", callback.ContentType(reply.Body))
-		}
-	}
-	w.WriteHeader(reply.Status)
-	if callback.StatusHasBody(reply.Status) {
-		_, _ = w.Write([]byte(reply.Body))
-	}
 }
 
 // Interface guards

@@ -1,8 +1,8 @@
 package module
 
 import (
+	"cmp"
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -116,7 +116,7 @@ func (x *exchange) show(r *callback.Record) error {
 	}
 	result := r.Result(x.callback.Policy)
 	if result.Failure != nil {
-		return x.h.refuseFailed(x.w, x.r, r, result)
+		return x.refuse(failedProblem(r, result))
 	}
 	h := x.w.Header()
 	x.preference.apply(h)
@@ -125,16 +125,6 @@ func (x *exchange) show(r *callback.Record) error {
 		h.Set("Cache-Control", "no-store")
 	}
 	return writeResult(x.w, x.r, x.rt.Engine, result)
-}
-
-// parked is what a client is told that is let go before its callback has come
-// (seeds/springbolt-async-callback-actions.txt).
-type parked struct {
-	Status    string `json:"status"`
-	Message   string `json:"message"`
-	ID        string `json:"id"`
-	StatusURL string `json:"statusUrl"`
-	ResultURL string `json:"resultUrl"`
 }
 
 // The default messages to a client that is let go.
@@ -152,21 +142,10 @@ func (x *exchange) park() error {
 		x.step.next = x.callback.ID
 	}
 	message := x.h.Message
-	switch {
-	case message != "":
-	case x.callback.Delivery != nil:
+	if message == "" && x.callback.Delivery != nil {
 		message = messageDeliver
-	default:
-		message = messagePickUp
 	}
-	cb := x.callback
-	h := x.w.Header()
-	h.Set("Location", cb.StatusURL())
-	h.Set("Retry-After", pollAfter)
-	h.Set("Cache-Control", "no-store")
-	x.preference.apply(h)
-	writeJSON(x.w, http.StatusAccepted, parked{
-		Status: "processing", Message: message, ID: cb.ID.String(), StatusURL: cb.StatusURL(), ResultURL: cb.ResultURL(),
-	})
+	x.preference.apply(x.w.Header())
+	writeParked(x.w, x.callback, cmp.Or(message, messagePickUp))
 	return nil
 }

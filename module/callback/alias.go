@@ -9,6 +9,14 @@ import (
 // Idempotency-Key, in the scope of one client.
 func IdempotencyAlias(scope, key string) Digest { return alias("idempotency", scope, key) }
 
+// Retry is what a request is known by when it is made again under its Idempotency-Key.
+type Retry struct {
+	// Alias leads to the callback that the first request has made.
+	Alias Digest
+	// Fingerprint is the digest of the request.
+	Fingerprint Digest
+}
+
 // CorrelationAlias returns the alias under which the holder of a named key finds a
 // callback by its correlation id, at the fixed URL.
 func CorrelationAlias(key, correlationID string) Digest {
