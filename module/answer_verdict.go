@@ -22,17 +22,12 @@ func writeVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy,
 		}
 		gone.Write(w)
 	case callback.WrongMethod:
-		writeNotAllowed(w, p.Allow())
+		problem.NotAllowed(p.Allow()).Write(w)
 	case callback.Unauthorized, callback.Forbidden:
 		keyProblem(caller).Write(w)
 	case callback.Refused:
 		problem.Refused(v.Fault.Slug, v.Fault.Detail, v.Fault.Status).Write(w)
 	}
-}
-
-func writeNotAllowed(w http.ResponseWriter, allow string) {
-	w.Header().Set("Allow", allow)
-	problem.MethodNotAllowed.Write(w)
 }
 
 // writeReply answers with a reply. Its own headers go before ours.

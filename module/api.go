@@ -141,8 +141,7 @@ func (a *apiRequest) admit() (apiMethod, error) {
 	}
 	method, ok := a.at.resource.method(a.r.Method)
 	if !ok {
-		h.Set("Allow", a.at.resource.allow())
-		return apiMethod{}, problem.MethodNotAllowed
+		return apiMethod{}, problem.NotAllowed(a.at.resource.allow())
 	}
 	if crossSite(a.r) {
 		return apiMethod{}, problem.CrossSite

@@ -108,7 +108,7 @@ func deliveryState(d *callback.Delivery) string {
 type fullStatus struct {
 	status
 	Calls      int             `json:"calls"`
-	LatestCall *callStatus     `json:"latestCall,omitempty"`
+	LatestCall *callDocument   `json:"latestCall,omitempty"`
 	Data       json.RawMessage `json:"data,omitempty"`
 }
 
@@ -128,8 +128,9 @@ func (s *stepStatus) named(ctx context.Context, e *engine.Engine) {
 	}
 }
 
-// callStatus is a call as it was taken.
-type callStatus struct {
+// callDocument is a call as apps are shown it. A body that is not UTF-8 is in base64, and
+// BodyEncoding says so.
+type callDocument struct {
 	Method       string            `json:"method"`
 	Query        map[string]any    `json:"query"`
 	Headers      map[string]string `json:"headers"`
@@ -138,7 +139,7 @@ type callStatus struct {
 	ReceivedAt   callback.Time     `json:"receivedAt"`
 }
 
-// newFullStatus returns the status without the latest call.
+// newFullStatus returns the status without the latest call, as lists have it.
 func newFullStatus(cb *engine.Callback) fullStatus {
 	s := fullStatus{status: newStatus(cb), Calls: cb.Calls}
 	if cb.Own != nil {
@@ -166,28 +167,37 @@ func latestCall(r *callback.Record) *callback.Call {
 	return r.Call
 }
 
-// newCallStatus returns the call with its body, wherever that is kept.
-func newCallStatus(ctx context.Context, e *engine.Engine, call *callback.Call) (*callStatus, error) {
+// completeStatus returns the status with the latest call and the name of the step.
+func completeStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback) (s fullStatus, err error) {
+	s = newFullStatus(cb)
+	s.Step.named(ctx, e)
+	call := latestCall(cb.Record)
 	if call == nil {
-		return nil, nil
+		return s, nil
 	}
-	body, err := e.OpenBody(ctx, call.Body)
+	body, err := e.OpenBody(context.WithoutCancel(ctx), call.Body)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	data, lease, err := e.ReadBody(body, call.Body.Size, call.Body.Size)
 	_ = body.Close()
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	defer lease.Release()
-	s := &callStatus{
+	s.LatestCall = newCallDocument(call, data)
+	return s, nil
+}
+
+// newCallDocument returns a call whose body is data.
+func newCallDocument(call *callback.Call, data []byte) *callDocument {
+	d := &callDocument{
 		Method: call.Method, Query: queryObject(call.Query), Headers: call.Header.Joined(), Body: string(data), ReceivedAt: call.ReceivedAt,
 	}
 	if !utf8.Valid(data) {
-		s.Body, s.BodyEncoding = base64.StdEncoding.EncodeToString(data), "base64"
+		d.Body, d.BodyEncoding = base64.StdEncoding.EncodeToString(data), "base64"
 	}
-	return s, nil
+	return d
 }
 
 // queryObject returns a query as an object: a parameter that is repeated has an array.

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"net/http"
@@ -23,60 +22,41 @@ func (a *apiRequest) key() store.Key { return store.ByID(a.at.id) }
 
 // show shows one callback.
 func (a *apiRequest) show() {
-	if cb := a.awaited(reading{tag: a.fullTag}); cb != nil {
+	if cb := a.awaited(Document{Tag: a.fullTag}); cb != nil {
 		a.writeStatus(http.StatusOK, cb)
 	}
 }
 
 // result shows what a held client would have got.
 func (a *apiRequest) result() {
-	if cb := a.awaited(reading{tag: resultTag, ended: true}); cb != nil {
+	if cb := a.awaited(ResultDocument); cb != nil {
 		serveResult(a.w, a.r, a.rt.Engine, cb)
 	}
 }
 
-// awaited returns the callback that the path names, once there is what the client
+// awaited returns the callback that the path names, once the client can read what it
 // waits for; nil where the request is answered.
-func (a *apiRequest) awaited(rd reading) *engine.Callback {
-	preference := preferenceOf(a.r.Header, maxPreferredWait)
-	rd.r, rd.engine, rd.exit, rd.key = a.r, a.rt.Engine, a.rt.Exit, a.key()
-	cb, err := rd.await(preference.wait)
+func (a *apiRequest) awaited(d Document) *engine.Callback {
+	cb, err := Reading{Engine: a.rt.Engine, Exit: a.rt.Exit, Key: a.key(), Document: d}.Await(a.w, a.r)
 	if err != nil {
 		a.fail(err)
-		return nil
-	}
-	preference.async = false
-	preference.apply(a.w.Header())
-	known, err := rd.answered(a.w, cb)
-	if err != nil {
-		a.fail(err)
-	}
-	if known || err != nil {
 		return nil
 	}
 	return cb
 }
 
-// fullStatus returns the whole status of a callback.
-func (a *apiRequest) fullStatus(cb *engine.Callback) (s fullStatus, err error) {
-	s = newFullStatus(cb)
-	s.Step.named(a.r.Context(), a.rt.Engine)
-	s.LatestCall, err = newCallStatus(context.WithoutCancel(a.r.Context()), a.rt.Engine, latestCall(cb.Record))
-	return s, err
-}
-
 // fullTag returns the entity tag of the whole status.
 func (a *apiRequest) fullTag(cb *engine.Callback) (string, error) {
-	s, err := a.fullStatus(cb)
+	s, err := completeStatus(a.r.Context(), a.rt.Engine, cb)
 	if err != nil {
 		return "", err
 	}
-	return documentTag(s)
+	return DocumentTag(s)
 }
 
 // writeStatus answers with the whole status of a callback.
 func (a *apiRequest) writeStatus(code int, cb *engine.Callback) {
-	s, err := a.fullStatus(cb)
+	s, err := completeStatus(a.r.Context(), a.rt.Engine, cb)
 	if err != nil {
 		a.fail(err)
 		return

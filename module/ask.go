@@ -3,7 +3,6 @@ package module
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -48,20 +46,19 @@ type question struct {
 }
 
 func newQuestion(cb *engine.Callback, call *callback.Call, fields callback.Fields) question {
+	d := newCallDocument(call, call.Body.Data)
 	q := question{
-		RequestBody:         string(call.Body.Data),
-		RequestHeaders:      call.Header.Joined(),
-		RequestMethod:       strings.ToLower(call.Method),
-		RequestQuery:        queryObject(call.Query),
+		RequestBody:         d.Body,
+		RequestBodyEncoding: d.BodyEncoding,
+		RequestHeaders:      d.Headers,
+		RequestMethod:       strings.ToLower(d.Method),
+		RequestQuery:        d.Query,
 		CallbackSystemCase:  cb.ID.String(),
 		ResponseType:        fields.Type,
 		ResponseBody:        fields.Body,
 		ResponseCode:        fields.Code,
 		ResponseHeaders:     fields.Header.Joined(),
 		ResponseRedirectURL: fields.RedirectURL,
-	}
-	if !utf8.Valid(call.Body.Data) {
-		q.RequestBody, q.RequestBodyEncoding = base64.StdEncoding.EncodeToString(call.Body.Data), "base64"
 	}
 	if cb.Own != nil {
 		q.CallbackActivityCase = cb.Own.Case

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -146,4 +147,21 @@ func TestCallThatCannotBeReadIsRefused(t *testing.T) {
 			t.Errorf("%s: error is %v", name, err)
 		}
 	}
+}
+
+func FuzzState(f *testing.F) {
+	const state = "2d3cd3d3-9e6c-40c0-819f-8c49540f6b83"
+	for _, text := range []string{"state=" + state, "state=" + state + "&state=" + state, "a=1&%73tate=" + state, "state=", "&&=;", "state=" + state + "&a=%zz"} {
+		f.Add(text, "state")
+	}
+	f.Fuzz(func(t *testing.T, text, parameter string) {
+		in := &engine.Incoming{Parameter: parameter, Call: &callback.Call{Body: callback.NewBody([]byte(text))}}
+		if !takeState(in) || parameter == "" {
+			return
+		}
+		rest := string(in.Call.Body.Data)
+		if in.State.IsZero() || len(inject.GetQuery(rest, parameter)) != 0 {
+			t.Errorf("%q without the state %s is %q", text, in.State, rest)
+		}
+	})
 }

@@ -85,13 +85,3 @@ func TestDialectRefusesWhatMakesNoSense(t *testing.T) {
 		}
 	}
 }
-
-func TestServerRefusesKeysThatMakeNoSense(t *testing.T) {
-	t.Parallel()
-	keys := []Key{{Name: "sender", Permissions: []string{"send"}}, {Name: "reader", Permissions: []string{"read"}}}
-	for name, refused := range map[string]bool{"sender": false, "reader": true, "nobody": true, "include": true} {
-		if err := (&Server{Keys: []string{name}}).Check(keys); (err != nil) != refused {
-			t.Errorf("%s: error is %v", name, err)
-		}
-	}
-}

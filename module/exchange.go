@@ -36,7 +36,7 @@ type exchange struct {
 	// attached says that the callback was made by an earlier request.
 	attached bool
 
-	preference preference
+	preference Preference
 	// body is the client's, while the upstream has it.
 	body *trackedBody
 
@@ -133,13 +133,13 @@ func (x *exchange) lasting() context.Context { return context.WithoutCancel(x.r.
 // beginTime sets how long the client waits for what, from its arrival on.
 func (x *exchange) beginTime(arrived time.Time) {
 	timeout := time.Duration(x.h.Timeout)
-	p := preferenceOf(x.r.Header, timeout)
+	p := PreferenceOf(x.r.Header, timeout)
 	x.preference = p
 	elapsed := time.Since(arrived)
 	switch {
-	case x.h.Mode == modeHold && !p.async:
-		if p.waits {
-			timeout = p.wait
+	case x.h.Mode == modeHold && !p.Async:
+		if p.Waits {
+			timeout = p.Wait
 		}
 		x.parks = x.h.OnTimeout == onTimeoutPark
 		if x.parks {
@@ -148,8 +148,8 @@ func (x *exchange) beginTime(arrived time.Time) {
 		}
 	default:
 		x.parks = true
-		if p.waits {
-			x.patience = time.After(p.wait - elapsed)
+		if p.Waits {
+			x.patience = time.After(p.Wait - elapsed)
 		}
 	}
 	x.timeout = time.NewTimer(timeout - elapsed)

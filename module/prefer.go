@@ -8,29 +8,26 @@ import (
 	"time"
 )
 
-// maxPreferredWait bounds how long a request for status or result is kept waiting.
-const maxPreferredWait = 5 * time.Minute
-
-// preference is what a client prefers (RFC 7240), as far as it concerns us. What
+// Preference is what a client prefers (RFC 7240), as far as it concerns us. What
 // cannot be understood is ignored, as the RFC asks.
-type preference struct {
-	// async: respond-async (section 4.1).
-	async bool
-	// waits and wait: wait (section 4.3).
-	waits bool
-	wait  time.Duration
+type Preference struct {
+	// Async: respond-async (section 4.1).
+	Async bool
+	// Waits and Wait: wait (section 4.3).
+	Waits bool
+	Wait  time.Duration
 }
 
-// preferenceOf reads what a client prefers. A wait is at most as long as limit.
-func preferenceOf(h http.Header, limit time.Duration) (p preference) {
+// PreferenceOf reads what a client prefers. A wait is at most as long as limit.
+func PreferenceOf(h http.Header, limit time.Duration) (p Preference) {
 	for name, value := range preferences(h) {
 		switch {
 		case strings.EqualFold(name, "respond-async"):
-			p.async = true
-		case strings.EqualFold(name, "wait") && !p.waits:
+			p.Async = true
+		case strings.EqualFold(name, "wait") && !p.Waits:
 			seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
 			if err == nil {
-				p.waits, p.wait = true, min(time.Duration(seconds)*time.Second, limit)
+				p.Waits, p.Wait = true, min(time.Duration(seconds)*time.Second, limit)
 			}
 		}
 	}
@@ -52,26 +49,26 @@ func preferences(h http.Header) func(yield func(name, value string) bool) {
 	}
 }
 
-// apply says in an answer which preferences were honoured (RFC 7240, section 3).
-func (p preference) apply(h http.Header) {
+// Apply says in an answer which preferences were honoured (RFC 7240, section 3).
+func (p Preference) Apply(h http.Header) {
 	if !slices.Contains(h["Vary"], "Prefer") {
 		h.Add("Vary", "Prefer")
 	}
 	var applied []string
-	if p.async {
+	if p.Async {
 		applied = append(applied, "respond-async")
 	}
-	if p.waits {
-		applied = append(applied, "wait="+strconv.Itoa(int(p.wait.Seconds())))
+	if p.Waits {
+		applied = append(applied, "wait="+strconv.Itoa(int(p.Wait.Seconds())))
 	}
 	if len(applied) > 0 {
 		h.Set("Preference-Applied", strings.Join(applied, ", "))
 	}
 }
 
-// withoutPreferences removes the preferences that are ours to honour from a request
+// StripPreferences removes the preferences that are ours to honour from a request
 // that goes on.
-func withoutPreferences(h http.Header) {
+func StripPreferences(h http.Header) {
 	var rest []string
 	for _, line := range h["Prefer"] {
 		for item := range strings.SplitSeq(line, ",") {

@@ -25,8 +25,26 @@ func TestPreferredWait(t *testing.T) {
 		{[]string{"wait=99999999999999999999"}, 0},
 		{[]string{"waiting=3, ,=;"}, 0},
 	} {
-		if got := preferenceOf(http.Header{"Prefer": tc.lines}, maxPreferredWait).wait; got != tc.want {
+		if got := PreferenceOf(http.Header{"Prefer": tc.lines}, maxPreferredWait).Wait; got != tc.want {
 			t.Errorf("%q: %v, want %v", tc.lines, got, tc.want)
 		}
 	}
+}
+
+func FuzzPreference(f *testing.F) {
+	for _, line := range []string{"", "respond-async", "wait=10", `wait="5"`, "Respond-Async, WAIT=1; a=b", "wait=99999999999999999999", `a="b,wait=3", wait`, "wait=-1", ",;=\"\\"} {
+		f.Add(line, line)
+	}
+	f.Fuzz(func(t *testing.T, first, second string) {
+		const limit = time.Minute
+		p := PreferenceOf(http.Header{"Prefer": {first, second}}, limit)
+		if p.Wait < 0 || p.Wait > limit || p.Wait != 0 && !p.Waits {
+			t.Errorf("%q and %q mean %+v", first, second, p)
+		}
+		h := make(http.Header)
+		p.Apply(h)
+		if applied := PreferenceOf(http.Header{"Prefer": h["Preference-Applied"]}, limit); applied.Async && !p.Async || applied.Waits && !p.Waits {
+			t.Errorf("%q and %q are answered with %q", first, second, h["Preference-Applied"])
+		}
+	})
 }

@@ -14,50 +14,87 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// reading is a request to read the status or the result of a callback.
-type reading struct {
-	r      *http.Request
-	engine *engine.Engine
-	// exit is closed when Caddy exits.
-	exit <-chan struct{}
-	key  store.Key
-	// tag returns the entity tag of what the client would get, empty where that has
-	// none.
-	tag func(*engine.Callback) (string, error)
-	// ended says that there is nothing to read before the callback has ended.
-	ended bool
+// Reading is what a request to read a callback is about.
+type Reading struct {
+	Engine *engine.Engine
+	// Exit is closed when Caddy exits.
+	Exit <-chan struct{}
+	// Key leads to the callback.
+	Key store.Key
+	// Document is what the client reads of the callback.
+	Document Document
 }
 
-// await returns the callback once there is what the client waits for, at the latest
-// when its wait is over.
-func (rd reading) await(wait time.Duration) (*engine.Callback, error) {
-	cb, err := rd.engine.FindCommitted(rd.r.Context(), rd.key)
+// Document is something that a client can read of a callback.
+type Document struct {
+	// Tag returns the document's entity tag, "" if it has none.
+	Tag func(*engine.Callback) (string, error)
+	// AtEnd says that there is no document before the callback has ended.
+	AtEnd bool
+}
+
+// The documents that the holder of a ticket can read.
+var (
+	StatusDocument = Document{Tag: statusTag}
+	ResultDocument = Document{Tag: resultTag, AtEnd: true}
+)
+
+// maxPreferredWait bounds how long a request for status or result is kept waiting.
+const maxPreferredWait = 5 * time.Minute
+
+// Await returns the callback as soon as the client can read what it waits for, and at
+// the latest when the time that it prefers to wait is over. If the client has the
+// document already, Await answers with 304 and returns nil. store.ErrNotFound: there is
+// no such callback.
+func (rd Reading) Await(w http.ResponseWriter, r *http.Request) (*engine.Callback, error) {
+	preference := PreferenceOf(r.Header, maxPreferredWait)
+	cb, err := rd.await(r, preference.Wait)
+	if err != nil {
+		return nil, err
+	}
+	preference.Async = false
+	preference.Apply(w.Header())
+	tag, err := rd.Document.Tag(cb)
+	if tag == "" || err != nil {
+		return cb, err
+	}
+	w.Header().Set("ETag", tag)
+	if !matches(r.Header["If-None-Match"], tag) {
+		return cb, nil
+	}
+	w.WriteHeader(http.StatusNotModified)
+	return nil, nil
+}
+
+// await returns the callback when the client need not wait any longer.
+func (rd Reading) await(r *http.Request, wait time.Duration) (*engine.Callback, error) {
+	cb, err := rd.Engine.FindCommitted(r.Context(), rd.Key)
 	if err != nil || wait <= 0 {
 		return cb, err
 	}
-	if there, err := rd.there(cb); there || err != nil {
+	if there, err := rd.there(r, cb); there || err != nil {
 		return cb, err
 	}
-	return rd.awaitChange(cb.ID, wait)
+	return rd.awaitChange(r, cb.ID, wait)
 }
 
 // awaitChange waits for a change that the client waits for.
-func (rd reading) awaitChange(id callback.UUID, wait time.Duration) (*engine.Callback, error) {
-	waiter, err := rd.engine.AwaitChange(id)
+func (rd Reading) awaitChange(r *http.Request, id callback.UUID, wait time.Duration) (*engine.Callback, error) {
+	waiter, err := rd.Engine.AwaitChange(id)
 	if err != nil {
 		return nil, err
 	}
 	defer waiter.Stop()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
-	ctx := rd.r.Context()
+	ctx := r.Context()
 	for over := false; ; {
 		// It may have changed before there was a waiter to tell.
-		cb, err := rd.engine.FindCommitted(ctx, rd.key)
+		cb, err := rd.Engine.FindCommitted(ctx, rd.Key)
 		if err != nil || over {
 			return cb, err
 		}
-		if there, err := rd.there(cb); there || err != nil {
+		if there, err := rd.there(r, cb); there || err != nil {
 			return cb, err
 		}
 		select {
@@ -65,7 +102,7 @@ func (rd reading) awaitChange(id callback.UUID, wait time.Duration) (*engine.Cal
 			n.Done()
 		case <-timer.C:
 			over = true
-		case <-rd.exit:
+		case <-rd.Exit:
 			over = true
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -75,38 +112,14 @@ func (rd reading) awaitChange(id callback.UUID, wait time.Duration) (*engine.Cal
 
 // there reports whether there is what the client waits for: the end, or, if it says
 // what it has, something else than that.
-func (rd reading) there(cb *engine.Callback) (bool, error) {
-	if !rd.conditional() {
+func (rd Reading) there(r *http.Request, cb *engine.Callback) (bool, error) {
+	known := r.Header["If-None-Match"]
+	if len(known) == 0 {
 		return cb.Phase.Final(), nil
 	}
-	unchanged, err := rd.unchanged(cb)
-	return !unchanged && (cb.Phase.Final() || !rd.ended), err
-}
-
-func (rd reading) conditional() bool { return len(rd.r.Header["If-None-Match"]) > 0 }
-
-// unchanged reports whether the client has already what it would get.
-func (rd reading) unchanged(cb *engine.Callback) (bool, error) {
-	if !rd.conditional() {
-		return false, nil
-	}
-	tag, err := rd.tag(cb)
-	return tag != "" && matches(rd.r.Header["If-None-Match"], tag), err
-}
-
-// answered says which entity tag the answer has. If the client has that already, it
-// answers with 304, and reports that it has.
-func (rd reading) answered(w http.ResponseWriter, cb *engine.Callback) (bool, error) {
-	tag, err := rd.tag(cb)
-	if tag == "" || err != nil {
-		return false, err
-	}
-	w.Header().Set("ETag", tag)
-	if !matches(rd.r.Header["If-None-Match"], tag) {
-		return false, nil
-	}
-	w.WriteHeader(http.StatusNotModified)
-	return true, nil
+	tag, err := rd.Document.Tag(cb)
+	unchanged := tag != "" && matches(known, tag)
+	return !unchanged && (cb.Phase.Final() || !rd.Document.AtEnd), err
 }
 
 // matches reports whether one of the entity tags that a client has is this one (RFC
@@ -156,15 +169,15 @@ func tagOf(h hash.Hash) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16]) + `"`
 }
 
-// documentTag returns the entity tag of a JSON document.
-func documentTag(v any) (string, error) {
+// DocumentTag returns the entity tag of a JSON document.
+func DocumentTag(v any) (string, error) {
 	h := sha256.New()
 	err := json.NewEncoder(h).Encode(v)
 	return tagOf(h), err
 }
 
 // statusTag returns the entity tag of a callback's status as its ticket shows it.
-func statusTag(cb *engine.Callback) (string, error) { return documentTag(newStatus(cb)) }
+func statusTag(cb *engine.Callback) (string, error) { return DocumentTag(newStatus(cb)) }
 
 // resultTag returns the entity tag of a callback's result: the one that it came with,
 // or else one of ours. Only a success has one (RFC 9110, section 13.2.1).
@@ -183,5 +196,5 @@ func resultTag(cb *engine.Callback) (string, error) {
 	if result.Body.File == "" {
 		sum = sha256.Sum256(result.Body.Data)
 	}
-	return documentTag([]any{result.Status, result.Header, sum})
+	return DocumentTag([]any{result.Status, result.Header, sum})
 }

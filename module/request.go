@@ -61,7 +61,7 @@ func (x *exchange) prepare() error {
 	u := *x.r.URL
 	out.URL = &u
 	x.h.strip(out.Header)
-	withoutPreferences(out.Header)
+	StripPreferences(out.Header)
 	x.request = &outgoing{h: x.h, client: x.r.Header, out: out}
 	x.request.repl, _ = x.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if in := x.h.injectsInto; in != "" {
@@ -100,7 +100,7 @@ func (o *outgoing) original(r *http.Request) *http.Request {
 	request := r.WithContext(r.Context())
 	request.Header = r.Header.Clone()
 	o.h.strip(request.Header)
-	withoutPreferences(request.Header)
+	StripPreferences(request.Header)
 	upstream.SetBody(request, o.body)
 	return request
 }
@@ -109,7 +109,7 @@ func (o *outgoing) original(r *http.Request) *http.Request {
 func (o *outgoing) stored(r *http.Request) *callback.Request {
 	header := r.Header.Clone()
 	o.h.strip(header)
-	withoutPreferences(header)
+	StripPreferences(header)
 	return &callback.Request{
 		Method:     r.Method,
 		URI:        r.URL.RequestURI(),

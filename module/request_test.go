@@ -2,7 +2,6 @@ package module
 
 import (
 	"context"
-	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -14,10 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
-	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
-	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 // compiled returns the handler with its policy and its injections, without an app.
@@ -147,29 +144,6 @@ func TestOnlyABodyThatCanBeChangedIsTaken(t *testing.T) {
 		}
 		if slug != c.slug {
 			t.Errorf("%s: problem is %q, want %q", name, slug, c.slug)
-		}
-	}
-}
-
-func TestErrorsBecomeProblems(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		slug string
-	}{
-		{problem.NotJSON.With("because"), "not-json"},
-		{engine.ErrBusy, "busy"},
-		{callback.ErrCallHeader, "header-too-large"},
-		{engine.ErrTooLarge, "too-large"},
-		{engine.ErrCutShort, "cut-short"},
-		{store.ErrDamaged, "damaged"},
-		{store.ErrFull, "store-unavailable"},
-		{store.ErrFailed, "store-unavailable"},
-		{errors.New("anything"), "store-unavailable"},
-	} {
-		for _, err := range []error{c.err, errors.Join(errors.New("context"), c.err)} {
-			if got := problemOf(err); got.Slug != c.slug {
-				t.Errorf("%v becomes %s, want %s", err, got.Slug, c.slug)
-			}
 		}
 	}
 }

@@ -119,7 +119,7 @@ var anyMethods = strings.Join(callback.CallMethods, ", ")
 // serveCall takes a call to a callback URL.
 func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *Runtime, at callback.Path) {
 	if !countsAsCall(r) {
-		writeNotAllowed(w, anyMethods)
+		problem.NotAllowed(anyMethods).Write(w)
 		return
 	}
 	keys, query := KeysOf(r)

@@ -11,6 +11,13 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
+// serveStatus shows the status to the holder of the ticket.
+func serveStatus(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {
+	s := newStatus(cb)
+	s.Step.named(r.Context(), e)
+	writeJSON(w, http.StatusOK, s)
+}
+
 // serveResult shows what a held client would have got. Since a browser may show it,
 // it comes with headers that keep what is in it from doing anything.
 func serveResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {

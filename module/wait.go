@@ -81,7 +81,7 @@ func (x *exchange) leave(p problem.Problem) error {
 		{Name: "statusUrl", Value: x.callback.StatusURL()},
 		{Name: "resultUrl", Value: x.callback.ResultURL()},
 	}
-	x.preference.apply(x.w.Header())
+	x.preference.Apply(x.w.Header())
 	return x.refuse(p)
 }
 
@@ -119,7 +119,7 @@ func (x *exchange) show(r *callback.Record) error {
 		return x.refuse(failedProblem(r, result))
 	}
 	h := x.w.Header()
-	x.preference.apply(h)
+	x.preference.Apply(h)
 	if r.Answer == nil {
 		// Unless the result says otherwise, it is meant for this client alone.
 		h.Set("Cache-Control", "no-store")
@@ -145,7 +145,7 @@ func (x *exchange) park() error {
 	if message == "" && x.callback.Delivery != nil {
 		message = messageDeliver
 	}
-	x.preference.apply(x.w.Header())
+	x.preference.Apply(x.w.Header())
 	writeParked(x.w, x.callback, cmp.Or(message, messagePickUp))
 	return nil
 }

@@ -23,7 +23,7 @@ var (
 	KeyNotAllowed = Problem{Slug: "key-not-allowed", Status: http.StatusForbidden,
 		Title:  "The key is not allowed to do this.",
 		Detail: "The key is known; another one is needed here, or a permission that it does not have."}
-	MethodNotAllowed = Problem{Slug: "method-not-allowed", Status: http.StatusMethodNotAllowed,
+	methodNotAllowed = Problem{Slug: "method-not-allowed", Status: http.StatusMethodNotAllowed,
 		Title:  "This URL takes no calls with this method.",
 		Detail: "The Allow header lists the methods that it takes."}
 	AlreadyResolved = Problem{Slug: "already-resolved", Status: http.StatusConflict,
@@ -176,5 +176,13 @@ var (
 func InvalidField(name, detail string) Problem {
 	p := InvalidRequest.With(detail)
 	p.Members = []Member{{Name: "field", Value: name}}
+	return p
+}
+
+// NotAllowed returns the answer to a method that is not one of those in allow, the value
+// of the Allow header.
+func NotAllowed(allow string) Problem {
+	p := methodNotAllowed
+	p.Header = http.Header{"Allow": {allow}}
 	return p
 }

@@ -1,0 +1,68 @@
+package module
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+func TestServerRefusesKeysThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	keys := []Key{{Name: "sender", Permissions: []string{"send"}}, {Name: "reader", Permissions: []string{"read"}}}
+	for name, refused := range map[string]bool{"sender": false, "reader": true, "nobody": true, "include": true} {
+		if err := (&Server{Keys: []string{name}}).Check(keys); (err != nil) != refused {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+}
+
+func TestServerLetsInWhoHasOneOfItsKeys(t *testing.T) {
+	t.Parallel()
+	known := callback.Caller{Shown: true, Known: true}
+	named := func(names ...string) callback.Caller { return callback.Caller{Shown: true, Known: true, Names: names} }
+	for name, c := range map[string]struct {
+		keys   []string
+		caller callback.Caller
+		want   problem.Problem
+	}{
+		"no key is asked for":   {nil, callback.Caller{}, problem.Problem{}},
+		"none, wrong one shown": {nil, callback.Caller{Shown: true}, problem.Problem{}},
+		"the key":               {[]string{"a"}, named("a"), problem.Problem{}},
+		"one of the keys":       {[]string{"a", "b"}, named("c", "b"), problem.Problem{}},
+		"no key":                {[]string{"a"}, callback.Caller{}, problem.KeyRequired},
+		"unknown key":           {[]string{"a"}, callback.Caller{Shown: true}, problem.KeyUnknown},
+		"another key":           {[]string{"a"}, named("b"), problem.KeyNotAllowed},
+		"key that may not send": {[]string{"a"}, known, problem.KeyNotAllowed},
+	} {
+		got, refused := (&Server{Keys: c.keys}).admit(c.caller)
+		if got.Slug != c.want.Slug || refused != (c.want.Slug != "") {
+			t.Errorf("%s: %q, refused is %v", name, got.Slug, refused)
+		}
+	}
+}
+
+func TestOfTwoKeysOneIsEnoughAndNoneIsKept(t *testing.T) {
+	t.Parallel()
+	ring, err := newKeyRing([]Key{{"a", sumOf(testKey), []string{"send"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{app: &App{keyRing: ring, MaxBodySize: 10}}
+	r := httptest.NewRequest(http.MethodPost, "/cb/"+secretText+"?a=1&api_key=other", nil)
+	r.Header.Set("Authorization", "Bearer "+testKey)
+	shown, _ := KeysOf(r)
+	if c := ring.caller(shown, PermissionSend); !c.Shown || !c.Known {
+		t.Errorf("the caller is %+v", c)
+	}
+	in, err := readCall(t, s, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Lease.Release()
+	if len(in.Keys) != 2 || in.Call.Query != "a=1" || len(in.Call.Header) != 0 {
+		t.Errorf("the call keeps a key: %+v with %+v", in, in.Call)
+	}
+}
