@@ -13,7 +13,7 @@ import (
 )
 
 // check makes sure that the fields make sense, each one and together.
-func (c *creation) check(app *App) error {
+func (c *creation) check(a *App) error {
 	for _, field := range []struct {
 		name  string
 		check func(*App) error
@@ -22,7 +22,7 @@ func (c *creation) check(app *App) error {
 		{"callbackActivity", c.checkActivity}, {"callbackActivityCase", c.checkCase},
 		{"correlationId", c.checkCorrelation}, {"deliverTo", c.checkDelivery},
 	} {
-		if err := field.check(app); err != nil {
+		if err := field.check(a); err != nil {
 			return invalidField(field.name, err)
 		}
 	}
@@ -45,15 +45,15 @@ func invalidField(name string, err error) error {
 	return problem.InvalidField(name, sentence(err))
 }
 
-func (c *creation) checkDomain(app *App) error {
+func (c *creation) checkDomain(a *App) error {
 	switch domain := c.alternativeDomain; {
-	case domain == "" && app.BaseURL == "":
+	case domain == "" && a.BaseURL == "":
 		return errors.New("it is needed, because the global callback option has no base_url")
 	case domain == "":
 		return nil
 	case strings.ContainsAny(domain, "{}"):
 		return errors.New("it has a character that no URL can hold")
-	case !strings.HasPrefix(domain, "https://") && !strings.HasPrefix(app.BaseURL, "http://"):
+	case !strings.HasPrefix(domain, "https://") && !strings.HasPrefix(a.BaseURL, "http://"):
 		return errors.New("it must begin with https://, as base_url does")
 	case len(domain) > maxDomain:
 		return fmt.Errorf("it is longer than %d bytes", maxDomain)
@@ -68,7 +68,7 @@ const (
 	maxCase     = 1 << 10
 )
 
-func (c *creation) checkPolicy(app *App) error { return c.policy(app).Check() }
+func (c *creation) checkPolicy(a *App) error { return c.policy(a).Check() }
 
 // checkReply decides on the type of the reply, where it is not given.
 func (c *creation) checkReply(*App) error {
@@ -81,8 +81,8 @@ func (c *creation) checkReply(*App) error {
 	return c.fields().CheckAll()
 }
 
-func (c *creation) checkRedirect(app *App) error {
-	if callback.LeadsBack(c.redirectURL, c.base(app)) || callback.LeadsBack(c.redirectURL, app.BaseURL) {
+func (c *creation) checkRedirect(a *App) error {
+	if callback.LeadsBack(c.redirectURL, c.base(a)) || callback.LeadsBack(c.redirectURL, a.BaseURL) {
 		return errors.New("it leads back to callback_server, which has no page for people there; name one of your own pages")
 	}
 	return nil
@@ -127,15 +127,15 @@ func (c *creation) checkCase(*App) error {
 }
 
 func (c *creation) checkCorrelation(*App) error {
-	if c.correlationID != "" && checkCorrelationID(c.correlationID) != nil {
+	if c.correlationID != "" && !callback.ValidCorrelationID(c.correlationID) {
 		return mustBe("at most 256 printable ASCII characters, with no space at either end")
 	}
 	return nil
 }
 
-func (c *creation) checkDelivery(app *App) error {
+func (c *creation) checkDelivery(a *App) error {
 	if c.deliverTo == "" {
 		return nil
 	}
-	return app.CheckDeliverTo(c.deliverTo, c.alternativeDomain)
+	return a.CheckDeliverTo(c.deliverTo, c.alternativeDomain)
 }

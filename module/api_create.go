@@ -154,28 +154,28 @@ func newCreated(cb *engine.Callback) created {
 }
 
 // base returns where partners reach the callback.
-func (c *creation) base(app *App) string {
-	return strings.TrimSuffix(cmp.Or(c.alternativeDomain, app.BaseURL), "/")
+func (c *creation) base(a *App) string {
+	return strings.TrimSuffix(cmp.Or(c.alternativeDomain, a.BaseURL), "/")
 }
 
 // spec returns the callback to make. What callbacks differ in is their own, so that
 // there are few policies for many callbacks.
-func (c *creation) spec(app *App) engine.Spec {
+func (c *creation) spec(a *App) engine.Spec {
 	own := &callback.Own{Ask: c.activity, Case: c.activityCase, Data: c.data, Reply: c.reply()}
 	if own.Ask == "" && own.Case == "" && own.Data == nil && own.Reply == nil {
 		own = nil
 	}
-	return engine.Spec{Policy: c.policy(app), Spec: callback.Spec{
+	return engine.Spec{Policy: c.policy(a), Spec: callback.Spec{
 		CorrelationID: c.correlationID, ExpiresIn: c.expiresIn, Own: own, DeliverTo: c.deliverTo,
 	}}
 }
 
 // policy returns what calls to the callback are judged by.
-func (c *creation) policy(app *App) *callback.Policy {
+func (c *creation) policy(a *App) *callback.Policy {
 	policy := &callback.Policy{
-		BaseURL:              c.base(app),
-		StatusURL:            strings.TrimSuffix(cmp.Or(app.StatusURL, app.BaseURL, c.alternativeDomain), "/"),
-		HeaderPrefix:         app.HeaderPrefix,
+		BaseURL:              c.base(a),
+		StatusURL:            strings.TrimSuffix(cmp.Or(a.StatusURL, a.BaseURL, c.alternativeDomain), "/"),
+		HeaderPrefix:         a.HeaderPrefix,
 		StateQuery:           c.stateQuery,
 		Methods:              c.methods,
 		RequireStatus:        c.requireStatus,
@@ -184,7 +184,7 @@ func (c *creation) policy(app *App) *callback.Policy {
 		Once:     !c.retryable && !c.multiple,
 		Multiple: c.multiple,
 		OwnKey:   c.includeKey,
-		Retain:   time.Duration(app.Retain),
+		Retain:   time.Duration(a.Retain),
 	}
 	if policy.Methods == nil {
 		policy.Methods = callback.CallMethods

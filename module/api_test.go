@@ -115,23 +115,6 @@ func TestAPINeedsAKeyThatMayUseIt(t *testing.T) {
 	}
 }
 
-func TestHolderIsKnownByTheKeyAndItsPermissions(t *testing.T) {
-	t.Parallel()
-	ring, err := newKeyRing([]Key{
-		{"sender", sumOf("the sender's key"), []string{"send"}},
-		{"reader", sumOf("the reader's key"), []string{"read", "create"}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for permission, want := range map[string][]string{"send": {"sender"}, "read": {"reader"}, "create": {"reader"}, "manage": nil, "": {"sender", "reader"}} {
-		got := ring.caller([]string{"the sender's key", "the reader's key"}, permission)
-		if !slices.Equal(got.Names, want) || !got.Known || !got.Shown {
-			t.Errorf("%q: %+v, want %v", permission, got, want)
-		}
-	}
-}
-
 func TestCursorComesBackAsItWas(t *testing.T) {
 	t.Parallel()
 	if got := encodeCursor(store.Cursor{}); got != "" {

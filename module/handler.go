@@ -227,11 +227,11 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // Provision compiles the policy that calls will be judged by.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.log = ctx.Logger()
-	app, err := Of(ctx)
+	a, err := Of(ctx)
 	if err != nil {
 		return err
 	}
-	h.app = app
+	h.app = a
 	h.setDefaults()
 	for _, check := range []func() error{h.checkURLs, h.Check} {
 		if err := check(); err != nil {
@@ -239,11 +239,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 	}
 	repl := caddy.NewReplacer()
-	if err := CheckKeysExist(h.Keys, app.Keys); err != nil {
+	if err := CheckKeysExist(h.Keys, a.Keys); err != nil {
 		return fmt.Errorf("callback %s: %w", h.Mode, err)
 	}
 	h.policy = h.newPolicy(func(text string) string { return repl.ReplaceKnown(text, "") })
-	h.policy.Retain = time.Duration(app.Retain)
+	h.policy.Retain = time.Duration(a.Retain)
 	if err := h.policy.Compile(); err != nil {
 		return fmt.Errorf("callback %s: %w", h.Mode, err)
 	}

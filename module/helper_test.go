@@ -8,8 +8,6 @@ import (
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -59,23 +57,4 @@ func newEngine(t *testing.T) *engine.Engine {
 		}
 	})
 	return e
-}
-
-// newCallback returns a callback that a handler has made.
-func newCallback(t *testing.T, e *engine.Engine, h *Handler) *engine.Callback {
-	t.Helper()
-	cb, err := e.Create(t.Context(), engine.Spec{Policy: h.policy})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cb
-}
-
-// newReplacer returns a replacer that knows the given values and no others.
-func newReplacer(values map[string]string) *caddy.Replacer {
-	repl := caddy.NewEmptyReplacer()
-	for key, value := range values {
-		repl.Set(key, value)
-	}
-	return repl
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -184,6 +185,23 @@ func TestKeysAreFoundInHeaderAndQuery(t *testing.T) {
 		keys, left := KeysOf(r)
 		if got := strings.Join(keys, " "); got != c.keys || left != c.left {
 			t.Errorf("%s: keys %q, query %q", name, got, left)
+		}
+	}
+}
+
+func TestHolderIsKnownByTheKeyAndItsPermissions(t *testing.T) {
+	t.Parallel()
+	ring, err := newKeyRing([]Key{
+		{"sender", sumOf("the sender's key"), []string{"send"}},
+		{"reader", sumOf("the reader's key"), []string{"read", "create"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for permission, want := range map[string][]string{"send": {"sender"}, "read": {"reader"}, "create": {"reader"}, "manage": nil, "": {"sender", "reader"}} {
+		got := ring.caller([]string{"the sender's key", "the reader's key"}, permission)
+		if !slices.Equal(got.Names, want) || !got.Known || !got.Shown {
+			t.Errorf("%q: %+v, want %v", permission, got, want)
 		}
 	}
 }

@@ -139,15 +139,10 @@ func (o *outgoing) read(at inject.Location) string {
 // correlationID reads the correlation id that the client gives.
 func (o *outgoing) correlationID(at inject.Location) (string, error) {
 	id := o.read(at)
-	return id, checkCorrelationID(id)
-}
-
-// checkCorrelationID makes sure that a correlation id can stand in a header.
-func checkCorrelationID(id string) error {
 	if !callback.ValidCorrelationID(id) {
-		return problem.InvalidCorrelationID
+		return "", problem.InvalidCorrelationID
 	}
-	return nil
+	return id, nil
 }
 
 // deliverTo returns where the result goes.

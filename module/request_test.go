@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
@@ -174,4 +175,23 @@ func TestJSONNamesBecomePlaceholderNames(t *testing.T) {
 			t.Errorf("%s becomes %s, want %s", camel, got, want)
 		}
 	}
+}
+
+// newCallback returns a callback that a handler has made.
+func newCallback(t *testing.T, e *engine.Engine, h *Handler) *engine.Callback {
+	t.Helper()
+	cb, err := e.Create(t.Context(), engine.Spec{Policy: h.policy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cb
+}
+
+// newReplacer returns a replacer that knows the given values and no others.
+func newReplacer(values map[string]string) *caddy.Replacer {
+	repl := caddy.NewEmptyReplacer()
+	for key, value := range values {
+		repl.Set(key, value)
+	}
+	return repl
 }

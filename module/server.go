@@ -187,8 +187,8 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *Runtime,
 	}
 	defer in.Lease.Release()
 	id := s.correlationOf(in.Call)
-	if err := checkCorrelationID(id); err != nil {
-		callProblem(err).Write(w)
+	if !callback.ValidCorrelationID(id) {
+		problem.InvalidCorrelationID.Write(w)
 		return
 	}
 	verdict, policy, err := rt.Engine.ReceiveCorrelated(r.Context(), in, id)

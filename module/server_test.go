@@ -1,8 +1,11 @@
 package module
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -46,15 +49,18 @@ func TestServerLetsInWhoHasOneOfItsKeys(t *testing.T) {
 
 func TestOfTwoKeysOneIsEnoughAndNoneIsKept(t *testing.T) {
 	t.Parallel()
-	ring, err := newKeyRing([]Key{{"a", sumOf(testKey), []string{"send"}}})
+	const key = "sixteen bytes or more"
+	sum := sha256.Sum256([]byte(key))
+	keys := `,"keys":[{"name":"a","secret":"sha256:` + hex.EncodeToString(sum[:]) + `","permissions":["send"]}]}`
+	app, err := Of(newContext(t, strings.TrimSuffix(baseApp, "}")+keys))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{app: &App{keyRing: ring, MaxBodySize: 10}}
+	s := &Server{app: app}
 	r := httptest.NewRequest(http.MethodPost, "/cb/"+secretText+"?a=1&api_key=other", nil)
-	r.Header.Set("Authorization", "Bearer "+testKey)
+	r.Header.Set("Authorization", "Bearer "+key)
 	shown, _ := KeysOf(r)
-	if c := ring.caller(shown, PermissionSend); !c.Shown || !c.Known {
+	if c := app.Caller(shown, PermissionSend); !c.Shown || !c.Known {
 		t.Errorf("the caller is %+v", c)
 	}
 	in, err := readCall(t, s, r)
