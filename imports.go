@@ -9,6 +9,10 @@ package caddycallback
 
 import (
 	_ "github.com/caddy-callback/caddy-callback/caddyfile"
-	_ "github.com/caddy-callback/caddy-callback/module"
+	_ "github.com/caddy-callback/caddy-callback/module/api"
+	_ "github.com/caddy-callback/caddy-callback/module/app"
+	_ "github.com/caddy-callback/caddy-callback/module/command"
+	_ "github.com/caddy-callback/caddy-callback/module/hold"
+	_ "github.com/caddy-callback/caddy-callback/module/server"
 	_ "github.com/caddy-callback/caddy-callback/module/store/badger"
 )

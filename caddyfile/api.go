@@ -4,7 +4,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/api"
 )
 
 // parseAPI sets up the handler that lets apps make and manage callbacks. Syntax:
@@ -18,7 +18,7 @@ func parseAPI(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	if h.NextArg() {
 		return nil, h.Errf("callback_api: %q is too much: it takes a matcher and a block", h.Val())
 	}
-	api := new(module.API)
+	api := new(api.API)
 	o := newOptions(h.Dispenser, "callback_api")
 	for nesting := h.Nesting(); o.next(nesting); {
 		if err := parseAPIOption(o, api); err != nil {
@@ -35,7 +35,7 @@ func parseAPI(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // apiOptions are the options that parseAPIOption knows.
 const apiOptions = "key"
 
-func parseAPIOption(o *options, api *module.API) error {
+func parseAPIOption(o *options, api *api.API) error {
 	if o.name != "key" {
 		return o.unknown(apiOptions)
 	}

@@ -8,13 +8,14 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/hold"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // parseWaitOption reads the options that say how the client waits, and what is done
 // in the background.
-func parseWaitOption(h httpcaddyfile.Helper, o *options, handler *module.Handler) (known bool, err error) {
+func parseWaitOption(h httpcaddyfile.Helper, o *options, handler *hold.Handler) (known bool, err error) {
 	switch o.name {
 	case "on_timeout":
 		return true, o.text(&handler.OnTimeout)
@@ -70,7 +71,7 @@ func parseBlock(h httpcaddyfile.Helper, o *options, to *caddyhttp.RouteList) err
 	return nil
 }
 
-func parseCorrelation(o *options, handler *module.Handler) error {
+func parseCorrelation(o *options, handler *hold.Handler) error {
 	if err := o.once(); err != nil {
 		return err
 	}
@@ -78,16 +79,16 @@ func parseCorrelation(o *options, handler *module.Handler) error {
 	if !o.AllArgs(&from, &place, &name) {
 		return o.failf("it needs request or ack, a place and a name, as in: correlation_id ack json jobId")
 	}
-	handler.CorrelationID = &module.Correlation{From: from, Location: inject.Location{In: inject.Place(place), Name: name}}
+	handler.CorrelationID = &hold.Correlation{From: from, Location: inject.Location{In: inject.Place(place), Name: name}}
 	return nil
 }
 
 // parseDeliver reads the directive's option deliver.
-func parseDeliver(o *options, handler *module.Handler) error {
+func parseDeliver(o *options, handler *hold.Handler) error {
 	if err := o.once(); err != nil {
 		return err
 	}
-	delivery := new(module.Delivery)
+	delivery := new(hold.Delivery)
 	off := false
 	if o.NextArg() {
 		if o.Val() != "off" || o.NextArg() {
@@ -116,7 +117,7 @@ func parseDeliver(o *options, handler *module.Handler) error {
 // deliverOptions are the options that parseDeliverOption knows.
 const deliverOptions = "allow, from, retry, sign, timeout and to"
 
-func parseDeliverOption(o *options, d *module.Delivery) error {
+func parseDeliverOption(o *options, d *hold.Delivery) error {
 	switch o.name {
 	case "from":
 		return parsePlace(o, &d.From)
@@ -130,7 +131,7 @@ func parseDeliverOption(o *options, d *module.Delivery) error {
 }
 
 // parseDeliveryRule reads an option of deliver that the global option has, too.
-func parseDeliveryRule(o *options, d *module.DeliveryRules) (known bool, err error) {
+func parseDeliveryRule(o *options, d *app.DeliveryRules) (known bool, err error) {
 	switch o.name {
 	case "allow":
 		args := o.RemainingArgs()
@@ -149,7 +150,7 @@ func parseDeliveryRule(o *options, d *module.DeliveryRules) (known bool, err err
 	return false, nil
 }
 
-func parseRetry(o *options, d *module.DeliveryRules) error {
+func parseRetry(o *options, d *app.DeliveryRules) error {
 	var texts []string
 	if err := o.list(&texts); err != nil {
 		return err
@@ -165,24 +166,24 @@ func parseRetry(o *options, d *module.DeliveryRules) error {
 }
 
 // parseGlobalDeliver reads the global option's deliver.
-func parseGlobalDeliver(o *options, app *module.App) error {
+func parseGlobalDeliver(o *options, a *app.App) error {
 	if err := o.once(); err != nil {
 		return err
 	}
 	if o.NextArg() {
 		return o.failf("%q is too much: it takes nothing but a block", o.Val())
 	}
-	app.Deliver = new(module.DeliveryRules)
+	a.Deliver = new(app.DeliveryRules)
 	inner := newOptions(o.Dispenser, o.of+": deliver")
 	for nesting := o.Nesting(); inner.next(nesting); {
-		known, err := parseDeliveryRule(inner, app.Deliver)
+		known, err := parseDeliveryRule(inner, a.Deliver)
 		if !known {
 			return inner.unknown("allow, retry, sign and timeout")
 		}
 		if err != nil {
 			return err
 		}
-		if err := app.Deliver.Check(); err != nil {
+		if err := a.Deliver.Check(); err != nil {
 			return inner.wrap(err)
 		}
 	}
@@ -194,7 +195,7 @@ const namesKey = "callback.names"
 
 // claimName makes sure that no other directive that runs in the background has the
 // name.
-func claimName(h httpcaddyfile.Helper, start caddyfile.Dispenser, handler *module.Handler) error {
+func claimName(h httpcaddyfile.Helper, start caddyfile.Dispenser, handler *hold.Handler) error {
 	if !handler.NeedsName() {
 		return nil
 	}

@@ -11,7 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/hold"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
@@ -67,7 +68,7 @@ import (
 func parseCallback(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
 	start := *h.Dispenser
-	handler := new(module.Handler)
+	handler := new(hold.Handler)
 	if err := parseMode(h, handler); err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func parseCallback(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 	if err := withGlobal(handler, global).Check(); err != nil {
 		return nil, start.Errf("callback %s: %w", handler.Mode, err)
 	}
-	if err := module.CheckKeysExist(handler.Keys, global.Keys); err != nil {
+	if err := app.CheckKeysExist(handler.Keys, global.Keys); err != nil {
 		return nil, start.Errf("callback %s: %w", handler.Mode, err)
 	}
 	if err := claimName(h, start, handler); err != nil {
@@ -98,7 +99,7 @@ func parseCallback(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 
 // withGlobal returns the handler as it is together with the global option, so that
 // all can be checked while line and file can still be named.
-func withGlobal(handler *module.Handler, global globals) *module.Handler {
+func withGlobal(handler *hold.Handler, global globals) *hold.Handler {
 	whole := *handler
 	whole.BaseURL = cmp.Or(whole.BaseURL, global.BaseURL)
 	whole.HeaderPrefix = cmp.Or(whole.HeaderPrefix, global.HeaderPrefix)
@@ -106,7 +107,7 @@ func withGlobal(handler *module.Handler, global globals) *module.Handler {
 }
 
 // parseMode reads the directive's first line.
-func parseMode(h httpcaddyfile.Helper, handler *module.Handler) error {
+func parseMode(h httpcaddyfile.Helper, handler *hold.Handler) error {
 	if !h.NextArg() {
 		return h.Err("callback needs a mode, as in: callback hold 2m")
 	}
@@ -123,7 +124,7 @@ func parseMode(h httpcaddyfile.Helper, handler *module.Handler) error {
 	return h.Errf("callback has no mode %q; the modes are hold, park and defer, as in: callback hold 2m", handler.Mode)
 }
 
-func parseTimeout(h httpcaddyfile.Helper, handler *module.Handler) error {
+func parseTimeout(h httpcaddyfile.Helper, handler *hold.Handler) error {
 	if !h.NextArg() {
 		return nil
 	}
@@ -147,7 +148,7 @@ const handlerOptions = "ack, ask, attempt_timeout, base_url, call, copy_headers,
 	"key, message, methods, multiple, name, on_disconnect, on_timeout, progress, redir, require, respond, retry_unsafe, retryable, " +
 	"state_query, status_url, then and use_body"
 
-func parseCallbackOption(h httpcaddyfile.Helper, o *options, handler *module.Handler) error {
+func parseCallbackOption(h httpcaddyfile.Helper, o *options, handler *hold.Handler) error {
 	switch o.name {
 	case "name":
 		return o.text(&handler.Name)
@@ -192,7 +193,7 @@ func parseCallbackOption(h httpcaddyfile.Helper, o *options, handler *module.Han
 	return parseDialectOption(o, &handler.Dialect)
 }
 
-func parseInject(o *options, handler *module.Handler) error {
+func parseInject(o *options, handler *hold.Handler) error {
 	args := o.RemainingArgs()
 	if len(args) == 1 && args[0] == "off" {
 		handler.InjectOff = true
@@ -201,11 +202,11 @@ func parseInject(o *options, handler *module.Handler) error {
 	if len(args) != 3 {
 		return o.failf("it needs a place, a name and a value, as in: inject json callbackUrl {http.callback.url}")
 	}
-	handler.Inject = append(handler.Inject, module.Injection{In: inject.Place(args[0]), Name: args[1], Value: args[2]})
+	handler.Inject = append(handler.Inject, hold.Injection{In: inject.Place(args[0]), Name: args[1], Value: args[2]})
 	return nil
 }
 
-func parseMethods(o *options, handler *module.Handler) error {
+func parseMethods(o *options, handler *hold.Handler) error {
 	if err := o.list(&handler.Methods); err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ func parseMethods(o *options, handler *module.Handler) error {
 }
 
 // parseRespond reads the reply's response as Caddy reads its own respond.
-func parseRespond(o *options, handler *module.Handler) error {
+func parseRespond(o *options, handler *hold.Handler) error {
 	if err := o.once(); err != nil {
 		return err
 	}
@@ -230,7 +231,7 @@ func parseRespond(o *options, handler *module.Handler) error {
 	if response.Close {
 		return o.failf("close makes no sense for a callback's reply; remove it")
 	}
-	respond := &module.Respond{Body: response.Body}
+	respond := &hold.Respond{Body: response.Body}
 	if response.StatusCode != "" {
 		status, err := strconv.Atoi(string(response.StatusCode))
 		if err != nil {
@@ -242,7 +243,7 @@ func parseRespond(o *options, handler *module.Handler) error {
 	return nil
 }
 
-func parseHeader(o *options, handler *module.Handler) error {
+func parseHeader(o *options, handler *hold.Handler) error {
 	var name, value string
 	if !o.AllArgs(&name, &value) {
 		return o.failf("it needs a name and a value, as in: header Cache-Control no-store")
@@ -254,7 +255,7 @@ func parseHeader(o *options, handler *module.Handler) error {
 	return nil
 }
 
-func parseRedirect(o *options, handler *module.Handler) error {
+func parseRedirect(o *options, handler *hold.Handler) error {
 	if err := o.once(); err != nil {
 		return err
 	}
@@ -262,7 +263,7 @@ func parseRedirect(o *options, handler *module.Handler) error {
 	if len(args) != 1 && len(args) != 2 {
 		return o.failf("it needs a URL, and may have a status, as in: redir https://shop.example.com/thanks 303")
 	}
-	handler.Redirect = &module.Redirect{URL: args[0]}
+	handler.Redirect = &hold.Redirect{URL: args[0]}
 	if len(args) == 1 {
 		return nil
 	}

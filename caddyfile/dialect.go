@@ -3,12 +3,12 @@ package caddyfile
 import (
 	"strconv"
 
-	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/hold"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // parseDialectOption reads the options that say what calls must have and mean.
-func parseDialectOption(o *options, d *module.Dialect) error {
+func parseDialectOption(o *options, d *hold.Dialect) error {
 	switch o.name {
 	case "require":
 		return o.list(&d.Require)
@@ -36,12 +36,12 @@ func parseDialectOption(o *options, d *module.Dialect) error {
 	return o.unknown(handlerOptions)
 }
 
-func parseMatch(o *options, to *[]module.Match) error {
+func parseMatch(o *options, to *[]hold.Match) error {
 	args := o.RemainingArgs()
 	if len(args) < 3 {
 		return o.failf("it needs a place, a name and values, as in: %s json status error", o.name)
 	}
-	*to = append(*to, module.Match{Location: inject.Location{In: inject.Place(args[0]), Name: args[1]}, Values: args[2:]})
+	*to = append(*to, hold.Match{Location: inject.Location{In: inject.Place(args[0]), Name: args[1]}, Values: args[2:]})
 	return nil
 }
 
@@ -57,7 +57,7 @@ func parsePlace(o *options, to **inject.Location) error {
 	return nil
 }
 
-func parseFailedStatus(o *options, d *module.Dialect) error {
+func parseFailedStatus(o *options, d *hold.Dialect) error {
 	var text string
 	if err := o.text(&text); err != nil {
 		return err

@@ -9,7 +9,9 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/api"
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/hold"
 )
 
 // directive returns a parser's view of a directive's text.
@@ -100,10 +102,10 @@ func FuzzGlobal(f *testing.F) {
 func TestEveryOptionThatMessagesListIsKnown(t *testing.T) {
 	for list, parse := range map[string]func(o *options) error{
 		handlerOptions: func(o *options) error {
-			return parseCallbackOption(httpcaddyfile.Helper{Dispenser: o.Dispenser}, o, new(module.Handler))
+			return parseCallbackOption(httpcaddyfile.Helper{Dispenser: o.Dispenser}, o, new(hold.Handler))
 		},
-		appOptions: func(o *options) error { return parseGlobalOption(o, new(module.App)) },
-		apiOptions: func(o *options) error { return parseAPIOption(o, new(module.API)) },
+		appOptions: func(o *options) error { return parseGlobalOption(o, new(app.App)) },
+		apiOptions: func(o *options) error { return parseAPIOption(o, new(api.API)) },
 	} {
 		for name := range strings.FieldsFuncSeq(strings.ReplaceAll(list, " and ", ", "), func(c rune) bool { return c == ',' || c == ' ' }) {
 			h, _ := directive("{\n" + name + "\n}")

@@ -9,7 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
-	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/config"
 )
 
@@ -44,75 +44,75 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	if d.NextArg() {
 		return nil, d.Errf("%s: %q is too much: it takes nothing but a block", of, d.Val())
 	}
-	app := new(module.App)
+	a := new(app.App)
 	o := newOptions(d, of)
 	for nesting := d.Nesting(); o.next(nesting); {
-		if err := parseGlobalOption(o, app); err != nil {
+		if err := parseGlobalOption(o, a); err != nil {
 			return nil, err
 		}
 	}
-	if err := app.Check(); err != nil {
+	if err := a.Check(); err != nil {
 		return nil, start.Errf("%s: %w", of, err)
 	}
-	return httpcaddyfile.App{Name: "callback", Value: caddyconfig.JSON(app, nil)}, nil
+	return httpcaddyfile.App{Name: "callback", Value: caddyconfig.JSON(a, nil)}, nil
 }
 
 // appOptions are the options that parseGlobalOption knows.
 const appOptions = "base_url, concurrency, deliver, header_prefix, key, max_body_size, max_held, max_memory, max_waiting, retain, status_url and store"
 
-func parseGlobalOption(o *options, app *module.App) error {
+func parseGlobalOption(o *options, a *app.App) error {
 	switch o.name {
 	case "base_url":
-		return o.base(&app.BaseURL)
+		return o.base(&a.BaseURL)
 	case "status_url":
-		return o.base(&app.StatusURL)
+		return o.base(&a.StatusURL)
 	case "store":
-		return parseStore(o, app)
+		return parseStore(o, a)
 	case "header_prefix":
-		return parsePrefix(o, app)
+		return parsePrefix(o, a)
 	case "key":
-		return parseKey(o, app)
+		return parseKey(o, a)
 	case "max_body_size":
-		return o.size(&app.MaxBodySize)
+		return o.size(&a.MaxBodySize)
 	case "max_memory":
-		return o.size(&app.MaxMemory)
+		return o.size(&a.MaxMemory)
 	case "max_waiting":
-		return o.count(&app.MaxWaiting)
+		return o.count(&a.MaxWaiting)
 	case "max_held":
-		return o.count(&app.MaxHeld)
+		return o.count(&a.MaxHeld)
 	case "concurrency":
-		return o.count(&app.Concurrency)
+		return o.count(&a.Concurrency)
 	case "deliver":
-		return parseGlobalDeliver(o, app)
+		return parseGlobalDeliver(o, a)
 	case "retain":
-		return o.duration(&app.Retain)
+		return o.duration(&a.Retain)
 	}
 	return o.unknown(appOptions)
 }
 
-func parseKey(o *options, app *module.App) error {
+func parseKey(o *options, a *app.App) error {
 	args := o.RemainingArgs()
 	if len(args) < 3 {
 		return o.failf("it needs a name, a secret and permissions, as in: key partner {env.PARTNER_KEY} send")
 	}
-	app.Keys = append(app.Keys, module.Key{Name: args[0], Secret: args[1], Permissions: args[2:]})
-	if err := module.CheckKeys(app.Keys); err != nil {
+	a.Keys = append(a.Keys, app.Key{Name: args[0], Secret: args[1], Permissions: args[2:]})
+	if err := app.CheckKeys(a.Keys); err != nil {
 		return o.failf("%w", err)
 	}
 	return nil
 }
 
-func parsePrefix(o *options, app *module.App) error {
-	if err := o.text(&app.HeaderPrefix); err != nil {
+func parsePrefix(o *options, a *app.App) error {
+	if err := o.text(&a.HeaderPrefix); err != nil {
 		return err
 	}
-	if err := config.CheckPrefix(app.HeaderPrefix); err != nil {
+	if err := config.CheckPrefix(a.HeaderPrefix); err != nil {
 		return o.failf("%w", err)
 	}
 	return nil
 }
 
-func parseStore(o *options, app *module.App) error {
+func parseStore(o *options, a *app.App) error {
 	if err := o.once(); err != nil {
 		return err
 	}
@@ -128,15 +128,15 @@ func parseStore(o *options, app *module.App) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.of, err)
 	}
-	app.StoreRaw = caddyconfig.JSONModuleObject(store, "store", name, nil)
+	a.StoreRaw = caddyconfig.JSONModuleObject(store, "store", name, nil)
 	return nil
 }
 
 // globals is what a directive must know of the global option.
 type globals struct {
-	BaseURL      string       `json:"base_url"`
-	HeaderPrefix string       `json:"header_prefix"`
-	Keys         []module.Key `json:"keys"`
+	BaseURL      string    `json:"base_url"`
+	HeaderPrefix string    `json:"header_prefix"`
+	Keys         []app.Key `json:"keys"`
 }
 
 // globalOption returns what the global option says, empty where there is none.

@@ -4,7 +4,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-callback/caddy-callback/module"
+	"github.com/caddy-callback/caddy-callback/module/server"
 )
 
 // parseServer sets up the handler that takes calls. Syntax:
@@ -20,7 +20,7 @@ func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	if h.NextArg() {
 		return nil, h.Errf("callback_server: %q is too much: it takes a matcher and a block", h.Val())
 	}
-	server := new(module.Server)
+	server := new(server.Server)
 	o := newOptions(h.Dispenser, "callback_server")
 	for nesting := h.Nesting(); o.next(nesting); {
 		if err := parseServerOption(h, o, server); err != nil {
@@ -33,7 +33,7 @@ func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	return server, nil
 }
 
-func parseServerOption(h httpcaddyfile.Helper, o *options, server *module.Server) error {
+func parseServerOption(h httpcaddyfile.Helper, o *options, server *server.Server) error {
 	switch o.name {
 	case "key":
 		return o.list(&server.Keys)

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"code.dny.dev/ssrf"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
 // maxURL bounds a URL, in bytes.
@@ -144,7 +146,7 @@ func (g Guard) leadsBack(u *url.URL, h host, port uint16) bool {
 		}
 		below, found := strings.CutPrefix(plainPath(u), plainPath(own)+"/")
 		space, _, _ := strings.Cut(below, "/")
-		return found && (space == "cb" || space == "cbq" || space == "cbr")
+		return found && callback.IsOwnSpace(space)
 	})
 }
 

@@ -1,15 +1,12 @@
 package storetest_test
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
-	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -17,316 +14,247 @@ import (
 )
 
 // The suite is tried on a store that is as simple as a store can be.
-func TestAStoreInMemoryPasses(t *testing.T) {
-	var disks sync.Map
+func TestMemoryPasses(t *testing.T) {
+	var memories sync.Map
 	storetest.Run(t, func(_ *testing.T, dir string) store.Store {
-		d, _ := disks.LoadOrStore(dir, &disk{
-			secret:   callback.NewSecret(),
-			records:  make(map[callback.UUID][]byte),
-			policies: make(map[callback.Digest][]byte),
-			bodies:   make(map[string][]byte),
-		})
-		return openMemory(d.(*disk))
+		m, _ := memories.LoadOrStore(dir, storetest.NewMemory())
+		return m.(*storetest.Memory).Open()
 	})
 }
 
-// disk is what outlives a store.
-type disk struct {
-	secret   callback.Secret
-	records  map[callback.UUID][]byte
-	policies map[callback.Digest][]byte
-	bodies   map[string][]byte
+// pair is two stores that are open on one memory.
+type pair struct {
+	*testing.T
+	memory    *storetest.Memory
+	one, more store.Store
+	policy    callback.Policy
 }
 
-// memory keeps the newest records and writes them to its disk a little later.
-type memory struct {
-	mu      sync.Mutex
-	disk    *disk
-	newest  map[callback.UUID]*callback.Record
-	written *write
-	kick    chan struct{}
-	closed  bool
-	done    sync.WaitGroup
-}
-
-// write is all that is written together.
-type write struct {
-	done    chan struct{}
-	records map[callback.UUID]*callback.Record
-}
-
-func (w *write) Done() <-chan struct{} { return w.done }
-func (w *write) Err() error            { return nil }
-func (w *write) Hurry()                {}
-
-func newWrite() *write {
-	return &write{done: make(chan struct{}), records: make(map[callback.UUID]*callback.Record)}
-}
-
-func openMemory(d *disk) *memory {
-	m := &memory{disk: d, newest: make(map[callback.UUID]*callback.Record), written: newWrite(), kick: make(chan struct{}, 1)}
-	for id, b := range d.records {
-		r, err := store.DecodeRecord(b)
-		if err != nil {
-			panic(err)
-		}
-		m.newest[id] = r
+func newPair(t *testing.T) *pair {
+	m := storetest.NewMemory()
+	p := &pair{T: t, memory: m, one: m.Open(), more: m.Open(), policy: callback.Policy{BaseURL: "https://app.example.com"}}
+	if err := p.policy.Compile(); err != nil {
+		t.Fatal(err)
 	}
-	m.done.Go(func() {
-		for range m.kick {
-			m.flush()
+	return p
+}
+
+// create creates a callback through the first store.
+func (p *pair) create(aliases ...callback.Digest) (*callback.Record, store.Commit) {
+	p.Helper()
+	r := p.record(aliases...)
+	c, err := p.one.Create(p.Context(), r)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return r, c
+}
+
+func (p *pair) record(aliases ...callback.Digest) *callback.Record {
+	r := callback.New(p.one.Secret(), &p.policy, callback.Spec{ExpiresIn: time.Minute}, 1)
+	r.Aliases = aliases
+	return r
+}
+
+// wantReason checks that a store has the callback, with that reason.
+func (p *pair) wantReason(s store.Store, key store.Key, want string) {
+	p.Helper()
+	if r, _, err := s.Find(p.Context(), key); err != nil || r.Reason != want {
+		p.Fatalf("found %+v, %v, want the reason %q", r, err, want)
+	}
+}
+
+// add is the decision to add to the reason.
+func add(text string) store.Decide {
+	return func(r *callback.Record) (store.Change, error) {
+		next := *r
+		next.Reason += text
+		return store.Change{Next: &next}, nil
+	}
+}
+
+func remove(*callback.Record) (store.Change, error) { return store.Change{Delete: true}, nil }
+
+func (p *pair) update(s store.Store, key store.Key, decide store.Decide) store.Commit {
+	p.Helper()
+	_, c, err := s.Update(p.Context(), key, decide)
+	if err != nil {
+		p.Fatal(err)
+	}
+	return c
+}
+
+func TestWhatOneStoreWritesAllSee(t *testing.T) {
+	p := newPair(t)
+	if *p.one.Secret() != *p.more.Secret() {
+		t.Error("the stores have two secrets")
+	}
+	r, _ := p.create()
+	byID, byTicket := store.ByID(r.ID), store.ByTicket(p.more.Secret().Ticket(r.ID))
+	p.wantReason(p.more, byTicket, "")
+	p.update(p.more, byTicket, add("a"))
+	p.wantReason(p.one, byID, "a")
+	c := p.update(p.one, byID, add("b"))
+	if _, seen, err := p.more.Find(t.Context(), byID); err != nil || store.Wait(t.Context(), seen) != nil || store.Wait(t.Context(), c) != nil {
+		t.Error(err)
+	}
+	p.wantReason(p.more, byID, "ab")
+	if page, _, err := p.more.List(t.Context(), store.Query{}); err != nil || len(page) != 1 || p.more.Waiting() != 1 {
+		t.Errorf("listed %d, %v; %d wait", len(page), err, p.more.Waiting())
+	}
+	p.update(p.more, byID, remove)
+	if _, _, err := p.one.Find(t.Context(), byID); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("after it was deleted: %v", err)
+	}
+}
+
+func TestPoliciesAndBodiesBelongToTheMemory(t *testing.T) {
+	p := newPair(t)
+	if err := p.one.PutPolicy(t.Context(), &p.policy); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.more.Policy(t.Context(), p.policy.Hash()); err != nil || got.Hash() != p.policy.Hash() {
+		t.Errorf("the policy is %+v, %v", got, err)
+	}
+	body, err := p.one.PutBody(t.Context(), []byte("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := p.more.OpenBody(t.Context(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(reader); err != nil || string(got) != "body" {
+		t.Errorf("the body is %q, %v", got, err)
+	}
+}
+
+func TestWhoIsOutrunDecidesAgain(t *testing.T) {
+	p := newPair(t)
+	r, _ := p.create()
+	key, asked := store.ByID(r.ID), 0
+	p.update(p.one, key, func(r *callback.Record) (store.Change, error) {
+		if asked++; asked == 1 {
+			p.update(p.more, key, add("a"))
 		}
+		return add("b")(r)
 	})
-	return m
+	p.wantReason(p.more, key, "ab")
+	if asked != 2 {
+		t.Errorf("it decided %d times", asked)
+	}
+	_, _, err := p.one.Update(t.Context(), key, func(r *callback.Record) (store.Change, error) {
+		p.update(p.more, key, remove)
+		return add("c")(r)
+	})
+	if !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("outrun by who deletes it: %v", err)
+	}
 }
 
-func (m *memory) flush() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id, r := range m.written.records {
-		if r == nil {
-			delete(m.disk.records, id)
-			continue
-		}
-		b, err := store.EncodeRecord(r)
-		if err != nil {
-			panic(err)
-		}
-		m.disk.records[id] = b
-	}
-	close(m.written.done)
-	m.written = newWrite()
-}
-
-// put notes a record, nil for none, for the next flush.
-func (m *memory) put(id callback.UUID, r *callback.Record) store.Commit {
-	m.newest[id] = r
-	if r == nil {
-		delete(m.newest, id)
-	}
-	m.written.records[id] = r
-	select {
-	case m.kick <- struct{}{}:
-	default:
-	}
-	return m.written
-}
-
-func (m *memory) commit(id callback.UUID) store.Commit {
-	if _, yes := m.written.records[id]; yes {
-		return m.written
-	}
-	return store.Committed
-}
-
-func (m *memory) lock() error {
-	m.mu.Lock()
-	if m.closed {
-		return store.ErrClosed
-	}
-	return nil
-}
-
-func (m *memory) find(key store.Key) (*callback.Record, error) {
-	for id, r := range m.newest {
-		switch {
-		case key.Kind == store.KeyID && id == key.ID, key.Kind == store.KeyState && r.State == key.Digest,
-			key.Kind == store.KeyTicket && r.Ticket == key.Digest,
-			key.Kind == store.KeyAlias && slices.Contains(r.Aliases, key.Digest):
-			return r, nil
-		}
-	}
-	return nil, store.ErrNotFound
-}
-
-// taken reports whether one of a record's aliases leads to another callback.
-func (m *memory) taken(r *callback.Record) bool {
-	for _, alias := range r.Aliases {
-		if other, err := m.find(store.ByAlias(alias)); err == nil && other.ID != r.ID {
-			return true
-		}
-	}
-	return false
-}
-
-func (m *memory) Secret() *callback.Secret      { return &m.disk.secret }
-func (m *memory) Changes() <-chan callback.UUID { return nil }
-
-func (m *memory) Create(_ context.Context, r *callback.Record) (store.Commit, error) {
-	defer m.mu.Unlock()
-	if err := m.lock(); err != nil {
-		return nil, err
-	}
-	if m.taken(r) {
-		return nil, store.ErrExists
-	}
-	return m.put(r.ID, r), nil
-}
-
-func (m *memory) Find(_ context.Context, key store.Key) (*callback.Record, store.Commit, error) {
-	defer m.mu.Unlock()
-	if err := m.lock(); err != nil {
-		return nil, nil, err
-	}
-	r, err := m.find(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	return r, m.commit(r.ID), nil
-}
-
-func (m *memory) Update(_ context.Context, key store.Key, decide store.Decide) (*callback.Record, store.Commit, error) {
-	defer m.mu.Unlock()
-	if err := m.lock(); err != nil {
-		return nil, nil, err
-	}
-	r, err := m.find(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	change, err := decide(r)
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case change.Next == nil && !change.Delete:
-		return r, m.commit(r.ID), nil
-	case change.Next != nil && m.taken(change.Next):
-		return nil, nil, store.ErrExists
-	}
-	for _, b := range r.Bodies() {
-		if change.Next == nil || !refersTo(change.Next, b.File) {
-			delete(m.disk.bodies, b.File)
-		}
-	}
-	return change.Next, m.put(r.ID, change.Next), nil
-}
-
-func refersTo(r *callback.Record, file string) bool {
-	return slices.ContainsFunc(r.Bodies(), func(b *callback.Body) bool { return b.File == file })
-}
-
-func (m *memory) PutPolicy(_ context.Context, p *callback.Policy) error {
-	defer m.mu.Unlock()
-	if err := m.lock(); err != nil {
-		return err
-	}
-	b, err := p.Encode()
-	m.disk.policies[p.Hash()] = b
-	return err
-}
-
-func (m *memory) Policy(_ context.Context, hash callback.Digest) (*callback.Policy, error) {
-	defer m.mu.Unlock()
-	if err := m.lock(); err != nil {
-		return nil, err
-	}
-	b, known := m.disk.policies[hash]
-	if !known {
-		return nil, store.ErrNotFound
-	}
-	return callback.DecodePolicy(b)
-}
-
-func (m *memory) PutBody(_ context.Context, data []byte) (callback.Body, error) {
-	defer m.mu.Unlock()
-	if err := m.lock(); err != nil {
-		return callback.Body{}, err
-	}
-	name := callback.NewUUID().String()
-	m.disk.bodies[name] = bytes.Clone(data)
-	return callback.Body{Data: data, File: name, Size: int64(len(data)), Sum: sha256.Sum256(data)}, nil
-}
-
-func (m *memory) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, error) {
-	defer m.mu.Unlock()
-	if err := m.lock(); err != nil {
-		return nil, err
-	}
-	data, there := m.disk.bodies[b.File]
-	switch {
-	case !there:
-		return nil, store.ErrNotFound
-	case int64(len(data)) != b.Size || sha256.Sum256(data) != b.Sum:
-		return nil, store.ErrDamaged
-	}
-	return io.NopCloser(bytes.NewReader(data)), nil
-}
-
-func (m *memory) Due(_ context.Context, until callback.Time, limit int) ([]callback.UUID, error) {
-	defer m.mu.Unlock()
-	if err := m.lock(); err != nil {
-		return nil, err
-	}
-	var ids []callback.UUID
-	for id, r := range m.newest {
-		if r.Due() <= until {
+// hints returns all that a store has hinted at.
+func hints(s store.Store) (ids []callback.UUID) {
+	for {
+		select {
+		case id := <-s.Changes():
 			ids = append(ids, id)
+		default:
+			return ids
 		}
 	}
-	slices.SortFunc(ids, func(a, b callback.UUID) int { return cmp.Compare(m.newest[a].Due(), m.newest[b].Due()) })
-	return ids[:min(limit, len(ids))], nil
 }
 
-func (m *memory) List(ctx context.Context, q store.Query) (page []*callback.Record, next store.Cursor, err error) {
-	m.flush()
-	defer m.mu.Unlock()
-	if err := errors.Join(m.lock(), ctx.Err()); err != nil {
-		return nil, store.Cursor{}, err
-	}
-	for _, b := range m.disk.records {
-		r, err := store.DecodeRecord(b)
-		if err != nil {
-			return nil, store.Cursor{}, err
-		}
-		if (q.After == store.Cursor{} || newestFirst(cursor(r), q.After) > 0) && matches(q, r) {
-			page = append(page, r)
+func TestChangeIsHintedAtToTheOthers(t *testing.T) {
+	p := newPair(t)
+	r, _ := p.create(callback.Digest{1})
+	key := store.ByID(r.ID)
+	wantHints := func(what string, s store.Store, want int) {
+		t.Helper()
+		got := hints(s)
+		if len(got) != want || want > 0 && got[0] != r.ID {
+			t.Errorf("%s is hinted at as %v", what, got)
 		}
 	}
-	slices.SortFunc(page, func(a, b *callback.Record) int { return newestFirst(cursor(a), cursor(b)) })
-	if limit := q.PageSize(); len(page) > limit {
-		page = page[:limit]
-		next = cursor(page[limit-1])
+	wantHints("a creation", p.more, 1)
+	p.update(p.more, key, add("a"))
+	wantHints("an update", p.one, 1)
+	p.update(p.one, key, remove)
+	wantHints("a deletion", p.more, 1)
+	wantHints("what it did itself", p.one, 0)
+	wantHints("what it did itself", p.more, 0)
+
+	r, _ = p.create(callback.Digest{1})
+	hints(p.more)
+	if _, err := p.one.Create(t.Context(), p.record(callback.Digest{1})); !errors.Is(err, store.ErrExists) {
+		t.Errorf("another with its alias: %v", err)
 	}
-	return page, next, nil
+	p.update(p.one, store.ByID(r.ID), func(*callback.Record) (store.Change, error) { return store.Change{}, nil })
+	wantHints("what changed nothing", p.more, 0)
+	for range 5000 {
+		p.update(p.one, store.ByID(r.ID), add(""))
+	}
+	if n := len(hints(p.more)); n == 0 || n == 5000 {
+		t.Errorf("%d hints are kept for who does not ask", n)
+	}
 }
 
-func matches(q store.Query, r *callback.Record) bool {
-	return (!q.Dead || r.Delivery != nil && r.Delivery.Dead) && (q.Phase == 0 || r.Phase == q.Phase) && (q.Name == "" || r.Name == q.Name) &&
-		(q.From == 0 || r.CreatedAt >= q.From) && (q.Before == 0 || r.CreatedAt < q.Before)
-}
-
-func cursor(r *callback.Record) store.Cursor { return store.Cursor{CreatedAt: r.CreatedAt, ID: r.ID} }
-
-func newestFirst(a, b store.Cursor) int {
-	return cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
-}
-
-func (m *memory) Waiting() (n int) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, r := range m.newest {
-		if r.Phase == callback.Waiting {
-			n++
+func TestAliasIsUniqueInTheMemory(t *testing.T) {
+	p := newPair(t)
+	alias := callback.Digest{1}
+	r, c := p.create(alias)
+	other, _ := p.create()
+	take := func(r *callback.Record) (store.Change, error) {
+		next := *r
+		next.Aliases = []callback.Digest{alias}
+		return store.Change{Next: &next}, nil
+	}
+	check := func(when string) {
+		t.Helper()
+		if _, err := p.more.Create(t.Context(), p.record(alias)); !errors.Is(err, store.ErrExists) {
+			t.Errorf("%s: another with the alias: %v", when, err)
+		}
+		if _, _, err := p.more.Update(t.Context(), store.ByID(other.ID), take); !errors.Is(err, store.ErrExists) {
+			t.Errorf("%s: giving it the alias: %v", when, err)
+		}
+		if found, _, err := p.more.Find(t.Context(), store.ByAlias(alias)); err != nil || found.ID != r.ID {
+			t.Errorf("%s: the alias leads to %+v, %v", when, found, err)
 		}
 	}
-	return n
-}
-
-func (m *memory) Ready() error {
-	defer m.mu.Unlock()
-	return m.lock()
-}
-
-func (m *memory) Close() error {
-	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		return nil
+	check("at once")
+	if err := store.Wait(t.Context(), c); err != nil {
+		t.Fatal(err)
 	}
-	m.closed = true
-	close(m.kick)
-	m.mu.Unlock()
-	m.done.Wait()
-	m.flush()
-	return nil
+	check("after the commit")
+	p.update(p.one, store.ByID(r.ID), remove)
+	p.update(p.more, store.ByID(other.ID), take)
+}
+
+func TestStoreThatIsClosedLeavesTheOthersAlone(t *testing.T) {
+	p := newPair(t)
+	r, c := p.create()
+	if err := p.one.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-c.Done():
+	default:
+		t.Error("its write is on its way after it was closed")
+	}
+	key := store.ByID(r.ID)
+	if _, _, err := p.one.Find(t.Context(), key); !errors.Is(err, store.ErrClosed) || !errors.Is(p.one.Ready(), store.ErrClosed) {
+		t.Errorf("after it was closed: %v, %v", err, p.one.Ready())
+	}
+	p.wantReason(p.more, key, "")
+	if err := store.Wait(context.WithoutCancel(t.Context()), p.update(p.more, key, add("a"))); err != nil {
+		t.Error(err)
+	}
+	if err := p.more.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := p.memory.Open()
+	defer again.Close()
+	p.wantReason(again, key, "a")
+	if got := hints(p.one); got != nil {
+		t.Errorf("hinted at to who is closed: %v", got)
+	}
 }

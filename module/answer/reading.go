@@ -1,0 +1,200 @@
+package answer
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"hash"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// Reading is what a request to read a callback is about.
+type Reading struct {
+	Engine *engine.Engine
+	// Exit is closed when Caddy exits.
+	Exit <-chan struct{}
+	// Key leads to the callback.
+	Key store.Key
+	// Document is what the client reads of the callback.
+	Document Document
+}
+
+// Document is something that a client can read of a callback.
+type Document struct {
+	// Tag returns the document's entity tag, "" if it has none.
+	Tag func(*engine.Callback) (string, error)
+	// AtEnd says that there is no document before the callback has ended.
+	AtEnd bool
+}
+
+// The documents that the holder of a ticket can read.
+var (
+	StatusDocument = Document{Tag: statusTag}
+	ResultDocument = Document{Tag: resultTag, AtEnd: true}
+)
+
+// maxPreferredWait bounds how long a request for status or result is kept waiting.
+const maxPreferredWait = 5 * time.Minute
+
+// Await returns the callback as soon as the client can read what it waits for, and at
+// the latest when the time that it prefers to wait is over. If the client has the
+// document already, Await answers with 304 and returns nil. store.ErrNotFound: there is
+// no such callback.
+func (rd Reading) Await(w http.ResponseWriter, r *http.Request) (*engine.Callback, error) {
+	preference := PreferenceOf(r.Header, maxPreferredWait)
+	cb, err := rd.await(r, preference.Wait)
+	if err != nil {
+		return nil, err
+	}
+	preference.Async = false
+	preference.Apply(w.Header())
+	tag, err := rd.Document.Tag(cb)
+	if tag == "" || err != nil {
+		return cb, err
+	}
+	w.Header().Set("ETag", tag)
+	if !matches(r.Header["If-None-Match"], tag) {
+		return cb, nil
+	}
+	w.WriteHeader(http.StatusNotModified)
+	return nil, nil
+}
+
+// await returns the callback when the client need not wait any longer.
+func (rd Reading) await(r *http.Request, wait time.Duration) (*engine.Callback, error) {
+	cb, err := rd.Engine.FindCommitted(r.Context(), rd.Key)
+	if err != nil || wait <= 0 {
+		return cb, err
+	}
+	if there, err := rd.there(r, cb); there || err != nil {
+		return cb, err
+	}
+	return rd.awaitChange(r, cb.ID, wait)
+}
+
+// awaitChange waits for a change that the client waits for.
+func (rd Reading) awaitChange(r *http.Request, id callback.UUID, wait time.Duration) (*engine.Callback, error) {
+	waiter, err := rd.Engine.AwaitChange(id)
+	if err != nil {
+		return nil, err
+	}
+	defer waiter.Stop()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	ctx := r.Context()
+	for over := false; ; {
+		// It may have changed before there was a waiter to tell.
+		cb, err := rd.Engine.FindCommitted(ctx, rd.Key)
+		if err != nil || over {
+			return cb, err
+		}
+		if there, err := rd.there(r, cb); there || err != nil {
+			return cb, err
+		}
+		select {
+		case n := <-waiter.C:
+			n.Done()
+		case <-timer.C:
+			over = true
+		case <-rd.Exit:
+			over = true
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// there reports whether there is what the client waits for: the end, or, if it says
+// what it has, something else than that.
+func (rd Reading) there(r *http.Request, cb *engine.Callback) (bool, error) {
+	known := r.Header["If-None-Match"]
+	if len(known) == 0 {
+		return cb.Phase.Final(), nil
+	}
+	tag, err := rd.Document.Tag(cb)
+	unchanged := tag != "" && matches(known, tag)
+	return !unchanged && (cb.Phase.Final() || !rd.Document.AtEnd), err
+}
+
+// matches reports whether one of the entity tags that a client has is this one (RFC
+// 9110, section 13.1.2). Weak and strong ones are the same here.
+func matches(known []string, tag string) bool {
+	tag = strings.TrimPrefix(tag, "W/")
+	for _, rest := range known {
+		if strings.TrimSpace(rest) == "*" {
+			return true
+		}
+		for rest != "" {
+			rest = strings.TrimPrefix(strings.TrimLeft(rest, ", \t"), "W/")
+			length := tagLength(rest)
+			if length == 0 {
+				break
+			}
+			if rest[:length] == tag {
+				return true
+			}
+			rest = rest[length:]
+		}
+	}
+	return false
+}
+
+// tagLength returns the length of the opaque tag that a text begins with, 0 if it
+// begins with none. There may be commas in it.
+func tagLength(text string) int {
+	if !strings.HasPrefix(text, `"`) {
+		return 0
+	}
+	end := strings.IndexByte(text[1:], '"')
+	if end < 0 {
+		return 0
+	}
+	return end + 2
+}
+
+// isTag reports whether a text is an entity tag and nothing else.
+func isTag(text string) bool {
+	text = strings.TrimPrefix(text, "W/")
+	return text != "" && tagLength(text) == len(text)
+}
+
+// tagOf returns an entity tag from a digest.
+func tagOf(h hash.Hash) string {
+	return `"` + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16]) + `"`
+}
+
+// DocumentTag returns the entity tag of a JSON document.
+func DocumentTag(v any) (string, error) {
+	h := sha256.New()
+	err := json.NewEncoder(h).Encode(v)
+	return tagOf(h), err
+}
+
+// statusTag returns the entity tag of a callback's status as its ticket shows it.
+func statusTag(cb *engine.Callback) (string, error) { return DocumentTag(newStatus(cb)) }
+
+// resultTag returns the entity tag of a callback's result: the one that it came with,
+// or else one of ours. Only a success has one (RFC 9110, section 13.2.1).
+func resultTag(cb *engine.Callback) (string, error) {
+	if cb.Phase != callback.Resolved && cb.Phase != callback.Failed {
+		return "", nil
+	}
+	result := cb.Result(cb.Policy)
+	if result.Body == nil || result.Status < 200 || result.Status > 299 {
+		return "", nil
+	}
+	if tag := result.Header.Get("Etag"); isTag(tag) {
+		return tag, nil
+	}
+	sum := result.Body.Sum
+	if result.Body.File == "" {
+		sum = sha256.Sum256(result.Body.Data)
+	}
+	return DocumentTag([]any{result.Status, result.Header, sum})
+}

@@ -1,0 +1,36 @@
+package answer
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+)
+
+// WriteResult answers with a result that has a body. Errors of the store are
+// answered, too, as long as nothing has been sent.
+func WriteResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, result callback.Result) error {
+	body, err := e.OpenBody(context.WithoutCancel(r.Context()), *result.Body)
+	if err != nil {
+		w.Header().Del("ETag")
+		ProblemOf(err).Write(w)
+		return nil
+	}
+	defer func() { _ = body.Close() }()
+	h := w.Header()
+	for _, f := range result.Header {
+		h.Del(f.Name)
+	}
+	result.Header.AddTo(h)
+	if callback.StatusHasBody(result.Status) {
+		h.Set("Content-Length", strconv.FormatInt(result.Body.Size, 10))
+	}
+	w.WriteHeader(result.Status)
+	if r.Method != http.MethodHead && callback.StatusHasBody(result.Status) {
+		_, _ = io.Copy(w, body)
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package answer
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+// ServeStatus shows the status to the holder of the ticket.
+func ServeStatus(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {
+	s := newStatus(cb)
+	s.Step.named(r.Context(), e)
+	WriteJSON(w, http.StatusOK, s)
+}
+
+// ServeResult shows what a held client would have got. Since a browser may show it,
+// it comes with headers that keep what is in it from doing anything.
+func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {
+	switch cb.Phase {
+	case callback.Waiting:
+		writeNotYet(w, cb)
+		return
+	case callback.Expired:
+		problem.ExpiredResult.Write(w)
+		return
+	case callback.Closed:
+		problem.Closed.With(cb.Reason).Write(w)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	result := cb.Result(cb.Policy)
+	if result.Failure != nil {
+		FailedProblem(cb.Record, result).Write(w)
+		return
+	}
+	if result.Header.Get("Content-Disposition") == "" {
+		h.Set("Content-Disposition", "attachment")
+	}
+	tagged := h.Get("ETag") != ""
+	result.Header = slices.DeleteFunc(result.Header, func(f callback.Field) bool {
+		return isNeverServed(f.Name) || tagged && f.Name == "Etag"
+	})
+	_ = WriteResult(w, r, e, result)
+}
+
+// neverServed are headers of an upstream's ack that a result fetched by URL must
+// not have: they would undo what keeps it from doing anything in a browser, or say
+// something about the whole site that the URL is at. Those in neverServedFamilies
+// begin so.
+var (
+	neverServed = []string{
+		"Accept-Ch", "Cache-Control", "Clear-Site-Data", "Critical-Ch", "Document-Policy", "Expect-Ct", "Expires", "Nel", "Origin-Agent-Cluster",
+		"Permissions-Policy", "Pragma", "Referrer-Policy", "Refresh", "Report-To", "Reporting-Endpoints", "Service-Worker-Allowed", "Set-Cookie",
+		"Set-Cookie2", "Strict-Transport-Security", "Timing-Allow-Origin", "Vary", "Www-Authenticate", "X-Content-Type-Options", "X-Frame-Options",
+	}
+	neverServedFamilies = []string{"Access-Control-", "Content-Security-Policy", "Cross-Origin-", "Public-Key-Pins"}
+)
+
+func isNeverServed(name string) bool {
+	return slices.Contains(neverServed, name) ||
+		slices.ContainsFunc(neverServedFamilies, func(family string) bool { return strings.HasPrefix(name, family) })
+}
+
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		problem.Damaged.Write(w)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n'))
+}

@@ -1,0 +1,215 @@
+package answer
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"net/url"
+	"unicode/utf8"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// status is the status of a callback as its ticket shows it.
+type status struct {
+	ID              callback.UUID   `json:"id"`
+	Phase           callback.Phase  `json:"phase"`
+	CorrelationID   string          `json:"correlationId"`
+	Name            string          `json:"name,omitempty"`
+	CreatedAt       callback.Time   `json:"createdAt"`
+	ExpiresAt       callback.Time   `json:"expiresAt"`
+	FinishedAt      *callback.Time  `json:"finishedAt,omitempty"`
+	DocumentStatus  string          `json:"documentStatus,omitempty"`
+	TechnicalStatus string          `json:"technicalStatus,omitempty"`
+	ErrorCode       string          `json:"errorCode,omitempty"`
+	ErrorText       string          `json:"errorText,omitempty"`
+	ResultURL       string          `json:"resultUrl"`
+	Job             *jobStatus      `json:"job,omitempty"`
+	Step            *stepStatus     `json:"step,omitempty"`
+	Delivery        *deliveryStatus `json:"delivery,omitempty"`
+}
+
+// jobStatus is background work that is to be done. Whoever has a ticket is not told
+// why an attempt has failed: that may name what is behind us.
+type jobStatus struct {
+	Block         callback.Block `json:"block"`
+	Attempts      int            `json:"attempts"`
+	NextAttemptAt callback.Time  `json:"nextAttemptAt"`
+	Error         string         `json:"error,omitempty"`
+}
+
+// deliveryStatus is what becomes of a result that is sent to the client's URL. Whoever
+// has a ticket is told the state alone.
+type deliveryStatus struct {
+	State         string         `json:"state"`
+	URL           string         `json:"url,omitempty"`
+	Attempts      *int           `json:"attempts,omitempty"`
+	NextAttemptAt *callback.Time `json:"nextAttemptAt,omitempty"`
+	DeliveredAt   *callback.Time `json:"deliveredAt,omitempty"`
+	Status        int            `json:"status,omitempty"`
+	Error         string         `json:"error,omitempty"`
+}
+
+func newStatus(cb *engine.Callback) status {
+	s := status{
+		ID:            cb.ID,
+		Phase:         cb.Phase,
+		CorrelationID: cb.CorrelationID,
+		Name:          cb.Name,
+		CreatedAt:     cb.CreatedAt,
+		ExpiresAt:     cb.ExpiresAt,
+		FinishedAt:    orNever(cb.FinishedAt),
+		ResultURL:     cb.ResultURL(),
+	}
+	if f := cb.Failure; f != nil {
+		s.DocumentStatus, s.TechnicalStatus = f.DocumentStatus, f.TechnicalStatus
+		s.ErrorCode, s.ErrorText = f.ErrorCode, f.ErrorText
+	}
+	if j := cb.Job; j != nil {
+		s.Job = &jobStatus{Block: j.Block, Attempts: j.Attempts, NextAttemptAt: j.NextAt}
+	}
+	if !cb.Step.IsZero() {
+		s.Step = &stepStatus{ID: cb.Step}
+	}
+	if d := cb.Delivery; d != nil {
+		s.Delivery = &deliveryStatus{State: deliveryState(d)}
+	}
+	return s
+}
+
+// orNever returns the time, nil for never.
+func orNever(t callback.Time) *callback.Time {
+	if t == 0 {
+		return nil
+	}
+	return &t
+}
+
+// States of a delivery.
+const (
+	deliveryPending   = "pending"
+	deliveryDelivered = "delivered"
+	DeliveryDead      = "dead"
+)
+
+func deliveryState(d *callback.Delivery) string {
+	switch {
+	case d.Dead:
+		return DeliveryDead
+	case d.Total > 0 && d.Done >= d.Total:
+		return deliveryDelivered
+	}
+	return deliveryPending
+}
+
+// FullStatus is the status of a callback as the API shows it.
+type FullStatus struct {
+	status
+	Calls      int             `json:"calls"`
+	LatestCall *CallDocument   `json:"latestCall,omitempty"`
+	Data       json.RawMessage `json:"data,omitempty"`
+}
+
+// stepStatus is the callback whose end another one waits for.
+type stepStatus struct {
+	ID   callback.UUID `json:"id"`
+	Name string        `json:"name,omitempty"`
+}
+
+// named adds the step's name, by which people know where a request stands.
+func (s *stepStatus) named(ctx context.Context, e *engine.Engine) {
+	if s == nil {
+		return
+	}
+	if step, err := e.Find(ctx, store.ByID(s.ID)); err == nil {
+		s.Name = step.Name
+	}
+}
+
+// CallDocument is a call as apps are shown it. A body that is not UTF-8 is in base64, and
+// BodyEncoding says so.
+type CallDocument struct {
+	Method       string            `json:"method"`
+	Query        map[string]any    `json:"query"`
+	Headers      map[string]string `json:"headers"`
+	Body         string            `json:"body"`
+	BodyEncoding string            `json:"bodyEncoding,omitempty"`
+	ReceivedAt   callback.Time     `json:"receivedAt"`
+}
+
+// NewFullStatus returns the status without the latest call, as lists have it.
+func NewFullStatus(cb *engine.Callback) FullStatus {
+	s := FullStatus{status: newStatus(cb), Calls: cb.Calls}
+	if cb.Own != nil {
+		s.Data = cb.Own.Data
+	}
+	if cb.Job != nil {
+		s.Job.Error = cb.Job.Error
+	}
+	if d := cb.Delivery; d != nil {
+		s.Delivery.URL, s.Delivery.Attempts = d.URL, &d.Attempts
+		s.Delivery.DeliveredAt, s.Delivery.Status, s.Delivery.Error = orNever(d.DeliveredAt), d.Status, d.Error
+		if s.Delivery.State == deliveryPending && d.Total > 0 {
+			s.Delivery.NextAttemptAt = orNever(d.NextAt)
+		}
+	}
+	return s
+}
+
+// latestCall returns the call that was taken last; nil if none was.
+func latestCall(r *callback.Record) *callback.Call {
+	if r.Latest != nil {
+		// The call that is accepted takes it away.
+		return r.Latest
+	}
+	return r.Call
+}
+
+// CompleteStatus returns the status with the latest call and the name of the step.
+func CompleteStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback) (s FullStatus, err error) {
+	s = NewFullStatus(cb)
+	s.Step.named(ctx, e)
+	call := latestCall(cb.Record)
+	if call == nil {
+		return s, nil
+	}
+	body, err := e.OpenBody(context.WithoutCancel(ctx), call.Body)
+	if err != nil {
+		return s, err
+	}
+	data, lease, err := e.ReadBody(body, call.Body.Size, call.Body.Size)
+	_ = body.Close()
+	if err != nil {
+		return s, err
+	}
+	defer lease.Release()
+	s.LatestCall = NewCallDocument(call, data)
+	return s, nil
+}
+
+// NewCallDocument returns a call whose body is data.
+func NewCallDocument(call *callback.Call, data []byte) *CallDocument {
+	d := &CallDocument{
+		Method: call.Method, Query: queryObject(call.Query), Headers: call.Header.Joined(), Body: string(data), ReceivedAt: call.ReceivedAt,
+	}
+	if !utf8.Valid(data) {
+		d.Body, d.BodyEncoding = base64.StdEncoding.EncodeToString(data), "base64"
+	}
+	return d
+}
+
+// queryObject returns a query as an object: a parameter that is repeated has an array.
+func queryObject(raw string) map[string]any {
+	object := make(map[string]any)
+	values, _ := url.ParseQuery(raw)
+	for name, all := range values {
+		if len(all) == 1 {
+			object[name] = all[0]
+		} else {
+			object[name] = all
+		}
+	}
+	return object
+}

@@ -1,0 +1,54 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+func init() {
+	caddy.RegisterModule(Admin{})
+}
+
+// Admin serves the API at Caddy's admin endpoint, which needs no keys and checks where
+// requests come from. It belongs to no configuration: after a reload that has failed,
+// Caddy goes on serving the routes of the configuration that never came to be.
+type Admin struct{}
+
+// CaddyModule returns the Caddy module information.
+func (Admin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.callbacks",
+		New: func() caddy.Module { return new(Admin) },
+	}
+}
+
+// Routes returns the routes of the API.
+func (Admin) Routes() []caddy.AdminRoute {
+	handler := caddy.AdminHandlerFunc(serveAdmin)
+	return []caddy.AdminRoute{{Pattern: Path, Handler: handler}, {Pattern: Path + "/", Handler: handler}}
+}
+
+func serveAdmin(w http.ResponseWriter, r *http.Request) error {
+	q := &request{w: w, r: r, at: parsePath(r.URL.EscapedPath()), scope: "admin"}
+	m, err := q.admit()
+	if err != nil {
+		answer.ProblemOf(err).Write(w)
+		return nil
+	}
+	if q.rt, q.app = app.Newest(); q.rt == nil {
+		problem.NotConfigured.Write(w)
+		return nil
+	}
+	defer q.rt.Release()
+	q.log = q.rt.Log()
+	m.serve(q)
+	return nil
+}
+
+// Interface guard
+var _ caddy.AdminRouter = (*Admin)(nil)

@@ -1,0 +1,192 @@
+// Package api is the directive callback_api, and the same API at Caddy's admin endpoint:
+// apps and operators make, list, read, resolve and close callbacks.
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+func init() {
+	caddy.RegisterModule(API{})
+}
+
+// API lets apps make, list, read, resolve and close callbacks. It serves the path
+// /callbacks and what is below it; all others are left to the handlers that follow.
+type API struct {
+	// KeyOff serves everybody who can reach the API. Default: what is asked for needs
+	// a key of the app with the permission create, read or manage.
+	KeyOff bool `json:"key_off,omitempty"`
+
+	app *app.App
+	log *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (API) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.callback_api",
+		New: func() caddy.Module { return new(API) },
+	}
+}
+
+// Provision finds the app.
+func (a *API) Provision(ctx caddy.Context) (err error) {
+	a.log = ctx.Logger()
+	if a.app, err = app.Of(ctx); err != nil {
+		return err
+	}
+	if err := a.Check(a.app.BaseURL, a.app.Keys); err != nil {
+		return fmt.Errorf("callback_api: %w", err)
+	}
+	return nil
+}
+
+// Check makes sure that callbacks can be made, and that somebody may use the API.
+func (a *API) Check(baseURL string, keys []app.Key) error {
+	if baseURL == "" {
+		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option")
+	}
+	useful := func(k app.Key) bool {
+		return slices.ContainsFunc(k.Permissions, func(p string) bool { return p != app.PermissionSend })
+	}
+	if !a.KeyOff && !slices.ContainsFunc(keys, useful) {
+		return errors.New("no key may create, read or manage callbacks; add one to the global callback option, as in: key app {env.APP_KEY} create read manage; or, where nobody but your apps can reach it, write: key off")
+	}
+	return nil
+}
+
+// ServeHTTP serves the paths that are ours.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	at := parsePath(r.URL.EscapedPath())
+	if at.resource == ofSite {
+		return next.ServeHTTP(w, r)
+	}
+	q := &request{w: w, r: r, at: at, app: a.app, log: a.log, scope: "api"}
+	m, err := q.admit()
+	if err == nil && a.KeyOff && fromElsewhere(r) {
+		err = problem.CrossSite
+	}
+	if err == nil {
+		err = a.authorize(q, m.permission)
+	}
+	if err != nil {
+		answer.LeaveUnread(w, r)
+		answer.ProblemOf(err).Write(w)
+		return nil
+	}
+	if q.rt, err = a.app.Use(r.Context()); err != nil {
+		problem.StoreUnavailable.Write(w)
+		return nil
+	}
+	defer q.rt.Release()
+	m.serve(q)
+	return nil
+}
+
+// authorize makes sure that the request shows a key with that permission; with any,
+// where none is named. Keys are taken from the header alone: URLs are logged.
+func (a *API) authorize(q *request, permission string) error {
+	if a.KeyOff {
+		return nil
+	}
+	shown := app.BearerKeys(q.r.Header)
+	caller := a.app.Caller(shown, permission)
+	if len(caller.Names) == 0 {
+		return answer.KeyProblem(caller)
+	}
+	q.scope = "api\x00" + caller.Names[0]
+	return nil
+}
+
+// crossSite reports whether a browser says that the request was made by another
+// site's page, and whether it would have an effect.
+func crossSite(r *http.Request) bool {
+	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "cross-site"
+}
+
+// fromElsewhere reports whether a page made the request that is not of this host. That
+// is asked where no key is. A browser says Sec-Fetch-Site, which no page can forge, where
+// it trusts the connection; else there is its Origin.
+func fromElsewhere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
+}
+
+// admit decides, before anything is done, whether a request is one that the API has
+// an answer to.
+func (a *request) admit() (method, error) {
+	h := a.w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	if a.at.resource == nowhere {
+		return method{}, problem.UnknownPath
+	}
+	m, ok := a.at.resource.method(a.r.Method)
+	if !ok {
+		return method{}, problem.NotAllowed(a.at.resource.allow())
+	}
+	if crossSite(a.r) {
+		return method{}, problem.CrossSite
+	}
+	return m, nil
+}
+
+// request is a request to the API, whoever serves it.
+type request struct {
+	w   http.ResponseWriter
+	r   *http.Request
+	at  location
+	app *app.App
+	rt  *app.Runtime
+	log *zap.Logger
+	// scope tells the Idempotency-Keys of different clients apart.
+	scope string
+}
+
+// fail answers with what has gone wrong.
+func (a *request) fail(err error) {
+	if errors.Is(err, store.ErrNotFound) {
+		problem.UnknownCallback.Write(a.w)
+		return
+	}
+	var p problem.Problem
+	if !errors.As(err, &p) {
+		a.log.Error("a request to the API could not be served", zap.Stringer("id", a.at.id), zap.Error(err))
+	}
+	answer.ProblemOf(err).Write(a.w)
+}
+
+// describe shows what the API is.
+func (a *request) describe() {
+	a.w.Header().Set("Content-Type", "application/json")
+	a.w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = a.w.Write(openAPI)
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*API)(nil)
+	_ caddyhttp.MiddlewareHandler = (*API)(nil)
+)

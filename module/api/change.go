@@ -1,0 +1,102 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+// resolve takes the request as a call to the callback, whatever keys and methods its
+// calls need.
+func (a *request) resolve() {
+	call, err := callback.NewCall(a.r.Method, "", a.r.URL.RawQuery, a.r.Header, callback.At(time.Now()))
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	cb, err := a.rt.Engine.FindCommitted(a.r.Context(), a.key())
+	if err != nil {
+		// There is no such callback: the body is left unread.
+		answer.LeaveUnread(a.w, a.r)
+		a.fail(err)
+		return
+	}
+	call.Header = renamed(call.Header, cb.Policy.Wire())
+	var lease *engine.Lease
+	if answer.HasBody(a.r) {
+		body, taken, err := a.readBody(a.app.MaxBodySize)
+		if err != nil {
+			a.fail(err)
+			return
+		}
+		lease, call.Body = taken, callback.NewBody(body)
+		defer lease.Release()
+	}
+	verdict, err := a.rt.Engine.Resolve(a.r.Context(), a.at.id, call, lease)
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	switch verdict.Kind {
+	case callback.Accepted, callback.Repeated, callback.Returned, callback.Progressed:
+		a.showNow(http.StatusOK)
+	default:
+		answer.WriteVerdict(a.w, verdict, nil, callback.Caller{})
+	}
+}
+
+// renamed returns header lines that have the wire headers under the callback's own
+// names, where they have their default ones: who resolves a callback by hand need not
+// know which header_prefix it was made with.
+func renamed(h callback.Header, wire callback.Wire) callback.Header {
+	names, defaults := wire.Names(), callback.NewWire(callback.DefaultHeaderPrefix).Names()
+	for i, f := range h {
+		if at := slices.Index(defaults, f.Name); at >= 0 && h.Get(names[at]) == "" {
+			h[i].Name = names[at]
+		}
+	}
+	slices.SortStableFunc(h, func(a, b callback.Field) int { return strings.Compare(a.Name, b.Name) })
+	return h
+}
+
+// showNow answers with the callback as it is after a change.
+func (a *request) showNow(code int) {
+	cb, err := a.rt.Engine.FindCommitted(a.r.Context(), a.key())
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	a.writeStatus(code, cb)
+}
+
+// redeliver begins the delivery of the result anew.
+func (a *request) redeliver() {
+	begun, err := a.rt.Engine.Redeliver(a.r.Context(), a.key())
+	switch {
+	case err != nil:
+		a.fail(err)
+	case !begun:
+		a.fail(problem.NothingToDeliver)
+	default:
+		a.showNow(http.StatusAccepted)
+	}
+}
+
+// close closes the callback. One that has ended stays as it is.
+func (a *request) close() {
+	_, err := a.rt.Engine.CloseCallback(a.r.Context(), a.key(), "it was closed through the API")
+	if err == nil {
+		_, err = a.rt.Engine.FindCommitted(a.r.Context(), a.key())
+	}
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	a.w.WriteHeader(http.StatusNoContent)
+}

@@ -1,0 +1,142 @@
+package api
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+// check makes sure that the fields make sense, each one and together.
+func (c *creation) check(a *app.App) error {
+	for _, field := range []struct {
+		name  string
+		check func(*app.App) error
+	}{
+		{"alternativeDomain", c.checkDomain}, {"", c.checkPolicy}, {"", c.checkReply}, {"responseRedirectUrl", c.checkRedirect},
+		{"callbackActivity", c.checkActivity}, {"callbackActivityCase", c.checkCase},
+		{"correlationId", c.checkCorrelation}, {"deliverTo", c.checkDelivery},
+	} {
+		if err := field.check(a); err != nil {
+			return invalidField(field.name, err)
+		}
+	}
+	return nil
+}
+
+// policyFields are the API's names for the options of a policy, and inFields replaces
+// those options in a text.
+var (
+	policyFields = map[string]string{"state_query": "stateQueryParameter", "key": "includeApiKey"}
+	inFields     = strings.NewReplacer("state_query", "stateQueryParameter", "key include", "includeApiKey")
+)
+
+// invalidField returns the problem of a field. What the domain refuses names it.
+func invalidField(name string, err error) error {
+	var unfit *callback.Unfit
+	if errors.As(err, &unfit) {
+		name, err = cmp.Or(policyFields[unfit.Option], unfit.Option), errors.New(inFields.Replace(unfit.Err.Error()))
+	}
+	return problem.InvalidField(name, sentence(err))
+}
+
+func (c *creation) checkDomain(a *app.App) error {
+	switch domain := c.alternativeDomain; {
+	case domain == "" && a.BaseURL == "":
+		return errors.New("it is needed, because the global callback option has no base_url")
+	case domain == "":
+		return nil
+	case strings.ContainsAny(domain, "{}"):
+		return errors.New("it has a character that no URL can hold")
+	case !strings.HasPrefix(domain, "https://") && !strings.HasPrefix(a.BaseURL, "http://"):
+		return errors.New("it must begin with https://, as base_url does")
+	case len(domain) > maxDomain:
+		return fmt.Errorf("it is longer than %d bytes", maxDomain)
+	}
+	return config.CheckBase(c.alternativeDomain)
+}
+
+// Bounds on the texts of a request, in bytes.
+const (
+	maxDomain   = 1 << 10
+	maxActivity = 1 << 10
+	maxCase     = 1 << 10
+)
+
+func (c *creation) checkPolicy(a *app.App) error { return c.policy(a).Check() }
+
+// checkReply decides on the type of the reply, where it is not given.
+func (c *creation) checkReply(*app.App) error {
+	if c.responseType == "" {
+		c.responseType = callback.TypeResponse
+		if c.redirectURL != "" && c.body == "" && c.code == 0 {
+			c.responseType = callback.TypeRedirect
+		}
+	}
+	return c.fields().CheckAll()
+}
+
+func (c *creation) checkRedirect(a *app.App) error {
+	if callback.LeadsBack(c.redirectURL, c.base(a)) || callback.LeadsBack(c.redirectURL, a.BaseURL) {
+		return errors.New("it leads back to callback_server, which has no page for people there; name one of your own pages")
+	}
+	return nil
+}
+
+// checkActivity makes a path of what is none.
+func (c *creation) checkActivity(*app.App) error {
+	if c.activity == "" {
+		return nil
+	}
+	if len(c.activity) > maxActivity {
+		return fmt.Errorf("it is longer than %d bytes", maxActivity)
+	}
+	if !strings.HasPrefix(c.activity, "/") {
+		c.activity = "/" + url.PathEscape(c.activity)
+	}
+	if config.CheckPath(c.activity) != nil || strings.Contains(c.activity, "#") || dotted(c.activity) {
+		return errors.New("it must be a path without a query and without dotted parts, or a text that can become one")
+	}
+	return nil
+}
+
+// dotted reports whether a part of an escaped path means another directory.
+func dotted(path string) bool {
+	plain, err := url.PathUnescape(path)
+	if err != nil {
+		return true
+	}
+	for part := range strings.SplitSeq(plain, "/") {
+		if part == "." || part == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *creation) checkCase(*app.App) error {
+	if len(c.activityCase) > maxCase {
+		return fmt.Errorf("it is longer than %d bytes", maxCase)
+	}
+	return nil
+}
+
+func (c *creation) checkCorrelation(*app.App) error {
+	if c.correlationID != "" && !callback.ValidCorrelationID(c.correlationID) {
+		return mustBe("at most 256 printable ASCII characters, with no space at either end")
+	}
+	return nil
+}
+
+func (c *creation) checkDelivery(a *app.App) error {
+	if c.deliverTo == "" {
+		return nil
+	}
+	return a.CheckDeliverTo(c.deliverTo, c.alternativeDomain)
+}

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// maxCreation bounds a request to make a callback, in bytes.
+const maxCreation = 1 << 20
+
+// create makes a callback.
+func (a *request) create() {
+	body, lease, err := a.readJSON()
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	defer lease.Release()
+	retry, err := a.retryKeyOf(body)
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	c, err := parseCreation(body)
+	if err == nil {
+		err = c.check(a.app)
+	}
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	cb, replayed, err := a.createOnce(c, retry)
+	if err == nil {
+		err = store.Wait(a.r.Context(), cb.Commit)
+	}
+	if err != nil {
+		a.fail(err)
+		return
+	}
+	if replayed {
+		a.w.Header().Set("Idempotency-Replayed", "true")
+	}
+	location := cb.ID.String()
+	if !strings.HasSuffix(a.r.URL.Path, "/") {
+		location = strings.TrimPrefix(Path, "/") + "/" + location
+	}
+	a.w.Header().Set("Location", location)
+	answer.WriteJSON(a.w, http.StatusCreated, newCreated(cb))
+}
+
+// readJSON reads a body that must be JSON. The lease must be released.
+func (a *request) readJSON() ([]byte, *engine.Lease, error) {
+	if !inject.IsJSON(a.r.Header.Get("Content-Type")) {
+		answer.LeaveUnread(a.w, a.r)
+		return nil, nil, problem.JSONRequired
+	}
+	body, lease, err := a.readBody(min(maxCreation, a.app.MaxBodySize))
+	if errors.Is(err, engine.ErrTooLarge) {
+		err = problem.TooLarge.With("A request to make a callback can have 1 MiB, and not more than max_body_size in the global callback option.")
+	}
+	return body, lease, err
+}
+
+// readBody reads a body of at most that many bytes. The lease must be released.
+func (a *request) readBody(limit int64) ([]byte, *engine.Lease, error) {
+	defer answer.SetReadDeadline(a.w, answer.ReadWithin)()
+	return a.rt.Engine.ReadBody(a.r.Body, a.r.ContentLength, limit)
+}
+
+// retryKeyOf returns what the request is known by when it comes again; nil where it
+// has no Idempotency-Key.
+func (a *request) retryKeyOf(body []byte) (*callback.Retry, error) {
+	key, err := answer.IdempotencyKey(a.r)
+	if key == "" || err != nil {
+		return nil, err
+	}
+	return &callback.Retry{Alias: callback.IdempotencyAlias(a.scope, key), Fingerprint: sha256.Sum256(canonical(body))}, nil
+}
+
+// canonical returns a JSON text that is the same for all that mean the same; other
+// texts stay as they are.
+func canonical(body []byte) []byte {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var value any
+	if d.Decode(&value) != nil {
+		return body
+	}
+	out, err := json.Marshal(value)
+	if err != nil {
+		return body
+	}
+	return out
+}
+
+// createOnce makes the callback, unless the same request has made it before.
+func (a *request) createOnce(c *creation, retry *callback.Retry) (cb *engine.Callback, replayed bool, err error) {
+	ctx := a.r.Context()
+	spec := c.spec(a.app)
+	if err := spec.Policy.Compile(); err != nil {
+		return nil, false, err
+	}
+	spec.Trace = callback.Trace(a.r.Header)
+	if retry == nil {
+		cb, err = a.rt.Engine.Create(ctx, spec)
+		return cb, false, err
+	}
+	spec.Idempotency, spec.Fingerprint = retry.Alias, retry.Fingerprint
+	cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Alias))
+	if errors.Is(err, store.ErrNotFound) {
+		if cb, err = a.rt.Engine.Create(ctx, spec); !errors.Is(err, store.ErrExists) {
+			return cb, false, err
+		}
+		// Another one with the same key was faster.
+		cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Alias))
+	}
+	if err == nil && cb.Fingerprint != retry.Fingerprint {
+		return nil, false, problem.KeyReused
+	}
+	return cb, true, err
+}
+
+// created is the answer to a request that has made a callback.
+type created struct {
+	ID          callback.UUID `json:"id"`
+	State       callback.UUID `json:"state"`
+	CallbackURL string        `json:"callbackUrl"`
+	RedirectURI string        `json:"redirectUri"`
+	APIKey      string        `json:"apiKey,omitempty"`
+	StatusURL   string        `json:"statusUrl"`
+	ResultURL   string        `json:"resultUrl"`
+	ExpiresAt   callback.Time `json:"expiresAt"`
+}
+
+func newCreated(cb *engine.Callback) created {
+	c := created{
+		ID: cb.ID, State: cb.State(), CallbackURL: cb.URL(), APIKey: cb.Key(),
+		StatusURL: cb.StatusURL(), ResultURL: cb.ResultURL(), ExpiresAt: cb.ExpiresAt,
+	}
+	c.RedirectURI, _, _ = strings.Cut(c.CallbackURL, "?")
+	return c
+}
+
+// base returns where partners reach the callback.
+func (c *creation) base(a *app.App) string {
+	return strings.TrimSuffix(cmp.Or(c.alternativeDomain, a.BaseURL), "/")
+}
+
+// spec returns the callback to make. What callbacks differ in is their own, so that
+// there are few policies for many callbacks.
+func (c *creation) spec(a *app.App) engine.Spec {
+	own := &callback.Own{Ask: c.activity, Case: c.activityCase, Data: c.data, Reply: c.reply()}
+	if own.Ask == "" && own.Case == "" && own.Data == nil && own.Reply == nil {
+		own = nil
+	}
+	return engine.Spec{Policy: c.policy(a), Spec: callback.Spec{
+		CorrelationID: c.correlationID, ExpiresIn: c.expiresIn, Own: own, DeliverTo: c.deliverTo,
+	}}
+}
+
+// policy returns what calls to the callback are judged by.
+func (c *creation) policy(a *app.App) *callback.Policy {
+	policy := &callback.Policy{
+		BaseURL:              c.base(a),
+		StatusURL:            strings.TrimSuffix(cmp.Or(a.StatusURL, a.BaseURL, c.alternativeDomain), "/"),
+		HeaderPrefix:         a.HeaderPrefix,
+		StateQuery:           c.stateQuery,
+		Methods:              c.methods,
+		RequireStatus:        c.requireStatus,
+		RequireCorrelationID: c.requireCorrelated,
+		// A callback that takes many calls stays open until it is closed.
+		Once:     !c.retryable && !c.multiple,
+		Multiple: c.multiple,
+		OwnKey:   c.includeKey,
+		Retain:   time.Duration(a.Retain),
+	}
+	if policy.Methods == nil {
+		policy.Methods = callback.CallMethods
+	}
+	return policy
+}
+
+// reply returns what a call is answered; nil for the default.
+func (c *creation) reply() *callback.Fields {
+	if c.responseType == callback.TypeResponse && c.body == "" && c.code == 0 && c.header == nil && c.redirectURL == "" {
+		return nil
+	}
+	return c.fields()
+}
+
+// fields returns the reply as it is given.
+func (c *creation) fields() *callback.Fields {
+	return &callback.Fields{Type: c.responseType, Body: c.body, Code: c.code, Header: c.header, RedirectURL: c.redirectURL}
+}

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+// resource is what a path of the API leads to.
+type resource uint8
+
+const (
+	// ofSite: the path is the site's own.
+	ofSite resource = iota
+	// nowhere: the path is ours, and leads nowhere.
+	nowhere
+	// collection: /callbacks
+	collection
+	// document: /callbacks/openapi.json
+	document
+	// oneCallback: /callbacks/{id}
+	oneCallback
+	// itsResult: /callbacks/{id}/result
+	itsResult
+	// resolving: /callbacks/{id}/resolve
+	resolving
+	// redelivering: /callbacks/{id}/redeliver
+	redelivering
+)
+
+// Path begins all paths of the API.
+const Path = "/callbacks"
+
+// location is a parsed path of the API.
+type location struct {
+	resource resource
+	// id is the callback's; zero where the path has none that can be one.
+	id callback.UUID
+}
+
+// parsePath reads a path as it was escaped in the request. A slash at the end
+// changes nothing.
+func parsePath(escaped string) location {
+	rest, ours := strings.CutPrefix(escaped, Path)
+	if !ours || rest != "" && rest[0] != '/' {
+		return location{}
+	}
+	if rest == "" || rest == "/" {
+		return location{resource: collection}
+	}
+	rest = strings.TrimSuffix(rest[1:], "/")
+	if rest == "openapi.json" {
+		return location{resource: document}
+	}
+	text, _, _ := strings.Cut(rest, "/")
+	resource, known := map[string]resource{
+		text: oneCallback, text + "/result": itsResult, text + "/resolve": resolving, text + "/redeliver": redelivering,
+	}[rest]
+	if !known || text == "" {
+		return location{resource: nowhere}
+	}
+	id, _ := callback.ParseUUID(text)
+	return location{resource: resource, id: id}
+}
+
+// method is what a method does to a resource of the API, and the permission that
+// it needs.
+type method struct {
+	name       string
+	permission string
+	serve      func(*request)
+}
+
+// methods returns what can be done to the resource.
+func (r resource) methods() []method {
+	reads := func(serve func(*request)) []method {
+		return []method{{http.MethodGet, app.PermissionRead, serve}, {http.MethodHead, app.PermissionRead, serve}}
+	}
+	switch r {
+	case collection:
+		return append(reads((*request).list), method{http.MethodPost, app.PermissionCreate, (*request).create})
+	case document:
+		return []method{{http.MethodGet, "", (*request).describe}, {http.MethodHead, "", (*request).describe}}
+	case oneCallback:
+		return append(reads((*request).show), method{http.MethodDelete, app.PermissionManage, (*request).close})
+	case itsResult:
+		return reads((*request).result)
+	case resolving:
+		return []method{{http.MethodPost, app.PermissionManage, (*request).resolve}}
+	case redelivering:
+		return []method{{http.MethodPost, app.PermissionManage, (*request).redeliver}}
+	}
+	return nil
+}
+
+// method returns what a method does, and whether it can be done.
+func (r resource) method(name string) (method, bool) {
+	all := r.methods()
+	i := slices.IndexFunc(all, func(m method) bool { return m.name == name })
+	if i < 0 {
+		return method{}, false
+	}
+	return all[i], true
+}
+
+// allow returns the value of the Allow header.
+func (r resource) allow() string {
+	var names []string
+	for _, m := range r.methods() {
+		names = append(names, m.name)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,330 @@
+// Package app is the Caddy app: what all directives of a configuration share, and what
+// outlives configurations. It has the keys, the engine of each store, the worker that
+// does background work, deliveries, events and metrics.
+package app
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/dustin/go-humanize"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
+	"github.com/caddy-callback/caddy-callback/module/deliver"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// Defaults of the app.
+const (
+	DefaultMaxBodySize = 10 << 20
+	DefaultMaxMemory   = 256 << 20
+	DefaultMaxWaiting  = 1_000_000
+	DefaultMaxHeld     = 50_000
+	DefaultConcurrency = 64
+	DefaultStore       = "badger"
+)
+
+// App holds what all callback directives share: where partners reach us, the
+// store, and limits. It is there with its defaults where the configuration has no
+// "callback" app.
+type App struct {
+	// BaseURL is where partners reach callback_server, without /cb: scheme, host
+	// and, if the directive is mounted deeper, a path. It is never taken from
+	// the Host header.
+	BaseURL string `json:"base_url,omitempty"`
+
+	// StatusURL is the base of status and result URLs. Default: base_url.
+	StatusURL string `json:"status_url,omitempty"`
+
+	// StoreRaw is the store. Default: badger.
+	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=callback.stores inline_key=store"`
+
+	// HeaderPrefix begins the names of the headers that are injected and
+	// understood. It ends with a hyphen. Default: X-Link-
+	HeaderPrefix string `json:"header_prefix,omitempty"`
+
+	// Keys are the named keys.
+	Keys []Key `json:"keys,omitempty"`
+
+	// MaxBodySize is the largest body in bytes, of calls and of requests that
+	// something is put into. Default: 10 MiB.
+	MaxBodySize int64 `json:"max_body_size,omitempty"`
+
+	// MaxMemory bounds the bytes of the bodies that are buffered at once; over
+	// it, requests and calls get 503. Default: 256 MiB.
+	MaxMemory int64 `json:"max_memory,omitempty"`
+
+	// MaxWaiting bounds the callbacks that wait; over it, requests get 503.
+	// Default: 1,000,000.
+	MaxWaiting int `json:"max_waiting,omitempty"`
+
+	// MaxHeld bounds the requests that are held at once; over it, requests get
+	// 503. Default: 50,000.
+	MaxHeld int `json:"max_held,omitempty"`
+
+	// Concurrency bounds the background jobs and deliveries that are under way at
+	// once; one route, or one host, gets at most half of them. Default: 64.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// Deliver says how results are sent where a directive does not say it.
+	Deliver *DeliveryRules `json:"deliver,omitempty"`
+
+	// Retain is how long a finished callback can still be read. Default: 24h.
+	Retain caddy.Duration `json:"retain,omitempty"`
+
+	opener   store.Opener
+	identity string
+	log      *zap.Logger
+	keyRing  keyRing
+	events   *events
+	// deliverer sends the results of whoever has no rules of its own.
+	deliverer *Deliverer
+	// bases are our own base URLs: the global ones, and those of all directives.
+	bases deliver.Bases
+	// atStart are the checks that need to know the whole configuration.
+	atStart []func() error
+	// names are those of all directives.
+	names names
+	// directives are those whose background work is found by their name.
+	directives map[string]Directive
+
+	// ready is closed when rt is set, gone when the app has ended.
+	ready chan struct{}
+	gone  chan struct{}
+	end   sync.Once
+	rt    *Runtime
+	// generation is the greater the later the app has started.
+	generation uint64
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "callback",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision sets defaults and loads the store's configuration. The store itself is
+// opened in Start, so that a configuration can be validated beside a running
+// server.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.log = ctx.Logger()
+	a.ready = make(chan struct{})
+	a.gone = make(chan struct{})
+	a.setDefaults()
+	for _, check := range []func() error{a.checkURLs, a.Check} {
+		if err := check(); err != nil {
+			return fmt.Errorf("callback: %w", err)
+		}
+	}
+	var err error
+	if a.keyRing, err = newKeyRing(a.Keys); err != nil {
+		return fmt.Errorf("callback: key: %w", err)
+	}
+	if err = a.bases.Add(a.BaseURL, a.StatusURL); err != nil {
+		return fmt.Errorf("callback: base_url: %w", err)
+	}
+	if a.deliverer, err = a.NewDeliverer(*a.Deliver); err != nil {
+		return fmt.Errorf("callback: deliver: %w", err)
+	}
+	if err = measured().register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("callback: metrics: %w", err)
+	}
+	if a.events, err = newEvents(ctx, a.log); err != nil {
+		return fmt.Errorf("callback: events: %w", err)
+	}
+	var loaded any
+	if a.StoreRaw != nil {
+		loaded, err = ctx.LoadModule(a, "StoreRaw")
+	} else {
+		loaded, err = ctx.LoadModuleByID("callback.stores."+DefaultStore, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("the callback store: %w", err)
+	}
+	opener, ok := loaded.(store.Opener)
+	if !ok {
+		return fmt.Errorf("%T is not a callback store", loaded)
+	}
+	a.opener = opener
+	a.identity, err = opener.Identity()
+	return err
+}
+
+// Known replaces the placeholders that are known when the configuration is
+// loaded. If nothing would be left, the text is returned unchanged, so that the checks
+// refuse it: an option that was meant to be set is never left to its default.
+func Known(text string) string {
+	return cmp.Or(caddy.NewReplacer().ReplaceKnown(text, ""), text)
+}
+
+func (a *App) setDefaults() {
+	a.BaseURL = Known(a.BaseURL)
+	a.StatusURL = Known(a.StatusURL)
+	if a.HeaderPrefix == "" {
+		a.HeaderPrefix = callback.DefaultHeaderPrefix
+	}
+	if a.MaxBodySize == 0 {
+		a.MaxBodySize = DefaultMaxBodySize
+	}
+	if a.MaxMemory == 0 {
+		a.MaxMemory = DefaultMaxMemory
+	}
+	if a.MaxWaiting == 0 {
+		a.MaxWaiting = DefaultMaxWaiting
+	}
+	if a.MaxHeld == 0 {
+		a.MaxHeld = DefaultMaxHeld
+	}
+	if a.Concurrency == 0 {
+		a.Concurrency = DefaultConcurrency
+	}
+	if a.Deliver == nil {
+		a.Deliver = new(DeliveryRules)
+	}
+	if a.Retain == 0 {
+		a.Retain = caddy.Duration(callback.DefaultRetain)
+	}
+}
+
+// Check makes sure that the configuration makes sense on its own. It is called
+// while a Caddyfile is parsed and again in Provision. Errors begin with the option.
+func (a *App) Check() error {
+	if a.HeaderPrefix != "" {
+		if err := config.CheckPrefix(a.HeaderPrefix); err != nil {
+			return fmt.Errorf("header_prefix: %w", err)
+		}
+	}
+	for _, limit := range []struct {
+		name  string
+		value int64
+	}{
+		{"max_body_size", a.MaxBodySize}, {"max_memory", a.MaxMemory}, {"max_waiting", int64(a.MaxWaiting)},
+		{"max_held", int64(a.MaxHeld)}, {"concurrency", int64(a.Concurrency)}, {"retain", int64(a.Retain)},
+	} {
+		if limit.value < 0 {
+			return fmt.Errorf("%s is negative; leave it out for the default", limit.name)
+		}
+	}
+	if a.Deliver != nil {
+		if err := a.Deliver.Check(); err != nil {
+			return fmt.Errorf("deliver: %w", err)
+		}
+	}
+	body, memory := cmp.Or(a.MaxBodySize, DefaultMaxBodySize), cmp.Or(a.MaxMemory, DefaultMaxMemory)
+	if body > memory {
+		return fmt.Errorf("max_body_size (%s) is over max_memory (%s), so that the largest bodies could never be taken; raise the one or lower the other",
+			humanize.IBytes(uint64(body)), humanize.IBytes(uint64(memory)))
+	}
+	return nil
+}
+
+func (a *App) checkURLs() error { return config.CheckBases(a.BaseURL, a.StatusURL) }
+
+// Start opens the store, unless an earlier configuration has it open already.
+func (a *App) Start() error {
+	if err := a.names.check(); err != nil {
+		return err
+	}
+	for _, check := range a.atStart {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger) (*engine.Engine, error) {
+		s, err := a.opener.Open(log)
+		if err != nil {
+			return nil, err
+		}
+		return engine.New(s, a.limits(), log, witness{}), nil
+	})
+	if err != nil {
+		return fmt.Errorf("callback: %w", err)
+	}
+	rt.Engine.SetLimits(a.limits())
+	a.rt = rt
+	rt.started(a)
+	if a.events != nil {
+		go a.events.run()
+	}
+	close(a.ready)
+	return nil
+}
+
+func (a *App) limits() engine.Limits {
+	return engine.Limits{MaxMemory: a.MaxMemory, MaxWaiting: a.MaxWaiting, MaxHeld: a.MaxHeld, Concurrency: a.Concurrency}
+}
+
+// Stop does nothing: requests that are held go on, and Cleanup follows.
+func (a *App) Stop() error { return nil }
+
+// Cleanup lets go of the store. Requests of this configuration that are still
+// held keep it open until they are answered.
+func (a *App) Cleanup() error {
+	if a.gone == nil {
+		return nil
+	}
+	a.end.Do(func() {
+		close(a.gone)
+		if a.deliverer != nil {
+			a.deliverer.Close()
+		}
+		if a.rt != nil {
+			a.rt.ended(a)
+			a.rt.Release()
+		}
+	})
+	return nil
+}
+
+// errNotRunning is returned to requests that come before or after the app's life.
+var errNotRunning = errors.New("the callback app is not running")
+
+// Use returns the runtime for one request, which must release it. Requests that
+// come before the store is open wait for that.
+func (a *App) Use(ctx context.Context) (*Runtime, error) {
+	select {
+	case <-a.ready:
+	default:
+		select {
+		case <-a.ready:
+		case <-a.gone:
+			return nil, errNotRunning
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if !a.rt.retain() {
+		return nil, errNotRunning
+	}
+	return a.rt, nil
+}
+
+// Of returns the configuration's app, with its defaults if it has none.
+func Of(ctx caddy.Context) (*App, error) {
+	app, err := ctx.App("callback")
+	if err != nil {
+		return nil, err
+	}
+	return app.(*App), nil
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

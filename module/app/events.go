@@ -1,0 +1,95 @@
+package app
+
+import (
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+)
+
+// maxPendingEvents bounds the events that wait for their handlers. What is more is
+// dropped: no handler shall hold up a request.
+const maxPendingEvents = 1024
+
+// event is something that Caddy's event handlers can be told of.
+type event struct {
+	name string
+	data map[string]any
+}
+
+// events hands events to the handlers of a configuration, one after the other and
+// beside everything else.
+type events struct {
+	ctx     caddy.Context
+	app     *caddyevents.App
+	log     *zap.Logger
+	pending chan event
+}
+
+func newEvents(ctx caddy.Context, log *zap.Logger) (*events, error) {
+	app, err := ctx.App("events")
+	if err != nil {
+		return nil, err
+	}
+	return &events{ctx: ctx, app: app.(*caddyevents.App), log: log, pending: make(chan event, maxPendingEvents)}, nil
+}
+
+// run emits events until the configuration ends.
+func (es *events) run() {
+	for {
+		select {
+		case e := <-es.pending:
+			es.app.Emit(es.ctx, e.name, e.data)
+		case <-es.ctx.Done():
+			return
+		}
+	}
+}
+
+// add has an event emitted, if somebody wants to know.
+func (es *events) add(name string, r *callback.Record) {
+	name = "callback." + name
+	if !es.app.ShouldEmit(name) {
+		return
+	}
+	e := event{name, map[string]any{
+		"id": r.ID.String(), "name": r.Name, "correlation_id": r.CorrelationID, "phase": r.Phase.String(),
+	}}
+	select {
+	case es.pending <- e:
+	default:
+		es.log.Warn("an event was dropped: its handlers are too slow", zap.String("event", e.name), zap.Stringer("id", r.ID))
+	}
+}
+
+// emitting are the events of the newest configuration.
+var emitting atomic.Pointer[events]
+
+// witness counts what happens, and has events emitted.
+type witness struct{}
+
+// Observe implements engine.Observer.
+func (witness) Observe(t engine.Transition, r *callback.Record, ended bool) {
+	measured().observe(t, r, ended)
+	name := ""
+	switch {
+	case t == engine.Created:
+		name = "created"
+	case t == engine.Delivered:
+		name = "delivered"
+	case ended:
+		name = r.Phase.String()
+	default:
+		return
+	}
+	if es := emitting.Load(); es != nil {
+		es.add(name, r)
+	}
+}
+
+// Unmatched implements engine.Observer.
+func (witness) Unmatched() { measured().unmatched.Inc() }

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+)
+
+// generations counts the configurations that have started.
+var generations atomic.Uint64
+
+// started notes that a configuration uses the runtime. The newest one is what
+// background work and the admin endpoint go by.
+func (rt *Runtime) started(a *App) {
+	rt.appsLock.Lock()
+	defer rt.appsLock.Unlock()
+	a.generation = generations.Add(1)
+	rt.apps = append(rt.apps, a)
+	emitting.Store(a.events)
+	rt.Engine.SetWorker(worker{rt})
+}
+
+// ended notes that a configuration uses the runtime no more. If it never came to
+// serve, the one before it counts again.
+func (rt *Runtime) ended(a *App) {
+	rt.appsLock.Lock()
+	defer rt.appsLock.Unlock()
+	newest := rt.apps[len(rt.apps)-1] == a
+	rt.apps = slices.DeleteFunc(rt.apps, func(other *App) bool { return other == a })
+	switch {
+	case len(rt.apps) == 0:
+		rt.Engine.SetWorker(nil)
+		emitting.CompareAndSwap(a.events, nil)
+	case newest:
+		before := rt.apps[len(rt.apps)-1]
+		rt.Engine.SetLimits(before.limits())
+		rt.log.swap(before.log)
+		emitting.Store(before.events)
+	}
+}
+
+// current returns the app of the newest configuration; nil if there is none.
+func (rt *Runtime) current() *App {
+	rt.appsLock.Lock()
+	defer rt.appsLock.Unlock()
+	if len(rt.apps) == 0 {
+		return nil
+	}
+	return rt.apps[len(rt.apps)-1]
+}
+
+// directive returns the directive with that name in the newest configuration; nil if
+// there is none.
+func (rt *Runtime) directive(name string) Directive {
+	if a := rt.current(); a != nil {
+		return a.directives[name]
+	}
+	return nil
+}
+
+// Newest returns the runtime of the newest configuration that has started, and that
+// configuration's app; nil if there is none. The runtime must be released.
+func Newest() (*Runtime, *App) {
+	runtimes.mu.Lock()
+	var apps []*App
+	for _, rt := range runtimes.open {
+		if a := rt.current(); a != nil {
+			apps = append(apps, a)
+		}
+	}
+	runtimes.mu.Unlock()
+	slices.SortFunc(apps, func(a, b *App) int { return cmp.Compare(b.generation, a.generation) })
+	for _, a := range apps {
+		if a.rt.retain() {
+			return a.rt, a
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,207 @@
+package app
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+const testKey = "sixteen bytes or more"
+
+// sumOf returns the secret of a key that is given by its sum.
+func sumOf(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func TestKeyMustMakeSense(t *testing.T) {
+	t.Parallel()
+	const secret = "{env.KEY}"
+	send := []string{PermissionSend}
+	for name, c := range map[string]struct {
+		key  Key
+		want string
+	}{
+		"environment":         {Key{"partner", secret, send}, ""},
+		"file":                {Key{"partner", "{file./run/key}", send}, ""},
+		"sum":                 {Key{"partner", sumOf(testKey), send}, ""},
+		"sum in upper case":   {Key{"partner", "sha256:" + strings.Repeat("AB", 32), send}, ""},
+		"all permissions":     {Key{"a-b_1", secret, permissions}, ""},
+		"no name":             {Key{"", secret, send}, "name"},
+		"name with space":     {Key{"a b", secret, send}, "name"},
+		"name of an option":   {Key{"include", secret, send}, "name"},
+		"name of no key":      {Key{"off", secret, send}, "name"},
+		"no secret":           {Key{"partner", "", send}, "secret"},
+		"literal":             {Key{"partner", testKey, send}, "secret"},
+		"literal beside":      {Key{"partner", secret + "x", send}, "secret"},
+		"other placeholder":   {Key{"partner", "{http.request.host}", send}, "secret"},
+		"empty placeholder":   {Key{"partner", "{env.}", send}, "secret"},
+		"short sum":           {Key{"partner", "sha256:ab", send}, "secret"},
+		"sum that is no sum":  {Key{"partner", "sha256:" + strings.Repeat("xy", 32), send}, "secret"},
+		"no permission":       {Key{"partner", secret, nil}, "permission"},
+		"unknown permission":  {Key{"partner", secret, []string{"send", "write"}}, "write"},
+		"permission in upper": {Key{"partner", secret, []string{"Send"}}, "Send"},
+	} {
+		err := c.key.check()
+		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error is %v", name, err)
+		}
+		if err != nil && strings.Contains(err.Error(), testKey) {
+			t.Errorf("%s: the error shows the key: %v", name, err)
+		}
+	}
+}
+
+func TestKeysMustMakeSenseTogether(t *testing.T) {
+	t.Parallel()
+	a, b := Key{"a", "{env.A}", []string{"send"}}, Key{"b", "{env.B}", []string{"read"}}
+	for name, c := range map[string]struct {
+		keys []Key
+		want string
+	}{
+		"none":       {nil, ""},
+		"two":        {[]Key{a, b}, ""},
+		"twice":      {[]Key{a, b, a}, "key a is given twice"},
+		"one is bad": {[]Key{a, {Name: "c"}}, "key c"},
+	} {
+		err := CheckKeys(c.keys)
+		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error is %v", name, err)
+		}
+	}
+}
+
+func TestKeyIsKnownWhereverItsSecretComesFrom(t *testing.T) {
+	t.Setenv("CALLBACK_TEST_KEY", testKey)
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(testKey+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"{env.CALLBACK_TEST_KEY}", "{file." + file + "}", sumOf(testKey), strings.Replace(strings.ToUpper(sumOf(testKey)), "SHA", "sha", 1)} {
+		ring, err := newKeyRing([]Key{{"partner", secret, []string{"send"}}})
+		if err != nil {
+			t.Errorf("%s: %v", secret, err)
+			continue
+		}
+		if c := ring.caller([]string{testKey}, PermissionSend); !c.Known || len(c.Names) != 1 {
+			t.Errorf("%s: the caller is %+v", secret, c)
+		}
+		if c := ring.caller([]string{testKey + "\n"}, PermissionSend); c.Known {
+			t.Errorf("%s: a key with a line break is known", secret)
+		}
+	}
+}
+
+func TestKeyThatIsNotThereOrTooShortIsRefused(t *testing.T) {
+	t.Setenv("CALLBACK_TEST_EMPTY", "")
+	t.Setenv("CALLBACK_TEST_SHORT", strings.Repeat("x", minKey-1))
+	t.Setenv("CALLBACK_TEST_BLANK", strings.Repeat(" ", minKey))
+	t.Setenv("CALLBACK_TEST_ENOUGH", strings.Repeat("x", minKey))
+	for secret, refused := range map[string]bool{
+		"{env.CALLBACK_TEST_UNSET}":  true,
+		"{env.CALLBACK_TEST_EMPTY}":  true,
+		"{env.CALLBACK_TEST_SHORT}":  true,
+		"{env.CALLBACK_TEST_BLANK}":  true,
+		"{file./no/such/file}":       true,
+		testKey:                      true,
+		"{env.CALLBACK_TEST_ENOUGH}": false,
+	} {
+		_, err := newKeyRing([]Key{{"partner", secret, []string{"send"}}})
+		if (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "key partner") {
+			t.Errorf("%s: error is %v", secret, err)
+		}
+	}
+}
+
+func TestCallerIsKnownByTheKey(t *testing.T) {
+	t.Parallel()
+	ring, err := newKeyRing([]Key{
+		{"sender", sumOf("the sender's key"), []string{"read", "send"}},
+		{"again", sumOf("the sender's key"), []string{"send"}},
+		{"reader", sumOf("the reader's key"), []string{"read"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := ring.caller(nil, PermissionSend); !reflect.DeepEqual(got, callback.Caller{}) {
+		t.Errorf("without a key the caller is %+v", got)
+	}
+	if got := ring.caller([]string{"nobody's key", "the sender's key"}, PermissionSend); len(got.Names) != 2 {
+		t.Errorf("with two keys the caller is %+v", got)
+	}
+	for shown, want := range map[string]callback.Caller{
+		"the sender's key":  {Shown: true, Known: true, Names: []string{"sender", "again"}},
+		"the reader's key":  {Shown: true, Known: true},
+		"nobody's key":      {Shown: true},
+		"The sender's key":  {Shown: true},
+		"the sender's key ": {Shown: true},
+	} {
+		if got := ring.caller([]string{shown}, PermissionSend); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: the caller is %+v, want %+v", shown, got, want)
+		}
+	}
+}
+
+func TestKeysAreFoundInHeaderAndQuery(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		query         string
+		authorization []string
+		keys, left    string
+	}{
+		"none":                         {"", nil, "", ""},
+		"bearer":                       {"", []string{"Bearer k1"}, "k1", ""},
+		"bearer in lower case":         {"", []string{"bearer k1"}, "k1", ""},
+		"bearer in upper case":         {"", []string{"BEARER k1"}, "k1", ""},
+		"bearer with spaces":           {"", []string{"Bearer   k1 "}, "k1", ""},
+		"bearer and nothing":           {"", []string{"Bearer"}, "", ""},
+		"query":                        {"api_key=k1", nil, "k1", ""},
+		"query among others":           {"a=1&api_key=k1&b=%2f", nil, "k1", "a=1&b=%2f"},
+		"escaped name and key":         {"a=1&api%5Fkey=k%31", nil, "k1", "a=1"},
+		"another case of the name":     {"API_KEY=k1", nil, "", "API_KEY=k1"},
+		"query without key":            {"&&b=%zz;a=+1&&B&=", nil, "", "&&b=%zz;a=+1&&B&="},
+		"both the same":                {"a=1&api_key=k1", []string{"Bearer k1"}, "k1", "a=1"},
+		"both, and different":          {"a=1&api_key=k1", []string{"Bearer k2"}, "k1 k2", "a=1"},
+		"twice the same in the query":  {"api_key=k1&a=1&api_key=k1", nil, "k1", "a=1"},
+		"twice in the header":          {"", []string{"Bearer k1", "Bearer k2"}, "k1 k2", ""},
+		"basic":                        {"", []string{"Basic azE6azI="}, "", ""},
+		"basic beside bearer":          {"", []string{"Basic azE6azI=", "Bearer k1"}, "k1", ""},
+		"basic beside query":           {"api_key=k1", []string{"Basic azE6azI="}, "k1", ""},
+		"empty in the query, and more": {"api_key=", []string{"Bearer k1"}, "k1", ""},
+		"very many":                    {"api_key=1&api_key=2&api_key=3&api_key=4&api_key=5", nil, "1 2 3 4", ""},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/cb/x", nil)
+		r.URL.RawQuery = c.query
+		r.Header["Authorization"] = c.authorization
+		keys, left := KeysOf(r)
+		if got := strings.Join(keys, " "); got != c.keys || left != c.left {
+			t.Errorf("%s: keys %q, query %q", name, got, left)
+		}
+	}
+}
+
+func TestHolderIsKnownByTheKeyAndItsPermissions(t *testing.T) {
+	t.Parallel()
+	ring, err := newKeyRing([]Key{
+		{"sender", sumOf("the sender's key"), []string{"send"}},
+		{"reader", sumOf("the reader's key"), []string{"read", "create"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for permission, want := range map[string][]string{"send": {"sender"}, "read": {"reader"}, "create": {"reader"}, "manage": nil, "": {"sender", "reader"}} {
+		got := ring.caller([]string{"the sender's key", "the reader's key"}, permission)
+		if !slices.Equal(got.Names, want) || !got.Known || !got.Shown {
+			t.Errorf("%q: %+v, want %v", permission, got, want)
+		}
+	}
+}

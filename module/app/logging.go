@@ -1,0 +1,64 @@
+package app
+
+import (
+	"sync/atomic"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// liveLog is the log of what outlives configurations. It writes to the log of the
+// newest one; that of an earlier one may be closed already.
+type liveLog struct {
+	current *atomic.Pointer[zapcore.Core]
+	fields  []zapcore.Field
+}
+
+func newLiveLog(log *zap.Logger) *liveLog {
+	l := &liveLog{current: new(atomic.Pointer[zapcore.Core])}
+	l.swap(log)
+	return l
+}
+
+// swap makes all that is logged from here on go to log.
+func (l *liveLog) swap(log *zap.Logger) {
+	core := log.Core()
+	l.current.Store(&core)
+}
+
+func (l *liveLog) core() zapcore.Core { return *l.current.Load() }
+
+// whole returns the newest core with the fields that were added.
+func (l *liveLog) whole() zapcore.Core {
+	if len(l.fields) == 0 {
+		return l.core()
+	}
+	return l.core().With(l.fields)
+}
+
+// Enabled implements zapcore.Core.
+func (l *liveLog) Enabled(level zapcore.Level) bool { return l.core().Enabled(level) }
+
+// With implements zapcore.Core.
+func (l *liveLog) With(fields []zapcore.Field) zapcore.Core {
+	return &liveLog{current: l.current, fields: append(append([]zapcore.Field(nil), l.fields...), fields...)}
+}
+
+// Check implements zapcore.Core.
+func (l *liveLog) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if e.LoggerName == "" {
+		e.LoggerName = "callback"
+	}
+	return l.whole().Check(e, c)
+}
+
+// Write implements zapcore.Core.
+func (l *liveLog) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	return l.whole().Write(e, fields)
+}
+
+// Sync implements zapcore.Core.
+func (l *liveLog) Sync() error { return l.core().Sync() }
+
+// Interface guard
+var _ zapcore.Core = (*liveLog)(nil)

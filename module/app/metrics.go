@@ -1,0 +1,152 @@
+package app
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+// metrics are this process's. They outlive configurations, each of which has a registry
+// of its own, so that a reload sets nothing back. No label has an id: names come from
+// the configuration, all else is from a list that is fixed.
+type metrics struct {
+	created    *prometheus.CounterVec
+	ended      *prometheus.CounterVec
+	timeToCall *prometheus.HistogramVec
+	jobs       *prometheus.CounterVec
+	deliveries *prometheus.CounterVec
+	refusals   *prometheus.CounterVec
+	unmatched  prometheus.Counter
+}
+
+var measured = sync.OnceValue(newMetrics)
+
+const metricsPrefix = "caddy_callback_"
+
+func newMetrics() *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricsPrefix + name, Help: help}, labels)
+	}
+	m := &metrics{
+		created: counter("created_total", "Callbacks that were made.", "name"),
+		ended:   counter("ended_total", "Callbacks that have ended, by how.", "name", "outcome"),
+		timeToCall: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: metricsPrefix + "time_to_call_seconds", Help: "Time from when a callback was made to the call that was accepted.",
+			Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600},
+		}, []string{"name"}),
+		jobs:       counter("job_attempts_total", "Attempts at background work, by outcome.", "name", "outcome"),
+		deliveries: counter("delivery_attempts_total", "Attempts to deliver a result, by outcome.", "name", "outcome"),
+		refusals:   counter("refusals_total", "Requests and calls that were answered with a problem, by its type.", "reason"),
+		unmatched:  prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + "unmatched_calls_total", Help: "Calls to the fixed URL that no callback came to belong to."}),
+	}
+	problem.Observe(func(slug string) { m.refusals.WithLabelValues(slug).Inc() })
+	return m
+}
+
+// register puts the metrics into the registry of a configuration.
+func (m *metrics) register(r prometheus.Registerer) error {
+	for _, c := range []prometheus.Collector{m.created, m.ended, m.timeToCall, m.jobs, m.deliveries, m.refusals, m.unmatched, current{}} {
+		var already prometheus.AlreadyRegisteredError
+		if err := r.Register(c); err != nil && !errors.As(err, &already) {
+			return err
+		}
+	}
+	return nil
+}
+
+// outcomes are the labels of what jobs and deliveries come to.
+var (
+	jobOutcomes = map[engine.Transition]string{
+		engine.JobAccepted: "accepted", engine.JobPassedOn: "continued", engine.JobUnknown: "unknown", engine.JobRetried: "retried", engine.JobEnded: "ended",
+	}
+	deliveryOutcomes = map[engine.Transition]string{engine.Delivered: "delivered", engine.DeliveryRetried: "retried", engine.DeliveryGivenUp: "given_up"}
+)
+
+// observe counts a transition.
+func (m *metrics) observe(t engine.Transition, r *callback.Record, ended bool) {
+	switch t {
+	case engine.Created:
+		m.created.WithLabelValues(r.Name).Inc()
+		return
+	case engine.Called, engine.Resolved, engine.Failed:
+		if r.Call != nil && (ended || t == engine.Called) {
+			m.timeToCall.WithLabelValues(r.Name).Observe(r.Call.ReceivedAt.Time().Sub(r.CreatedAt.Time()).Seconds())
+		}
+	}
+	if ended {
+		m.ended.WithLabelValues(r.Name, r.Phase.String()).Inc()
+	}
+	if outcome, ok := jobOutcomes[t]; ok {
+		m.jobs.WithLabelValues(r.Name, outcome).Inc()
+	}
+	if outcome, ok := deliveryOutcomes[t]; ok {
+		m.deliveries.WithLabelValues(r.Name, outcome).Inc()
+	}
+}
+
+// current collects what the stores that are open say of themselves at the moment.
+type current struct{}
+
+var (
+	descWaiting    = prometheus.NewDesc(metricsPrefix+"waiting", "Callbacks that wait.", nil, nil)
+	descHeld       = prometheus.NewDesc(metricsPrefix+"held", "Clients that wait for the end of a callback.", nil, nil)
+	descCommits    = prometheus.NewDesc(metricsPrefix+"store_commits_total", "Commits of the store.", nil, nil)
+	descRecords    = prometheus.NewDesc(metricsPrefix+"store_committed_records_total", "Records in the commits of the store.", nil, nil)
+	descCommitTime = prometheus.NewDesc(metricsPrefix+"store_commit_seconds_total", "Time that the commits of the store have taken.", nil, nil)
+	descReady      = prometheus.NewDesc(metricsPrefix+"store_ready", "Whether every store takes new callbacks (1) or not (0).", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (current) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descWaiting, descHeld, descCommits, descRecords, descCommitTime, descReady} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (current) Collect(to chan<- prometheus.Metric) {
+	var waiting, held, ready = 0, 0, 1.0
+	var commits, records uint64
+	var took time.Duration
+	for _, rt := range runtimes.retainAll() {
+		waiting += rt.Engine.Waiting()
+		held += rt.Engine.Held()
+		c := rt.Engine.Commits()
+		commits, records, took = commits+c.Count, records+c.Records, took+c.Took
+		if rt.Engine.Ready() != nil {
+			ready = 0
+		}
+		rt.Release()
+	}
+	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
+	to <- prometheus.MustNewConstMetric(descWaiting, gauge, float64(waiting))
+	to <- prometheus.MustNewConstMetric(descHeld, gauge, float64(held))
+	to <- prometheus.MustNewConstMetric(descReady, gauge, ready)
+	to <- prometheus.MustNewConstMetric(descCommits, counter, float64(commits))
+	to <- prometheus.MustNewConstMetric(descRecords, counter, float64(records))
+	to <- prometheus.MustNewConstMetric(descCommitTime, counter, took.Seconds())
+}
+
+// retainAll returns the runtimes that are open. Each must be released.
+func (rs *registry) retainAll() []*Runtime {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	var all []*Runtime
+	for _, rt := range rs.open {
+		select {
+		case <-rt.opened:
+		default:
+			continue
+		}
+		if rt.err == nil && rt.retain() {
+			all = append(all, rt)
+		}
+	}
+	return all
+}

@@ -1,0 +1,141 @@
+package app
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/engine"
+)
+
+// runtimes are the engines of this process, by the identity of their store. They
+// outlive configurations: a reload starts the next one before it stops the last,
+// and requests of the last one may be held long after.
+var runtimes = registry{open: make(map[string]*Runtime)}
+
+// registry makes sure that a store is opened once. caddy.UsagePool cannot be used:
+// it forgets a key before its value is destroyed, and here the last user can be a
+// request, so that a reload could find the store neither open nor closed.
+type registry struct {
+	mu   sync.Mutex
+	open map[string]*Runtime
+}
+
+// Runtime is an engine with the count of its users: configurations, and the
+// requests that they hold.
+type Runtime struct {
+	identity string
+	log      *liveLog
+	users    atomic.Int64
+	// Engine works on the store.
+	Engine *engine.Engine
+	// Exit is closed when Caddy exits.
+	Exit <-chan struct{}
+
+	appsLock sync.Mutex
+	// apps are the configurations that use the runtime, the newest last.
+	apps []*App
+
+	// opened is closed when engine or err is set.
+	opened chan struct{}
+	err    error
+	// closed is closed when the store is.
+	closed chan struct{}
+}
+
+// acquire returns the runtime with that identity, opening it if there is none.
+// It waits for one that is being closed.
+func (rs *registry) acquire(identity string, log *zap.Logger, open func(*zap.Logger) (*engine.Engine, error)) (*Runtime, error) {
+	for {
+		rt, fresh := rs.get(identity, log)
+		if fresh {
+			return rs.start(rt, open)
+		}
+		if !rt.retain() {
+			<-rt.closed
+			continue
+		}
+		<-rt.opened
+		if rt.err != nil {
+			return nil, rt.err
+		}
+		rt.log.swap(log)
+		return rt, nil
+	}
+}
+
+func (rs *registry) get(identity string, log *zap.Logger) (rt *Runtime, fresh bool) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rt := rs.open[identity]; rt != nil {
+		return rt, false
+	}
+	rt = &Runtime{
+		identity: identity,
+		log:      newLiveLog(log),
+		opened:   make(chan struct{}),
+		closed:   make(chan struct{}),
+	}
+	rt.users.Store(1)
+	rs.open[identity] = rt
+	return rt, true
+}
+
+func (rs *registry) start(rt *Runtime, open func(*zap.Logger) (*engine.Engine, error)) (*Runtime, error) {
+	rt.Engine, rt.err = open(zap.New(rt.log))
+	if rt.err != nil {
+		rs.forget(rt)
+		close(rt.opened)
+		close(rt.closed)
+		return nil, rt.err
+	}
+	rt.Exit = exiting.watch()
+	close(rt.opened)
+	return rt, nil
+}
+
+func (rs *registry) forget(rt *Runtime) {
+	rs.mu.Lock()
+	delete(rs.open, rt.identity)
+	rs.mu.Unlock()
+}
+
+// retain adds a user, unless the last one has gone.
+func (rt *Runtime) retain() bool {
+	for {
+		n := rt.users.Load()
+		if n == 0 {
+			return false
+		}
+		if rt.users.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Release ends the use by one user. The last one closes the store.
+func (rt *Runtime) Release() {
+	if rt.users.Add(-1) > 0 {
+		return
+	}
+	if err := rt.Engine.Close(); err != nil {
+		zap.New(rt.log).Error("closing the callback store", zap.Error(err))
+	}
+	exiting.unwatch()
+	runtimes.forget(rt)
+	close(rt.closed)
+}
+
+// Log returns the log of the newest configuration.
+func (rt *Runtime) Log() *zap.Logger { return zap.New(rt.log) }
+
+// Exiting reports whether Caddy is on its way out.
+func (rt *Runtime) Exiting() bool {
+	select {
+	case <-rt.Exit:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,89 @@
+package app
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"math"
+	mathrand "math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	// timings is how often each comparison is timed, and confident the t value from
+	// which two of them are said to take a different time (Reparaz, Balasch and
+	// Verbauwhede, "Dude, is my code constant time?", 2017).
+	timings   = 100_000
+	confident = 4.5
+)
+
+// A key that is right but for its end must not take longer to refuse than one that is
+// wrong from its beginning. A plain comparison is found out by the same measure.
+func TestTimeToRefuseAKeyTellsNothingOfIt(t *testing.T) {
+	secret := make([]byte, 512)
+	_, _ = rand.Read(secret)
+	key := hex.EncodeToString(secret)
+	ring, err := newKeyRing([]Key{{Name: "partner", Secret: sumOf(key), Permissions: []string{PermissionSend}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nearly, hardly := key[:len(key)-1]+"-", "-"+key[1:]
+	refuse := func(shown string) {
+		if ring.caller([]string{shown}, PermissionSend).Known {
+			t.Error("a wrong key is known")
+		}
+	}
+	compare := func(shown string) {
+		if shown == key {
+			t.Error("a wrong key is known")
+		}
+	}
+	if apart := difference(compare, hardly, nearly); apart < confident {
+		t.Errorf("a plain comparison is not found out: t is %.1f", apart)
+	}
+	// Chance may put any two apart, but not twice.
+	first := difference(refuse, hardly, nearly)
+	if first < confident {
+		return
+	}
+	if second := difference(refuse, hardly, nearly); second >= confident {
+		t.Errorf("a key that is nearly right takes another time: t is %.1f, and %.1f", first, second)
+	}
+}
+
+// difference times what is done with two keys, at random, and returns how sure it is
+// that they take a different time: the absolute t value of Welch's test. The slowest
+// tenth, which something else has held up, does not count.
+func difference(do func(key string), a, b string) float64 {
+	keys := [2]string{a, b}
+	var times [2][]float64
+	random := mathrand.New(mathrand.NewPCG(1, 2))
+	for range timings {
+		which := random.IntN(2)
+		// Where in memory it is must tell nothing either.
+		key := strings.Clone(keys[which])
+		began := time.Now()
+		do(key)
+		times[which] = append(times[which], float64(time.Since(began)))
+	}
+	limit := slices.Sorted(slices.Values(slices.Concat(times[0], times[1])))[timings*9/10]
+	var mean, variance [2]float64
+	for i, all := range times {
+		mean[i], variance[i] = spread(slices.DeleteFunc(all, func(t float64) bool { return t > limit }))
+	}
+	return math.Abs(mean[0]-mean[1]) / math.Sqrt(variance[0]+variance[1])
+}
+
+// spread returns the mean, and the variance of the mean.
+func spread(all []float64) (mean, variance float64) {
+	n := float64(len(all))
+	for _, t := range all {
+		mean += t / n
+	}
+	for _, t := range all {
+		variance += (t - mean) * (t - mean) / (n - 1) / n
+	}
+	return mean, variance
+}

@@ -1,0 +1,104 @@
+package app
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/deliver"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+// worker does the background work of a runtime, by the newest configuration.
+type worker struct{ rt *Runtime }
+
+// failureRouteGone is the code of a job whose directive is gone from the configuration.
+const failureRouteGone = "route-gone"
+
+// Attempt implements engine.Worker.
+func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Attempt {
+	if directive := wk.rt.directive(cb.Name); directive != nil {
+		if attempt, ok := directive.Attempt(ctx, wk.rt, cb); ok {
+			return attempt
+		}
+	}
+	wk.rt.Log().Error("a job has failed because its route is gone from the configuration",
+		zap.String("name", cb.Name), zap.String("block", string(cb.Job.Block)), zap.Stringer("id", cb.ID))
+	return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRouteGone,
+		Error: "There is no callback directive with the name " + cb.Name + " and a block " + string(cb.Job.Block) + " any more."}
+}
+
+// retryWithoutConfig is how long a delivery waits where there is no configuration that
+// says how to deliver.
+const retryWithoutConfig = time.Second
+
+// Deliver implements engine.Worker: it sends a result to the client's URL.
+func (wk worker) Deliver(ctx context.Context, cb *engine.Callback, number int) callback.Sent {
+	d := wk.deliverer(cb.Name)
+	if d == nil {
+		return callback.Sent{RetryAt: callback.At(wk.rt.Engine.Now().Add(retryWithoutConfig)), Error: "no configuration"}
+	}
+	outcome := d.client.Send(ctx, wk.message(cb, d, number))
+	sent := callback.Sent{Status: outcome.Status, Error: outcome.Error}
+	switch outcome.Kind {
+	case deliver.Delivered:
+		sent.OK = true
+		return sent
+	case deliver.Gone:
+		sent.Dead = true
+		return sent
+	}
+	wk.rt.Log().Info("a result could not be delivered",
+		zap.Stringer("id", cb.ID), zap.Int("attempt", cb.Delivery.Attempts+1), zap.String("reason", outcome.Error), zap.Error(outcome.Cause))
+	wait, more := deliver.Next(d.retry, cb.Delivery.Attempts+1, outcome.RetryAfter, rand.Float64)
+	sent.Dead = !more
+	sent.RetryAt = callback.At(wk.rt.Engine.Now().Add(wait))
+	return sent
+}
+
+// deliverer returns who sends the results of a directive.
+func (wk worker) deliverer(name string) *Deliverer {
+	if directive := wk.rt.directive(name); directive != nil && directive.Deliverer() != nil {
+		return directive.Deliverer()
+	}
+	if a := wk.rt.current(); a != nil {
+		return a.deliverer
+	}
+	return nil
+}
+
+// message is the result as it is sent.
+func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.Message {
+	ended := cb.AsClientSees()
+	result := ended.Result(cb.Policy)
+	header := make(http.Header)
+	result.Header.AddTo(header)
+	if id := cb.Delivery.CorrelationID; id != "" {
+		header.Set(cb.Policy.Wire().CorrelationID, id)
+	}
+	header.Set(cb.Policy.Wire().ResultStatus, strconv.Itoa(result.Status))
+	cb.Trace.AddTo(header)
+	m := deliver.Message{
+		URL: cb.Delivery.URL, ID: cb.ID.String(), Timestamp: time.Now(), Header: header, Secrets: d.secrets,
+	}
+	if number > 1 {
+		m.ID += "." + strconv.Itoa(number)
+	}
+	if result.Body == nil {
+		header.Set("Content-Type", problem.MediaType)
+		m.Body = deliver.Bytes(answer.FailedProblem(ended, result).Document())
+		return m
+	}
+	m.Body = deliver.Body{Size: result.Body.Size, Open: func(ctx context.Context) (io.ReadCloser, error) {
+		return wk.rt.Engine.OpenBody(ctx, *result.Body)
+	}}
+	return m
+}

@@ -1,0 +1,271 @@
+package hold
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
+)
+
+// callUpstream sends the request upstream while the client waits, and goes on with
+// what the upstream says.
+func (x *exchange) callUpstream() error {
+	if x.retry != nil {
+		land, ok := x.rt.Engine.Depart(x.callback.ID)
+		if !ok {
+			// Another request was faster.
+			return x.attach()
+		}
+		defer land()
+	}
+	if err := x.request.fill(x.callback); err != nil {
+		_, _ = x.withdraw("nothing could be put into the request", false)
+		return x.refuse(answer.ProblemOf(err))
+	}
+	handler := x.next
+	if x.h.Call != nil {
+		handler = upstream.Handler(x.h.Call)
+	}
+	x.body = x.h.trackBody(x.request.out)
+	call := upstream.Start(handler, x.w, x.request.out, x.limits(), x.accepts)
+	x.follow(call)
+	if x.h.Call == nil {
+		// Nobody looks at it any more, and it takes room while the client is held.
+		x.request.lease.Release()
+		x.request = nil
+	}
+	if outcome := call.Outcome(); outcome == upstream.Answered || outcome == upstream.Unknown {
+		x.body.drain()
+	}
+	settled, err := x.settle(call)
+	if settled {
+		return err
+	}
+	return x.waitOrPark()
+}
+
+// limits returns how much of the upstream's answer is kept.
+func (x *exchange) limits() upstream.Limits {
+	l := upstream.Limits{Kept: -1, Passed: -1}
+	fromBody := x.h.CorrelationID.inBody(fromAck)
+	if x.h.policy.AckIsResult || fromBody {
+		l.Kept = x.h.app.MaxBodySize
+	}
+	if x.retry != nil {
+		l.Passed = x.h.app.MaxBodySize
+	}
+	return l
+}
+
+// accepts decides what to do with the upstream's answer. It returns false where
+// it is to be passed on to the client, and has then closed the callback. A
+// callback that was called before stands, whatever the upstream says later.
+func (x *exchange) accepts(status int) bool {
+	if x.h.accepts(x.r.Method, status) {
+		x.acked = true
+		return true
+	}
+	if status == http.StatusBadGateway || status == http.StatusGatewayTimeout {
+		return false
+	}
+	keep := x.retry != nil && status < http.StatusInternalServerError
+	r, err := x.withdraw("the upstream answered "+strconv.Itoa(status), keep)
+	return err == nil && r.Phase != callback.Closed
+}
+
+// follow waits until the upstream's answer is there, or has been passed on.
+func (x *exchange) follow(call *upstream.Call) {
+	defer call.Cancel()
+	gone := x.r.Context().Done()
+	for {
+		select {
+		case <-call.Done():
+			return
+		case <-call.Passing():
+			x.pass(call)
+			return
+		case <-x.timeout.C:
+			x.cut = cutByTimeout
+			call.Cancel()
+		case <-x.rt.Exit:
+			x.cut = cutByExit
+			call.Cancel()
+		case <-gone:
+			// The upstream goes on without the client, unless nobody wants
+			// to know how it ends.
+			gone = nil
+			if x.h.OnDisconnect == "close" {
+				x.cut = cutByClient
+				call.Cancel()
+			}
+		}
+		if x.cut != notCut {
+			<-call.Done()
+			return
+		}
+	}
+}
+
+// pass waits until an answer has been passed on. It takes as long as it takes:
+// the callback is closed, and timeout and exit are the business of the proxy.
+func (x *exchange) pass(call *upstream.Call) {
+	select {
+	case <-call.Done():
+	case <-x.r.Context().Done():
+		call.Cancel()
+		<-call.Done()
+	}
+}
+
+// settle acts on the upstream's answer. It reports whether the request is dealt
+// with; if not, the request is accepted.
+func (x *exchange) settle(call *upstream.Call) (settled bool, err error) {
+	outcome := call.Outcome()
+	if outcome == upstream.PassedOn {
+		return true, x.conclude(call)
+	}
+	if crash := call.Crash(); crash != nil {
+		// It is not passed on, because the client is still to be answered.
+		x.h.log.Error("a handler after callback panicked", zap.Any("panic", crash), zap.Stringer("id", x.callback.ID))
+	}
+	// A call that came before the upstream's answer decides.
+	select {
+	case n := <-x.ended():
+		x.keepAck(call)
+		return true, x.answer(n)
+	default:
+	}
+	switch outcome {
+	case upstream.Answered:
+		return x.acknowledge(call)
+	case upstream.Refused:
+		_, _ = x.withdraw("the upstream could not be reached", false)
+		return true, call.Err()
+	case upstream.Unhandled:
+		_, _ = x.withdraw("nothing answered the request", false)
+		return true, x.refuse(problem.NoUpstream)
+	}
+	if x.cut != notCut {
+		return true, x.leaveCut()
+	}
+	if x.answersAtOnce() && x.called() {
+		return true, x.park()
+	}
+	p := problem.UpstreamUnknown
+	p.Status = call.GatewayStatus()
+	return true, x.leave(p)
+}
+
+// called reports whether a call has come already.
+func (x *exchange) called() bool {
+	cb, err := x.rt.Engine.Find(x.lasting(), store.ByID(x.callback.ID))
+	return err == nil && (cb.Call != nil || cb.Phase.Final())
+}
+
+// conclude ends an exchange whose answer was passed on: the answer is kept for when the
+// client asks again, and an error or panic of the handlers is Caddy's.
+func (x *exchange) conclude(call *upstream.Call) error {
+	if x.retry != nil {
+		answer := call.Response()
+		if answer != nil && answer.Status >= http.StatusInternalServerError {
+			answer = nil
+		}
+		_ = x.rt.Engine.Conclude(x.lasting(), x.callback.ID, answer)
+	}
+	if call.Panic() != nil {
+		panic(call.Panic())
+	}
+	return call.Err()
+}
+
+// acknowledge notes the ack, where somebody will want to know of it.
+func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
+	if x.h.CorrelationID != nil && x.h.CorrelationID.From == fromAck && x.acked {
+		if settled, err := x.correlate(call); settled {
+			return true, err
+		}
+	}
+	if !x.h.policy.AckIsResult || !x.acked {
+		if x.retry != nil {
+			return false, x.rt.Engine.Acknowledge(x.lasting(), store.ByID(x.callback.ID), nil)
+		}
+		return false, nil
+	}
+	if call.Broken() {
+		// The ack broke off on its way, and half of it is no result.
+		return true, x.leave(problem.UpstreamUnknown)
+	}
+	if call.Overflowed() {
+		return true, x.refuseAck()
+	}
+	x.keepAck(call)
+	err = x.storeAck(x.callback.ID)
+	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		return true, x.refuseAck()
+	case err != nil:
+		return true, x.refuse(problem.NotKept)
+	}
+	return false, nil
+}
+
+// correlate gives the callback the correlation id that the ack names.
+func (x *exchange) correlate(call *upstream.Call) (settled bool, err error) {
+	id, ok := x.h.correlationIn(call)
+	if !ok || call.Broken() {
+		return true, x.leave(problem.NoCorrelationID)
+	}
+	_, err = x.rt.Engine.Correlate(x.lasting(), x.callback.ID, id)
+	switch {
+	case errors.Is(err, store.ErrExists):
+		_, _ = x.withdraw("its correlation id belongs to another callback", false)
+		return true, x.refuse(problem.CorrelationTaken)
+	case err != nil:
+		return true, x.refuse(problem.NotKept)
+	}
+	cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
+	if err != nil {
+		return true, x.refuse(problem.NotKept)
+	}
+	x.callback = cb
+	return false, nil
+}
+
+// correlationIn returns the correlation id that an ack names.
+func (h *Handler) correlationIn(ack *upstream.Call) (id string, ok bool) {
+	id, _ = ack.Message().Get(h.CorrelationID.Location)
+	return id, callback.ValidCorrelationID(id)
+}
+
+// refuseAck ends an exchange whose ack cannot be the result.
+func (x *exchange) refuseAck() error {
+	x.close("the upstream's answer is too large")
+	return x.refuse(problem.AckTooLarge)
+}
+
+// keepAck keeps the upstream's ack for the answer, if it is whole.
+func (x *exchange) keepAck(call *upstream.Call) {
+	if x.h.policy.AckIsResult && x.acked {
+		x.ack = call.Response()
+	}
+}
+
+// storeAck stores the ack, so that the result that is fetched later is the same.
+func (x *exchange) storeAck(id callback.UUID) error {
+	ctx, cancel := context.WithTimeout(x.lasting(), commitWithin)
+	defer cancel()
+	return x.rt.Engine.Acknowledge(ctx, store.ByID(id), x.ack)
+}
+
+// commitWithin bounds how long a client that leaves is kept for the commit of its
+// callback.
+const commitWithin = time.Second

@@ -1,0 +1,246 @@
+package hold
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+// maxTimeout bounds a hold's timeout, so that ten times as long is a duration, too.
+const maxTimeout = 365 * 24 * time.Hour
+
+// Check makes sure that the configuration makes sense on its own. It is called
+// while a Caddyfile is parsed and again in Provision. Errors begin with the
+// Caddyfile's word for the option.
+func (h *Handler) Check() error {
+	if err := h.CheckOptions(); err != nil {
+		return err
+	}
+	if h.BaseURL == "" {
+		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option or here")
+	}
+	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return h.checkDefaultHeaders()
+}
+
+// CheckOptions makes sure that the options make sense, each one and together, as
+// far as they are given. Nothing that it refuses can be put right by a further
+// option: while a Caddyfile is parsed it is called after each, so that the error
+// can name the line.
+func (h *Handler) CheckOptions() error {
+	if !slices.Contains([]string{modeHold, modePark, modeDefer}, h.Mode) {
+		return fmt.Errorf("there is no mode %q; the modes are hold, park and defer", h.Mode)
+	}
+	for _, check := range []func() error{
+		h.checkTimes, h.checkWords, h.checkPolicy, h.checkStateQuery, h.checkInjections, h.checkCalls,
+		h.checkReplyTexts, h.checkCopyHeaders, h.checkDialect,
+		h.checkMode, h.checkCorrelation, h.checkAsk, h.checkDelivery,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) checkTimes() error {
+	timeout := cmp.Or(time.Duration(h.Timeout), DefaultTimeout)
+	switch {
+	case timeout < time.Millisecond:
+		return fmt.Errorf("the timeout (%s) must be at least a millisecond", timeout)
+	case timeout > maxTimeout:
+		return errors.New("the timeout is longer than a year; no connection lasts that long, so give a shorter one")
+	case h.Mode == modeHold && h.ExpiresIn != 0 && time.Duration(h.ExpiresIn) < timeout:
+		return fmt.Errorf("expires_in (%s) is shorter than the timeout (%s): the client would wait for calls that are not accepted any more; raise the one or lower the other",
+			time.Duration(h.ExpiresIn), timeout)
+	}
+	return nil
+}
+
+func (h *Handler) checkWords() error {
+	if callback.HidesPlaceholder(h.Name) {
+		return fmt.Errorf("name: %s would hide the placeholder {http.callback.%s}; choose another name", h.Name, h.Name)
+	}
+	if h.OnTimeout != "" && h.OnTimeout != "fail" && h.OnTimeout != onTimeoutPark {
+		return fmt.Errorf("on_timeout: %q is not known; write fail or park", h.OnTimeout)
+	}
+	if h.Name != "" && !config.IsName(h.Name) {
+		return fmt.Errorf("name: %q must be at most 64 letters, digits, underscores and hyphens", h.Name)
+	}
+	if h.OnDisconnect != "" && h.OnDisconnect != "keep" && h.OnDisconnect != "close" {
+		return fmt.Errorf("on_disconnect: %q is not known; write keep or close", h.OnDisconnect)
+	}
+	if h.Errors != "" && h.Errors != "problem" && h.Errors != "caddy" {
+		return fmt.Errorf("errors: %q is not known; write problem or caddy", h.Errors)
+	}
+	if h.HeaderPrefix != "" {
+		if err := config.CheckPrefix(h.HeaderPrefix); err != nil {
+			return fmt.Errorf("header_prefix: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkURLs makes sure that the URLs are usable once their placeholders are
+// replaced, which they are not while a Caddyfile is parsed.
+func (h *Handler) checkURLs() error { return config.CheckBases(h.BaseURL, h.StatusURL) }
+
+func (h *Handler) checkStateQuery() error {
+	if h.StateQuery != "" && h.mentions("failed_url") {
+		return errors.New("state_query: with the state in the query there is no {http.callback.failed_url}; leave one of the two out")
+	}
+	return nil
+}
+
+func (h *Handler) checkInjections() error {
+	var body inject.Place
+	seen := make(map[inject.Location]bool)
+	for _, configured := range h.Inject {
+		i, err := newInjection(configured)
+		if err != nil {
+			return fmt.Errorf("inject: %w; choose another place or name", err)
+		}
+		if err := i.check(); err != nil {
+			return fmt.Errorf("inject: %w", err)
+		}
+		if i.at.In == inject.Header {
+			i.at.Name = http.CanonicalHeaderKey(i.at.Name)
+		}
+		if seen[i.at] {
+			return fmt.Errorf("inject: %s is given twice; leave one of the two out", i.at)
+		}
+		seen[i.at] = true
+		if i.at.In != inject.JSON && i.at.In != inject.Form {
+			continue
+		}
+		if body != "" && body != i.at.In {
+			return errors.New("inject: a body cannot be both JSON and a form; use one of the two")
+		}
+		body = i.at.In
+	}
+	return nil
+}
+
+// check makes sure that the value can stand where it is put, whatever its
+// placeholders yield.
+func (i injection) check() error {
+	for _, key := range i.value.Keys() {
+		if name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix); ours && !canInject(name) {
+			return fmt.Errorf("there is no placeholder {%s}; there are %s, and {%s<name>.call.*} of earlier steps", key, listPlaceholders(), callback.PlaceholderPrefix)
+		}
+	}
+	sample := i.value.With("0")
+	switch {
+	case sample == "":
+		return fmt.Errorf("the value for %s is empty; an environment variable that is not set is empty, too", i.at)
+	case i.json && !json.Valid([]byte(sample)):
+		return fmt.Errorf("the value for %s is not JSON; after json: write a number, true, a \"quoted string\", an array or an object", i.at)
+	case i.at.In == inject.Header && !httpguts.ValidHeaderFieldValue(sample):
+		return fmt.Errorf("the value for %s has a character that no header can hold, such as a line break", i.at)
+	}
+	return nil
+}
+
+// checkDefaultHeaders makes sure that nothing is put into the headers that are
+// injected anyway.
+func (h *Handler) checkDefaultHeaders() error {
+	if h.InjectOff {
+		return nil
+	}
+	wire := callback.NewWire(cmp.Or(h.HeaderPrefix, callback.DefaultHeaderPrefix))
+	for _, i := range h.Inject {
+		name := http.CanonicalHeaderKey(i.Name)
+		if i.In == inject.Header && (name == wire.CorrelationID || name == wire.CallbackURL) {
+			return fmt.Errorf("inject: header %s is injected anyway; leave the line out, or leave out both default headers with: inject off", name)
+		}
+	}
+	return nil
+}
+
+func (h *Handler) checkCalls() error {
+	if h.Methods != nil && len(h.Methods) == 0 {
+		return errors.New("methods: there is none, so that nobody could call; leave it out for the default")
+	}
+	for _, s := range h.Ack {
+		if _, err := parseAck(s); err != nil {
+			return fmt.Errorf("ack: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkPolicy makes sure that the options which calls are judged by make sense. Their
+// placeholders are not replaced yet.
+func (h *Handler) checkPolicy() error {
+	return h.newPolicy(func(text string) string { return text }).Check()
+}
+
+// checkReplyTexts makes sure that every placeholder in the reply means something when a
+// call is answered.
+func (h *Handler) checkReplyTexts() error {
+	if h.Respond != nil {
+		if err := checkReplyText(h.Respond.Body); err != nil {
+			return fmt.Errorf("respond: %w", err)
+		}
+	}
+	if h.Redirect != nil {
+		if err := checkReplyText(h.Redirect.URL); err != nil {
+			return fmt.Errorf("redir: %w", err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.ReplyHeaders)) {
+		for _, value := range h.ReplyHeaders[name] {
+			if err := checkReplyText(value); err != nil {
+				return fmt.Errorf("header: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (h *Handler) checkCopyHeaders() error {
+	if len(h.CopyHeaders) > 0 && h.UseBody != nil && !*h.UseBody {
+		return errors.New("copy_headers: with use_body off the client gets the upstream's answer with all of its headers; leave one of the two out")
+	}
+	return nil
+}
+
+func listPlaceholders() string {
+	return "{" + callback.PlaceholderPrefix + strings.Join(callback.PlaceholderNames(), "}, {"+callback.PlaceholderPrefix) + "}"
+}
+
+// canInject reports whether {http.callback.<name>} means something before the callback
+// has been called.
+func canInject(name string) bool {
+	_, earlier := callback.EarlierCall(name)
+	return earlier || slices.Contains(callback.PlaceholderNames(), name)
+}
+
+// checkReplyText makes sure that every placeholder of Caddy's in a reply means
+// something when a call is answered.
+func checkReplyText(text string) error {
+	for _, key := range config.NewValue(text).Keys() {
+		name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix)
+		if ours && !callback.InReply(name) || !ours && strings.HasPrefix(key, "http.") {
+			return fmt.Errorf("{%s} means nothing when a call is answered; there are %s, and {%scall.*}",
+				key, listPlaceholders(), callback.PlaceholderPrefix)
+		}
+	}
+	return nil
+}

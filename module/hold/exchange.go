@@ -1,0 +1,311 @@
+package hold
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// exchange is one request of a client's, from its arrival to its answer.
+type exchange struct {
+	h    *Handler
+	rt   *app.Runtime
+	w    http.ResponseWriter
+	r    *http.Request
+	next caddyhttp.Handler
+
+	request *outgoing
+	// retry is what a request that comes again is known by, nil if it cannot be.
+	retry *callback.Retry
+	// step is the background job that the request is part of, nil for a client's.
+	step *step
+
+	callback *engine.Callback
+	// waiter is nil where nobody waits for the end.
+	waiter *engine.Waiter
+	// attached says that the callback was made by an earlier request.
+	attached bool
+
+	preference answer.Preference
+	// body is the client's, while the upstream has it.
+	body *trackedBody
+
+	// timeout ends the wait as failed. patience ends it with 202 once the upstream
+	// has accepted the request; nil for never.
+	timeout  *time.Timer
+	patience <-chan time.Time
+	// parks says that the client gets 202 at some time, if its callback has not come by
+	// then.
+	parks bool
+
+	// phase is how the callback has ended, if the exchange was told.
+	phase callback.Phase
+
+	// cut is why the client will not be held any longer, if it is so.
+	cut cut
+	// acked says that the upstream has answered with an ack, and ack is that, where
+	// it is the result.
+	acked bool
+	ack   *callback.Response
+}
+
+// cut is why an exchange ends before its callback has come.
+type cut uint8
+
+const (
+	notCut cut = iota
+	cutByTimeout
+	cutByExit
+	cutByClient
+)
+
+// ServeHTTP makes a callback of the request and sends it upstream, or leaves that to
+// a job. The client is held until the callback has come, or let go with 202.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	arrived := time.Now()
+	if upgrades(r) {
+		return h.refuse(w, r, problem.Upgrade)
+	}
+	rt, err := h.app.Use(r.Context())
+	if err != nil || rt.Exiting() {
+		if err == nil {
+			rt.Release()
+		}
+		return h.refuse(w, r, problem.Unavailable)
+	}
+	defer rt.Release()
+	x := &exchange{h: h, rt: rt, w: w, r: r, next: next, step: stepOf(r.Context())}
+	defer x.end()
+	if err := x.prepare(); err != nil {
+		return x.refuse(answer.ProblemOf(err))
+	}
+	x.beginTime(arrived)
+	if err := x.begin(); err != nil {
+		return x.refuse(answer.ProblemOf(err))
+	}
+	if x.attached {
+		return x.attach()
+	}
+	return x.proceed()
+}
+
+// end gives back what the exchange holds on to.
+func (x *exchange) end() {
+	x.body.stop(x.w)
+	if x.request != nil {
+		x.request.lease.Release()
+	}
+	if x.waiter != nil {
+		x.waiter.Stop()
+	}
+	if x.timeout != nil {
+		x.timeout.Stop()
+	}
+}
+
+// logAs puts the callback into the line that Caddy's access log has for the request.
+func (x *exchange) logAs() {
+	if fields, ok := x.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		fields.Set(zap.Stringer("callback_id", x.callback.ID))
+		fields.Set(zap.Stringer("callback_phase", x))
+	}
+}
+
+// String returns where the callback stands as far as the exchange knows, when the
+// access log asks for it.
+func (x *exchange) String() string { return max(x.phase, callback.Waiting).String() }
+
+// refuse answers with a problem.
+func (x *exchange) refuse(p problem.Problem) error { return x.h.refuse(x.w, x.r, p) }
+
+// lasting returns a context for what must not end with the client.
+func (x *exchange) lasting() context.Context { return context.WithoutCancel(x.r.Context()) }
+
+// beginTime starts the two timers, counted from the request's arrival: timeout, and
+// patience if 202 comes first.
+func (x *exchange) beginTime(arrived time.Time) {
+	timeout := time.Duration(x.h.Timeout)
+	p := answer.PreferenceOf(x.r.Header, timeout)
+	x.preference = p
+	elapsed := time.Since(arrived)
+	switch {
+	case x.h.Mode == modeHold && !p.Async:
+		if p.Waits {
+			timeout = p.Wait
+		}
+		x.parks = x.h.OnTimeout == onTimeoutPark
+		if x.parks {
+			x.patience = time.After(timeout - elapsed)
+			timeout += ackGrace
+		}
+	default:
+		x.parks = true
+		if p.Waits {
+			x.patience = time.After(p.Wait - elapsed)
+		}
+	}
+	x.timeout = time.NewTimer(timeout - elapsed)
+}
+
+// ackGrace is how long the upstream's ack is waited for beyond the time at which the
+// client is to be let go: without an ack there is nothing to let it go with.
+const ackGrace = 5 * time.Second
+
+// answersAtOnce reports whether the client gets 202 as soon as the upstream has accepted
+// the request.
+func (x *exchange) answersAtOnce() bool { return x.parks && x.patience == nil }
+
+// begin makes the callback, or finds the one that an earlier request has made. What
+// comes with a key is committed before the upstream is called.
+func (x *exchange) begin() error {
+	spec, err := x.spec()
+	if err != nil {
+		return err
+	}
+	cb, err := x.rt.Engine.Create(x.r.Context(), spec)
+	if errors.Is(err, store.ErrExists) {
+		return x.find()
+	}
+	if err != nil {
+		return err
+	}
+	x.callback = cb
+	x.logAs()
+	if err := x.await(); err != nil {
+		_, _ = x.withdraw("too many requests are held", false)
+		return err
+	}
+	x.setPlaceholders()
+	if x.retry == nil && !x.h.background() {
+		return nil
+	}
+	return store.Wait(x.lasting(), cb.Commit)
+}
+
+// spec says what callback the request makes.
+func (x *exchange) spec() (engine.Spec, error) {
+	h := x.h
+	spec := callback.Spec{Name: h.Name, ExpiresIn: time.Duration(h.ExpiresIn), Trace: callback.Trace(x.r.Header)}
+	var err error
+	if h.CorrelationID != nil && h.CorrelationID.From == fromRequest {
+		if spec.CorrelationID, err = x.request.correlationID(h.CorrelationID.Location); err != nil {
+			return engine.Spec{}, err
+		}
+	}
+	if h.deliverer != nil {
+		if spec.DeliverTo, err = x.request.deliverTo(); err != nil {
+			return engine.Spec{}, err
+		}
+		// Who takes the delivery for a call knows it by its own correlation id.
+		if ids := x.r.Header[h.policy.Wire().CorrelationID]; len(ids) == 1 && callback.ValidCorrelationID(ids[0]) {
+			spec.DeliverAs = ids[0]
+		}
+	}
+	if x.retry != nil {
+		spec.Idempotency, spec.Fingerprint = x.retry.Alias, x.retry.Fingerprint
+	}
+	if x.step != nil && h.Mode != modeHold {
+		spec.Parent = x.step.parent
+	}
+	if h.background() {
+		spec.Block = h.firstBlock()
+		spec.Request = x.request.stored(x.r)
+	}
+	return engine.Spec{Policy: h.policy, Spec: spec, Held: !x.answersAtOnce()}, nil
+}
+
+// find finds the callback that an earlier request has made.
+func (x *exchange) find() error {
+	if x.retry != nil {
+		cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByAlias(x.retry.Alias))
+		if err == nil {
+			x.callback, x.attached = cb, true
+			x.logAs()
+			return nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return problem.CorrelationTaken
+}
+
+// await registers the exchange as a waiter, unless the client does not wait.
+func (x *exchange) await() (err error) {
+	if x.answersAtOnce() || x.waiter != nil {
+		return nil
+	}
+	durable := x.h.policy.Multiple || x.retry != nil || x.h.background() || x.h.Call != nil
+	x.waiter, err = x.rt.Engine.Await(x.callback.ID, durable)
+	return err
+}
+
+// ended yields the notice of the callback's end.
+func (x *exchange) ended() <-chan engine.Notice {
+	if x.waiter == nil {
+		return nil
+	}
+	return x.waiter.C
+}
+
+// withdraw closes the callback of a request that was not accepted.
+func (x *exchange) withdraw(reason string, keep bool) (*callback.Record, error) {
+	return x.rt.Engine.Withdraw(x.lasting(), x.callback.ID, reason, keep)
+}
+
+// close closes the callback, if it still waits.
+func (x *exchange) close(reason string) {
+	_, _ = x.rt.Engine.CloseCallback(x.lasting(), store.ByID(x.callback.ID), reason)
+}
+
+// proceed carries a new request on.
+func (x *exchange) proceed() error {
+	if !x.h.background() {
+		return x.callUpstream()
+	}
+	return x.waitOrPark()
+}
+
+// waitOrPark waits for the callback of a request that is accepted, or answers 202.
+func (x *exchange) waitOrPark() error {
+	if x.answersAtOnce() {
+		return x.park()
+	}
+	return x.wait()
+}
+
+// upgrades reports whether the request would turn its connection into something
+// else, which cannot be held.
+func upgrades(r *http.Request) bool {
+	if r.Method == http.MethodConnect {
+		return true
+	}
+	return httpguts.HeaderValuesContainsToken(r.Header["Connection"], "Upgrade")
+}
+
+// refuse answers with a problem document, or hands the error to Caddy if the
+// directive says so.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p problem.Problem) error {
+	if h.Errors == "caddy" {
+		p.Note()
+		setErrorPlaceholders(r, p)
+		for name, values := range p.Header {
+			w.Header()[name] = values
+		}
+		return caddyhttp.Error(p.Status, errors.New(p.Title))
+	}
+	p.Write(w)
+	return nil
+}

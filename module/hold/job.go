@@ -1,0 +1,245 @@
+package hold
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/deliver"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
+)
+
+// DefaultAttemptTimeout is how long an attempt at a job may take.
+const DefaultAttemptTimeout = 30 * time.Second
+
+// step is a background job as the handlers see it that run in it. A callback that is
+// made in it becomes the job's next step.
+type step struct {
+	parent callback.UUID
+	next   callback.UUID
+}
+
+type stepKey struct{}
+
+// stepOf returns the job that a request is part of, nil for a client's.
+func stepOf(ctx context.Context) *step {
+	s, _ := ctx.Value(stepKey{}).(*step)
+	return s
+}
+
+// Codes of failed jobs.
+const (
+	failureRequest         = "request"
+	failureUpstreamUnknown = "upstream-unknown"
+	failureUpstream        = "upstream"
+)
+
+// Attempt implements app.Directive: it runs the job's block on the stored request.
+func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callback) (attempt callback.Attempt, ok bool) {
+	routes := h.block(cb.Job.Block)
+	if routes == nil {
+		return callback.Attempt{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(time.Duration(h.AttemptTimeout), DefaultAttemptTimeout))
+	defer cancel()
+	s := &step{parent: cb.ID}
+	j := &job{h: h, rt: rt, cb: cb, step: s}
+	request, err := j.request(context.WithValue(ctx, stepKey{}, s))
+	switch {
+	case errors.Is(err, store.ErrDamaged):
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRequest, Error: "The stored request cannot be read any more."}, true
+	case err != nil:
+		return j.again("the stored request could not be made ready: "+err.Error(), 0), true
+	}
+	return j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize)), true
+}
+
+// Deliverer implements app.Directive.
+func (h *Handler) Deliverer() *app.Deliverer { return h.deliverer }
+
+// job is one attempt at a job.
+type job struct {
+	h    *Handler
+	rt   *app.Runtime
+	cb   *engine.Callback
+	step *step
+}
+
+// request builds the request that the block gets.
+func (j *job) request(ctx context.Context) (*http.Request, error) {
+	stored := j.cb.Request
+	body, err := j.rt.Engine.BodyOf(ctx, stored.Body)
+	if err != nil {
+		return nil, err
+	}
+	r, repl, err := upstream.NewRequest(ctx, j.h.server, stored, body)
+	if err != nil {
+		return nil, err
+	}
+	if err := j.setCalls(ctx, scopeFor(r, j.rt)); err != nil {
+		return nil, err
+	}
+	return j.fill(r, repl, body)
+}
+
+// fill puts into the request what its block is to get beside it.
+func (j *job) fill(r *http.Request, repl *caddy.Replacer, body []byte) (*http.Request, error) {
+	key := j.cb.ID.String()
+	if j.cb.Job.Block == callback.CallBlock {
+		o := &outgoing{h: j.h, out: r, repl: repl, buffered: true, body: body}
+		if err := o.fill(j.cb); err != nil {
+			return nil, err
+		}
+	} else {
+		key += "." + string(callback.ThenBlock)
+		if !j.h.InjectOff {
+			r.Header.Set(j.h.policy.Wire().CorrelationID, j.cb.CorrelationID)
+		}
+		if j.cb.Call != nil && j.h.usesBody() {
+			called, err := j.rt.Engine.BodyOf(r.Context(), j.cb.Call.Body)
+			if err != nil {
+				return nil, err
+			}
+			putCall(r, j.cb.Call, called)
+		}
+	}
+	if r.Header.Get(callback.IdempotencyKey) == "" {
+		// The same on every attempt: who takes requests twice can tell.
+		r.Header.Set(callback.IdempotencyKey, key)
+	}
+	return r, nil
+}
+
+// maxSteps bounds how many steps before this one are looked at.
+const maxSteps = 32
+
+// setCalls makes the callback's placeholders, its call, and the calls of earlier
+// steps available.
+func (j *job) setCalls(ctx context.Context, s *scope) error {
+	cb := j.cb
+	for range maxSteps {
+		if cb.Call != nil {
+			s.addCall(cb.Name, cb.Call)
+		}
+		if cb.Parent.IsZero() {
+			break
+		}
+		parent, err := j.rt.Engine.Find(ctx, store.ByID(cb.Parent))
+		if errors.Is(err, store.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		cb = parent
+	}
+	s.set(j.cb)
+	if j.cb.Call != nil {
+		s.setCall(j.cb.Name, j.cb.Call)
+	}
+	return nil
+}
+
+// attemptOf returns what an attempt has come to.
+func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
+	if !j.step.next.IsZero() {
+		return callback.Attempt{Kind: callback.AttemptContinued, Step: j.step.next}
+	}
+	if crash := call.Crash(); crash != nil {
+		j.h.log.Error("a handler of a job panicked", zap.Any("panic", crash), zap.Stringer("id", j.cb.ID))
+	}
+	switch outcome := call.Outcome(); {
+	case outcome == upstream.Refused:
+		return j.again("the upstream could not be reached", 0)
+	case outcome == upstream.Unhandled:
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "No handler of the block " + string(j.cb.Job.Block) + " has answered."}
+	case outcome == upstream.Unknown || call.Broken():
+		return j.unknown("the connection to the upstream failed, or it has not answered in time", 0)
+	}
+	status := call.Status()
+	retryAfter := deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now())
+	asked := j.cb.Job.Block == callback.CallBlock
+	switch {
+	case asked && j.h.accepts(j.cb.Request.Method, status) && j.h.correlates():
+		return j.correlate(call)
+	case asked && j.h.accepts(j.cb.Request.Method, status):
+		return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		// It says itself that it has not done it.
+		return j.again("the upstream answered "+strconv.Itoa(status), retryAfter)
+	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
+		return j.unknown("the upstream answered "+strconv.Itoa(status), retryAfter)
+	case call.Overflowed():
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The upstream's answer is larger than max_body_size allows."}
+	}
+	return callback.Attempt{Kind: callback.AttemptAnswered, Response: call.Response()}
+}
+
+// ackOf returns the ack, where it is the result.
+func (j *job) ackOf(call *upstream.Call) *callback.Response {
+	if !j.h.policy.AckIsResult {
+		return nil
+	}
+	return call.Response()
+}
+
+// correlate gives the callback the correlation id that the ack names.
+func (j *job) correlate(call *upstream.Call) callback.Attempt {
+	id, ok := j.h.correlationIn(call)
+	if ok {
+		_, err := j.rt.Engine.Correlate(context.Background(), j.cb.ID, id)
+		ok = err == nil
+	}
+	if !ok {
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: "correlation",
+			Error: "The upstream's answer names no correlation id that can be used."}
+	}
+	return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
+}
+
+// unknown says what becomes of a job that the upstream may have got. It is tried again
+// only where that does no harm.
+func (j *job) unknown(reason string, retryAfter time.Duration) callback.Attempt {
+	switch {
+	case j.h.RetryUnsafe || slices.Contains(idempotentMethods, j.cb.Request.Method):
+		return j.again(reason, retryAfter)
+	case j.cb.Job.Block == callback.CallBlock:
+		return callback.Attempt{Kind: callback.AttemptUnknown}
+	}
+	return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstreamUnknown,
+		Error: "The request may have been carried out: " + reason + ". It was not tried again; see retry_unsafe."}
+}
+
+// idempotentMethods are those that can be tried again (RFC 9110, section 9.2.2).
+var idempotentMethods = []string{
+	http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete,
+}
+
+// The wait before another attempt at a job: it doubles from the first to the longest.
+const (
+	firstBackoff   = time.Second
+	longestBackoff = 5 * time.Minute
+)
+
+// again says that a job is to be tried again, when its upstream may be better.
+func (j *job) again(reason string, retryAfter time.Duration) callback.Attempt {
+	wait := longestBackoff
+	if n := j.cb.Job.Attempts; n < 9 {
+		wait = min(wait, firstBackoff<<n)
+	}
+	wait = time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // jitter is no secret
+	at := callback.At(j.rt.Engine.Now().Add(max(wait, retryAfter)))
+	return callback.Attempt{Kind: callback.AttemptRetry, RetryAt: at, Error: reason}
+}

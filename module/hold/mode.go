@@ -1,0 +1,120 @@
+package hold
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+// given is an option together with whether it is given.
+type given struct {
+	option string
+	given  bool
+}
+
+// checkMode refuses options that mean nothing in the mode.
+func (h *Handler) checkMode() error {
+	var senseless []given
+	why := ""
+	switch h.Mode {
+	case modeHold:
+		why = "callback hold has a client that waits"
+		senseless = []given{
+			{"then", h.Then != nil}, {"deliver", h.Deliver != nil},
+			{"attempt_timeout", h.AttemptTimeout != 0}, {"retry_unsafe", h.RetryUnsafe},
+		}
+	case modePark:
+		why = "callback park has a client that does not wait"
+		senseless = []given{{"on_timeout", h.OnTimeout != ""}, {"on_disconnect", h.OnDisconnect != "" && h.OnDisconnect != "keep"}}
+	case modeDefer:
+		why = "callback defer has no callback URL: its upstream answers with its ordinary response"
+		senseless = append(h.callOptions(), []given{
+			{"call", h.Call != nil}, {"on_timeout", h.OnTimeout != ""}, {"on_disconnect", h.OnDisconnect != "" && h.OnDisconnect != "keep"},
+		}...)
+	}
+	for _, s := range senseless {
+		if s.given {
+			return fmt.Errorf("%s: %s; leave the option out", s.option, why)
+		}
+	}
+	if h.Multiple && h.Then != nil {
+		return errors.New("multiple: then goes on with one call; leave out one of the two")
+	}
+	return nil
+}
+
+// callOptions are the options that are about calls.
+func (h *Handler) callOptions() []given {
+	return []given{
+		{"state_query", h.StateQuery != ""}, {"inject", h.Inject != nil}, {"ack", h.Ack != nil}, {"methods", h.Methods != nil},
+		{"respond", h.Respond != nil}, {"header", h.ReplyHeaders != nil}, {"redir", h.Redirect != nil}, {"ask", h.Ask != ""},
+		{"require", h.Require != nil}, {"failed", h.Failed != nil}, {"progress", h.Progress != nil},
+		{"error_code", h.ErrorCode != nil}, {"error_text", h.ErrorText != nil}, {"document_statuses", h.DocumentStatuses != nil},
+		{"failed_body", h.FailedBody}, {"retryable", h.Retryable != nil}, {"multiple", h.Multiple}, {"key", h.Keys != nil},
+		{"use_body", h.UseBody != nil}, {"copy_headers", h.CopyHeaders != nil},
+	}
+}
+
+// checkBlocks makes sure that what is needed beside the options is there.
+func (h *Handler) checkBlocks() error {
+	switch {
+	case h.Mode == modeDefer && h.Then == nil:
+		return errors.New("it needs a block then { ... }: what runs in the background cannot be what follows in the route")
+	case h.Mode == modePark && h.Then != nil && h.Call == nil:
+		return errors.New("then: it goes on after the callback to a call in the background; put what is called into a block call { ... }")
+	case h.background() && h.Name == "":
+		return errors.New("it needs a name: what runs in the background is found by it after a restart; add the option name")
+	case h.Deliver != nil && h.Name == "" && !h.Deliver.DeliveryRules.IsZero():
+		return errors.New("deliver: its options are found by the directive's name after a restart; add the option name, or put them into the global callback option")
+	case !h.background() && (h.AttemptTimeout != 0 || h.RetryUnsafe):
+		return errors.New("attempt_timeout and retry_unsafe are about background work, and there is none without a block call { ... }; leave them out")
+	}
+	return nil
+}
+
+func (h *Handler) checkCorrelation() error {
+	c := h.CorrelationID
+	if c == nil {
+		return nil
+	}
+	if c.From != fromRequest && c.From != fromAck {
+		return fmt.Errorf("correlation_id: %q is not known; write request or ack", c.From)
+	}
+	if err := callback.CheckLocation(c.Location); err != nil {
+		return fmt.Errorf("correlation_id: %w", err)
+	}
+	switch {
+	case c.From == fromAck && c.In != inject.Header && c.In != inject.JSON:
+		return fmt.Errorf("correlation_id: an ack has no %s; write header or json", c.In)
+	case c.From == fromAck && h.Mode == modeDefer:
+		return errors.New("correlation_id: callback defer has no ack; write request")
+	case c.From == fromRequest && callback.NewWire(cmp.Or(h.HeaderPrefix, callback.DefaultHeaderPrefix)).Speaks(c.Name) && c.In == inject.Header:
+		return fmt.Errorf("correlation_id: header %s is one that clients cannot set; choose another name", c.Name)
+	}
+	return nil
+}
+
+func (h *Handler) checkAsk() error {
+	if h.Ask == "" {
+		return nil
+	}
+	return config.CheckPath(h.Ask)
+}
+
+func (h *Handler) checkDelivery() error {
+	if h.Deliver == nil {
+		return nil
+	}
+	if err := h.Deliver.Check(); err != nil {
+		return fmt.Errorf("deliver: %w", err)
+	}
+	return nil
+}
+
+// NeedsName reports whether the directive is found by its name, which must then be
+// its own.
+func (h *Handler) NeedsName() bool { return h.background() || h.Deliver != nil && h.Name != "" }

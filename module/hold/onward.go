@@ -1,0 +1,49 @@
+package hold
+
+import (
+	"net/http"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
+)
+
+// goOn lets the client's request go on to the handlers that follow, after the
+// callback that it had to wait for. With a key, what they answer is kept for when the
+// client asks again.
+func (x *exchange) goOn(r *callback.Record) error {
+	scope := scopeFor(x.r, x.rt)
+	scope.set(x.callback)
+	scope.setCall(x.h.Name, r.Call)
+	request := x.request.original(x.r)
+	if x.h.usesBody() {
+		body, err := x.rt.Engine.BodyOf(x.lasting(), r.Call.Body)
+		if err != nil {
+			return x.refuse(answer.ProblemOf(err))
+		}
+		putCall(request, r.Call, body)
+	}
+	if x.retry == nil || x.step != nil {
+		return x.next.ServeHTTP(x.w, request)
+	}
+	if land, ok := x.rt.Engine.Depart(r.ID); ok {
+		defer land()
+	}
+	call := upstream.Start(x.next, x.w, request, upstream.Limits{Kept: -1, Passed: x.h.app.MaxBodySize}, func(int) bool { return false })
+	x.pass(call)
+	return x.conclude(call)
+}
+
+// putCall puts a call's body into a request, in place of its own.
+func putCall(r *http.Request, call *callback.Call, body []byte) {
+	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language"} {
+		r.Header.Del(name)
+		if value := call.Header.Get(name); value != "" {
+			r.Header.Set(name, value)
+		}
+	}
+	for _, name := range bodyDigests {
+		r.Header.Del(name)
+	}
+	upstream.SetBody(r, body)
+}

@@ -1,0 +1,132 @@
+package hold
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+)
+
+// placeholdersVar is the request variable that holds what {http.callback.*} stands
+// for.
+const placeholdersVar = "callback.placeholders"
+
+// scope is what the placeholders {http.callback.*} of one request stand for. Where
+// several directives make callbacks, the latest counts; the calls of all can be read by
+// the names of their directives.
+type scope struct {
+	mu      sync.Mutex
+	rt      *app.Runtime
+	current *engine.Callback
+	call    *callback.Call
+	named   map[string]*callback.Call
+}
+
+// scopeFor returns the request's scope, and makes the placeholders available to the
+// handlers that follow.
+func scopeFor(r *http.Request, rt *app.Runtime) *scope {
+	if s, ok := caddyhttp.GetVar(r.Context(), placeholdersVar).(*scope); ok {
+		return s
+	}
+	s := &scope{rt: rt}
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return s
+	}
+	caddyhttp.SetVar(r.Context(), placeholdersVar, s)
+	repl.Map(func(key string) (any, bool) {
+		name, ok := strings.CutPrefix(key, callback.PlaceholderPrefix)
+		if !ok {
+			return nil, false
+		}
+		value, ok := s.get(name)
+		return value, ok
+	})
+	return s
+}
+
+// set makes a callback the one that the placeholders stand for.
+func (s *scope) set(cb *engine.Callback) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current, s.call = cb, nil
+}
+
+// setCall makes a call readable, also by the name of its directive.
+func (s *scope) setCall(name string, call *callback.Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.call = call
+	s.name(name, call)
+}
+
+// addCall makes the call of an earlier step readable by the name of its directive.
+func (s *scope) addCall(name string, call *callback.Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.name(name, call)
+}
+
+func (s *scope) name(name string, call *callback.Call) {
+	if name == "" {
+		return
+	}
+	if s.named == nil {
+		s.named = make(map[string]*callback.Call)
+	}
+	s.named[name] = call
+}
+
+// get returns the value of a placeholder, without its prefix.
+func (s *scope) get(name string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil {
+		if value, ok := s.current.Placeholder(name); ok {
+			return value, true
+		}
+	}
+	call := s.call
+	if !strings.HasPrefix(name, "call.") {
+		of, rest, _ := strings.Cut(name, ".")
+		if call, name = s.named[of], rest; !strings.HasPrefix(name, "call.") {
+			return "", false
+		}
+	}
+	if call == nil {
+		return "", false
+	}
+	return s.whole(call).Placeholder(name)
+}
+
+// whole returns a call with its body in memory. The scope must be locked.
+func (s *scope) whole(call *callback.Call) *callback.Call {
+	if call.Body.File == "" || call.Body.Data != nil {
+		return call
+	}
+	data, err := s.rt.Engine.BodyOf(context.Background(), call.Body)
+	if err != nil {
+		return call
+	}
+	whole := *call
+	whole.Body.Data = data
+	if s.call == call {
+		s.call = &whole
+	}
+	for name, c := range s.named {
+		if c == call {
+			s.named[name] = &whole
+		}
+	}
+	return &whole
+}
+
+// setPlaceholders makes {http.callback.*} stand for the exchange's callback.
+func (x *exchange) setPlaceholders() { scopeFor(x.r, x.rt).set(x.callback) }

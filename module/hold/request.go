@@ -1,0 +1,306 @@
+package hold
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
+)
+
+// outgoing is the request as the upstream will get it.
+type outgoing struct {
+	h *Handler
+	// client is the header as the client sent it; nil for a job.
+	client http.Header
+	out    *http.Request
+	repl   *caddy.Replacer
+	// buffered says that body is the whole body; changed that something was put
+	// into it.
+	buffered bool
+	body     []byte
+	changed  bool
+	// lease is the memory that the body takes; nil for none.
+	lease *engine.Lease
+}
+
+// injection is a compiled Injection.
+type injection struct {
+	at inject.Location
+	// json says that the value is JSON as it stands.
+	json  bool
+	value config.Value
+}
+
+func newInjection(i Injection) (injection, error) {
+	at := inject.Location{In: i.In, Name: i.Name}
+	if err := at.Validate(); err != nil {
+		return injection{}, err
+	}
+	if literal, ok := strings.CutPrefix(i.Value, "json:"); ok && at.In == inject.JSON {
+		return injection{at: at, json: true, value: config.NewValue(literal)}, nil
+	}
+	return injection{at: at, value: config.NewValue(i.Value)}, nil
+}
+
+// prepare takes the client's request: it strips what only we may say, and reads
+// the body if it is needed.
+func (x *exchange) prepare() error {
+	out := x.r.WithContext(x.r.Context())
+	out.Header = x.r.Header.Clone()
+	// What a block rewrites must not be rewritten for the handlers after it.
+	u := *x.r.URL
+	out.URL = &u
+	x.h.strip(out.Header)
+	answer.StripPreferences(out.Header)
+	x.request = &outgoing{h: x.h, client: x.r.Header, out: out}
+	x.request.repl, _ = x.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if in := x.h.injectsInto; in != "" {
+		if err := checkBodyType(in, x.r.Header); err != nil {
+			return err
+		}
+	}
+	keyed := x.step == nil && len(x.r.Header[callback.IdempotencyKey]) > 0
+	if x.h.readsBody || keyed {
+		if err := x.request.buffer(x.rt.Engine, x.r); err != nil {
+			return err
+		}
+	}
+	// After a body that was read the trailers are there; of one that is passed on, they
+	// are only announced.
+	x.h.strip(out.Trailer)
+	var err error
+	x.retry, err = x.retryKeyOf()
+	return err
+}
+
+// buffer reads the body.
+func (o *outgoing) buffer(e *engine.Engine, r *http.Request) (err error) {
+	o.body, o.lease, err = e.ReadBody(r.Body, r.ContentLength, o.h.app.MaxBodySize)
+	if err != nil {
+		return err
+	}
+	o.buffered = true
+	upstream.SetBody(o.out, o.body)
+	return nil
+}
+
+// original returns the client's request as it goes on after the callback: with its
+// own body, and without what only we may say.
+func (o *outgoing) original(r *http.Request) *http.Request {
+	request := r.WithContext(r.Context())
+	request.Header = r.Header.Clone()
+	o.h.strip(request.Header)
+	answer.StripPreferences(request.Header)
+	upstream.SetBody(request, o.body)
+	return request
+}
+
+// stored returns the client's request as it is stored for a job.
+func (o *outgoing) stored(r *http.Request) *callback.Request {
+	header := r.Header.Clone()
+	o.h.strip(header)
+	answer.StripPreferences(header)
+	return &callback.Request{
+		Method:     r.Method,
+		URI:        r.URL.RequestURI(),
+		Host:       r.Host,
+		Header:     callback.AckHeader(header),
+		Body:       callback.NewBody(o.body),
+		RemoteAddr: r.RemoteAddr,
+		TLS:        r.TLS != nil,
+	}
+}
+
+// read returns a value from the client's request: "" where there is none, where there
+// are several, and where the body cannot be read.
+func (o *outgoing) read(at inject.Location) string {
+	if at.In == inject.JSON && !inject.IsJSON(o.out.Header.Get("Content-Type")) {
+		return ""
+	}
+	header := o.client
+	if at.InBody() {
+		header = o.out.Header
+	}
+	m := inject.Message{Header: header, Query: o.out.URL.RawQuery, Body: o.body}
+	value, _ := m.Only(at)
+	return value
+}
+
+// correlationID reads the correlation id that the client gives.
+func (o *outgoing) correlationID(at inject.Location) (string, error) {
+	id := o.read(at)
+	if !callback.ValidCorrelationID(id) {
+		return "", problem.InvalidCorrelationID
+	}
+	return id, nil
+}
+
+// deliverTo returns where the result goes.
+func (o *outgoing) deliverTo() (string, error) {
+	from, to := o.h.deliverFrom, o.h.deliverTo
+	if from == nil {
+		return to, nil
+	}
+	url := o.read(*from)
+	switch {
+	case url == "" && to != "":
+		return to, nil
+	case url == "":
+		return "", problem.NoDeliveryURL.With("The request must hold it: " + from.String() + ".")
+	}
+	if err := o.h.deliverer.CheckURL(url); err != nil {
+		return "", problem.DeliveryURLNotAllowed.With("The URL in " + from.String() + ": " + err.Error() + ".")
+	}
+	return url, nil
+}
+
+// ours reports whether a header is one that we inject or speak.
+func (h *Handler) ours(name string) bool {
+	return h.policy.Wire().Speaks(name) || h.injectsHeader[plainName(name)]
+}
+
+// strip removes the client's own copies of every header that is ours. Nor may a
+// Connection header name one: the proxy takes away whatever that names.
+func (h *Handler) strip(header http.Header) {
+	for name := range header {
+		if h.ours(name) {
+			delete(header, name)
+		}
+	}
+	values := header["Connection"]
+	if !slices.ContainsFunc(values, func(v string) bool { return slices.ContainsFunc(options(v), h.ours) }) {
+		return
+	}
+	var kept []string
+	for _, v := range values {
+		kept = append(kept, slices.DeleteFunc(options(v), h.ours)...)
+	}
+	header.Del("Connection")
+	if len(kept) > 0 {
+		header.Set("Connection", strings.Join(kept, ", "))
+	}
+}
+
+// options returns what a Connection header lists (RFC 9110, section 7.6.1).
+func options(value string) []string {
+	all := strings.Split(value, ",")
+	for i, option := range all {
+		all[i] = strings.TrimSpace(option)
+	}
+	return all
+}
+
+var hyphens = strings.NewReplacer("_", "-", ".", "-")
+
+// plainName returns the one name for all spellings of a header that some server
+// takes for the same: any case, and underscores or dots for hyphens.
+func plainName(name string) string { return http.CanonicalHeaderKey(hyphens.Replace(name)) }
+
+// checkBodyType makes sure that something can be put into the body.
+func checkBodyType(in inject.Place, header http.Header) error {
+	contentType := header.Get("Content-Type")
+	switch {
+	case in == inject.JSON && !inject.IsJSON(contentType):
+		return problem.NotJSON.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/json.")
+	case in == inject.Form && !inject.IsForm(contentType):
+		return problem.NotForm.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/x-www-form-urlencoded.")
+	}
+	if encoding := header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return problem.Compressed.With("The request's Content-Encoding is " + strconv.Quote(encoding) + ".")
+	}
+	return nil
+}
+
+// fill puts correlation id, callback URL and whatever else is configured into the
+// request.
+func (o *outgoing) fill(cb *engine.Callback) error {
+	if !o.h.InjectOff {
+		wire := o.h.policy.Wire()
+		o.out.Header[wire.CorrelationID] = []string{cb.CorrelationID}
+		o.out.Header[wire.CallbackURL] = []string{cb.URL()}
+	}
+	for _, i := range o.h.injections {
+		if err := o.put(i); err != nil {
+			return err
+		}
+	}
+	if !o.changed {
+		return nil
+	}
+	upstream.SetBody(o.out, o.body)
+	for _, name := range bodyDigests {
+		o.out.Header.Del(name)
+	}
+	return nil
+}
+
+func (o *outgoing) put(i injection) error {
+	escape := func(s string) string { return s }
+	if i.json {
+		escape = inject.QuoteWithin
+	}
+	text := i.value.Expand(o.repl.GetString, escape)
+	if i.at.In == inject.Header && !httpguts.ValidHeaderFieldValue(text) {
+		return problem.InvalidValue.With("The value for " + i.at.String() + " has characters that no header can hold.")
+	}
+	m := inject.Message{Header: o.out.Header, Query: o.out.URL.RawQuery, Body: o.body}
+	err := error(nil)
+	if i.json {
+		err = m.SetLiteral(i.at, []byte(text))
+	} else {
+		err = m.Set(i.at, text)
+	}
+	if err != nil {
+		return problem.InvalidBody.With("The " + err.Error() + ".")
+	}
+	if i.at.In == inject.Query {
+		u := *o.out.URL
+		u.RawQuery = m.Query
+		o.out.URL, o.out.RequestURI = &u, u.RequestURI()
+	}
+	o.body, o.changed = m.Body, o.changed || i.at.InBody()
+	return nil
+}
+
+// bodyDigests are headers that say something about the very bytes of a body.
+var bodyDigests = []string{"Content-Digest", "Content-Md5", "Digest", "Repr-Digest"}
+
+// setErrorPlaceholders tells the site's error handlers what is the matter.
+func setErrorPlaceholders(r *http.Request, p problem.Problem) {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	const prefix = callback.PlaceholderPrefix + "error."
+	repl.Set(prefix+"type", p.Type())
+	repl.Set(prefix+"title", p.Title)
+	repl.Set(prefix+"status", p.Status)
+	repl.Set(prefix+"detail", p.Detail)
+	for _, m := range p.Members {
+		repl.Set(prefix+snakeCase(m.Name), m.Value)
+	}
+}
+
+// snakeCase turns a name as JSON has it into one as placeholders have it.
+func snakeCase(camel string) string {
+	var b strings.Builder
+	for _, c := range camel {
+		if 'A' <= c && c <= 'Z' {
+			b.WriteByte('_')
+			c += 'a' - 'A'
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}

@@ -1,0 +1,199 @@
+package hold
+
+import (
+	"context"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/app/apptest"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+)
+
+// compiled returns the handler with its policy and its injections, without an app.
+func compiled(t *testing.T, h Handler) *Handler {
+	t.Helper()
+	h.policy = &callback.Policy{BaseURL: "https://app.example.com", HeaderPrefix: h.HeaderPrefix}
+	if err := h.policy.Compile(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.compileInjections(); err != nil {
+		t.Fatal(err)
+	}
+	return &h
+}
+
+func TestClientsCopiesOfOurHeadersAreStripped(t *testing.T) {
+	h := compiled(t, Handler{HeaderPrefix: "Acme-", Inject: []Injection{
+		{In: "header", Name: "x-reply-to", Value: "a"}, {In: "query", Name: "X-Query", Value: "b"},
+	}})
+	header := make(http.Header)
+	for _, name := range []string{
+		"Acme-Callback-Url", "Acme-Correlation-Id", "Acme-Status", "Acme-Error-Text", "Acme_callback_url", "acme.callback.url",
+		"ACME-CALLBACK-URL", "Acme-Callback_url", "X-Reply-To", "X_reply_to", "x.Reply.to", "x-reply-to",
+	} {
+		header[name] = []string{"spoofed"}
+	}
+	stay := http.Header{
+		"X-Link-Callback-Url": {"of another prefix"}, "Acme-Other": {"theirs"}, "X-Query": {"theirs"}, "X-Reply-Too": {"theirs"}, "Accept": {"*/*"},
+	}
+	maps.Copy(header, stay)
+	h.strip(header)
+	if !maps.EqualFunc(header, stay, slices.Equal) {
+		t.Errorf("left are %v", header)
+	}
+}
+
+// outgoingRequest returns a request on its way to the upstream.
+func outgoingRequest(h *Handler, body string, values map[string]string) *outgoing {
+	r := httptest.NewRequest(http.MethodPost, "/orders?a=1", strings.NewReader(body))
+	return &outgoing{h: h, out: r, repl: newReplacer(values), body: []byte(body)}
+}
+
+func TestValuesArePutIntoTheRequest(t *testing.T) {
+	h := compiled(t, Handler{Inject: []Injection{
+		{In: "header", Name: "x-order", Value: "{id}"},
+		{In: "query", Name: "ref", Value: "{id}"},
+		{In: "json", Name: "meta.id", Value: "{id}"},
+		{In: "json", Name: "meta.more", Value: `json:{"id":"{id}","n":[1,{n}]}`},
+	}})
+	o := outgoingRequest(h, `{"keep":1.50}`, map[string]string{"id": `a "b"`, "n": "2"})
+	o.out.Header.Set("Content-Md5", "of the client's body")
+	cb := newCallback(t, apptest.NewEngine(t), h)
+	if err := o.fill(cb); err != nil {
+		t.Fatal(err)
+	}
+	wantLine(t, o.out.Header, "X-Link-Correlation-Id", cb.CorrelationID)
+	wantLine(t, o.out.Header, "X-Link-Callback-Url", cb.URL())
+	wantLine(t, o.out.Header, "X-Order", `a "b"`)
+	wantLine(t, o.out.Header, "Content-Md5")
+	if got, want := o.out.RequestURI, "/orders?a=1&ref=a%20%22b%22"; got != want {
+		t.Errorf("URI is %s, want %s", got, want)
+	}
+	const want = `{"keep":1.50,"meta":{"id":"a \"b\"","more":{"id":"a \"b\"","n":[1,2]}}}`
+	if got, _ := io.ReadAll(o.out.Body); string(got) != want || o.out.ContentLength != int64(len(want)) {
+		t.Errorf("body of %d bytes is %s, want %s", o.out.ContentLength, got, want)
+	}
+}
+
+func wantLine(t *testing.T, header http.Header, name string, values ...string) {
+	t.Helper()
+	if got := header[name]; !slices.Equal(got, values) {
+		t.Errorf("%s is %q, want %q", name, got, values)
+	}
+}
+
+func TestDefaultHeadersCanBeLeftOut(t *testing.T) {
+	h := compiled(t, Handler{InjectOff: true})
+	o := outgoingRequest(h, "", nil)
+	if err := o.fill(newCallback(t, apptest.NewEngine(t), h)); err != nil || len(o.out.Header) != 0 {
+		t.Errorf("header is %v, error %v", o.out.Header, err)
+	}
+}
+
+func TestValueThatCannotBePutIsTheClientsFault(t *testing.T) {
+	for name, c := range map[string]struct {
+		inject Injection
+		body   string
+		slug   string
+	}{
+		"line break in a header": {Injection{"header", "X-A", "{data}"}, "", "invalid-value"},
+		"body is no JSON":        {Injection{"json", "a", "{data}"}, "not JSON", "invalid-body"},
+		"body is no object":      {Injection{"json", "a.b", "{data}"}, `{"a":1}`, "invalid-body"},
+		"literal breaks":         {Injection{"json", "a", "json:{data}"}, `{}`, "invalid-body"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := compiled(t, Handler{Inject: []Injection{c.inject}})
+			o := outgoingRequest(h, c.body, map[string]string{"data": "a\nb"})
+			err := o.fill(newCallback(t, apptest.NewEngine(t), h))
+			if p := answer.ProblemOf(err); err == nil || p.Slug != c.slug {
+				t.Errorf("error is %v", err)
+			}
+		})
+	}
+}
+
+func TestOnlyABodyThatCanBeChangedIsTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		in                    inject.Place
+		contentType, encoding string
+		slug                  string
+	}{
+		"JSON":                  {inject.JSON, "application/json", "", ""},
+		"JSON, not encoded":     {inject.JSON, "application/vnd.x+json", "Identity", ""},
+		"form":                  {inject.Form, "application/x-www-form-urlencoded", "", ""},
+		"form where JSON is":    {inject.JSON, "application/x-www-form-urlencoded", "", "not-json"},
+		"JSON where a form is":  {inject.Form, "application/json", "", "not-form"},
+		"no type":               {inject.JSON, "", "", "not-json"},
+		"compressed JSON":       {inject.JSON, "application/json", "gzip", "compressed"},
+		"compressed form":       {inject.Form, "application/x-www-form-urlencoded", "br", "compressed"},
+		"type before the codec": {inject.JSON, "text/plain", "gzip", "not-json"},
+	} {
+		header := http.Header{"Content-Type": {c.contentType}, "Content-Encoding": {c.encoding}}
+		err := checkBodyType(c.in, header)
+		slug := ""
+		if err != nil {
+			slug = answer.ProblemOf(err).Slug
+		}
+		if slug != c.slug {
+			t.Errorf("%s: problem is %q, want %q", name, slug, c.slug)
+		}
+	}
+}
+
+func TestErrorHandlersSeeTheProblemAsPlaceholders(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	repl := newReplacer(nil)
+	r = r.WithContext(context.WithValue(r.Context(), caddy.ReplacerCtxKey, repl))
+	p := problem.Timeout
+	p.Members = []problem.Member{{Name: "statusUrl", Value: "https://app.example.com/cbr/x"}, {Name: "id", Value: "17"}}
+	setErrorPlaceholders(r, p)
+	for key, want := range map[string]string{
+		"type": p.Type(), "title": p.Title, "status": "504", "detail": p.Detail, "status_url": "https://app.example.com/cbr/x", "id": "17",
+	} {
+		if got, _ := repl.GetString("http.callback.error." + key); got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+	// A request that did not come through Caddy has no placeholders.
+	setErrorPlaceholders(httptest.NewRequest(http.MethodGet, "/", nil), p)
+}
+
+func TestJSONNamesBecomePlaceholderNames(t *testing.T) {
+	for camel, want := range map[string]string{
+		"": "", "id": "id", "statusUrl": "status_url", "resultUrl": "result_url", "technicalStatus": "technical_status", "aBC": "a_b_c", "äÄ": "äÄ",
+	} {
+		if got := snakeCase(camel); got != want {
+			t.Errorf("%s becomes %s, want %s", camel, got, want)
+		}
+	}
+}
+
+// newCallback returns a callback that a handler has made.
+func newCallback(t *testing.T, e *engine.Engine, h *Handler) *engine.Callback {
+	t.Helper()
+	cb, err := e.Create(t.Context(), engine.Spec{Policy: h.policy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cb
+}
+
+// newReplacer returns a replacer that knows the given values and no others.
+func newReplacer(values map[string]string) *caddy.Replacer {
+	repl := caddy.NewEmptyReplacer()
+	for key, value := range values {
+		repl.Set(key, value)
+	}
+	return repl
+}

@@ -1,0 +1,188 @@
+package hold
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
+)
+
+// wait holds the client until the callback has ended, or the hold has.
+func (x *exchange) wait() error {
+	created := x.callback.Commit.Done()
+	for x.cut == notCut {
+		switch e, n := x.first(x.ended(), created, x.patience); e {
+		case noticed:
+			return x.answer(n)
+		case done:
+			created = nil
+			if x.callback.Commit.Err() != nil {
+				return x.refuse(problem.NotKept)
+			}
+		case impatient:
+			return x.park()
+		}
+	}
+	select {
+	case n := <-x.ended():
+		return x.answer(n)
+	default:
+	}
+	return x.leaveCut()
+}
+
+// event is what an exchange waits for.
+type event uint8
+
+const (
+	// noticed: the callback has ended.
+	noticed event = iota
+	// done: what the exchange waits for beside that is done.
+	done
+	// impatient: the client is to get 202.
+	impatient
+	// wasCut: the exchange was cut, and cut says why.
+	wasCut
+)
+
+// first waits for what comes first. A nil channel is not waited for.
+func (x *exchange) first(ended <-chan engine.Notice, other <-chan struct{}, patience <-chan time.Time) (event, engine.Notice) {
+	select {
+	case n := <-ended:
+		return noticed, n
+	case <-other:
+		return done, engine.Notice{}
+	case <-patience:
+		return impatient, engine.Notice{}
+	case <-x.timeout.C:
+		x.cut = cutByTimeout
+	case <-x.rt.Exit:
+		x.cut = cutByExit
+	case <-x.r.Context().Done():
+		x.cut = cutByClient
+	}
+	return wasCut, engine.Notice{}
+}
+
+// isStep reports whether the client's own request goes on after its callback.
+func (h *Handler) isStep() bool { return h.Call != nil && h.Mode == modeHold }
+
+// goesOn reports whether the client's own request goes on after a callback that has
+// ended like this.
+func (x *exchange) goesOn(r *callback.Record) bool {
+	return x.h.isStep() && r.Phase == callback.Resolved
+}
+
+// leaveCut ends an exchange that was cut.
+func (x *exchange) leaveCut() error {
+	switch x.cut {
+	case cutByTimeout:
+		return x.leave(problem.Timeout)
+	case cutByExit:
+		return x.leave(x.shuttingDown())
+	}
+	if x.h.OnDisconnect == "close" {
+		x.close("the client has left")
+	}
+	x.w.WriteHeader(upstream.StatusClientClosed)
+	return nil
+}
+
+// shuttingDown is what a client is told that is let go because Caddy exits. One that
+// has given a key can ask again without doing anything twice.
+func (x *exchange) shuttingDown() problem.Problem {
+	p := problem.ShuttingDown
+	if x.retry != nil {
+		p.RetryAfter = 5 * time.Second
+	}
+	return p
+}
+
+// leave ends a hold whose callback goes on waiting: the client is told where to
+// look for the result. No such URL is given out before the callback is committed.
+func (x *exchange) leave(p problem.Problem) error {
+	ctx, cancel := context.WithTimeout(x.lasting(), commitWithin)
+	defer cancel()
+	if err := store.Wait(ctx, x.callback.Commit); err != nil {
+		return x.refuse(problem.NotKept)
+	}
+	p.Members = []problem.Member{
+		{Name: "id", Value: x.callback.ID.String()},
+		{Name: "correlationId", Value: x.callback.CorrelationID},
+		{Name: "statusUrl", Value: x.callback.StatusURL()},
+		{Name: "resultUrl", Value: x.callback.ResultURL()},
+	}
+	x.preference.Apply(x.w.Header())
+	return x.refuse(p)
+}
+
+// answer answers the client with how its callback has ended.
+func (x *exchange) answer(n engine.Notice) error {
+	defer n.Done()
+	x.body.stop(x.w)
+	r := n.Record
+	x.phase = r.Phase
+	if r.Ack == nil && x.ack != nil {
+		// The call was decided before the ack was there.
+		withAck := *r
+		withAck.Ack = x.ack
+		r = &withAck
+		if err := x.storeAck(r.ID); err != nil {
+			return x.refuse(problem.NotKept)
+		}
+	}
+	if x.goesOn(r) {
+		return x.goOn(r)
+	}
+	return x.show(r)
+}
+
+// show answers the client with a callback that has ended.
+func (x *exchange) show(r *callback.Record) error {
+	switch {
+	case r.Phase == callback.Expired:
+		return x.refuse(problem.ExpiredResult)
+	case r.Phase == callback.Closed && r.Answer == nil:
+		return x.refuse(problem.Closed.With(r.Reason))
+	}
+	result := r.Result(x.callback.Policy)
+	if result.Failure != nil {
+		return x.refuse(answer.FailedProblem(r, result))
+	}
+	h := x.w.Header()
+	x.preference.Apply(h)
+	if r.Answer == nil {
+		// Unless the result says otherwise, it is meant for this client alone.
+		h.Set("Cache-Control", "no-store")
+	}
+	return answer.WriteResult(x.w, x.r, x.rt.Engine, result)
+}
+
+// The default messages to a client that is let go.
+const (
+	messageDeliver = "The resolution has started. We will send the result to the callback URL you provided on completion."
+	messagePickUp  = "The request was accepted. Look for its result at statusUrl."
+)
+
+// park lets the client go. No URL is given out before the callback is committed.
+func (x *exchange) park() error {
+	if err := store.Wait(x.lasting(), x.callback.Commit); err != nil {
+		return x.refuse(problem.NotKept)
+	}
+	if x.step != nil {
+		x.step.next = x.callback.ID
+	}
+	message := x.h.Message
+	if message == "" && x.callback.Delivery != nil {
+		message = messageDeliver
+	}
+	x.preference.Apply(x.w.Header())
+	answer.WriteParked(x.w, x.callback, cmp.Or(message, messagePickUp))
+	return nil
+}

@@ -1,8 +1,0 @@
-package module
-
-import _ "embed" // For openapi.json.
-
-// openAPI is the OpenAPI document of the API.
-//
-//go:embed openapi.json
-var openAPI []byte

@@ -1,0 +1,179 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
+)
+
+const (
+	// askWithin is how long the app may take to say what it thinks of a call.
+	askWithin = 30 * time.Second
+	// maxAskAnswer bounds what it says, in bytes.
+	maxAskAnswer = 1 << 20
+)
+
+// question is what the app is asked (seeds/grexx-callback.txt, "Callback response
+// handler").
+type question struct {
+	RequestBody          string            `json:"requestBody"`
+	RequestBodyEncoding  string            `json:"requestBodyEncoding,omitempty"`
+	RequestHeaders       map[string]string `json:"requestHeaders"`
+	RequestMethod        string            `json:"requestMethod"`
+	RequestQuery         map[string]any    `json:"requestQuery"`
+	CallbackSystemCase   string            `json:"callbackSystemCase"`
+	CallbackActivityCase string            `json:"callbackActivityCase,omitempty"`
+	ResponseType         string            `json:"responseType"`
+	ResponseBody         string            `json:"responseBody"`
+	ResponseCode         int               `json:"responseCode"`
+	ResponseHeaders      map[string]string `json:"responseHeaders"`
+	ResponseRedirectURL  string            `json:"responseRedirectUrl"`
+}
+
+func newQuestion(cb *engine.Callback, call *callback.Call, fields callback.Fields) question {
+	d := answer.NewCallDocument(call, call.Body.Data)
+	q := question{
+		RequestBody:         d.Body,
+		RequestBodyEncoding: d.BodyEncoding,
+		RequestHeaders:      d.Headers,
+		RequestMethod:       strings.ToLower(d.Method),
+		RequestQuery:        d.Query,
+		CallbackSystemCase:  cb.ID.String(),
+		ResponseType:        fields.Type,
+		ResponseBody:        fields.Body,
+		ResponseCode:        fields.Code,
+		ResponseHeaders:     fields.Header.Joined(),
+		ResponseRedirectURL: fields.RedirectURL,
+	}
+	if cb.Own != nil {
+		q.CallbackActivityCase = cb.Own.Case
+	}
+	return q
+}
+
+// reaction is what the app says. What it leaves out stays as it was.
+type reaction struct {
+	ResponseType        *string           `json:"responseType"`
+	ResponseBody        *string           `json:"responseBody"`
+	ResponseCode        *int              `json:"responseCode"`
+	ResponseHeaders     map[string]string `json:"responseHeaders"`
+	ResponseRedirectURL *string           `json:"responseRedirectUrl"`
+}
+
+// override returns the reply's fields with what the app says in their place.
+func (a reaction) override(fields callback.Fields) (*callback.Fields, error) {
+	if a.ResponseType != nil {
+		fields.Type = *a.ResponseType
+	}
+	if a.ResponseBody != nil {
+		fields.Body = *a.ResponseBody
+	}
+	if a.ResponseCode != nil {
+		fields.Code = *a.ResponseCode
+	}
+	if a.ResponseRedirectURL != nil {
+		fields.RedirectURL = *a.ResponseRedirectURL
+	}
+	if a.ResponseHeaders != nil {
+		fields.Header = nil
+		for _, name := range slices.Sorted(maps.Keys(a.ResponseHeaders)) {
+			fields.Header = append(fields.Header, callback.Field{Name: http.CanonicalHeaderKey(name), Value: strings.TrimSpace(a.ResponseHeaders[name])})
+		}
+	}
+	return &fields, fields.Check()
+}
+
+// ask puts a call to the app, and returns what it says.
+func (s *Server) ask(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) *callback.Asked {
+	asked, err := s.tryAsk(ctx, cb, call, fields)
+	if err != nil {
+		s.log.Error("the app could not be asked about a call", zap.Stringer("id", cb.ID), zap.Error(err))
+		return &callback.Asked{Fault: callback.Fault{
+			Slug: "ask-failed", Status: http.StatusBadGateway, Detail: "The app that decides on this call has not answered as it should.",
+		}}
+	}
+	return asked
+}
+
+func (s *Server) tryAsk(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*callback.Asked, error) {
+	if s.Ask == nil {
+		return nil, errors.New("callback_server has no route ask that leads to the app; add: ask { reverse_proxy ... }")
+	}
+	// What the app does must not depend on whether the partner waits for it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
+	defer cancel()
+	r, err := s.askRequest(ctx, cb, call, fields)
+	if err != nil {
+		return nil, err
+	}
+	said := upstream.Run(ctx, s.Ask, r, maxAskAnswer)
+	status := said.Status()
+	switch {
+	case said.Crash() != nil:
+		return nil, fmt.Errorf("a handler panicked: %v", said.Crash())
+	case said.Err() != nil:
+		return nil, said.Err()
+	case said.Panic() != nil || said.Outcome() != upstream.Answered:
+		return nil, errors.New("it has not answered, or not in time")
+	case status >= 400 && status <= 499:
+		return &callback.Asked{Fault: callback.Fault{
+			Slug: "refused", Status: status, Detail: "The app that decides on this call has refused it.",
+		}}, nil
+	case status < 200 || status > 299:
+		return nil, fmt.Errorf("it answered with status %d", status)
+	case said.Overflowed():
+		return nil, errors.New("its answer is too large")
+	}
+	return readReaction(said.Message(), fields)
+}
+
+// readReaction reads what the app has said. An answer that is not JSON changes
+// nothing.
+func readReaction(answer *inject.Message, fields callback.Fields) (*callback.Asked, error) {
+	if len(bytes.TrimSpace(answer.Body)) == 0 || !inject.IsJSON(answer.Header.Get("Content-Type")) {
+		return &callback.Asked{}, nil
+	}
+	var a reaction
+	if err := json.Unmarshal(answer.Body, &a); err != nil {
+		return nil, fmt.Errorf("its answer cannot be understood: %w", err)
+	}
+	reply, err := a.override(fields)
+	if err != nil {
+		return nil, fmt.Errorf("its answer cannot be used: %w", err)
+	}
+	return &callback.Asked{Reply: reply}, nil
+}
+
+// askRequest builds the request to the app. Its key is the same whenever the same call
+// is made, so that the app can tell when it is asked again.
+func (s *Server) askRequest(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*http.Request, error) {
+	body, err := json.Marshal(newQuestion(cb, call, fields))
+	if err != nil {
+		return nil, err
+	}
+	digest := call.Payload(cb.Policy)
+	r, _, err := upstream.NewRequest(ctx, s.server, &callback.Request{
+		Method: http.MethodPost, URI: cb.AskPath(cb.Policy), Host: "callback", RemoteAddr: "127.0.0.1:0",
+		Header: append(callback.Header{
+			{Name: "Content-Type", Value: "application/json"},
+			{Name: callback.IdempotencyKey, Value: hex.EncodeToString(digest[:])},
+		}, call.Header.Trace()...),
+	}, body)
+	return r, err
+}

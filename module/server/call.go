@@ -1,0 +1,85 @@
+package server
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// newIncoming returns a call without its body. The state is taken out of it, or is zero
+// where it can only be in the body.
+func newIncoming(r *http.Request, at callback.Path, keys []string, query string) (engine.Incoming, error) {
+	call, err := callback.NewCall(r.Method, at.Suffix, query, r.Header, callback.At(time.Now()))
+	if err != nil {
+		return engine.Incoming{}, err
+	}
+	in := engine.Incoming{State: at.Secret, Parameter: at.Parameter, Keys: keys, Call: call}
+	if at.Resource != callback.QueryPath {
+		return in, nil
+	}
+	values := inject.GetQuery(query, in.Parameter)
+	in.Call.Query = inject.RemoveQuery(query, in.Parameter)
+	formed := answer.HasBody(r) && inject.IsForm(r.Header.Get("Content-Type"))
+	if len(values) > 1 || len(values) == 0 && !formed {
+		return engine.Incoming{}, store.ErrNotFound
+	}
+	if len(values) == 1 && !in.SetState(values[0]) {
+		return engine.Incoming{}, store.ErrNotFound
+	}
+	return in, nil
+}
+
+// readBlindWithin is how long the body of a stranger's call may take to arrive. It is
+// short, because the memory that is set aside for such bodies is small.
+const readBlindWithin = 10 * time.Second
+
+// readBody reads a call's body, and takes the state out of it where it has one.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engine, in *engine.Incoming) error {
+	if !answer.HasBody(r) {
+		return nil
+	}
+	read, within := e.ReadBody, answer.ReadWithin
+	if in.State.IsZero() && len(in.Call.Caller.Names) == 0 {
+		read, within = e.ReadBlind, readBlindWithin
+	}
+	defer answer.SetReadDeadline(w, within)()
+	body, lease, err := read(r.Body, r.ContentLength, s.app.MaxBodySize)
+	if err != nil {
+		return err
+	}
+	in.Lease = lease
+	in.Call.Body = callback.NewBody(body)
+	if in.Parameter != "" && inject.IsForm(r.Header.Get("Content-Type")) && !takeState(in) {
+		lease.Release()
+		return store.ErrNotFound
+	}
+	return nil
+}
+
+// takeState takes the state out of a form body. It must be in the query or in the
+// body, and not in both.
+func takeState(in *engine.Incoming) bool {
+	form := string(in.Call.Body.Data)
+	values := inject.GetQuery(form, in.Parameter)
+	if len(values) == 0 {
+		return !in.State.IsZero()
+	}
+	if len(values) > 1 || !in.State.IsZero() {
+		return false
+	}
+	in.Call.Body = callback.NewBody([]byte(inject.RemoveQuery(form, in.Parameter)))
+	return in.SetState(values[0])
+}
+
+// isPrefetch reports whether a header value says that nobody has asked for the
+// page yet.
+func isPrefetch(value string) bool {
+	value = strings.ToLower(value)
+	return strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview")
+}

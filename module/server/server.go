@@ -1,0 +1,264 @@
+// Package server is the directive callback_server: it takes the calls to callback URLs,
+// shows status and result to the holders of tickets, and asks apps about calls.
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+func init() {
+	caddy.RegisterModule(Server{})
+}
+
+// Server takes the calls to callback URLs, and shows status and result to whoever
+// has a ticket. It serves the paths /cb/, /cbq/ and /cbr/; all others are left to
+// the handlers that follow.
+//
+// Its errors are problem documents. None is ever handed to Caddy, whose error log
+// would show the URL, and with it the secret in it. For the same reason requests
+// to these paths are left out of the access log.
+type Server struct {
+	// Keys are the names of the keys of which every call needs one. Default: none
+	// is needed beside what the callback itself asks for.
+	Keys []string `json:"keys,omitempty"`
+
+	// Ask is the route to the app that is asked about calls, where a callback wants
+	// it. Default: none.
+	Ask caddyhttp.RouteList `json:"ask,omitempty"`
+
+	// CorrelationID is where calls to the fixed URL /cb name their callback. Default:
+	// the wire header for the correlation id.
+	CorrelationID *inject.Location `json:"correlation_id,omitempty"`
+
+	app    *app.App
+	server *caddyhttp.Server
+	log    *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (Server) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.callback_server",
+		New: func() caddy.Module { return new(Server) },
+	}
+}
+
+// Provision finds the app.
+func (s *Server) Provision(ctx caddy.Context) (err error) {
+	s.log = ctx.Logger()
+	if s.app, err = app.Of(ctx); err != nil {
+		return err
+	}
+	if err := s.Check(s.app.Keys); err != nil {
+		return fmt.Errorf("callback_server: %w", err)
+	}
+	s.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if err := s.Ask.Provision(ctx); err != nil {
+		return fmt.Errorf("callback_server: ask: %w", err)
+	}
+	return nil
+}
+
+// Check makes sure that the options make sense, and that the keys that are named
+// exist.
+func (s *Server) Check(keys []app.Key) error {
+	if s.CorrelationID != nil {
+		if err := callback.CheckLocation(*s.CorrelationID); err != nil {
+			return fmt.Errorf("correlation_id: %w", err)
+		}
+	}
+	if slices.Contains(s.Keys, app.KeyInclude) {
+		return errors.New("key: include makes keys for callbacks, not for the server; name a key of the global callback option")
+	}
+	return app.CheckKeysExist(s.Keys, keys)
+}
+
+// ServeHTTP serves the paths that are ours.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	at := callback.ParsePath(r.URL.EscapedPath())
+	if at.Resource == callback.OfSite {
+		return next.ServeHTTP(w, r)
+	}
+	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	if at.Resource == callback.Nowhere {
+		problem.UnknownState.Write(w)
+		return nil
+	}
+	rt, err := s.app.Use(r.Context())
+	if err != nil {
+		problem.StoreUnavailable.Write(w)
+		return nil
+	}
+	defer rt.Release()
+	switch at.Resource {
+	case callback.StatusPath, callback.ResultPath:
+		s.serveTicket(w, r, rt, at)
+	default:
+		s.serveCall(w, r, rt, at)
+	}
+	return nil
+}
+
+// anyMethods is what Allow says before it is known which callback is meant.
+var anyMethods = strings.Join(callback.CallMethods, ", ")
+
+// serveCall takes a call to a callback URL.
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path) {
+	if !countsAsCall(r) {
+		problem.NotAllowed(anyMethods).Write(w)
+		return
+	}
+	keys, query := app.KeysOf(r)
+	caller := s.app.Caller(keys, app.PermissionSend)
+	if refusal, refused := s.admit(caller); refused {
+		answer.LeaveUnread(w, r)
+		refusal.Write(w)
+		return
+	}
+	in, err := newIncoming(r, at, keys, query)
+	if err != nil {
+		callProblem(err).Write(w)
+		return
+	}
+	in.Call.Caller = caller
+	in.Ask = s.ask
+	if at.Resource == callback.FixedPath {
+		s.serveFixed(w, r, rt, in)
+		return
+	}
+	if answer.HasBody(r) && !in.State.IsZero() {
+		// A body takes memory and time. Who may not call shall have neither.
+		kind, policy, err := rt.Engine.Admit(r.Context(), in)
+		if err != nil || kind != callback.Accepted {
+			answer.LeaveUnread(w, r)
+		}
+		if err != nil {
+			s.logFailure(err)
+			callProblem(err).Write(w)
+			return
+		}
+		if kind != callback.Accepted {
+			answer.WriteVerdict(w, callback.Verdict{Kind: kind}, policy, caller)
+			return
+		}
+	}
+	if err := s.readBody(w, r, rt.Engine, &in); err != nil {
+		callProblem(err).Write(w)
+		return
+	}
+	defer in.Lease.Release()
+	verdict, policy, err := rt.Engine.Receive(r.Context(), in)
+	if err != nil {
+		s.logFailure(err)
+		callProblem(err).Write(w)
+		return
+	}
+	answer.WriteVerdict(w, verdict, policy, caller)
+}
+
+// serveFixed takes a call to the fixed URL, which names its callback by the
+// correlation id. Only a named key tells whose callbacks are meant.
+func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming) {
+	if len(s.Keys) > 0 {
+		in.Call.Caller.Names = slices.DeleteFunc(in.Call.Caller.Names, func(name string) bool { return !slices.Contains(s.Keys, name) })
+	}
+	if len(in.Call.Caller.Names) == 0 {
+		answer.LeaveUnread(w, r)
+		answer.KeyProblem(in.Call.Caller).Write(w)
+		return
+	}
+	if err := s.readBody(w, r, rt.Engine, &in); err != nil {
+		callProblem(err).Write(w)
+		return
+	}
+	defer in.Lease.Release()
+	id := s.correlationOf(in.Call)
+	if !callback.ValidCorrelationID(id) {
+		problem.InvalidCorrelationID.Write(w)
+		return
+	}
+	verdict, policy, err := rt.Engine.ReceiveCorrelated(r.Context(), in, id)
+	if err != nil {
+		s.logFailure(err)
+		callProblem(err).Write(w)
+		return
+	}
+	answer.WriteVerdict(w, verdict, policy, in.Call.Caller)
+}
+
+// correlationOf returns the correlation id of a call to the fixed URL.
+func (s *Server) correlationOf(call *callback.Call) string {
+	if s.CorrelationID != nil {
+		value, _ := call.Value(*s.CorrelationID)
+		return value
+	}
+	ids := call.Header.Values(callback.NewWire(s.app.HeaderPrefix).CorrelationID)
+	if len(ids) != 1 {
+		return ""
+	}
+	return ids[0]
+}
+
+// countsAsCall reports whether a request can count as a call at all. What looks
+// for it only, or fetches it before anybody asked, cannot.
+func countsAsCall(r *http.Request) bool {
+	if !slices.Contains(callback.CallMethods, r.Method) {
+		return false
+	}
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		for _, v := range r.Header.Values(name) {
+			if isPrefetch(v) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// admit refuses callers that the server does not let in, whatever they call.
+func (s *Server) admit(c callback.Caller) (refusal problem.Problem, refused bool) {
+	if len(s.Keys) == 0 || slices.ContainsFunc(c.Names, func(name string) bool { return slices.Contains(s.Keys, name) }) {
+		return problem.Problem{}, false
+	}
+	return answer.KeyProblem(c), true
+}
+
+// callProblem returns the answer to a call that was not decided on.
+func callProblem(err error) problem.Problem {
+	if errors.Is(err, store.ErrNotFound) {
+		return problem.UnknownState
+	}
+	return answer.ProblemOf(err)
+}
+
+// logFailure logs that a call failed for a reason of ours.
+func (s *Server) logFailure(err error) {
+	if errors.Is(err, store.ErrNotFound) {
+		return
+	}
+	s.log.Error("a call could not be taken", zap.Error(err))
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Server)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Server)(nil)
+)

@@ -1,0 +1,39 @@
+package server
+
+import (
+	"errors"
+	"net/http"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// serveTicket shows status or result to whoever has the ticket.
+func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		problem.NotAllowed("GET, HEAD").Write(w)
+		return
+	}
+	reading := answer.Reading{Engine: rt.Engine, Exit: rt.Exit, Key: store.ByTicket(at.Secret), Document: answer.StatusDocument}
+	if at.Resource == callback.ResultPath {
+		reading.Document = answer.ResultDocument
+	}
+	cb, err := reading.Await(w, r)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		problem.UnknownTicket.Write(w)
+	case err != nil:
+		s.log.Error("a callback could not be read", zap.Error(err))
+		answer.ProblemOf(err).Write(w)
+	case cb == nil:
+	case at.Resource == callback.ResultPath:
+		answer.ServeResult(w, r, rt.Engine, cb)
+	default:
+		answer.ServeStatus(w, r, rt.Engine, cb)
+	}
+}

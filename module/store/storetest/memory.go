@@ -1,0 +1,369 @@
+package storetest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// Memory is what outlives the stores that are opened on it: the disk of a store that is
+// kept in memory. Each store that is open on it is one of several nodes on the same data.
+// It is for tests, and as simple as a store can be.
+type Memory struct {
+	mu     sync.Mutex
+	secret callback.Secret
+	// records are the newest ones.
+	records  map[callback.UUID]*callback.Record
+	policies map[callback.Digest][]byte
+	bodies   map[string][]byte
+	// pending is the write that has what is decided and not committed.
+	pending *write
+	open    map[*handle]bool
+}
+
+// NewMemory returns a memory that holds nothing but a secret.
+func NewMemory() *Memory {
+	return &Memory{
+		secret:   callback.NewSecret(),
+		records:  make(map[callback.UUID]*callback.Record),
+		policies: make(map[callback.Digest][]byte),
+		bodies:   make(map[string][]byte),
+		pending:  newWrite(),
+		open:     make(map[*handle]bool),
+	}
+}
+
+// Open returns a store on the memory. Many can be open at once: what is written through one
+// is seen through all, at once and before it is committed, too.
+func (m *Memory) Open() store.Store {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	h := &handle{memory: m, changes: make(chan callback.UUID, maxHints)}
+	m.open[h] = true
+	return h
+}
+
+// write is all that is committed together.
+type write struct {
+	done chan struct{}
+	ids  map[callback.UUID]bool
+}
+
+func newWrite() *write {
+	return &write{done: make(chan struct{}), ids: make(map[callback.UUID]bool)}
+}
+
+func (w *write) Done() <-chan struct{} { return w.done }
+func (w *write) Err() error            { return nil }
+func (w *write) Hurry()                {}
+
+// find returns the newest record with that key, nil if there is none.
+func (m *Memory) find(key store.Key) *callback.Record {
+	for id, r := range m.records {
+		switch {
+		case key.Kind == store.KeyID && id == key.ID, key.Kind == store.KeyState && r.State == key.Digest,
+			key.Kind == store.KeyTicket && r.Ticket == key.Digest,
+			key.Kind == store.KeyAlias && slices.Contains(r.Aliases, key.Digest):
+			return r
+		}
+	}
+	return nil
+}
+
+// taken reports whether one of a record's aliases leads to another callback.
+func (m *Memory) taken(r *callback.Record) bool {
+	return slices.ContainsFunc(r.Aliases, func(alias callback.Digest) bool {
+		other := m.find(store.ByAlias(alias))
+		return other != nil && other.ID != r.ID
+	})
+}
+
+// flushOnce commits a write, unless that is done.
+func (m *Memory) flushOnce(w *write) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pending == w {
+		m.flush()
+	}
+}
+
+// flush commits what is pending. Of a record stays what a disk would give back. It is
+// encoded here and not when it is handed in, so that the race detector finds who changes
+// it after that.
+func (m *Memory) flush() {
+	for id := range m.pending.ids {
+		r := m.records[id]
+		if r == nil {
+			continue
+		}
+		b, err := store.EncodeRecord(r)
+		if err == nil {
+			m.records[id], err = store.DecodeRecord(b)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	close(m.pending.done)
+	m.pending = newWrite()
+}
+
+func (m *Memory) commit(id callback.UUID) store.Commit {
+	if m.pending.ids[id] {
+		return m.pending
+	}
+	return store.Committed
+}
+
+// maxHints is how many changes by others a store keeps in mind for who asks late.
+const maxHints = 1024
+
+// handle is a store that is open on a memory, until that forgets it.
+type handle struct {
+	memory  *Memory
+	changes chan callback.UUID
+}
+
+// enter locks the memory, which the caller must unlock, whatever the error is.
+func (h *handle) enter() (*Memory, error) {
+	h.memory.mu.Lock()
+	if !h.memory.open[h] {
+		return h.memory, store.ErrClosed
+	}
+	return h.memory, nil
+}
+
+// put makes r, nil for none, the newest record of a callback, which is committed a little
+// later, and hints at it to the other stores.
+func (h *handle) put(id callback.UUID, r *callback.Record) store.Commit {
+	m := h.memory
+	m.records[id] = r
+	if r == nil {
+		delete(m.records, id)
+	}
+	for other := range m.open {
+		if other == h {
+			continue
+		}
+		select {
+		case other.changes <- id:
+		default:
+		}
+	}
+	w := m.pending
+	if len(w.ids) == 0 {
+		go m.flushOnce(w)
+	}
+	w.ids[id] = true
+	return w
+}
+
+func (h *handle) Secret() *callback.Secret      { return &h.memory.secret }
+func (h *handle) Changes() <-chan callback.UUID { return h.changes }
+
+func (h *handle) Create(_ context.Context, r *callback.Record) (store.Commit, error) {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	switch {
+	case err != nil:
+		return nil, err
+	case m.taken(r):
+		return nil, store.ErrExists
+	}
+	return h.put(r.ID, r), nil
+}
+
+func (h *handle) Find(_ context.Context, key store.Key) (*callback.Record, store.Commit, error) {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	r := m.find(key)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case r == nil:
+		return nil, nil, store.ErrNotFound
+	}
+	return r, m.commit(r.ID), nil
+}
+
+// Update decides without the lock, for a decision may ask the store, and decides again
+// where somebody was faster.
+func (h *handle) Update(ctx context.Context, key store.Key, decide store.Decide) (*callback.Record, store.Commit, error) {
+	for {
+		r, c, err := h.Find(ctx, key)
+		if err != nil {
+			return nil, nil, err
+		}
+		change, err := decide(r)
+		if err != nil {
+			return nil, nil, err
+		}
+		if change.Next == nil && !change.Delete {
+			return r, c, nil
+		}
+		switch c, err = h.swap(r, change.Next); {
+		case err == nil:
+			return change.Next, c, nil
+		case !errors.Is(err, errOutrun):
+			return nil, nil, err
+		}
+	}
+}
+
+// errOutrun says that a record is not the newest any more.
+var errOutrun = errors.New("somebody else was faster")
+
+// swap puts a record, nil for none, in the place of another, if that is the newest.
+func (h *handle) swap(before, after *callback.Record) (store.Commit, error) {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	switch {
+	case err != nil:
+		return nil, err
+	case m.records[before.ID] != before:
+		return nil, errOutrun
+	case after != nil && m.taken(after):
+		return nil, store.ErrExists
+	}
+	for _, b := range before.Bodies() {
+		if after == nil || !refersTo(after, b.File) {
+			delete(m.bodies, b.File)
+		}
+	}
+	return h.put(before.ID, after), nil
+}
+
+func refersTo(r *callback.Record, file string) bool {
+	return slices.ContainsFunc(r.Bodies(), func(b *callback.Body) bool { return b.File == file })
+}
+
+func (h *handle) PutPolicy(_ context.Context, p *callback.Policy) error {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.policies[p.Hash()], err = p.Encode()
+	}
+	return err
+}
+
+func (h *handle) Policy(_ context.Context, hash callback.Digest) (*callback.Policy, error) {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	b, known := m.policies[hash]
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, store.ErrNotFound
+	}
+	return callback.DecodePolicy(b)
+}
+
+func (h *handle) PutBody(_ context.Context, data []byte) (callback.Body, error) {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	if err != nil {
+		return callback.Body{}, err
+	}
+	name := callback.NewUUID().String()
+	m.bodies[name] = bytes.Clone(data)
+	return callback.Body{Data: data, File: name, Size: int64(len(data)), Sum: sha256.Sum256(data)}, nil
+}
+
+func (h *handle) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, error) {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	data, there := m.bodies[b.File]
+	switch {
+	case err != nil:
+		return nil, err
+	case !there:
+		return nil, store.ErrNotFound
+	case int64(len(data)) != b.Size || sha256.Sum256(data) != b.Sum:
+		return nil, store.ErrDamaged
+	}
+	return io.NopCloser(bytes.NewReader(data)), nil
+}
+
+func (h *handle) Due(_ context.Context, until callback.Time, limit int) ([]callback.UUID, error) {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	due := slices.SortedFunc(maps.Values(m.records), func(a, b *callback.Record) int { return cmp.Compare(a.Due(), b.Due()) })
+	var ids []callback.UUID
+	for _, r := range due[:min(limit, len(due))] {
+		if r.Due() <= until {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids, nil
+}
+
+func (h *handle) List(ctx context.Context, q store.Query) (page []*callback.Record, next store.Cursor, err error) {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	if err := errors.Join(err, ctx.Err()); err != nil {
+		return nil, store.Cursor{}, err
+	}
+	m.flush()
+	for _, r := range m.records {
+		if (q.After == store.Cursor{} || newestFirst(cursor(r), q.After) > 0) && matches(q, r) {
+			page = append(page, r)
+		}
+	}
+	slices.SortFunc(page, func(a, b *callback.Record) int { return newestFirst(cursor(a), cursor(b)) })
+	if limit := q.PageSize(); len(page) > limit {
+		page = page[:limit]
+		next = cursor(page[limit-1])
+	}
+	return page, next, nil
+}
+
+func matches(q store.Query, r *callback.Record) bool {
+	return (!q.Dead || r.Delivery != nil && r.Delivery.Dead) && (q.Phase == 0 || r.Phase == q.Phase) && (q.Name == "" || r.Name == q.Name) &&
+		(q.From == 0 || r.CreatedAt >= q.From) && (q.Before == 0 || r.CreatedAt < q.Before)
+}
+
+func cursor(r *callback.Record) store.Cursor { return store.Cursor{CreatedAt: r.CreatedAt, ID: r.ID} }
+
+func newestFirst(a, b store.Cursor) int {
+	return cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))
+}
+
+func (h *handle) Waiting() (n int) {
+	h.memory.mu.Lock()
+	defer h.memory.mu.Unlock()
+	for _, r := range h.memory.records {
+		if r.Phase == callback.Waiting {
+			n++
+		}
+	}
+	return n
+}
+
+func (h *handle) Ready() error {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	return err
+}
+
+func (h *handle) Close() error {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.flush()
+		delete(m.open, h)
+	}
+	return nil
+}
