@@ -184,7 +184,7 @@ func TestKeyOfItsOwnIsEmbeddedOrShownAsBearer(t *testing.T) {
 		req := harness.NewRequest(t, http.MethodGet, apiURL+"/"+c.ID+"/result", "", "")
 		req.Header.Set("Prefer", "wait=60")
 		waiting := harness.Send(s.Client(t, harness.HTTP1), req)
-		harness.Eventually(t, "the app waits", func() bool { return s.GoroutinesIn(t, "module.reading.awaitChange") == 1 })
+		harness.Eventually(t, "the app waits", func() bool { return s.GoroutinesIn(t, "answer.Reading.awaitChange") == 1 })
 		wantStatus(t, call(c), http.StatusOK)
 		answer := waiting.Answer(t)
 		wantAnswer(t, answer, http.StatusOK, `{"a":1}`)

@@ -119,7 +119,7 @@ func TestFailureIsToldWhateverTheClientHas(t *testing.T) {
 // changing waits until that many requests wait for a change.
 func (s *stage) changing(t *testing.T, n int) {
 	t.Helper()
-	harness.Eventually(t, "requests wait for a change", func() bool { return s.GoroutinesIn(t, "module.reading.awaitChange") == n })
+	harness.Eventually(t, "requests wait for a change", func() bool { return s.GoroutinesIn(t, "answer.Reading.awaitChange") == n })
 }
 
 func TestWhoHasTheStatusIsToldOfTheNextChange(t *testing.T) {

@@ -188,7 +188,7 @@ func TestWhoPrefersToWaitIsAnsweredWhenTheCallbackHasEnded(t *testing.T) {
 		req.Header.Set("Prefer", "wait=60")
 		waiting = append(waiting, harness.Send(s.Client(t, harness.HTTP1), req))
 	}
-	harness.Eventually(t, "both wait", func() bool { return s.GoroutinesIn(t, "module.reading.awaitChange") == len(waiting) })
+	harness.Eventually(t, "both wait", func() bool { return s.GoroutinesIn(t, "answer.Reading.awaitChange") == len(waiting) })
 	x.resolve(t, "the answer")
 
 	status, result := waiting[0].Answer(t), waiting[1].Answer(t)
