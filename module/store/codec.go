@@ -11,10 +11,10 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// The envelope of a stored record: version (1 byte), length of the payload
-// (4 bytes), CRC-32C of the payload (4 bytes), payload. Engines are known to
-// return a value empty or cut short without an error, so each record can prove
-// by itself that it is whole.
+// The envelope of a stored record: version (1 byte), length of the payload (4 bytes),
+// CRC-32C of the payload (4 bytes), payload. Storage engines are known to return an
+// empty or truncated value without an error, so the envelope shows whether a record
+// is complete.
 const (
 	codecVersion   = 1
 	envelopeLength = 1 + 4 + 4
@@ -69,7 +69,7 @@ func DecodeRecord(b []byte) (*callback.Record, error) {
 	}
 	payload := b[envelopeLength:]
 	if uint32(len(payload)) != binary.BigEndian.Uint32(b[1:5]) {
-		return nil, fmt.Errorf("%w: a record is not as long as it should be", ErrDamaged)
+		return nil, fmt.Errorf("%w: a record has the wrong length", ErrDamaged)
 	}
 	if crc32.Checksum(payload, castagnoli) != binary.BigEndian.Uint32(b[5:9]) {
 		return nil, fmt.Errorf("%w: a record does not match its checksum", ErrDamaged)
@@ -79,7 +79,7 @@ func DecodeRecord(b []byte) (*callback.Record, error) {
 		return nil, fmt.Errorf("%w: a record cannot be read", ErrDamaged)
 	}
 	if r.Phase < callback.Waiting || r.Phase > callback.Closed {
-		return nil, fmt.Errorf("%w: a record has no phase that this release knows", ErrDamaged)
+		return nil, fmt.Errorf("%w: a record has a phase that this release does not know", ErrDamaged)
 	}
 	return r, nil
 }

@@ -21,7 +21,8 @@ import (
 // envelopeLength is the number of bytes before the payload.
 const envelopeLength = 9
 
-// richRecord has every field set. Its encoding in testdata must stay readable.
+// richRecord returns the record whose encoding is in testdata, which must stay
+// readable.
 func richRecord() *callback.Record {
 	return &callback.Record{
 		ID:            callback.UUID{0: 0xf8, 6: 0x41, 8: 0xa7, 15: 0xf6},
@@ -243,8 +244,8 @@ func envelope(payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// The bytes are tried as they are and as the payload of a whole envelope, for
-// hardly any would get past the checksum.
+// FuzzDecodeRecord tries the bytes as they are and as the payload of a valid
+// envelope, because hardly any would pass the checksum otherwise.
 func FuzzDecodeRecord(f *testing.F) {
 	whole := encode(f, richRecord())
 	for _, seed := range [][]byte{whole, whole[envelopeLength:], whole[:20], nil, {0xa0}, {0xf6}, {0xbf, 0xff}, envelope([]byte{0xa0})} {

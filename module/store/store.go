@@ -1,7 +1,7 @@
-// Package store says what a store of callbacks must do. Stores only store: what
-// becomes of a callback is decided by package callback.
+// Package store defines what a store of callbacks must do. Stores only store: package
+// callback decides what happens to a callback.
 //
-// Nothing here assumes that one process has the store to itself.
+// Nothing in the interface assumes that only one process uses the store.
 package store
 
 import (
@@ -19,95 +19,94 @@ import (
 var (
 	// ErrNotFound: there is no such callback, policy or body.
 	ErrNotFound = errors.New("not found")
-	// ErrFull: there is no room for what was to be stored. It heals by itself
-	// once there is room again.
+	// ErrFull: there is no space left for the write. The store recovers by itself
+	// once there is space again.
 	ErrFull = errors.New("the store is full")
-	// ErrFailed: the store has failed and takes nothing until it has been
-	// verified. Whether the last writes are in it is not known.
+	// ErrFailed: the store has failed and accepts nothing until it has been verified.
+	// It is unknown whether the last writes were stored.
 	ErrFailed = errors.New("the store has failed")
 	// ErrClosed: the store has been closed.
 	ErrClosed = errors.New("the store is closed")
 	// ErrTooLarge: a record is too large for the store.
 	ErrTooLarge = errors.New("the record is too large for the store")
-	// ErrExists: an alias of the callback leads to another one already.
+	// ErrExists: an alias of the callback already leads to another callback.
 	ErrExists = errors.New("an alias leads to another callback")
-	// ErrDamaged: what was read is not what was written.
+	// ErrDamaged: the data read is not the data that was written.
 	ErrDamaged = errors.New("the stored data is damaged")
 )
 
 // Store keeps callbacks, their policies and their bodies.
 //
-// A committed write survives the loss of power. All writes to one callback
-// happen one after the other, each on top of the one before.
+// A committed write survives a power failure. Writes to one callback happen one after
+// the other, each based on the one before.
 type Store interface {
-	// Secret returns the store's secret, which was made with the store.
+	// Secret returns the store's secret, which is created with the store.
 	Secret() *callback.Secret
 
-	// PutPolicy stores a compiled policy under its hash. It returns once the
-	// policy is committed. Storing one again costs nothing.
+	// PutPolicy stores a compiled policy under its hash. It returns once the policy
+	// is committed. Storing a policy again costs nothing.
 	PutPolicy(ctx context.Context, p *callback.Policy) error
 
 	// Policy returns the compiled policy with that hash, or ErrNotFound.
 	Policy(ctx context.Context, hash callback.Digest) (*callback.Policy, error)
 
-	// Create stores a new callback. From its return on the callback can be
-	// found and updated, before it is committed, too. ErrExists: another callback
-	// has one of its aliases, committed or not; nothing is stored.
+	// Create stores a new callback. Once Create returns, the callback can be found
+	// and updated, even before it is committed. ErrExists means that another
+	// callback, committed or not, has one of its aliases; then nothing is stored.
 	Create(ctx context.Context, r *callback.Record) (Commit, error)
 
-	// Find returns the newest record with that key, or ErrNotFound. The Commit
-	// is that of the record: it is done where the record is stored already.
+	// Find returns the newest record with that key, or ErrNotFound. The Commit is the
+	// record's: it is done if the record is already stored.
 	Find(ctx context.Context, key Key) (*callback.Record, Commit, error)
 
-	// Update puts a decision about one callback into effect, atomically. The
-	// store calls decide with the newest record and does what it returns; it
-	// may call it again, if another node was faster, so decide must have no
-	// effect but its return value. The record returned is the newest after
-	// the decision, nil if it was deleted. An error of decide's is returned as
-	// it is, and nothing changes. Aliases that the decision adds lead to the
-	// callback from the return of Update on, those that it removes are free
-	// again; ErrExists as in Create.
+	// Update applies a decision about one callback, atomically. The store calls
+	// decide with the newest record and applies the change that it returns. If
+	// another node was faster the store calls decide again, so decide must have no
+	// side effects. The record returned is the newest after the decision, nil if it
+	// was deleted. An error from decide is returned unchanged, and nothing is stored.
+	// Once Update returns, aliases that the decision adds lead to the callback, and
+	// those that it removes are free; ErrExists as in Create.
 	//
-	// The Commit is the decision's; where decide changed nothing it is that of
-	// the record it was shown.
+	// The Commit is that of the decision or, if decide changed nothing, that of the
+	// record that decide was given.
 	Update(ctx context.Context, key Key, decide Decide) (*callback.Record, Commit, error)
 
-	// PutBody stores a body that is too large for a record, and returns how
-	// to refer to it once it is committed. A body that no record comes to refer
-	// to is swept away in time.
+	// PutBody stores a body that is too large for a record. Once the body is
+	// committed, PutBody returns the reference that a record can hold. A body that no
+	// record refers to is removed eventually.
 	PutBody(ctx context.Context, data []byte) (callback.Body, error)
 
-	// OpenBody reads a body that PutBody has stored, whole or not at all: a
-	// body that is not what was stored is ErrDamaged.
+	// OpenBody reads a body that PutBody has stored. It returns the complete body or
+	// an error: ErrDamaged if the body is not what was stored.
 	OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, error)
 
 	// Due lists callbacks that a timer must act on, the most overdue first:
 	// those whose Due is not after until. At most limit are returned.
 	Due(ctx context.Context, until callback.Time, limit int) ([]callback.UUID, error)
 
-	// List returns committed callbacks, the newest first, and waits for the commit of
-	// what was decided here before it was called. A page can be shorter than
-	// the query's limit, or empty, although there is more: the work for one page
-	// is bounded, however many callbacks there are and however few match. next
-	// is where the next page begins, zero if there is none. A callback that
-	// there is from the first page to the last is in exactly one of them.
+	// List returns committed callbacks, the newest first. It first waits for the
+	// commit of decisions made in this process before the call. A page can be shorter
+	// than the query's limit, or empty, although there are more pages: the work for
+	// one page is bounded, no matter how many callbacks there are and how few of them
+	// match. next is where the next page begins, zero if there is none. A callback
+	// that exists while all pages are read is on exactly one of them.
 	List(ctx context.Context, q Query) (page []*callback.Record, next Cursor, err error)
 
-	// Changes yields ids of callbacks that may have changed through another
-	// node. It is a hint: some may be missing, some may be wrong. A store that
-	// one process has to itself returns nil.
+	// Changes yields ids of callbacks that another node may have changed. They are a
+	// hint: some may be missing, some may be wrong. A store that only one process can
+	// use returns nil.
 	Changes() <-chan callback.UUID
 
 	// Waiting returns how many callbacks wait. Shortly after the start it may be
 	// too low, while the store is still counting.
 	Waiting() int
 
-	// Ready returns nil if the store takes new work, else why it does not:
-	// ErrFull, ErrFailed or ErrClosed.
+	// Ready returns nil if the store accepts new callbacks, else why it does not:
+	// ErrFull, ErrFailed, ErrDamaged or ErrClosed.
 	Ready() error
 
-	// Close ends the store. What was committed stays; what was not is tried to
-	// commit first.
+	// Close closes the store. It first tries to commit the writes that are not
+	// committed yet.
 	Close() error
 }
 
@@ -117,17 +116,18 @@ type Measured interface {
 	Commits() Commits
 }
 
-// Commits are counts of commits, each of which takes many records.
+// Commits are counts of commits, each of which can hold many records.
 type Commits struct {
 	Count, Records uint64
-	// Took is the time of all of them together.
+	// Took is the total time of all commits.
 	Took time.Duration
 }
 
 // Opener is what a store's configuration module implements.
 type Opener interface {
-	// Identity names the store. What has the same identity is the same store,
-	// and is opened once in a process. It must not touch the store.
+	// Identity identifies the store. Configurations with the same identity mean the
+	// same store, which a process opens only once. Identity must not access the
+	// store.
 	Identity() (string, error)
 
 	// Open opens the store. Its error says what is wrong and what to do.
@@ -141,8 +141,7 @@ type Decide func(r *callback.Record) (Change, error)
 type Change struct {
 	// Next is the changed record.
 	Next *callback.Record
-	// Delete removes the callback and its bodies. It counts only where Next is
-	// nil.
+	// Delete removes the callback and its bodies. It is ignored unless Next is nil.
 	Delete bool
 }
 
@@ -150,11 +149,11 @@ type Change struct {
 type Query struct {
 	// Phase is the phase that listed callbacks are in.
 	Phase callback.Phase
-	// Name is the name that they have.
+	// Name is the name that listed callbacks have.
 	Name string
-	// Dead asks for those whose delivery was given up, and no others.
+	// Dead lists only callbacks whose delivery was given up.
 	Dead bool
-	// From and Before bound when they were created: not before From, and before
+	// From and Before limit the time of creation: at or after From, and before
 	// Before.
 	From, Before callback.Time
 	// After is where the page begins; zero for the first one.
@@ -164,7 +163,8 @@ type Query struct {
 	Limit int
 }
 
-// How many callbacks a page of a list has at most, by default and in any case.
+// The largest number of callbacks on a page: if the query sets no limit, and in any
+// case.
 const (
 	DefaultPageSize = 100
 	MaxPageSize     = 1000
@@ -190,7 +190,7 @@ type Key struct {
 	ID callback.UUID
 	// Digest is the digest of the state or of the ticket, or the alias.
 	Digest callback.Digest
-	// Kind says of what the digest is.
+	// Kind says what Digest is the digest of.
 	Kind KeyKind
 }
 
@@ -217,25 +217,26 @@ func ByTicket(ticket callback.UUID) Key { return Key{Kind: KeyTicket, Digest: ti
 // ByAlias returns the key of the callback with that alias.
 func ByAlias(alias callback.Digest) Key { return Key{Kind: KeyAlias, Digest: alias} }
 
-// Commit is a write on its way to where it survives the loss of power.
+// Commit is a write that is being committed, after which it survives a power failure.
 type Commit interface {
-	// Done is closed when the write is committed or has failed. A write that nobody
-	// has hurried may take a few milliseconds longer, so that others share its cost.
+	// Done is closed when the write is committed or has failed. A write that is not
+	// hurried may take a few milliseconds longer, so that others share its cost.
 	Done() <-chan struct{}
 	// Err returns why the write failed, once Done is closed.
 	Err() error
-	// Hurry says that somebody can do nothing but wait for the write.
+	// Hurry asks for the commit without delay, because a caller can do nothing but
+	// wait for it.
 	Hurry()
 }
 
-// Wait waits until the write is committed, which it hurries. If ctx ends first its
-// error is returned, and the write goes on.
+// Wait hurries the write and waits until it is committed. If ctx ends first, Wait
+// returns its error, and the write goes on.
 func Wait(ctx context.Context, c Commit) error {
 	c.Hurry()
 	return WaitInTurn(ctx, c)
 }
 
-// WaitInTurn is Wait for those who are in no hurry.
+// WaitInTurn is Wait without hurrying the write.
 func WaitInTurn(ctx context.Context, c Commit) error {
 	select {
 	case <-c.Done():
@@ -245,7 +246,7 @@ func WaitInTurn(ctx context.Context, c Commit) error {
 	}
 }
 
-// Committed is the Commit of what is stored already.
+// Committed is the Commit of a record that is already stored.
 var Committed Commit = committed{}
 
 type committed struct{}

@@ -56,7 +56,7 @@ func wantAlias(t *testing.T, s *Store, when string, alias callback.Digest, want 
 	}
 }
 
-// wantNoLinks checks that nothing is left over in the overlay.
+// wantNoLinks checks that the overlay is empty.
 func wantNoLinks(t *testing.T, s *Store) {
 	t.Helper()
 	for i := range s.overlay.shards {
@@ -69,8 +69,8 @@ func wantNoLinks(t *testing.T, s *Store) {
 	}
 }
 
-// inconsistent returns how the aliases in the database contradict the records there,
-// nil if they do not.
+// inconsistent returns an error if the aliases in the database contradict the records
+// there.
 func inconsistent(s *Store) error {
 	return s.db.View(func(txn *badgerdb.Txn) error {
 		owners := make(map[string]callback.UUID)
@@ -92,7 +92,7 @@ func inconsistent(s *Store) error {
 		}
 		err = each(txn, keyAlias, func(alias, id []byte) error {
 			if owner, taken := owners[string(alias)]; !taken || owner != callback.UUID(id) {
-				return fmt.Errorf("alias %d leads to a record that has it not", alias[0])
+				return fmt.Errorf("alias %d leads to a record that does not have it", alias[0])
 			}
 			delete(owners, string(alias))
 			return nil
@@ -120,9 +120,9 @@ func each(txn *badgerdb.Txn, space byte, yield func(rest, value []byte) error) e
 	return nil
 }
 
-// Whatever order callbacks have in a group, and wherever it is cut into
-// transactions, what one of them gives up and another gets must not be deleted after
-// it was set, and at no time be there twice.
+// An alias that one callback gives up and another gets must not be deleted after it
+// was set, and must never belong to both: in whatever order the callbacks are in a
+// group, and however the group is split into transactions.
 func TestAliasGoesFromOneCallbackToAnotherBeforeAnythingIsCommitted(t *testing.T) {
 	for name, size := range map[string]int{"in one transaction": 10, "in many transactions": 600 << 10} {
 		t.Run(name, func(t *testing.T) { swapAliases(t, size) })
@@ -174,8 +174,8 @@ func swapAliases(t *testing.T, size int) {
 	check("after reopening")
 }
 
-// At no moment could the power fail and leave an alias that two have, or that leads to
-// one that has it not.
+// A power failure at any moment must not leave an alias that two callbacks have, or
+// one that leads to a callback that does not have it.
 func TestAliasesAreTrueAfterEveryTransaction(t *testing.T) {
 	s := openForTest(t, t.TempDir())
 	p := testPolicy(t, s)
@@ -277,7 +277,8 @@ func TestDroppedDecisionsLeaveAliasesAsTheyWere(t *testing.T) {
 	wantNoLinks(t, s)
 }
 
-// A decision that rests on one which is being dropped could be committed after all.
+// Otherwise a decision could be committed although the one that it is based on was
+// dropped.
 func TestNothingIsDecidedWhileDecisionsAreDropped(t *testing.T) {
 	var free atomic.Uint64
 	free.Store(1 << 40)
@@ -290,7 +291,7 @@ func TestNothingIsDecidedWhileDecisionsAreDropped(t *testing.T) {
 	free.Store(floor - 1)
 	lost := relabel(t, s, x, callback.Digest{1})
 
-	// As long as this decision is being made its callback cannot be dropped.
+	// While this decision is being made, its callback cannot be dropped.
 	deciding, decide := make(chan struct{}), make(chan struct{})
 	decided := make(chan error)
 	go func() {

@@ -11,12 +11,13 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// maxRecord bounds a record, in bytes. One that Badger would move to its value log
-// must not come about: there a failed write is acknowledged.
+// maxRecord is the largest size of a record, in bytes. It keeps records out of
+// Badger's value log, which acknowledges writes that have failed.
 const maxRecord = 900 << 10
 
-// The keyspaces. Keys are short and of fixed length; only records, policies,
-// the list's entries and the store's own facts have values worth the name.
+// The keyspaces. Keys are short and of fixed length. Records, policies, list entries
+// and the store's metadata have values of their own; the other values are empty or an
+// id.
 const (
 	keyRecord = 'r' // id -> record
 	keyState  = 's' // digest of the state -> id
@@ -26,7 +27,7 @@ const (
 	keyList   = 'l' // time of creation, id -> phase, whether its delivery was given up, name
 	keyPolicy = 'p' // hash -> policy
 	keyBody   = 'b' // name of a body file -> id
-	keyMeta   = 'm' // facts about the store
+	keyMeta   = 'm' // metadata of the store
 )
 
 var (
@@ -42,8 +43,9 @@ func bodyKey(name string) []byte { return append([]byte{keyBody}, name...) }
 
 const dueKeyLength = 1 + 8 + 16 + 1
 
-// dueEntry orders callbacks by when a timer must act on them. Its key's last byte
-// tells the waiting ones from those that are only kept.
+// dueEntry returns the index entry that orders callbacks by when a timer must act on
+// them. The last byte of its key is 1 for a callback that waits, 0 for one that has
+// ended.
 func dueEntry(r *callback.Record) change {
 	if r == nil {
 		return change{}
@@ -58,8 +60,8 @@ func dueEntry(r *callback.Record) change {
 	return change{append(k, 0), empty}
 }
 
-// batch gathers changes and commits them in as few transactions as Badger's
-// limits allow. The changes of one callback are never divided.
+// batch gathers changes and commits them in as few transactions as Badger's limits
+// allow. The changes to one callback are never split between two.
 type batch struct {
 	s     *Store
 	txn   *badgerdb.Txn
@@ -74,7 +76,8 @@ type change struct {
 	value []byte
 }
 
-// put adds what leads from one record of a callback to the next.
+// put adds the changes that turn one record of a callback into the next; nil stands
+// for no record.
 func (b *batch) put(before, after *callback.Record) error {
 	changes, err := changes(before, after)
 	if err != nil {
@@ -142,11 +145,11 @@ func (b *batch) discard() {
 	}
 }
 
-// empty is the value of keys that say all there is to say.
+// empty is the value of index entries whose key says everything.
 var empty = []byte{}
 
-// changes lists the keys that lead from one record to the next; nil stands for
-// no record.
+// changes lists the changes that turn one record into the next; nil stands for no
+// record.
 func changes(before, after *callback.Record) ([]change, error) {
 	list := make([]change, 0, 8)
 	var id callback.UUID
@@ -178,8 +181,8 @@ func changes(before, after *callback.Record) ([]change, error) {
 	return list, nil
 }
 
-// replaced adds to a list what leads from one index entry to the next; a zero change
-// stands for no entry.
+// replaced appends to list the changes that replace one index entry by the next; a
+// zero change stands for no entry.
 func replaced(list []change, before, after change) []change {
 	same := bytes.Equal(before.key, after.key)
 	if same && bytes.Equal(before.value, after.value) {
@@ -208,7 +211,7 @@ func files(r *callback.Record) []string {
 	return names
 }
 
-// dropped lists the body files that a record referred to and its next does not.
+// dropped lists the body files that before refers to and after does not.
 func dropped(before, after *callback.Record) []string {
 	kept := files(after)
 	return slices.DeleteFunc(files(before), func(name string) bool { return slices.Contains(kept, name) })

@@ -43,8 +43,8 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
-// BenchmarkUpdate creates and closes callbacks, each of which is waited for, by many
-// at once.
+// BenchmarkUpdate creates and closes callbacks in many goroutines, and waits for each
+// commit.
 func BenchmarkUpdate(b *testing.B) {
 	s := openForTest(b, b.TempDir())
 	p := testPolicy(b, s)

@@ -21,9 +21,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// bodies keeps bodies that are too large for a record, each in a file of its
-// own. Inside Badger they would cost several times their size in disk and
-// memory.
+// bodies keeps bodies that are too large for a record, each in a file of its own. In
+// Badger they would take several times their size on disk and in memory.
 type bodies struct {
 	dir string
 	// seal encrypts files, nil if they are not encrypted.
@@ -32,12 +31,12 @@ type bodies struct {
 	size atomic.Int64
 
 	mu sync.Mutex
-	// young has the files that were made since the store was opened, until the
-	// sweep is over; then it is nil.
+	// young holds the names of files made since the store was opened. It is nil once
+	// the sweep is over.
 	young map[string]bool
 }
 
-// temporary ends the names of files that are being written.
+// temporary is the suffix of files that are being written.
 const temporary = ".tmp"
 
 func newBodies(dir string, key []byte) (*bodies, error) {
@@ -60,10 +59,10 @@ func isBodyName(name string) bool {
 	return err == nil && len(raw) == 16
 }
 
-// path returns where a body with a valid name is.
+// path returns the path of a body's file. The name must be valid.
 func (b *bodies) path(name string) string { return filepath.Join(b.dir, name[:2], name) }
 
-// put writes a body so that it survives the loss of power.
+// put writes a body so that it survives a power failure.
 func (b *bodies) put(data []byte) (callback.Body, error) {
 	var random [16]byte
 	_, _ = rand.Read(random[:])
@@ -77,7 +76,7 @@ func (b *bodies) put(data []byte) (callback.Body, error) {
 	return callback.Body{Data: data, File: name, Size: int64(len(data)), Sum: sha256.Sum256(data)}, nil
 }
 
-// open reads a body and makes sure that it is what was put.
+// open reads a body and checks that it is what put has written.
 func (b *bodies) open(body callback.Body) (io.ReadCloser, error) {
 	if !isBodyName(body.File) {
 		return nil, fmt.Errorf("%w: a body has no valid file name", store.ErrDamaged)
@@ -87,7 +86,7 @@ func (b *bodies) open(body callback.Body) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("%w: the file of a body is gone", store.ErrDamaged)
 	}
 	if err != nil {
-		// It may be there again when the disk is.
+		// Once the disk works again, the file may be readable.
 		return nil, fmt.Errorf("%w: %w", store.ErrFailed, err)
 	}
 	data, err := b.decrypt(body.File, content)
@@ -111,8 +110,8 @@ func (b *bodies) remove(name string) {
 	}
 }
 
-// note keeps a file that is about to be made from the sweep. Times of files cannot
-// tell: clocks are set back, and some file systems know whole seconds only.
+// note protects a file that is about to be written from the sweep. The file's time
+// would not do: clocks are set back, and some file systems store whole seconds only.
 func (b *bodies) note(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -127,8 +126,8 @@ func (b *bodies) isYoung(name string) bool {
 	return b.young[strings.TrimSuffix(name, temporary)]
 }
 
-// sweep removes files that were there before the store was opened and that no
-// record refers to, and counts the size of the others.
+// sweep removes files from before the store was opened that no record refers to, and
+// adds up the size of the others.
 func (b *bodies) sweep(referred func(name string) bool) {
 	defer func() {
 		b.mu.Lock()

@@ -41,7 +41,7 @@ func TestOrphanedBodiesAreSwept(t *testing.T) {
 	}
 }
 
-// What is decided again before its commit leaves no file behind.
+// A decision that is replaced before its commit leaves no file behind.
 func TestBodyOfADecisionThatWasReplacedGoes(t *testing.T) {
 	s := openForTest(t, t.TempDir())
 	p := testPolicy(t, s)
@@ -102,7 +102,7 @@ func TestDamagedBodyIsNoticed(t *testing.T) {
 	}
 }
 
-// The disk may work again, and then it is there.
+// Once the disk works again, the body may be there.
 func TestBodyThatCannotBeReadIsNotCalledDamaged(t *testing.T) {
 	s := openForTest(t, t.TempDir())
 	body, err := s.PutBody(context.Background(), make([]byte, 100<<10))

@@ -12,41 +12,42 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// maxBatchBytes bounds one transaction, well below what Badger takes at once.
+// maxBatchBytes limits the size of one transaction, well below Badger's own limit.
 const maxBatchBytes = 1 << 20
 
-// group is a set of callbacks that are committed together: with one transaction
-// and one fsync, unless they are too many for that. It is the store.Commit of
-// every decision in it. It has exactly the decisions that were made while it
-// gathered, so that what is committed is as things were at one moment.
+// group is a set of callbacks that are committed together: with one transaction and
+// one fsync, unless they are too many for that. It is the store.Commit of every
+// decision in it. It holds exactly the decisions that were made while it gathered, so
+// that each commit is a state that existed at one moment.
 type group struct {
 	committer *committer
 	done      chan struct{}
 	err       error
 	writes    []*written
-	// began is when the first decision came. hurried says that somebody waits. The
-	// committer's lock guards both.
+	// began is when the first decision was added. hurried says that somebody waits
+	// for the commit. The committer's lock guards both.
 	began   time.Time
 	hurried bool
 }
 
-// written is what a group makes of one callback: of several decisions only the last
-// is written.
+// written is what a group writes about one callback: of several decisions only the
+// last.
 type written struct {
 	entry *entry
-	// before is what the database has, after what it is to have. The entry's lock
+	// before is the record in the database, after the one to write. The entry's lock
 	// guards both until they are being written.
 	before, after *callback.Record
 	// links lists the keys that the decisions have set or removed.
 	links []linkKey
 }
 
-// pace is how long a group gathers that nobody waits for. It is little to a partner
-// that waits for its reply, and enough to spare a disk most of its fsyncs; a callback
-// that comes this soon is written together with the request that it answers.
+// pace is how long a group gathers if nobody waits for it. It is short for a partner
+// that waits for its reply, and long enough to save a disk most of its fsyncs. A call
+// that comes within this time is written together with the request that it answers.
 const pace = 5 * time.Millisecond
 
-// maxLeisure is how many callbacks a group takes before it is committed in any case.
+// maxLeisure is the number of callbacks at which a group is committed although nobody
+// waits for it.
 const maxLeisure = 256
 
 func (c *committer) newGroup() *group { return &group{committer: c, done: make(chan struct{})} }
@@ -70,24 +71,24 @@ func (g *group) Hurry() {
 }
 
 // committer writes decisions to the database, in order. While one group is being
-// written the next gathers, so the cost of an fsync is shared by whatever
-// arrives during it.
+// written the next gathers, so all decisions that arrive during an fsync share the
+// next one.
 type committer struct {
 	s *Store
 
 	mu sync.Mutex
-	// gathering is the group that takes what is decided at this time.
+	// gathering is the group that decisions are added to.
 	gathering *group
-	// sealed are the groups that take nothing more and come before it, the oldest
-	// first.
+	// sealed are the groups that are complete and must be committed before gathering,
+	// the oldest first.
 	sealed []*group
-	// newest is the last group that has taken anything, nil if none has.
+	// newest is the last group that a decision was added to, nil if there is none.
 	newest *group
-	// refusal is why nothing is taken, nil if all is well; dropping is so while
-	// decisions are dropped, for none may rest on those.
+	// refusal is why decisions are refused, nil if they are accepted. dropping is the
+	// same while a failed group is being dropped: no decision may be based on it.
 	refusal, dropping error
 
-	// pace is how long a group gathers that nobody waits for.
+	// pace is how long a group gathers if nobody waits for it.
 	pace time.Duration
 
 	kick    chan struct{}
@@ -107,7 +108,7 @@ func newCommitter(s *Store) *committer {
 	return c
 }
 
-// wake lets run look at what there is to do.
+// wake makes run check whether there is a group to commit.
 func (c *committer) wake() {
 	select {
 	case c.kick <- struct{}{}:
@@ -115,10 +116,11 @@ func (c *committer) wake() {
 	}
 }
 
-// add puts an entry, whose lock is held, into the gathering group, which becomes one
-// that is committed after those given: where one callback gets what another gave up,
-// a crash between the two must find it free, and not twice. The caller sets the
-// records of entry and group before it unlocks the entry.
+// add adds an entry, whose lock is held, to the gathering group. If that group is
+// among those in after, it is sealed and a new one begun, so that the entry is
+// committed later: when one callback gets an alias that another gave up, a crash
+// between the two commits must leave the alias free, not with both. The caller sets
+// the records of entry and group before it unlocks the entry.
 func (c *committer) add(e *entry, after []*group) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,7 +153,7 @@ func (c *committer) add(e *entry, after []*group) error {
 	return nil
 }
 
-// flush waits until what was decided before is committed, or has been dropped.
+// flush waits until the decisions made before it are committed or dropped.
 func (c *committer) flush(ctx context.Context) error {
 	c.mu.Lock()
 	g := c.newest
@@ -165,16 +167,16 @@ func (c *committer) flush(ctx context.Context) error {
 	return nil
 }
 
-// refuse makes add return err, or take entries again if err is nil.
+// refuse makes add return err, or accept entries again if err is nil.
 func (c *committer) refuse(err error) {
 	c.mu.Lock()
 	c.refusal = err
 	c.mu.Unlock()
 }
 
-// take returns the oldest group that is to be committed. It returns nil if there is
-// none, and then how long it is until there is one, 0 if nothing gathers. At the end
-// nothing gathers any longer.
+// take returns the oldest group that is due for its commit. If there is none it
+// returns nil and how long it is until the next is due, 0 if nothing gathers. With
+// ending set, a group is due at once.
 func (c *committer) take(ending bool) (*group, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -215,8 +217,8 @@ func (c *committer) run() {
 	}
 }
 
-// commitAll commits what is to be committed, and returns how long it is until more
-// is, 0 if nothing gathers.
+// commitAll commits every group that is due, and returns how long it is until the
+// next is, 0 if nothing gathers.
 func (c *committer) commitAll(ending bool) time.Duration {
 	for {
 		g, left := c.take(ending)
@@ -234,7 +236,7 @@ func (c *committer) end() {
 	<-c.stopped
 }
 
-// commit writes a group and tells everybody who waits for it.
+// commit writes a group and wakes everybody who waits for it.
 func (c *committer) commit(g *group) {
 	if c.s.space.exhausted() {
 		c.abandon(g, store.ErrFull)
@@ -253,9 +255,9 @@ func (c *committer) commit(g *group) {
 	close(g.done)
 }
 
-// complete waits for the last decisions of a group that gathers no longer, and notes
-// what they follow. It must not be called with the database's lock held, for which a
-// decision may wait with its callback's lock held.
+// complete waits until the last decisions of a group are in place, and sets the
+// records that they replace. It must not be called with the database's lock held: a
+// decision that holds its callback's lock may be waiting for it.
 func complete(g *group) {
 	for _, w := range g.writes {
 		w.entry.mu.Lock()
@@ -285,8 +287,7 @@ func (c *committer) write(g *group) error {
 	return hitCommit(g, afterCommit)
 }
 
-// abandon gives up a group and all that gathered meanwhile, whose decisions may
-// rest on it.
+// abandon drops a group and all later ones, whose decisions may be based on it.
 func (c *committer) abandon(g *group, err error) {
 	lost := append([]*group{g}, c.drop(err)...)
 	callbacks := 0
@@ -310,8 +311,8 @@ func (c *committer) abandon(g *group, err error) {
 	c.s.log.Error("decisions could not be committed and were dropped", zap.Error(err), zap.Int("callbacks", callbacks))
 }
 
-// drop returns all groups that are not committed, and refuses further decisions
-// with err until they are gone.
+// drop takes all remaining groups, and refuses further decisions with err until
+// abandon has dropped them.
 func (c *committer) drop(err error) []*group {
 	c.mu.Lock()
 	defer c.mu.Unlock()

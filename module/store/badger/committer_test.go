@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// blockFirstCommit makes the first commit wait until release is closed; blocked tells
-// that it has come.
+// blockFirstCommit makes the first commit wait until release is closed; blocked
+// receives a value when the commit waits.
 func blockFirstCommit(s *Store) (blocked, release chan struct{}) {
 	blocked, release = make(chan struct{}, 1), make(chan struct{})
 	s.beforeCommit = func() error {
@@ -48,7 +48,7 @@ func TestManyWritesShareACommit(t *testing.T) {
 	}
 }
 
-// neverInTurn makes a store commit only what is hurried, or comes in great number.
+// neverInTurn makes a store commit only groups that are hurried or full.
 func neverInTurn(s *Store) {
 	s.committer.mu.Lock()
 	s.committer.pace = time.Hour

@@ -16,24 +16,25 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// inspectHere makes a process of its own open the store in its working directory, for
-// what a damaged database may do to a process cannot be undone in it.
+// inspectHere is the variable that makes the test binary open the store in its
+// working directory. It is run as a separate process, because a damaged database may
+// crash it.
 const inspectHere = "CALLBACK_TEST_INSPECT"
 
 // inspection is what that process has found.
 type inspection struct {
 	// Refused is why the store did not open, or was taken out of use.
 	Refused string
-	// Damaged says that it is for damage.
+	// Damaged says that the reason is damage.
 	Damaged bool
 	// Found counts the callbacks that were found.
 	Found int
 }
 
-// smallTable makes tables of few records, in bytes.
+// smallTable is a size of tables, in bytes, that few records fill.
 const smallTable = 8 << 20
 
-// TestInspectDamagedStore is what the process of its own runs.
+// TestInspectDamagedStore is what the separate process runs.
 func TestInspectDamagedStore(t *testing.T) {
 	if os.Getenv(inspectHere) == "" {
 		return
@@ -90,8 +91,9 @@ func idsOf(t *testing.T, dir string) []callback.UUID {
 	return ids
 }
 
-// crashedStore returns a store of many tables as a crash leaves it, with its callbacks'
-// ids in the file "ids", and how many there are. The sentinel knows of all of them.
+// crashedStore returns a store with a table and a log as a crash leaves it, with the
+// ids of its callbacks in the file "ids", and how many there are. The sentinel counts
+// all their commits.
 func crashedStore(t *testing.T, key []byte) (dir string, n int) {
 	t.Helper()
 	running, dir := t.TempDir(), t.TempDir()
@@ -151,8 +153,8 @@ func TestDamageIsNeitherAPanicNorSilent(t *testing.T) {
 	} {
 		for i, origin := range origins {
 			for way, damage := range ways {
-				// The race detector makes each take ten times as long, and has seen all
-				// there is in the first.
+				// With the race detector each case takes ten times as long, and one
+				// shows it all of the code.
 				if raceDetector && (file != "*.sst" || way != "cut half-way") {
 					continue
 				}
@@ -184,7 +186,7 @@ func wantNoSilence(t *testing.T, found inspection, n int) {
 	}
 }
 
-// inspectApart inspects a store in a process of its own, which must survive it.
+// inspectApart inspects a store in a separate process, which must not crash.
 func inspectApart(t *testing.T, dir string) (found inspection) {
 	t.Helper()
 	self, err := os.Executable()

@@ -92,7 +92,7 @@ func (s *Store) Update(_ context.Context, key store.Key, decide store.Decide) (*
 }
 
 // accept makes next, nil for none, the newest record of an entry, whose lock is held,
-// and has it committed.
+// and adds the entry to a group to be committed.
 func (s *Store) accept(e *entry, next *callback.Record) error {
 	added, removed := relinked(e.record, next)
 	claimed, free, err := s.claim(e.id, added)
@@ -111,7 +111,8 @@ func (s *Store) accept(e *entry, next *callback.Record) error {
 	return nil
 }
 
-// load makes sure that an entry, whose lock is held, has a record.
+// load reads the record of an entry, whose lock is held, unless that has been done.
+// It returns store.ErrNotFound if there is none.
 func (s *Store) load(e *entry) error {
 	if !e.loaded {
 		r, err := s.read(e.id)
@@ -126,7 +127,7 @@ func (s *Store) load(e *entry) error {
 	return nil
 }
 
-// settle notes that a callback is in the database as it was written.
+// settle notes that a callback has been written to the database.
 func (s *Store) settle(w *written, g *group) {
 	e := w.entry
 	e.mu.Lock()
@@ -150,14 +151,15 @@ func (s *Store) settle(w *written, g *group) {
 	s.overlay.release(e)
 }
 
-// forget drops what is not in the database from an entry whose lock is held.
+// forget resets an entry, whose lock is held, so that it is read from the database
+// again.
 func (s *Store) forget(e *entry) {
 	s.recount(e.record, e.stored)
 	s.recent.drop(e.id)
 	e.loaded, e.record, e.stored, e.group, e.pending = false, nil, nil, nil, nil
 }
 
-// recount keeps the number of waiting callbacks.
+// recount updates the number of waiting callbacks.
 func (s *Store) recount(before, after *callback.Record) {
 	waits := func(r *callback.Record) bool { return r != nil && r.Phase == callback.Waiting }
 	switch {
@@ -168,7 +170,7 @@ func (s *Store) recount(before, after *callback.Record) {
 	}
 }
 
-// read returns a callback as the database has it.
+// read returns a callback as it is in the database.
 func (s *Store) read(id callback.UUID) (*callback.Record, error) {
 	if r := s.recent.record(id); r != nil {
 		return r, s.usable()

@@ -5,14 +5,14 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/failpoint"
 )
 
-// The moments of a commit at which a test can break it off.
+// The moments of a commit at which a test can interrupt it.
 const (
 	beforeCommit = "before-commit"
 	afterCommit  = "after-commit"
 )
 
-// hitCommit passes, for what becomes of each callback of a group, the point of that
-// moment.
+// hitCommit hits, for each callback in a group, the fail point of that moment, which
+// is named by what the commit does to the callback.
 func hitCommit(g *group, moment string) error {
 	if !failpoint.Enabled {
 		return nil
@@ -25,7 +25,7 @@ func hitCommit(g *group, moment string) error {
 	return nil
 }
 
-// stepOf names what becomes of a callback in a commit.
+// stepOf names what a commit does to a callback.
 func stepOf(before, after *callback.Record) string {
 	switch {
 	case before == after:

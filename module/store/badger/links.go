@@ -11,21 +11,21 @@ import (
 )
 
 // linkKey is a digest that leads to a callback: that of its state, that of its
-// ticket, or an alias. The kind belongs to it: a ticket must not open what a state
-// opens.
+// ticket, or an alias. The kind is part of it, because a ticket must not pass for a
+// state.
 type linkKey struct {
 	kind   store.KeyKind
 	digest callback.Digest
 }
 
-// link is what uncommitted decisions make of a key, whatever the database says.
+// link is where a key leads after decisions that are not committed. It overrides the
+// database.
 type link struct {
 	// id is the callback that the newest decision about the key belongs to.
 	id callback.UUID
-	// leads says that the key leads to that callback; else it leads nowhere any
-	// more.
+	// leads says that the key leads to that callback; otherwise it leads nowhere.
 	leads bool
-	// group is what the decision is committed with.
+	// group is the group that the decision is committed with.
 	group *group
 }
 
@@ -57,8 +57,8 @@ func linksOf(r *callback.Record) []linkKey {
 	return keys
 }
 
-// relinked lists the keys that lead to a record and did not to the one before, and
-// the other way round; nil stands for no record.
+// relinked lists the keys that lead to after but not to before, and those that lead
+// to before but not to after; nil stands for no record.
 func relinked(before, after *callback.Record) (added, removed []linkKey) {
 	if before != nil && after != nil && slices.Equal(before.Aliases, after.Aliases) {
 		return nil, nil
@@ -69,14 +69,14 @@ func relinked(before, after *callback.Record) (added, removed []linkKey) {
 	return added, removed
 }
 
-// leadsTo reports whether a key leads to a record: an alias may have been taken
-// from it since the key was resolved.
+// leadsTo reports whether a key leads to a record: an alias may have been removed
+// since the key was resolved.
 func leadsTo(key store.Key, r *callback.Record) bool {
 	return key.Kind != store.KeyAlias || slices.Contains(r.Aliases, key.Digest)
 }
 
-// find returns where uncommitted decisions make a key lead, zero for nowhere, and
-// whether they say anything about it.
+// find returns the callback that a key leads to after uncommitted decisions, zero for
+// none, and whether any of them is about the key.
 func (o *overlay) find(k linkKey) (id callback.UUID, known bool) {
 	s := o.shard(k.digest[0])
 	s.mu.Lock()
@@ -88,7 +88,8 @@ func (o *overlay) find(k linkKey) (id callback.UUID, known bool) {
 	return l.id, true
 }
 
-// relink notes what a decision about an entry, whose lock is held, does to keys.
+// relink notes that a decision about an entry, whose lock is held, has set or removed
+// keys.
 func (o *overlay) relink(e *entry, keys []linkKey, leads bool) {
 	for _, k := range keys {
 		s := o.shard(k.digest[0])
@@ -99,8 +100,8 @@ func (o *overlay) relink(e *entry, keys []linkKey, leads bool) {
 	e.pending.links = append(e.pending.links, keys...)
 }
 
-// unlink drops what a group's decisions say of keys, unless later ones have said
-// something else: from then on the database is right.
+// unlink drops the links of a group that was committed or given up, unless a later
+// group has replaced them: the database is right without them.
 func (o *overlay) unlink(keys []linkKey, g *group) {
 	for _, k := range keys {
 		s := o.shard(k.digest[0])
@@ -112,8 +113,8 @@ func (o *overlay) unlink(keys []linkKey, g *group) {
 	}
 }
 
-// claim keeps a key from everybody else until it is given back with unclaim, and
-// returns what uncommitted decisions say of it.
+// claim reserves a key until it is released with unclaim, and returns its link and
+// whether there is one.
 func (o *overlay) claim(k linkKey) (l link, known bool) {
 	s := o.shard(k.digest[0])
 	s.mu.Lock()
@@ -138,19 +139,20 @@ func (o *overlay) unclaim(keys []linkKey) {
 
 // claim claims the aliases among the keys that a callback is to get, and returns
 // them; store.ErrExists if one of them leads to another callback. While they are
-// claimed nobody else decides about them, and no lock is held. free are the groups
-// in which some of them became free, and after which the decision must be committed.
+// claimed no other decision can set them, although no lock of the overlay is held.
+// free are the groups in which some of them became free; the decision must be
+// committed after those.
 func (s *Store) claim(id callback.UUID, added []linkKey) (claimed []linkKey, free []*group, err error) {
 	aliases := slices.DeleteFunc(slices.Clone(added), func(k linkKey) bool { return k.kind != store.KeyAlias })
-	// In one order, so that no two wait for each other.
+	// Always in the same order, to avoid deadlocks.
 	slices.SortFunc(aliases, func(a, b linkKey) int { return bytes.Compare(a.digest[:], b.digest[:]) })
 	for i, k := range aliases {
 		l, known := s.overlay.claim(k)
 		owner := l.id
 		switch {
 		case !known:
-			// A commit comes before the overlay forgets, so the database has all
-			// that the overlay has not.
+			// The overlay drops a link only after its commit, so the database is
+			// right about keys that are not in the overlay.
 			owner, err = s.lookUp(k)
 		case !l.leads:
 			owner = callback.UUID{}
@@ -188,7 +190,7 @@ func (s *Store) resolve(key store.Key) (callback.UUID, error) {
 	return id, nil
 }
 
-// lookUp returns where the database says that a key leads, zero for nowhere.
+// lookUp returns the id that a key leads to in the database, zero for none.
 func (s *Store) lookUp(k linkKey) (id callback.UUID, err error) {
 	if id := s.recent.find(k); !id.IsZero() {
 		return id, s.usable()

@@ -14,8 +14,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// The work for one page ends after that many entries of the index, versions and
-// deletions that Badger still keeps included, or with that many bytes of records.
+// The work for one page ends after this many index entries, including old versions
+// and deletions that Badger still keeps, or after this many bytes of records.
 const (
 	maxScanned = 20_000
 	maxListed  = 8 << 20
@@ -27,16 +27,17 @@ const listKeyLength = 1 + 8 + 16
 func listKey(at callback.Time, id callback.UUID) []byte {
 	k := make([]byte, 0, listKeyLength)
 	k = append(k, keyList)
-	// All bits but the sign's are turned round: the sign's order is so already.
+	// With all bits but the sign inverted, later times sort first; the sign bit sorts
+	// negative times last by itself.
 	k = binary.BigEndian.AppendUint64(k, uint64(at)^(1<<63-1))
 	return append(k, id[:]...)
 }
 
-// listDead marks in the list's entries, beside the phase, callbacks whose delivery was
-// given up.
+// listDead is the bit beside the phase in a list entry that marks a callback whose
+// delivery was given up.
 const listDead = 0x80
 
-// listEntry is what List can tell without the record itself.
+// listEntry returns the index entry that List filters by without reading the record.
 func listEntry(r *callback.Record) change {
 	if r == nil {
 		return change{}
@@ -48,8 +49,8 @@ func listEntry(r *callback.Record) change {
 	return change{listKey(r.CreatedAt, r.ID), append([]byte{first}, r.Name...)}
 }
 
-// List implements store.Store. It shows what was decided before: a request whose
-// upstream has it may not be committed for some milliseconds.
+// List implements store.Store. It first has earlier decisions committed: a request
+// that its upstream already has may be uncommitted for some milliseconds.
 func (s *Store) List(ctx context.Context, q store.Query) (page []*callback.Record, next store.Cursor, err error) {
 	if err := s.committer.flush(ctx); err != nil {
 		return nil, store.Cursor{}, err
@@ -77,7 +78,7 @@ type lister struct {
 	next  store.Cursor
 }
 
-// run sees deleted entries, too, for passing over them is work like any other.
+// run counts deleted entries, too, because skipping them is also work.
 func (l *lister) run(ctx context.Context) error {
 	it := l.txn.NewIterator(badgerdb.IteratorOptions{Prefix: []byte{keyList}, AllVersions: true})
 	defer it.Close()
@@ -129,8 +130,8 @@ func (l *lister) start() []byte {
 	return []byte{keyList}
 }
 
-// take adds a callback to the page if it is one that is asked for. One that cannot be
-// read must not keep the others from being listed.
+// take adds a callback to the page if it matches the query. It skips a record that
+// cannot be read, so that the others are still listed.
 func (l *lister) take(item *badgerdb.Item, id callback.UUID) error {
 	matches := false
 	err := item.Value(func(b []byte) error {

@@ -20,7 +20,7 @@ func TestListKeysHaveTheNewestFirst(t *testing.T) {
 	}
 }
 
-// putRaw stores records past the committer, many at a time.
+// putRaw stores many records at a time, bypassing the committer.
 func putRaw(t testing.TB, s *Store, records ...*callback.Record) {
 	t.Helper()
 	b := s.newBatch()
@@ -35,8 +35,7 @@ func putRaw(t testing.TB, s *Store, records ...*callback.Record) {
 	}
 }
 
-// What was deleted stays in the database for a while, and passing over it is
-// work, too.
+// Deleted entries stay in the database for a while, and skipping them is work, too.
 func TestPagesEndAfterABoundedNumberOfEntries(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	o.scanned = 2 * store.MaxPageSize
@@ -98,7 +97,7 @@ func TestAPageEndsAfterABoundedNumberOfBytes(t *testing.T) {
 	}
 }
 
-// One record that is damaged does not keep the others from being listed.
+// One damaged record does not keep the others from being listed.
 func TestDamagedRecordsAreLeftOutOfLists(t *testing.T) {
 	s := openForTest(t, t.TempDir())
 	p := testPolicy(t, s)

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockDatabase takes the lock that an open database has on its directory.
+// lockDatabase takes the lock that Badger holds on the directory of an open database.
 func lockDatabase(dir string) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {

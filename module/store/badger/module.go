@@ -23,22 +23,22 @@ func init() {
 // DefaultMinFree is min_free where none is given, in bytes.
 const DefaultMinFree = 256 << 20
 
-// Config configures the embedded store: a Badger database in a directory that
-// one Caddy process has to itself. It is kept open over configuration reloads.
+// Config configures the embedded store: a Badger database in a directory that only
+// one Caddy process can use. It stays open across configuration reloads.
 type Config struct {
-	// Dir is the store's directory, made if it does not exist. Default:
-	// "callback" in Caddy's data directory.
+	// Dir is the store's directory, created if it does not exist. Default: "callback"
+	// in Caddy's data directory.
 	Dir string `json:"dir,omitempty"`
 
 	// EncryptionKey encrypts records and bodies on disk: 32, 48 or 64 hexadecimal
-	// digits, best given as {env.NAME} or {file.PATH}. It is chosen when
-	// the store is made, and cannot be changed or added later.
+	// digits, best given as {env.NAME} or {file.PATH}. It is chosen when the store is
+	// created, and cannot be changed or added later.
 	EncryptionKey string `json:"encryption_key,omitempty"`
 
 	// Secret is what states and tickets are derived from, at least 16 bytes, best
-	// given as {env.NAME} or {file.PATH}. Default: a random one, made
-	// with the store and kept in its directory. Changing it makes every
-	// callback URL that was given out invalid.
+	// given as {env.NAME} or {file.PATH}. Default: a random one, created with the
+	// store and kept in its directory. Changing it makes every callback URL that was
+	// given out invalid.
 	Secret string `json:"secret,omitempty"`
 
 	// MinFree is the free disk space in bytes below which new callbacks are
@@ -96,8 +96,8 @@ func (c *Config) provision(repl *caddy.Replacer) (err error) {
 // loaded.
 var loadTime = regexp.MustCompile(`\{(env|file|system|time)\.[^{}]*\}`)
 
-// check makes sure that what is given makes sense, as far as can be told before
-// placeholders are replaced.
+// check checks the options, as far as that is possible before placeholders are
+// replaced.
 func (c *Config) check() error {
 	if c.MinFree != 0 && c.MinFree < MinMinFree {
 		return fmt.Errorf("min_free is %s, and must be at least %s", humanize.IBytes(c.MinFree), humanize.IBytes(MinMinFree))
@@ -129,7 +129,7 @@ func parseKey(text string) ([]byte, error) {
 	return key, nil
 }
 
-// Identity returns the directory in its one true form, so that it is never
+// Identity returns the canonical path of the directory, so that a directory is never
 // opened twice.
 func (c *Config) Identity() (string, error) {
 	dir, err := filepath.Abs(c.Dir)
@@ -139,7 +139,7 @@ func (c *Config) Identity() (string, error) {
 	return "badger:" + canonical(dir), nil
 }
 
-// canonical follows the links in as much of a path as exists.
+// canonical resolves the symbolic links in the part of a path that exists.
 func canonical(path string) string {
 	if followed, err := filepath.EvalSymlinks(path); err == nil {
 		return followed

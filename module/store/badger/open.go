@@ -23,12 +23,12 @@ import (
 
 // Options say how to open a store.
 type Options struct {
-	// Dir is the store's directory. It is made if it does not exist.
+	// Dir is the store's directory. It is created if it does not exist.
 	Dir string
 	// EncryptionKey encrypts what is stored: 16, 24 or 32 bytes, chosen when the
-	// store is made. Nil leaves it unencrypted.
+	// store is created. Nil leaves it unencrypted.
 	EncryptionKey []byte
-	// Secret replaces the random secret that is made with the store.
+	// Secret replaces the random secret that is created with the store.
 	Secret string
 	// MinFree is the free disk space in bytes below which new work is refused.
 	MinFree uint64
@@ -37,11 +37,12 @@ type Options struct {
 	// Log takes the store's messages.
 	Log *zap.Logger
 
-	// memTable replaces the size of Badger's tables in memory in tests; 0 for the usual.
+	// memTable replaces the size of Badger's in-memory tables in tests; 0 means the
+	// default.
 	memTable int64
-	// scanned replaces maxScanned in tests; 0 for the usual.
+	// scanned replaces maxScanned in tests; 0 means the default.
 	scanned int
-	// freeSpace replaces the question to the file system in tests.
+	// freeSpace replaces the query to the file system in tests.
 	freeSpace func(dir string) (uint64, error)
 }
 
@@ -52,8 +53,8 @@ const (
 	secretFile  = "secret"
 )
 
-// Open opens the store, making it if there is none. Errors say what is wrong
-// with the directory and what to do.
+// Open opens the store, creating it if there is none. Errors say what is wrong with
+// the directory and what to do.
 func Open(o Options) (*Store, error) {
 	if o.freeSpace == nil {
 		o.freeSpace = freeSpace
@@ -117,8 +118,8 @@ func (s *Store) open() error {
 	return nil
 }
 
-// verify makes sure that the database is the one that the sentinel speaks of,
-// and reads or makes everything that stands beside it.
+// verify checks that the database is the one that the sentinel describes, and reads
+// or creates the files beside it.
 func (s *Store) verify(expected *sentinel) error {
 	id, sequence, err := s.meta()
 	if err != nil {
@@ -136,8 +137,8 @@ func (s *Store) verify(expected *sentinel) error {
 			return explain(err)
 		}
 	}
-	// The id comes last: a store that has one has a secret, too, wherever the
-	// first start was cut off.
+	// The id is written last: a store that has an id also has a secret, wherever its
+	// first start was interrupted.
 	if fresh {
 		id = callback.NewUUID().String()
 		if err := s.set(metaID, []byte(id)); err != nil {
@@ -147,7 +148,7 @@ func (s *Store) verify(expected *sentinel) error {
 	s.id = id
 	s.sequence.Store(sequence)
 	if expected != nil && !expected.Clean {
-		s.log.Info("the store was not closed in order, and has recovered", zap.Uint64("sequence", sequence))
+		s.log.Info("the store was not closed properly, and has recovered", zap.Uint64("sequence", sequence))
 	}
 	return explain(s.writeSentinel(false))
 }
@@ -192,17 +193,17 @@ func openDatabase(opts badgerdb.Options) (db *badgerdb.DB, err error) {
 	return badgerdb.Open(opts)
 }
 
-// removeEmptyLogs removes the logs that a crash has left empty. The database empties a
-// log before it removes it, and makes it empty before it grows; but where an empty one
-// is in its way it does not open. What else may have emptied a log is for the sentinel
-// to notice.
+// removeEmptyLogs removes the logs that a crash has left empty. Badger empties a log
+// before it removes it, and creates it empty before it grows, but it cannot open a
+// database with an empty log. If anything else has emptied a log, the sentinel shows
+// that commits are missing.
 func removeEmptyLogs(dir string) {
 	if len(emptyLogs(dir)) == 0 {
 		return
 	}
 	unlock, err := lockDatabase(dir)
 	if err != nil {
-		// It is in use, and what is empty is about to be filled or removed.
+		// The database is in use: its empty logs are about to be filled or removed.
 		return
 	}
 	defer unlock()
@@ -223,8 +224,8 @@ func emptyLogs(dir string) (empty []string) {
 	return empty
 }
 
-// meta returns what the database says of itself: the store's id, empty if the
-// database is new, and the number of the last commit.
+// meta returns the database's metadata: the store's id, empty if the database is new,
+// and the number of the last commit.
 func (s *Store) meta() (id string, sequence uint64, err error) {
 	err = s.db.View(func(txn *badgerdb.Txn) error {
 		b, err := value(txn, metaID)
@@ -244,8 +245,8 @@ func (s *Store) set(key, value []byte) error {
 	return s.db.Update(func(txn *badgerdb.Txn) error { return txn.Set(key, value) })
 }
 
-// readSecret returns the configured secret, or that of the store, which is made
-// with it.
+// readSecret returns the configured secret, or the one in the store's directory,
+// which it creates for a fresh store.
 func (s *Store) readSecret(fresh bool) (*callback.Secret, error) {
 	if s.options.Secret != "" {
 		secret := callback.Secret(sha256.Sum256([]byte(s.options.Secret)))
@@ -255,7 +256,7 @@ func (s *Store) readSecret(fresh bool) (*callback.Secret, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if !fresh {
-			return nil, fmt.Errorf("%w: its file %s is missing, without which no callback URL that was given out is valid any more. Restore it from a backup, or give the secret in the configuration", store.ErrDamaged, secretFile)
+			return nil, fmt.Errorf("%w: its file %s is missing; without it, callback URLs that were given out are no longer valid. Restore it from a backup, or give the secret in the configuration", store.ErrDamaged, secretFile)
 		}
 		secret := callback.NewSecret()
 		return &secret, writeFile(path, []byte(hex.EncodeToString(secret[:])+"\n"))
@@ -272,8 +273,8 @@ func (s *Store) readSecret(fresh bool) (*callback.Secret, error) {
 	return &secret, nil
 }
 
-// explain turns what the system or the database says into what to do about it.
-// Texts of Badger's are not shown: some hold what was to be stored.
+// explain turns an error of the system or the database into one that says what to do.
+// Badger's own texts are not shown: some contain the data to be stored.
 func explain(err error) error {
 	if err == nil {
 		return nil
@@ -304,8 +305,8 @@ func explain(err error) error {
 	return fmt.Errorf("%w: the database cannot be read. Restore the directory from a backup, or move it away to start with an empty store", store.ErrDamaged)
 }
 
-// databaseLog passes Badger's messages on, one level lower: its information is
-// about its own files.
+// databaseLog passes Badger's messages on. Messages of level info, which are about
+// its files, go to level debug.
 type databaseLog struct {
 	log *zap.SugaredLogger
 }

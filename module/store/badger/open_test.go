@@ -20,7 +20,7 @@ import (
 
 const errorsOnly = zapcore.DPanicLevel
 
-// waitFor waits until something is so, and fails if it takes too long.
+// waitFor waits until so returns true, and fails if it takes too long.
 func waitFor(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
@@ -125,7 +125,7 @@ func TestSystemErrorsAreExplained(t *testing.T) {
 	}
 }
 
-// A store that opens empty or short must not be carried on with.
+// A store that has lost data must not open as if nothing were missing.
 func TestLostDataIsNoticedAtOpening(t *testing.T) {
 	manifest := func(dir string) string { return filepath.Join(dir, databaseDir, "MANIFEST") }
 	for _, tc := range []struct {
@@ -205,7 +205,7 @@ func TestLogCutAfterACrashIsNoticed(t *testing.T) {
 	}
 }
 
-// What was copied from under a running store is what a crash leaves behind.
+// A copy of a running store's files is what a crash leaves behind.
 func TestCrashLosesNothingCommitted(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, testOptions(t, dir))
@@ -227,7 +227,7 @@ func TestCrashLosesNothingCommitted(t *testing.T) {
 	waitFor(t, "the count", func() bool { return s.Waiting() == len(records) })
 }
 
-// The database empties a log before it removes it, and makes it empty before it grows.
+// Badger empties a log before it removes it, and creates it empty before it grows.
 func TestCrashWhileALogIsMadeOrRemovedLosesNothing(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, testOptions(t, dir))
@@ -337,7 +337,7 @@ func glob(t *testing.T, pattern string) []string {
 	return found
 }
 
-// copyTree copies the files of a store, save those that are being written.
+// copyTree copies the files of a store, except those that are being written.
 func copyTree(t *testing.T, from, to string) {
 	t.Helper()
 	for _, path := range filesBelow(t, from) {
@@ -352,7 +352,8 @@ func copyTree(t *testing.T, from, to string) {
 		if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		// Logs are mostly room for what is to come, which takes none on the disk.
+		// Most of a log is still unwritten and takes no space on disk: keep it so in
+		// the copy.
 		if err := os.WriteFile(target, bytes.TrimRight(content, "\x00"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -11,9 +11,9 @@ import (
 // shardCount spreads the overlay's locks. It must be a power of two.
 const shardCount = 64
 
-// overlay holds the callbacks that are being decided on or whose newest record
-// is not committed yet. Whoever looks for a callback looks here first: what is
-// not here is in the database as it is.
+// overlay holds the callbacks about which a decision is being made, and those whose
+// newest record is not committed yet. Look-ups search it before the database, which
+// is up to date for all other callbacks.
 type overlay struct {
 	shards [shardCount]shard
 }
@@ -21,21 +21,21 @@ type overlay struct {
 type shard struct {
 	mu      sync.Mutex
 	entries map[callback.UUID]*entry
-	// links has the keys that uncommitted decisions have set or removed.
+	// links holds the keys that uncommitted decisions have set or removed.
 	links map[linkKey]link
-	// claims has the aliases that a decision is just being made about.
+	// claims holds the aliases about which a decision is being made.
 	claims map[linkKey]bool
-	// unclaimed tells that some are claimed no longer.
+	// unclaimed is signaled when claims are released.
 	unclaimed sync.Cond
 }
 
 // entry is one callback in the overlay. Its mu is the callback's lock: decisions
-// about one callback are made one after the other. No shard's lock is held while
-// an entry's is waited for.
+// about one callback are made one after the other. Never wait for an entry's lock
+// while holding a shard's.
 type entry struct {
 	id callback.UUID
-	// users counts who holds the entry: callers, and groups it is written
-	// with. It is guarded by the shard's lock.
+	// users counts the callers and groups that hold the entry. The shard's lock
+	// guards it.
 	users int
 
 	mu sync.Mutex
@@ -43,7 +43,7 @@ type entry struct {
 	loaded bool
 	// record is the newest record, nil if there is none.
 	record *callback.Record
-	// stored is what the database has, nil if nothing.
+	// stored is the record in the database, nil if there is none.
 	stored *callback.Record
 	// superseded lists body files of records that were replaced before they were
 	// committed.
@@ -68,7 +68,7 @@ func newOverlay() *overlay {
 
 func (o *overlay) shard(b byte) *shard { return &o.shards[b&(shardCount-1)] }
 
-// acquire returns the callback's entry, made if need be. It must be released.
+// acquire returns the callback's entry, creating it if needed. It must be released.
 func (o *overlay) acquire(id callback.UUID) *entry {
 	s := o.shard(id[0])
 	s.mu.Lock()
@@ -135,8 +135,7 @@ func (e *entry) takeOrphans() []string {
 	return orphans
 }
 
-// commit returns what is to be waited for before the newest record is durable.
-// The entry must be locked.
+// commit returns the Commit of the newest record. The entry must be locked.
 func (e *entry) commit() store.Commit {
 	if e.group == nil {
 		return store.Committed

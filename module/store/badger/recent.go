@@ -11,14 +11,14 @@ const (
 	// recentGeneration is how many records a shard of recent keeps at least; it keeps
 	// at most twice as many.
 	recentGeneration = 64
-	// recentSize bounds the records that are kept, in bytes.
+	// recentSize is the largest record that is kept, in bytes.
 	recentSize = 4 << 10
 )
 
-// recent remembers the waiting callbacks that were committed last, for most calls
-// come soon after the request: they are then decided on without a look into the
-// database. It holds what the database has or nothing. Only commits add to it, so
-// that no reader can put back what a commit has changed.
+// recent caches the waiting callbacks that were committed last: most calls come soon
+// after the request, and are then decided without reading the database. A record in
+// it is always the same as in the database. Only commits add to it, so that no reader
+// can put back a record that a commit has replaced.
 type recent struct {
 	shards [shardCount]recentShard
 }
@@ -52,8 +52,8 @@ func newRecent() *recent {
 
 func (r *recent) shard(b byte) *recentShard { return &r.shards[b&(shardCount-1)] }
 
-// put notes what a commit has made of a callback; nil stands for no record. What is
-// no longer waited for is seldom looked for.
+// put notes the record that a commit has written; nil stands for no record. It drops
+// callbacks that no longer wait, because they are seldom looked up.
 func (r *recent) put(id callback.UUID, record *callback.Record) {
 	if record == nil || record.Phase != callback.Waiting || record.Size() > recentSize {
 		r.drop(id)
@@ -83,7 +83,7 @@ func (s *recentShard) makeRoom() {
 	clear(s.young.byState)
 }
 
-// drop forgets a callback. Its state may stay: it leads to no other one.
+// drop removes a callback. Its state may stay: it leads to no other callback.
 func (r *recent) drop(id callback.UUID) {
 	s := r.shard(id[0])
 	s.mu.Lock()
@@ -92,7 +92,7 @@ func (r *recent) drop(id callback.UUID) {
 	s.mu.Unlock()
 }
 
-// record returns a callback as the database has it, nil if it is not known.
+// record returns a callback as it is in the database, nil if it is not cached.
 func (r *recent) record(id callback.UUID) *callback.Record {
 	s := r.shard(id[0])
 	s.mu.Lock()
@@ -103,7 +103,7 @@ func (r *recent) record(id callback.UUID) *callback.Record {
 	return s.old.byID[id]
 }
 
-// find returns the callback that a state leads to, zero if it is not known.
+// find returns the callback that a state leads to, zero if it is not cached.
 func (r *recent) find(k linkKey) callback.UUID {
 	if k.kind != store.KeyState {
 		return callback.UUID{}

@@ -11,21 +11,21 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// sentinel stands beside the database and says what must be in it. Badger opens
-// without an error, and empty, if its manifest is lost, and drops what follows a
-// damaged byte in its log; the sentinel is how that is noticed.
+// sentinel is a file beside the database that says what must be in it. If its
+// manifest is lost, Badger opens an empty database without an error, and it drops
+// everything after a damaged byte in its log. The sentinel reveals both.
 type sentinel struct {
-	// Store is the id that the database holds, too.
+	// Store is the store's id, which is also in the database.
 	Store string `json:"store"`
-	// Sequence is a number that the database has reached at least.
+	// Sequence is the number of a commit that the database must contain.
 	Sequence uint64 `json:"sequence"`
-	// Clean says that the store was closed in order.
+	// Clean says that the store was closed properly.
 	Clean bool `json:"clean"`
 }
 
 const sentinelFile = "sentinel.json"
 
-// readSentinel returns nil if there is none.
+// readSentinel returns nil if there is no sentinel.
 func readSentinel(dir string) (*sentinel, error) {
 	b, err := os.ReadFile(filepath.Join(dir, sentinelFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +55,7 @@ func (s *sentinel) checkManifest(database string) error {
 	if s == nil || s.Sequence == 0 {
 		return nil
 	}
-	// A manifest that holds nothing is 16 bytes long, or 8 with no header.
+	// A manifest that lists no tables has 16 bytes, or 8 if only its header is left.
 	const smallest = 16
 	info, err := os.Stat(filepath.Join(database, "MANIFEST"))
 	tables, _ := filepath.Glob(filepath.Join(database, "*.sst"))
@@ -68,7 +68,7 @@ func (s *sentinel) checkManifest(database string) error {
 	return nil
 }
 
-// check compares the sentinel with what the database says of itself.
+// check compares the sentinel with the id and the last commit of the database.
 func (s *sentinel) check(id string, sequence uint64) error {
 	switch {
 	case s == nil:

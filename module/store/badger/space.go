@@ -4,15 +4,15 @@ import (
 	"sync/atomic"
 )
 
-// floor is the free space below which nothing is written any more. Badger's
-// files are sparse and mapped into memory: where the disk is full it is not told
-// so by an error, but killed by a signal, and all of Caddy with it.
+// floor is the free space, in bytes, below which nothing is written. Badger's files
+// are sparse and mapped into memory: a write to them on a full disk does not return
+// an error, but kills Caddy with a signal.
 const floor = 64 << 20
 
 // MinMinFree is the least that min_free can be set to, in bytes.
 const MinMinFree = 2 * floor
 
-// space watches the room that is left.
+// space watches the free space.
 type space struct {
 	// minFree is the free space, in bytes, below which new work is refused.
 	minFree uint64
@@ -28,16 +28,16 @@ type space struct {
 	tight atomic.Bool
 }
 
-// check looks at the room that is left, and reports whether that changed
-// whether new work is taken.
+// check measures the free space, and reports whether the store has begun or stopped
+// refusing new work.
 func (s *space) check() (changed bool) {
 	free, err := s.free()
-	// A file system that cannot be asked is no reason to stop working.
+	// If the free space is unknown, the store goes on working.
 	tight := err == nil && free < s.minFree || s.maxSize > 0 && s.used() > s.maxSize
 	return s.tight.Swap(tight) != tight
 }
 
-// exhausted reports whether nothing may be written any more.
+// exhausted reports whether there is too little free space to write anything.
 func (s *space) exhausted() bool {
 	free, err := s.free()
 	return err == nil && free < floor

@@ -4,5 +4,5 @@ package badger
 
 import "errors"
 
-// freeSpace cannot be asked for here, so there is no guard against a full disk.
+// freeSpace is not supported on these systems, so nothing guards against a full disk.
 func freeSpace(string) (uint64, error) { return 0, errors.ErrUnsupported }

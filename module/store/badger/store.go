@@ -1,5 +1,5 @@
-// Package badger keeps callbacks in an embedded Badger database, in a directory
-// of one process's own.
+// Package badger keeps callbacks in an embedded Badger database, in a directory that
+// only one process can use.
 package badger
 
 import (
@@ -20,8 +20,8 @@ import (
 
 // Store implements store.Store.
 //
-// Decisions are taken in memory, under the lock of their callback, and are then
-// committed in order by one goroutine, many at a time.
+// Decisions are made in memory, under the lock of their callback. One goroutine then
+// commits them in order, many at a time.
 type Store struct {
 	options   Options
 	log       *zap.Logger
@@ -37,7 +37,7 @@ type Store struct {
 	// closed or replaced.
 	dbLock sync.RWMutex
 	db     *badgerdb.DB
-	// failure is why the database is not to be used; nil if it is.
+	// failure is why the database must not be used; nil if it can be.
 	failure  error
 	sequence atomic.Uint64
 	// beforeCommit makes commits fail in tests.
@@ -49,8 +49,8 @@ type Store struct {
 
 	due     dueMark
 	waiting atomic.Int64
-	// counted is closed when the callbacks that waited at the start are in the
-	// count.
+	// counted is closed when the callbacks that waited at the start have been
+	// counted.
 	counted chan struct{}
 	// verified is closed when all tables have been read once.
 	verified   chan struct{}
@@ -109,8 +109,8 @@ func (s *Store) view(read func(txn *badgerdb.Txn) error) error {
 	return s.db.View(read)
 }
 
-// write writes to the database, unless it has failed or is closed. An error means
-// that it has failed: what of the write is in it, is not known.
+// write writes to the database, unless it has failed or is closed. An error makes it
+// fail, because it is unknown how much of the write was stored.
 func (s *Store) write(write func() error) error {
 	usable, err := s.tryWrite(write)
 	if usable && err != nil {
@@ -120,7 +120,7 @@ func (s *Store) write(write func() error) error {
 	return err
 }
 
-// tryWrite reports whether the database was usable, and what came of it.
+// tryWrite writes if the database is usable, and reports whether it is.
 func (s *Store) tryWrite(write func() error) (usable bool, err error) {
 	s.dbLock.RLock()
 	defer s.dbLock.RUnlock()
@@ -146,10 +146,11 @@ func value(txn *badgerdb.Txn, key []byte) ([]byte, error) {
 	return b, nil
 }
 
-// errIndex: a key or value of an index has not the form that it is written with.
-var errIndex = fmt.Errorf("%w: an index entry is not as long as it should be", store.ErrDamaged)
+// errIndex: a key or a value of an index does not have the length that it is written
+// with.
+var errIndex = fmt.Errorf("%w: an index entry has the wrong length", store.ErrDamaged)
 
-// unreadable hides the text of an error of Badger's, which may hold data.
+// unreadable hides the text of Badger's error, which may contain data.
 func unreadable(error) error {
 	return fmt.Errorf("%w: the database cannot be read", store.ErrDamaged)
 }
@@ -233,8 +234,7 @@ func (s *Store) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, err
 // Due implements store.Store.
 func (s *Store) Due(_ context.Context, until callback.Time, limit int) ([]callback.UUID, error) {
 	var ids []callback.UUID
-	// What is committed after this point lowers the mark, whether or not the
-	// scan sees it.
+	// A commit after this point lowers the mark, whether or not the scan sees it.
 	from, version := s.due.from(until)
 	err := s.view(func(txn *badgerdb.Txn) error {
 		next := until

@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleakIgnored...) }
 
-// goleakIgnored are goroutines that Badger leaves behind where it cannot open a
+// goleakIgnored are goroutines that Badger leaves behind if it cannot open a
 // database.
 var goleakIgnored = []goleak.Option{
 	goleak.IgnoreTopFunction("github.com/dgraph-io/badger/v4.(*DB).monitorCache"),
@@ -190,7 +190,7 @@ func TestGivenSecretMakesTheSameURLs(t *testing.T) {
 	}
 }
 
-// A start that was cut off between its steps can be made again.
+// A first start that was interrupted between its steps can be repeated.
 func TestFirstStartCanBeCutOffAnywhere(t *testing.T) {
 	dir := filledStore(t, 0)
 	secret, err := os.ReadFile(filepath.Join(dir, secretFile))
@@ -257,8 +257,8 @@ func TestFilesAreForTheOwnerOnly(t *testing.T) {
 	}
 }
 
-// What Badger does not take into its tables ends in its value log, which acknowledges
-// writes that have failed and never gets smaller.
+// Values that are too large for Badger's tables go to its value log, which
+// acknowledges writes that have failed and never shrinks.
 func TestRecordsOfManyPartsAreRefusedBeforeTheyAreTooLarge(t *testing.T) {
 	s := openForTest(t, t.TempDir())
 	p := testPolicy(t, s)

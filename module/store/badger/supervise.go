@@ -14,25 +14,25 @@ import (
 )
 
 const (
-	// superviseEvery is how often room and sentinel are looked after.
+	// superviseEvery is how often the free space is checked and the sentinel written.
 	superviseEvery = time.Second
-	// reopenEvery is how often a failed store is tried to be opened again.
+	// reopenEvery is the time between attempts to reopen a failed store.
 	reopenEvery = 5 * time.Second
-	// closeWithin is how long closing the database may take. After an error of
-	// the disk it can take for ever.
+	// closeWithin is how long closing the database may take. After a disk error it
+	// can take forever.
 	closeWithin = 10 * time.Second
 	// abandonWithin is the same for a database that has failed when its store is
-	// closed: nothing is written any more that could be kept by waiting.
+	// closed: there is nothing left to write, so a longer wait would save nothing.
 	abandonWithin = 500 * time.Millisecond
 )
 
-// start begins what goes on in the background.
+// start starts the background work.
 func (s *Store) start() {
 	if s.space.check(); s.space.tight.Load() {
-		s.log.Warn("the store has little room left and takes no new work")
+		s.log.Warn("the store has little space left and refuses new callbacks")
 	}
-	// What is created or ends from here on counts itself, so what is to be
-	// counted is what the database holds at this moment.
+	// From here on every change is counted as it is made, so only the callbacks in
+	// the database at this moment are left to count.
 	s.dbLock.RLock()
 	snapshot := s.db.NewTransaction(false)
 	s.background.Go(func() {
@@ -87,13 +87,13 @@ func eachDue(txn *badgerdb.Txn, from callback.Time, yield func(at callback.Time,
 	}
 }
 
-// dueMark is the time before which the due index is known to be empty. Entries
-// that were acted on stay in Badger as tombstones for a while, and a scan from the
-// very beginning would pass over each.
+// dueMark is the time before which the due index is known to be empty. Deleted
+// entries stay in Badger as tombstones for a while, and a scan from the beginning
+// would have to skip each of them.
 type dueMark struct {
 	mu   sync.Mutex
 	mark callback.Time
-	// until is how far any scan has looked.
+	// until is the latest time that a scan was asked for.
 	until callback.Time
 	// version counts how often the mark was lowered, so that a scan that began
 	// before does not raise it again.
@@ -117,7 +117,7 @@ func (m *dueMark) reached(at callback.Time, version int) {
 	}
 }
 
-// forget notes that nothing is known.
+// forget resets the mark, so that the next scan begins at the very beginning.
 func (m *dueMark) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -125,7 +125,7 @@ func (m *dueMark) forget() {
 	m.version++
 }
 
-// lower notes that there is something that is due at that time.
+// lower notes that something is due at that time.
 func (m *dueMark) lower(at callback.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -140,11 +140,11 @@ func (s *Store) refersTo(body string) bool {
 		_, err := txn.Get(bodyKey(body))
 		return err
 	})
-	// A file is only removed where it is certain that nothing refers to it.
+	// A file is removed only if it is certain that nothing refers to it.
 	return !errors.Is(err, badgerdb.ErrKeyNotFound)
 }
 
-// supervise looks after room and sentinel, and reopens the store after a
+// supervise checks the free space, writes the sentinel, and reopens the store after a
 // failure.
 func (s *Store) supervise() {
 	tick := time.NewTicker(superviseEvery)
@@ -157,7 +157,7 @@ func (s *Store) supervise() {
 		case <-tick.C:
 		}
 		if s.space.check() {
-			s.log.Warn("the room left for the store has changed", zap.Bool("takes_new_work", !s.space.tight.Load()))
+			s.log.Warn("the space left for the store has crossed a limit", zap.Bool("takes_new_work", !s.space.tight.Load()))
 		}
 		if errors.Is(s.usable(), store.ErrFailed) {
 			s.recover()
@@ -173,8 +173,8 @@ func (s *Store) writeSentinel(clean bool) error {
 	return sentinel{Store: s.id, Sequence: s.sequence.Load(), Clean: clean}.write(s.options.Dir)
 }
 
-// fail stops all use of the database: what the last commits came to is not
-// known, and only reading it anew can tell.
+// fail stops all use of the database: it is unknown whether the last commits were
+// stored until the database has been reopened.
 func (s *Store) fail(err error) {
 	s.committer.refuse(store.ErrFailed)
 	s.dbLock.Lock()
@@ -182,11 +182,11 @@ func (s *Store) fail(err error) {
 		s.failure = store.ErrFailed
 	}
 	s.dbLock.Unlock()
-	s.log.Error("the store has failed and takes nothing until it has been reopened and verified",
+	s.log.Error("the store has failed and accepts nothing until it has been reopened and verified",
 		zap.String("class", errorClass(err)))
 }
 
-// errorClass names an error of a commit without its text, which may hold data.
+// errorClass describes an error of a commit without its text, which may contain data.
 func errorClass(err error) string {
 	switch {
 	case errors.Is(err, badgerdb.ErrTxnTooBig):
@@ -197,9 +197,9 @@ func errorClass(err error) string {
 	return explain(err).Error()
 }
 
-// recover closes the failed database and opens it again, with every check of a
-// first opening. Where closing does not end in time the store stays failed until
-// the process is started again.
+// recover closes the failed database and opens it again, with every check of a first
+// opening. If closing takes too long, the store stays failed until the process is
+// restarted.
 func (s *Store) recover() {
 	if !s.closeDatabase(closeWithin, s.stopping) {
 		select {
@@ -216,10 +216,11 @@ func (s *Store) recover() {
 		err := s.open()
 		if err == nil {
 			s.failure = nil
-			// A commit that has failed may have been written all the same.
+			// A commit that has failed may have been stored all the same.
 			s.due.forget()
 			s.waiting.Store(s.recountAll())
-			// Whoever finds the store ready can write.
+			// Accept decisions before the lock is released: from then on the store
+			// says that it is ready.
 			s.committer.refuse(nil)
 		}
 		s.dbLock.Unlock()
@@ -243,8 +244,8 @@ func (s *Store) recountAll() int64 {
 	return s.countWaiting(txn)
 }
 
-// closeDatabase closes the database and reports whether that ended in time, and
-// before it was to be waited for no longer.
+// closeDatabase closes the database. It reports false if that takes longer than
+// within, or if noLonger is closed first.
 func (s *Store) closeDatabase(within time.Duration, noLonger <-chan struct{}) bool {
 	done := make(chan struct{})
 	go func() {

@@ -19,8 +19,8 @@ import (
 )
 
 // checkTables opens each table of the database once and closes it again. Badger opens
-// them in goroutines of its own, where a damaged one ends the process; here it is an
-// error.
+// them in goroutines of its own, where a damaged table crashes the process; here it
+// causes an error.
 func checkTables(opts badgerdb.Options) error {
 	manifest, err := os.Open(filepath.Join(opts.Dir, badgerdb.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -47,8 +47,8 @@ func checkTables(opts badgerdb.Options) error {
 	return nil
 }
 
-// newTableCheck returns a function that opens and closes one table, and one to call in
-// the end.
+// newTableCheck returns a function that opens and closes one table, and one that
+// releases what the check uses.
 func newTableCheck(opts badgerdb.Options) (check func(uint64, badgerdb.TableManifest) error, end func(), err error) {
 	keys, err := badgerdb.OpenKeyRegistry(badgerdb.KeyRegistryOptions{
 		Dir: opts.Dir, ReadOnly: true, EncryptionKey: opts.EncryptionKey, EncryptionKeyRotationDuration: opts.EncryptionKeyRotationDuration,
@@ -98,8 +98,8 @@ func errTable(path string) error {
 }
 
 // verifyTables reads the whole database, and takes the store out of use if a table is
-// damaged: what is missing would seem never to have been, and Badger would in the end
-// trip over it in a goroutine of its own.
+// damaged: otherwise missing callbacks would seem never to have existed, and Badger
+// would sooner or later crash on the table in a goroutine of its own.
 func (s *Store) verifyTables() {
 	s.dbLock.RLock()
 	err := verifyChecksums(s.db)

@@ -39,8 +39,8 @@ func relabel(aliases ...callback.Digest) store.Decide {
 	}
 }
 
-// wantClash checks that neither a new callback nor another that there is gets one of
-// these aliases.
+// wantClash checks that neither a new callback nor the other one can get these
+// aliases.
 func (h *house) wantClash(when string, other callback.UUID, aliases ...callback.Digest) {
 	h.Helper()
 	if c, err := h.store.Create(h.Context(), h.withAliases(aliases...)); !errors.Is(err, store.ErrExists) || c != nil {
@@ -93,7 +93,7 @@ func refusedAliasChangesNothing(h *house) {
 		h.wantNotFound(when, append(h.keysOf(refused.ID), store.ByAlias(alias(2)), store.ByAlias(alias(3)))...)
 		h.wantClash(when, other.ID, alias(2), alias(1))
 		h.wantRecord(when, store.ByAlias(alias(8)), other)
-		// What came with the refused one is free.
+		// The other aliases of the refused callback are free.
 		r := h.withAliases(alias(2), alias(3))
 		c := h.create(r)
 		h.wantRecord(when, store.ByAlias(alias(3)), r)
@@ -136,7 +136,8 @@ func aliasIsKept(h *house) {
 }
 
 // freeing checks that an alias is free again after a decision about a callback that
-// has it: before that decision is committed, too, and whether or not the callback was.
+// has it: even before that decision is committed, and whether or not the callback was
+// committed.
 func (h *house) freeing(decide store.Decide) {
 	h.Helper()
 	for _, settled := range []bool{false, true} {
@@ -164,8 +165,8 @@ func aliasIsFreedByUpdate(h *house) { h.freeing(relabel()) }
 
 func aliasIsFreedByDelete(h *house) { h.freeing(remove) }
 
-// aliasGoesRound hands aliases on among callbacks, so that in most rounds all of it
-// is committed together.
+// aliasGoesRound passes aliases from callback to callback. Most rounds wait for no
+// commit, so that many changes are committed together.
 func aliasGoesRound(h *house) {
 	const rounds = 20
 	var ids []callback.UUID
@@ -184,7 +185,7 @@ func aliasGoesRound(h *house) {
 		}
 		to(first, alias(1))
 		to(second, alias(2))
-		// Two callbacks change places by way of a third.
+		// Two callbacks swap their aliases by way of a third.
 		to(third)
 		to(first)
 		to(third, alias(1))

@@ -68,7 +68,7 @@ func oneCreatesWithAnAlias(h *house) {
 	h.wantWaiting("after all races", rounds)
 }
 
-// Those that name the same aliases the other way round must not refuse each other.
+// Of callbacks that name the same aliases in opposite order, one must win.
 func oneCreatesWithTwoAliases(h *house) {
 	const rounds = 30
 	for n := range byte(rounds) {
@@ -85,7 +85,8 @@ func oneCreatesWithTwoAliases(h *house) {
 	}
 }
 
-// bazaar is a few aliases, and who has each: 0 for nobody.
+// bazaar is members that take and give up a few aliases. owners has for each alias
+// the number of the member that has it, counted from 1; 0 means nobody.
 type bazaar struct {
 	*house
 	owners [3]atomic.Int32
@@ -111,7 +112,7 @@ func aliasesChangeHands(h *house) {
 		})
 	}
 	done.Wait()
-	// Nobody has anything at the end.
+	// At the end nobody has an alias.
 	_, c := h.update(store.ByID(b.ids[0]), relabel())
 	h.beforeAndAfter(c, func(when string) {
 		for n := range b.owners {
@@ -120,8 +121,8 @@ func aliasesChangeHands(h *house) {
 	})
 }
 
-// trade tries to take an alias, and gives it up again: by an update, or with the
-// whole callback.
+// trade tries to take an alias, and gives it up again: by an update, or by deleting
+// the callback.
 func (b *bazaar) trade(m int, random *rand.Rand) error {
 	n := random.IntN(len(b.owners))
 	id := b.ids[m]
@@ -161,7 +162,8 @@ func (b *bazaar) trade(m int, random *rand.Rand) error {
 	return nil
 }
 
-// visit decides by an alias that anybody may have, give up or take meanwhile.
+// visit makes a decision by an alias that other members may take or give up
+// meanwhile.
 func (b *bazaar) visit(n int) error {
 	var seen *callback.Record
 	_, _, err := b.store.Update(b.Context(), store.ByAlias(alias(byte(n))), func(r *callback.Record) (store.Change, error) {
@@ -177,7 +179,7 @@ func (b *bazaar) visit(n int) error {
 	return nil
 }
 
-// replace makes a new callback for a member whose own is deleted.
+// replace creates a new callback for a member whose own was deleted.
 func (b *bazaar) replace(m int) error {
 	r := b.newRecord()
 	b.ids[m] = r.ID

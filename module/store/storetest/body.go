@@ -31,7 +31,7 @@ func (h *house) putBody(data []byte) callback.Body {
 	return b
 }
 
-// stripped returns a body as a record that was read refers to it.
+// stripped returns a body as it is in a record that was read: without its data.
 func stripped(b callback.Body) callback.Body {
 	b.Data = nil
 	return b
@@ -48,7 +48,7 @@ func (h *house) wantBody(when string, b callback.Body, want []byte) {
 		h.Fatalf("%s: reading a body: %v", when, err)
 	}
 	if !bytes.Equal(got, want) {
-		h.Errorf("%s: a body of %d bytes came back as %d others", when, len(want), len(got))
+		h.Errorf("%s: a body of %d bytes came back as %d different ones", when, len(want), len(got))
 	}
 }
 
@@ -76,7 +76,7 @@ func bodyIsRead(h *house) {
 	}
 }
 
-// places are where a record refers to bodies.
+// places are where a record can refer to bodies.
 var places = []struct {
 	name string
 	put  func(r *callback.Record, b callback.Body)
@@ -107,10 +107,10 @@ func (h *house) inAllPlaces(r callback.Record) (*callback.Record, [][]byte) {
 	return &r, all
 }
 
-// dataOf returns which of the data a record's body has.
+// dataOf returns the data of a record's body.
 func dataOf(b *callback.Body, all [][]byte) []byte { return all[b.Size-70<<10] }
 
-// become returns the decision to replace a record by another one of the same callback.
+// become returns the decision to replace a callback's record by next.
 func become(next *callback.Record) store.Decide {
 	return func(*callback.Record) (store.Change, error) { return store.Change{Next: next}, nil }
 }
@@ -152,7 +152,7 @@ func bodyOfARecordStays(h *house) {
 			}
 		}
 	}
-	// One after the other loses its reference, and no other body is touched.
+	// Remove one reference after the other; only its body may go.
 	next := *full
 	for i, place := range places {
 		place.put(&next, callback.Body{})
@@ -252,7 +252,7 @@ func otherBodyIsDamaged(h *house) {
 	file.File = other.File
 	for name, b := range map[string]callback.Body{"its sum": sum, "its size": size, "its file": file} {
 		if content, err := h.store.OpenBody(h.Context(), stripped(b)); !errors.Is(err, store.ErrDamaged) || content != nil {
-			h.Errorf("%s is another: %v", name, err)
+			h.Errorf("%s differs: %v", name, err)
 		}
 	}
 	h.wantBody("as it was stored", one, patterned(70<<10))

@@ -107,7 +107,7 @@ func (c *crowd) compete(i int, reason string) error {
 	return store.Wait(c.Context(), commit)
 }
 
-// comeAndGo creates a callback of one's own, changes and deletes it.
+// comeAndGo creates a callback that nobody else uses, changes and deletes it.
 func (c *crowd) comeAndGo() error {
 	r := callback.New(c.store.Secret(), c.policy, callback.Spec{ExpiresIn: 1}, now)
 	if _, err := c.store.Create(c.Context(), r); err != nil {

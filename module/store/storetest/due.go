@@ -101,7 +101,7 @@ func dueMoves(h *house) {
 	h.wantDue("after deleting the other", end, 10, moved)
 }
 
-// A clock that was wrong for a while makes callbacks whose time is long over.
+// A clock that was wrong for a while leaves callbacks that are long overdue.
 func dueEarlierThanAsked(h *house) {
 	h.wantDue("in an empty store", now.Add(time.Hour), 10)
 	late := h.createDue(now.Add(-24 * time.Hour))
@@ -125,7 +125,7 @@ func dueStays(h *house) {
 	}
 }
 
-// apply commits a decision of package callback's about a callback.
+// apply commits a decision of package callback about a callback.
 func (h *house) apply(id callback.UUID, decide func(r *callback.Record) (*callback.Record, bool)) *callback.Record {
 	h.Helper()
 	r, c := h.update(store.ByID(id), func(r *callback.Record) (store.Change, error) {
@@ -136,15 +136,14 @@ func (h *house) apply(id callback.UUID, decide func(r *callback.Record) (*callba
 	return r
 }
 
-// attempt returns what an attempt at a job comes to.
+// attempt returns the decision to note the outcome of an attempt at a job.
 func (h *house) attempt(a callback.Attempt) func(r *callback.Record) (*callback.Record, bool) {
 	return func(r *callback.Record) (*callback.Record, bool) {
 		return r.Attempted(h.policy, callback.CallBlock, a, now)
 	}
 }
 
-// wantDueAt checks that the only callback there is becomes due at a moment, and not
-// before.
+// wantDueAt checks that the only callback becomes due at that moment, and not before.
 func (h *house) wantDueAt(when string, at callback.Time, id callback.UUID) {
 	h.Helper()
 	check := func(when string) {
@@ -205,8 +204,8 @@ func deliveryIsDue(h *house) {
 	h.wantWaiting("in the end", 0)
 }
 
-// dueMovesBackAndForth asks after some of many changes only, and for moments that go
-// back and forth, too.
+// dueMovesBackAndForth makes many changes, and only after some of them asks what is
+// due, at earlier and later moments in turn.
 func dueMovesBackAndForth(h *house) {
 	random := rand.New(rand.NewPCG(5, 5))
 	moment := func() callback.Time { return now.Add(time.Duration(random.IntN(60)) * time.Second) }
@@ -244,8 +243,8 @@ func dueMovesBackAndForth(h *house) {
 	h.wantWaiting("in the end", len(ids))
 }
 
-// dueToMany has some ask for moments far away while others ask for what is due: no
-// question may keep anything from another.
+// dueToMany asks what is due while others keep asking for other moments: no question
+// may hide anything from another.
 func dueToMany(h *house) {
 	const askers, rounds = 4, 60
 	var done sync.WaitGroup

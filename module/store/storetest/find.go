@@ -30,8 +30,8 @@ func createdIsFound(h *house) {
 	})
 }
 
-// A partner has the state, the client has the ticket, and anyone may have the
-// id: none may pass for another, at no time.
+// A partner has the state, the client has the ticket, and anyone may have the id:
+// none may ever pass for another.
 func otherKindsFindNothing(h *house) {
 	r := h.newRecord()
 	state, ticket := h.store.Secret().State(r.ID), h.store.Secret().Ticket(r.ID)
@@ -149,8 +149,8 @@ func recordsAreNotChanged(h *house) {
 	}
 }
 
-// A store may have committed the write already. In most rounds it has not, so
-// one whose commit is always done is found out.
+// A store may have committed the write by then. In most rounds it has not, so a store
+// whose Commit is always done fails the test.
 func foundCommitIsTheRecords(h *house) {
 	h.wantEarlierCommit(func(r *callback.Record) store.Commit {
 		_, c, err := h.store.Find(h.Context(), store.ByID(r.ID))

@@ -55,7 +55,7 @@ func secretStays(h *house) {
 	before := *h.store.Secret()
 	h.reopen()
 	if *h.store.Secret() != before || before == (callback.Secret{}) {
-		h.Error("the secret is another after reopening")
+		h.Error("the secret is different after reopening")
 	}
 	other := newHouse(h.T, h.open)
 	if *other.store.Secret() == before {

@@ -26,8 +26,8 @@ var listing = []test{
 	{"listing ends with its context", listEndsWithContext},
 }
 
-// newest orders records as a list has them. Those of one moment may come in any
-// order, as long as it is always the same.
+// newest orders records as a list does. Those created at the same moment may come in
+// any order, as long as it is always the same.
 func newest(a, b *callback.Record) int { return cmp.Compare(b.CreatedAt, a.CreatedAt) }
 
 // list returns one page.
@@ -46,7 +46,8 @@ func (h *house) list(q store.Query) ([]*callback.Record, store.Cursor) {
 // pages calls yield with one page after the other, up to the last.
 func (h *house) pages(q store.Query, yield func(page []*callback.Record)) {
 	h.Helper()
-	// A store that is slow to find something may need many pages, but not for ever.
+	// A store that is slow to find something may need many pages, but not endlessly
+	// many.
 	for range 10_000 {
 		page, next := h.list(q)
 		yield(page)
@@ -79,7 +80,7 @@ func (h *house) wantListed(when string, q store.Query, want []*callback.Record) 
 	if !slices.IsSortedFunc(got, newest) {
 		h.Fatalf("%s: %+v lists callbacks that are not in order", when, q)
 	}
-	// Those of one moment may come in any order.
+	// Those created at the same moment may come in any order.
 	byID := func(a, b *callback.Record) int { return cmp.Or(newest(a, b), bytes.Compare(a.ID[:], b.ID[:])) }
 	got, want = slices.SortedFunc(slices.Values(got), byID), slices.SortedFunc(slices.Values(want), byID)
 	if len(got) != len(want) {
@@ -102,8 +103,8 @@ func (h *house) createAll(records ...*callback.Record) {
 	}
 }
 
-// createdAt returns n new records that were made at moments around now, two of
-// them each.
+// createdAt returns n new records that were created at moments around now, two at
+// each.
 func (h *house) createdAt(n int) []*callback.Record {
 	records := make([]*callback.Record, n)
 	for i := range records {
@@ -127,7 +128,7 @@ func listInOrder(h *house) {
 		for _, order := range orders[1:] {
 			for i, r := range order {
 				if r.ID != orders[0][i].ID {
-					h.Fatalf("%s: with another limit number %d is another callback", when, i)
+					h.Fatalf("%s: with another limit, number %d is a different callback", when, i)
 				}
 			}
 		}
@@ -284,7 +285,7 @@ func pageAfterDeleted(h *house) {
 	check("after reopening")
 }
 
-// That cursors go on, and that there is an end, is what pages makes sure of.
+// pages checks that the cursors advance and that the pages end.
 func pagesOfNothing(h *house) {
 	h.createAll(h.createdAt(300)...)
 	for _, q := range []store.Query{

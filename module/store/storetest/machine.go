@@ -16,27 +16,27 @@ var machines = []test{
 	{"any sequence of commands agrees with a map", anySequence},
 }
 
-// oneIn is how many of the cases that -rapid.checks asks for stand for one that
-// is tried, for each opens the store several times.
+// oneIn says that one in so many of the cases that -rapid.checks asks for is tried,
+// because each opens the store several times.
 const oneIn = 4
 
-// machine gives a store random commands, and gives the same to a map.
+// machine gives random commands to a store, and the same to a map.
 type machine struct {
 	*house
 	model map[callback.UUID]*callback.Record
 	// alive and deleted are in the order of creation and of deletion, so that a
-	// sequence that failed can be run again.
+	// sequence that failed can be repeated.
 	alive   []callback.UUID
 	deleted []callback.UUID
 	pending []store.Commit
 }
 
-// anySequence uses one store for all cases, for opening is what takes longest. A
-// case leaves nothing behind; one that failed leaves the directory, too.
+// anySequence uses one store for all cases, because opening takes longest. Each case
+// deletes what it has created. After one that failed, the next gets a new directory.
 func anySequence(h *house) {
 	cases, clean, failed := 0, true, false
 	rapid.Check(h.T, func(t *rapid.T) {
-		// A case that failed is tried again and again to find a shorter one.
+		// rapid repeats a case that failed, to find a shorter one.
 		if cases++; cases%oneIn != 1 && !failed {
 			return
 		}
@@ -105,7 +105,7 @@ func (m *machine) pick(t *rapid.T) (*callback.Record, store.Key) {
 	return r, rapid.SampledFrom(keys).Draw(t, "key")
 }
 
-// change draws a record that may follow.
+// change draws a record that may follow r.
 func (m *machine) change(t *rapid.T, r *callback.Record) *callback.Record {
 	next := *r
 	switch rapid.IntRange(0, 3).Draw(t, "change") {
@@ -263,8 +263,8 @@ func (m *machine) same(t *rapid.T, got, want *callback.Record) {
 	}
 }
 
-// brief says of a record what is the same in every run: a sequence that failed
-// is only shortened where it fails with the same words.
+// brief describes a record by what is the same in every run: rapid shortens a
+// sequence that failed only if it fails with the same message.
 func brief(r *callback.Record) string {
 	return fmt.Sprintf("%s %q, due %d, reason %q, call %+v, ack %+v, reply %+v", r.Phase, r.Name, r.Due(), r.Reason, r.Call, r.Ack, r.Reply)
 }

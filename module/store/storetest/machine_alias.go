@@ -10,7 +10,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// anyAliases draws some of a few aliases, so that they often are another's.
+// anyAliases draws from only a few aliases, so that they often belong to another
+// callback.
 func anyAliases(t *rapid.T) []callback.Digest {
 	return anyList(t, "aliases", func() callback.Digest { return anyAlias(t) })
 }
@@ -29,7 +30,7 @@ func (m *machine) ownerOf(alias callback.Digest) *callback.Record {
 	return nil
 }
 
-// clashes reports whether one of the aliases is another callback's.
+// clashes reports whether one of the aliases belongs to another callback.
 func (m *machine) clashes(id callback.UUID, aliases []callback.Digest) bool {
 	return slices.ContainsFunc(aliases, func(alias callback.Digest) bool {
 		owner := m.ownerOf(alias)

@@ -8,9 +8,9 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// AnyRecord generates records with everything a record can hold, sensible or
-// not: text that is not UTF-8, as headers and queries of partners may be, too.
-// Bodies that are in a file have no data, as if they had been read from a store.
+// AnyRecord generates records with everything that a record can hold, sensible or
+// not. Text may not be UTF-8, as in headers and queries of partners. Bodies that are
+// in a file have no data, as if they had been read from a store.
 func AnyRecord() *rapid.Generator[*callback.Record] {
 	return rapid.Custom(func(t *rapid.T) *callback.Record {
 		return &callback.Record{
@@ -91,7 +91,7 @@ func anyBody(t *rapid.T) callback.Body {
 	}
 }
 
-// anyList returns a few values; nil for none, as a store does.
+// anyList returns a few values, or nil for none, as a store does.
 func anyList[V any](t *rapid.T, label string, value func() V) []V {
 	var list []V
 	for range rapid.IntRange(0, 3).Draw(t, label) {

@@ -1,5 +1,5 @@
-// Package storetest holds the promises of store.Store as tests: one suite that
-// every store passes.
+// Package storetest tests the promises of store.Store: one suite that every store
+// must pass.
 package storetest
 
 import (
@@ -12,9 +12,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// patience is how long anything may take that a store does by itself, and limit
-// how long one test may. They are only used up by a store that does not keep its
-// promises.
+// patience is how long a store's background work may take, and limit how long one
+// test may take. Only a store that does not keep its promises reaches them.
 const (
 	patience = 10 * time.Second
 	limit    = time.Minute
@@ -23,7 +22,7 @@ const (
 // now is the moment at which the tests take place: a store has no clock.
 const now = callback.Time(1_800_000_000_000)
 
-// Run tests a store. open opens the store whose data is in dir, or makes it if
+// Run tests a store. open opens the store whose data is in dir, or creates it if
 // there is none; the suite closes what it has opened.
 func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
 	for _, group := range [][]test{finding, aliases, aliasRaces, updating, deleting, listing, timing, policies, bodies, lifetime, concurrency, machines} {
@@ -60,7 +59,7 @@ func newHouse(t *testing.T, open func(t *testing.T, dir string) store.Store) *ho
 	return h
 }
 
-// Context ends after the limit, so that no test waits for ever.
+// Context ends after the limit, so that no test waits forever.
 func (h *house) Context() context.Context { return h.ctx }
 
 func compiled(t testing.TB, p callback.Policy) *callback.Policy {
@@ -99,7 +98,8 @@ func (h *house) beforeAndAfter(c store.Commit, check func(when string)) {
 	check("after reopening")
 }
 
-// newRecord returns a callback that waits, with secrets of the store's.
+// newRecord returns a callback that waits, with state and ticket derived from the
+// store's secret.
 func (h *house) newRecord() *callback.Record {
 	return callback.New(h.store.Secret(), h.policy, callback.Spec{Name: "orders", CorrelationID: "order-4711", ExpiresIn: time.Hour}, now)
 }
@@ -191,7 +191,7 @@ func (h *house) keysOf(id callback.UUID) []store.Key {
 	return []store.Key{store.ByID(id), store.ByState(secret.State(id)), store.ByTicket(secret.Ticket(id))}
 }
 
-// eventually waits until what a store does by itself has been done.
+// eventually waits until a store's background work is done.
 func (h *house) eventually(what string, done func() bool) {
 	h.Helper()
 	tick := time.NewTicker(time.Millisecond)

@@ -97,7 +97,7 @@ func (h *house) race(r *callback.Record, racers int) []*callback.Record {
 	return ends
 }
 
-// count is the decision to count one more in the record's reason.
+// count is the decision to increment the number in the record's reason.
 func count(r *callback.Record) (store.Change, error) {
 	n, _ := strconv.Atoi(r.Reason)
 	next := *r
