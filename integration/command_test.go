@@ -18,7 +18,7 @@ func (s *stage) command(t *testing.T, args ...string) (output string, code int) 
 	return s.RunCode(t, "", append([]string{"callback", "--address", "unix/" + s.Path("admin.sock")}, args...)...)
 }
 
-// commanded is command for one that must succeed.
+// commanded runs a command that must succeed.
 func (s *stage) commanded(t *testing.T, args ...string) string {
 	t.Helper()
 	output, code := s.command(t, args...)
@@ -28,7 +28,7 @@ func (s *stage) commanded(t *testing.T, args ...string) string {
 	return output
 }
 
-// refused is command for one that must fail, and say so with these words.
+// refused runs a command that must fail with these words.
 func (s *stage) refused(t *testing.T, args []string, words ...string) {
 	t.Helper()
 	output, code := s.command(t, args...)
@@ -42,7 +42,7 @@ func (s *stage) refused(t *testing.T, args []string, words ...string) {
 	}
 }
 
-// made makes a callback with the command.
+// made creates a callback with the command.
 func (s *stage) made(t *testing.T, args ...string) created {
 	t.Helper()
 	var c created
@@ -73,7 +73,7 @@ func TestCommandsTakeACallbackThroughItsLife(t *testing.T) {
 	if err := json.Unmarshal([]byte(s.commanded(t, "show", "--json", id[1])), &d); err != nil || d.ID != id[1] || d.LatestCall.Body != "the body" {
 		t.Errorf("%v in %+v", err, d)
 	}
-	s.refused(t, []string{"resolve", id[1], "--body", "another"}, "called before")
+	s.refused(t, []string{"resolve", id[1], "--body", "another"}, "already been called")
 	s.refused(t, []string{"redeliver", id[1]}, "nothing to deliver")
 
 	failed := s.made(t)
@@ -231,7 +231,8 @@ func TestCommandWatchPrintsWhatChangesUntilItIsInterrupted(t *testing.T) {
 	s := start(t, harness.Config{})
 	before := s.made(t)
 	watch := s.Spawn(t, "callback", "watch", "--address", "unix/"+s.Path("admin.sock"))
-	// It prints changes since its first look, of which nothing can be seen.
+	// It prints only changes after its first look at the list, and prints nothing
+	// when that is done. So make changes until one is printed.
 	harness.Eventually(t, "a change is printed", func() bool {
 		s.made(t)
 		return strings.Contains(watch.Output(), "waiting")

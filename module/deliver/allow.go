@@ -12,8 +12,8 @@ import (
 
 const plainPrefix = "http://"
 
-// Allow is an exception to what may be delivered to: a host that may have any
-// address, or addresses that may be connected to although they are not public.
+// Allow is an exception to the rules of Guard: a host that is allowed whatever its
+// address is, or addresses that are allowed although they are not public.
 type Allow struct {
 	// name is the host, or prefix holds the addresses.
 	name   string
@@ -64,7 +64,7 @@ func parseRange(text string) (Allow, error) {
 	return Allow{prefix: p.Masked()}, nil
 }
 
-// splitPort takes apart a host and its port, which is 0 where there is none.
+// splitPort splits text into a host and its port; the port is 0 if there is none.
 func splitPort(text string) (name string, port uint16, err error) {
 	if bare, err := netip.ParseAddr(text); err == nil {
 		return bare.String(), 0, nil
@@ -114,8 +114,8 @@ func (a Allow) String() string {
 	return text
 }
 
-// permits reports whether a host is allowed. The address of a literal host is the
-// host's own; that of a name is what it is connected to, if that is known.
+// permits reports whether a host is allowed. If the host is a name, h.addr is the
+// address that is being connected to, if that is known.
 func (a Allow) permits(h host, port uint16) bool {
 	switch {
 	case a.port != 0 && a.port != port:

@@ -6,14 +6,15 @@ import (
 	"sync"
 )
 
-// Bases are the base URLs under which callback_server is reached. They may be added to
-// while others look. The zero Bases is empty, and so is a nil one.
+// Bases are the base URLs under which callback_server is reached. Base URLs can be
+// added while other goroutines read them. The zero Bases is empty, and so is a nil
+// one.
 type Bases struct {
 	mu  sync.RWMutex
 	all []*url.URL
 }
 
-// Add adds a base URL. An empty one is none.
+// Add adds base URLs. It skips empty ones.
 func (b *Bases) Add(texts ...string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -47,7 +47,7 @@ type Client struct {
 }
 
 // New returns a client. It uses no proxy, whatever the environment says: a proxy
-// would connect to what the guard cannot see.
+// would connect to addresses that the guard cannot check.
 func New(o Options) *Client {
 	c := &Client{
 		guard:   o.Guard,
@@ -71,13 +71,13 @@ func New(o Options) *Client {
 	return c
 }
 
-// Close closes the connections that are kept for the next delivery. Attempts that
-// are under way go on.
+// Close closes the connections that are kept for the next delivery. Attempts under
+// way go on.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// dial connects to a host, if the guard lets it have the address that it turns out
-// to have. This is the one place where that can be known: a name may lead somewhere
-// else each time that it is looked up.
+// dial connects to a host if the guard allows the address that the host's name
+// resolves to. It is checked here because a name may resolve to another address each
+// time that it is looked up.
 func (c *Client) dial(ctx context.Context, network, wanted string) (net.Conn, error) {
 	d := c.dialer
 	d.ControlContext = func(_ context.Context, _, connected string, _ syscall.RawConn) error {

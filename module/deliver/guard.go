@@ -16,12 +16,12 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// maxURL bounds a URL, in bytes.
+// maxURL is the longest URL, in bytes.
 const maxURL = 2048
 
-// What is wrong with a URL. Nothing in these texts comes from the URL, which may
-// hold secrets, and one text stands for all that can be wrong with a host, so that
-// nobody can find out with it which addresses there are.
+// What is wrong with a URL. These texts contain nothing of the URL, which may hold
+// secrets. Everything that can be wrong with a host has the same text, so that nobody
+// can use it to find out which hosts and addresses exist inside our network.
 var (
 	errLength    = errors.New("the URL is empty or longer than 2048 bytes")
 	errCharacter = errors.New("the URL has a character that no URL can hold: write it percent-encoded")
@@ -46,8 +46,8 @@ type Guard struct {
 	Own *Bases
 }
 
-// CheckURL reads a URL to deliver to, and says what is wrong with it. A name is
-// not looked up: what it leads to is checked when it is connected to, each time.
+// CheckURL parses a URL to deliver to, and says what is wrong with it. It does not
+// look names up: the address is checked each time that a connection is made.
 func (g Guard) CheckURL(text string) (*url.URL, error) {
 	u, err := parseURL(text)
 	if err != nil {
@@ -135,8 +135,9 @@ func (g Guard) names(h host, port uint16) bool {
 	})
 }
 
-// leadsBack reports whether a URL is one of callback_server's own. Paths are
-// compared as loosely as any server reads them.
+// leadsBack reports whether a URL is one of callback_server's own. Paths are compared
+// decoded, cleaned and in lower case, because some servers treat such paths as the
+// same.
 func (g Guard) leadsBack(u *url.URL, h host, port uint16) bool {
 	return g.Own.have(func(own *url.URL) bool {
 		ownPort, err := portOf(own)
@@ -150,8 +151,8 @@ func (g Guard) leadsBack(u *url.URL, h host, port uint16) bool {
 	})
 }
 
-// plainPath returns a path with every character in its plainest form, and without
-// a slash at its end.
+// plainPath returns a URL's path decoded, cleaned, in lower case and without a slash
+// at its end.
 func plainPath(u *url.URL) string {
 	return strings.TrimSuffix(strings.ToLower(path.Clean("/"+u.Path)), "/")
 }
@@ -159,7 +160,7 @@ func plainPath(u *url.URL) string {
 // public knows which addresses are public.
 var public = ssrf.New(ssrf.WithAnyPort())
 
-// check decides whether an address may be connected to for a host.
+// check decides whether a connection to the host's address is allowed.
 func (g Guard) check(h host, port uint16) error {
 	if permitted(g.Allow, h, port) || public.SafeAddr(h.addr) == nil {
 		return nil
@@ -167,8 +168,8 @@ func (g Guard) check(h host, port uint16) error {
 	return errHost
 }
 
-// checkDial decides whether a connection that is about to be made for a host may
-// be made. Both addresses have a port.
+// checkDial decides whether a connection may be made: wanted is the host that was
+// asked for, connected the address that it resolved to, each with its port.
 func (g Guard) checkDial(wanted, connected string) error {
 	to, err := netip.ParseAddrPort(connected)
 	if err != nil {

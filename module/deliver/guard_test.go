@@ -17,7 +17,7 @@ var privateAddresses = []string{
 	"fec0::1", "fe80::1", "ff02::1", "5f00::1", "3fff::1", "100::1",
 }
 
-// hostileHosts are hosts that mean a private address to some reader.
+// hostileHosts are hosts that some parsers read as a private address.
 var hostileHosts = []string{
 	"localhost", "LOCALHOST", "localhost.", "app.localhost", "ⓛocalhost", "%E2%93%9Bocalhost",
 	"2130706433", "0x7f000001", "0X7F000001", "017700000001", "0177.0.0.1", "127.1", "127.0.1", "0x7f.1", "127.0.0.0x1",
@@ -46,7 +46,7 @@ func TestTheGuardRefusesHostsInDisguise(t *testing.T) {
 	}
 }
 
-// refusesHost makes sure that a host is refused, and for all hosts alike.
+// refusesHost checks that a host is refused, with the same error as every other host.
 func refusesHost(t *testing.T, h string) {
 	t.Helper()
 	_, want := deliver.Guard{}.CheckURL("https://10.0.0.1/")

@@ -23,8 +23,9 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 )
 
-// TestMain names proxies that do not exist: every test that delivers something
-// shows that they are not used. What targets send unasked, net/http logs.
+// TestMain sets proxies that do not exist: every test that delivers something shows
+// that they are not used. It discards the log, in which net/http notes what targets
+// send unasked.
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard)
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
@@ -70,14 +71,14 @@ type request struct {
 	body []byte
 }
 
-// server answers by HTTP/2 and remembers what it got.
+// server answers over HTTP/2, and sends what it gets to got.
 func server(t *testing.T, answer http.HandlerFunc) (s *httptest.Server, got chan request) {
 	t.Helper()
 	return start(t, true, answer)
 }
 
-// oldServer is a server that knows HTTP/1.1 only, with which it is certain when a
-// connection is free again.
+// oldServer is server with HTTP/1.1 only, where it is certain when a connection is
+// free again.
 func oldServer(t *testing.T, answer http.HandlerFunc) (s *httptest.Server, got chan request) {
 	t.Helper()
 	return start(t, false, answer)
@@ -114,7 +115,7 @@ func answerStatus(status int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
 }
 
-// trusting returns options with which a server can be delivered to.
+// trusting returns options that allow deliveries to a server.
 func trusting(t *testing.T, s *httptest.Server) deliver.Options {
 	t.Helper()
 	pool := x509.NewCertPool()
@@ -136,14 +137,14 @@ func named(t *testing.T, s *httptest.Server) string {
 	return "https://" + net.JoinHostPort(partner, u.Port()) + "/hook?a=b"
 }
 
-// plain returns options with which a raw target can be delivered to.
+// plain returns options that allow deliveries to a raw target.
 func plain(t *testing.T) deliver.Options {
 	t.Helper()
 	return deliver.Options{Guard: deliver.Guard{Allow: allow(t, "http://127.0.0.1")}}
 }
 
-// raw returns the URL of a target that does with each connection what a test
-// says, once it has read a request. The test ends when the target has.
+// raw returns the URL of a target that reads a request from each connection, and then
+// calls act. The test ends when the target has ended.
 func raw(t *testing.T, act func(c net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -183,8 +184,8 @@ func always(addrs ...netip.Addr) func() []netip.Addr {
 	return func() []netip.Addr { return addrs }
 }
 
-// resolver returns a resolver for which every name has the addresses that answer
-// yields.
+// resolver returns a resolver that resolves every name to the addresses that answer
+// returns.
 func resolver(answer func() []netip.Addr) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -197,7 +198,7 @@ func resolver(answer func() []netip.Addr) *net.Resolver {
 	}}
 }
 
-// serveDNS answers one question, as over TCP.
+// serveDNS answers one question in the form of DNS over TCP.
 func serveDNS(c net.Conn, answer func() []netip.Addr) error {
 	var size [2]byte
 	if _, err := io.ReadFull(c, size[:]); err != nil {

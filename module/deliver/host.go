@@ -16,10 +16,10 @@ type host struct {
 	addr netip.Addr
 }
 
-// parseHost reads a host without its brackets. Of the many ways to write an
-// address only the usual ones are accepted: 127.1, 0x7f000001 and 2130706433
-// are names to one reader and addresses to the next. So are addresses with a
-// zone, which mean something on this machine only.
+// parseHost reads a host without its brackets. Of the many ways to write an address
+// only the usual ones are accepted: some parsers read 127.1, 0x7f000001 and
+// 2130706433 as names, others as addresses. Addresses with a zone are refused, too,
+// because they mean something only on this machine.
 func parseHost(text string) (host, bool) {
 	if addr, err := netip.ParseAddr(text); err == nil {
 		return host{addr: addr.Unmap()}, addr.Zone() == ""
@@ -62,8 +62,8 @@ func isName(name string) bool {
 	return true
 }
 
-// isNumber reports whether some would read the last label of a name as the end of
-// an IPv4 address.
+// isNumber reports whether some parsers would read the last label of a name as the
+// end of an IPv4 address.
 func isNumber(label string) bool {
 	digits, hex := strings.CutPrefix(label, "0x")
 	return !strings.ContainsFunc(digits, func(r rune) bool {

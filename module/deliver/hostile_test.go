@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 )
 
-// impatient is plain with a timeout that passes soon.
+// impatient is plain with a short timeout.
 func impatient(t *testing.T) deliver.Options {
 	t.Helper()
 	o := plain(t)
@@ -20,7 +20,7 @@ func impatient(t *testing.T) deliver.Options {
 	return o
 }
 
-// flood writes until the other side has had enough of it.
+// flood writes until the other side closes the connection.
 func flood(c net.Conn, text string) {
 	b := bytes.Repeat([]byte(text), 1+4096/len(text))
 	for {
@@ -30,7 +30,7 @@ func flood(c net.Conn, text string) {
 	}
 }
 
-// trickle writes a byte at a time, until the other side has had enough of it.
+// trickle writes a byte at a time until the other side closes the connection.
 func trickle(c net.Conn, text string) {
 	next := time.NewTicker(time.Millisecond)
 	defer next.Stop()

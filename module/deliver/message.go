@@ -18,14 +18,14 @@ const userAgent = "caddy-callback"
 
 // Message is what is delivered.
 type Message struct {
-	// URL is where to.
+	// URL is where the message is sent.
 	URL string
 	// ID names what is delivered, the same on every attempt.
 	ID string
 	// Timestamp is when the attempt is made.
 	Timestamp time.Time
-	// Header is the header of what is delivered. What belongs to a connection, or
-	// to the delivery itself, is left out, and so are lines that no request can have.
+	// Header is the header of what is delivered. Fields that belong to a connection,
+	// or that the delivery sets itself, are left out, and so are invalid ones.
 	Header http.Header
 	// Body is the body of what is delivered.
 	Body Body
@@ -35,7 +35,7 @@ type Message struct {
 
 // Body is a body that can be read several times.
 type Body struct {
-	// Open begins to read the body; nil stands for an empty one.
+	// Open opens the body for reading; nil stands for an empty one.
 	Open func(ctx context.Context) (io.ReadCloser, error)
 	// Size is the length in bytes.
 	Size int64
@@ -49,7 +49,7 @@ func Bytes(data []byte) Body {
 }
 
 func (b Body) open(ctx context.Context) (io.ReadCloser, error) {
-	// Only this value says that there is nothing to send.
+	// net/http recognizes an empty body only by this value.
 	if b.Open == nil || b.Size == 0 {
 		return http.NoBody, nil
 	}
@@ -78,8 +78,8 @@ func (m *Message) request(ctx context.Context, u *url.URL) (*http.Request, error
 		r.Header.Set("Webhook-Signature", signature)
 	}
 	r.ContentLength = m.Body.Size
-	// With it the transport can begin again on another connection, where the one
-	// that it had kept turns out to be closed.
+	// With GetBody the transport can retry on another connection if a kept one turns
+	// out to be closed.
 	r.GetBody = func() (io.ReadCloser, error) { return m.Body.open(ctx) }
 	r.Body, err = r.GetBody()
 	return r, err
@@ -97,8 +97,8 @@ func (m *Message) signature(ctx context.Context) (string, error) {
 	return Sign(m.Secrets, m.ID, m.Timestamp, body)
 }
 
-// notPassedOn are headers that belong to one connection (RFC 9110, section 7.6.1)
-// or to how a message is sent, and those that a delivery has of its own.
+// notPassedOn are headers that belong to one connection (RFC 9110, section 7.6.1) or
+// to how a message is sent, and those that a delivery sets itself.
 var notPassedOn = []string{
 	"Alt-Svc", "Connection", "Content-Length", "Expect", "Host", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate",
 	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",

@@ -6,24 +6,23 @@ import (
 	"time"
 )
 
-// DefaultSchedule is how long to wait after each attempt that has failed. After
-// the last delay comes one more attempt, and then none.
+// DefaultSchedule is how long to wait after each attempt that has failed. After the
+// last delay there is one more attempt.
 var DefaultSchedule = []time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour,
 }
 
-// maxRetryAfter bounds what a target can ask for.
+// maxRetryAfter is the longest wait that a target can ask for.
 const maxRetryAfter = 24 * time.Hour
 
-// jitter is by how much a delay is spread, so that what failed together is not
-// tried again together.
+// jitter is the part of a delay by which it is spread, so that deliveries that failed
+// together are not tried again together.
 const jitter = 0.1
 
-// Next returns how long to wait before the next attempt, once so many attempts
-// have failed. It is not ok where the schedule is used up: what could not be
-// delivered is then given up. What the target asked for with Retry-After makes the
-// wait longer, never shorter. The wait is spread with rnd, which yields numbers
-// from 0 to 1.
+// Next returns how long to wait before the next attempt after this number of failed
+// ones. ok is false if the schedule is used up; the delivery is then given up. A
+// Retry-After of the target can make the wait longer, never shorter. The wait is
+// spread with rnd, which returns numbers from 0 to 1.
 func Next(schedule []time.Duration, attempts int, retryAfter time.Duration, rnd func() float64) (wait time.Duration, ok bool) {
 	switch {
 	case attempts < 1:
@@ -33,7 +32,8 @@ func Next(schedule []time.Duration, attempts int, retryAfter time.Duration, rnd 
 	}
 	spread := rnd()
 	wait = scale(schedule[attempts-1], 1-jitter+2*jitter*spread)
-	// Later is what the target has agreed to, sooner is not.
+	// The target asked for no attempt before that time, so this wait is only made
+	// longer.
 	asked := min(scale(min(retryAfter, maxRetryAfter), 1+jitter*spread), maxRetryAfter)
 	return max(wait, asked), true
 }
@@ -42,8 +42,8 @@ func scale(d time.Duration, factor float64) time.Duration {
 	return time.Duration(float64(d) * factor)
 }
 
-// RetryAfter reads the value of a Retry-After header, seconds or a date. It returns
-// 0 for what it cannot read or what is past, and never more than a day.
+// RetryAfter reads the value of a Retry-After header, seconds or a date. It returns 0
+// for an invalid value or a date in the past, and never more than a day.
 func RetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if seconds, ok := parseSeconds(value); ok {

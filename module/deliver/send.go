@@ -1,7 +1,8 @@
 // Package deliver sends results to URLs that clients gave: one attempt at a time,
-// signed, and only to where the guard lets it. It also says when to try again.
+// signed, and only to addresses that the guard allows. It also says when to try
+// again.
 //
-// Whoever gives the URL is not trusted, and neither is what answers there.
+// It trusts neither the client that gave the URL nor the server that answers there.
 package deliver
 
 import (
@@ -15,24 +16,25 @@ import (
 	"time"
 )
 
-// Kind is what an attempt comes to.
+// Kind is the kind of an attempt's outcome.
 type Kind uint8
 
 // The kinds of outcome.
 const (
-	// Delivered: the target has taken it.
+	// Delivered: the target has accepted the message.
 	Delivered Kind = iota + 1
-	// Gone: the target wants no more of it, ever.
+	// Gone: the target has answered 410, and wants no further attempt.
 	Gone
-	// Retry: it was not taken, and the next attempt may have more luck.
+	// Retry: the message was not accepted, and the next attempt may succeed.
 	Retry
-	// Refused: the guard does not allow the address. The next attempt may have
-	// more luck, since a name can come to lead somewhere else.
+	// Refused: the guard does not allow the address. The next attempt may succeed,
+	// because a name can resolve to another address then.
 	Refused
 )
 
-// What clients are told of an attempt that failed. It shows neither addresses
-// nor what a target has said, for clients must not read with our eyes.
+// What clients are told of an attempt that failed. It shows neither addresses nor
+// what a target has said: a client must not learn through us what is inside our
+// network.
 const (
 	notAllowed   = "address not allowed"
 	notConnected = "connection failed"
@@ -42,28 +44,29 @@ const (
 	timedOut     = "timed out"
 )
 
-// Outcome is what an attempt comes to.
+// Outcome is the result of an attempt.
 type Outcome struct {
-	// Kind is what it comes to.
+	// Kind says whether it succeeded, and if not, whether to try again.
 	Kind Kind
-	// Status is the status that the target answered with; 0 if it has not.
+	// Status is the status that the target answered with; 0 if it did not answer.
 	Status int
-	// RetryAfter is what the target asks to wait; 0 if it says nothing.
+	// RetryAfter is how long the target asks to wait; 0 if it does not ask.
 	RetryAfter time.Duration
-	// Error says in few words why it failed. It is safe to show to the client.
+	// Error says in a few words why the attempt failed. It is safe to show to the
+	// client.
 	Error string
 	// Cause is the error behind it, for logs only: it may show addresses. It is
 	// nil where the target answered.
 	Cause error
 }
 
-// Send makes one attempt to deliver a message. Redirects are not followed: to the
-// sender they are failures like any other. Send returns when the attempt's time is
-// over, whatever the target does.
+// Send makes one attempt to deliver a message. Redirects are not followed but count
+// as failures. Send returns when the attempt's timeout is over, whatever the target
+// does.
 func (c *Client) Send(ctx context.Context, m Message) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	// It was checked when it was given, but what is allowed may have changed.
+	// The URL was checked when it was given, but what is allowed may have changed.
 	u, err := c.guard.CheckURL(m.URL)
 	if err != nil {
 		return Outcome{Kind: Refused, Error: notAllowed, Cause: err}
@@ -117,12 +120,13 @@ func answered(r *http.Response, now time.Time) Outcome {
 	return o
 }
 
-// maxAnswer bounds what is read of an answer's body, in bytes, so that its
-// connection can be used again. Nobody gets to see it.
+// maxAnswer is how much of an answer's body is read and thrown away, in bytes, so
+// that its connection can be used again.
 const maxAnswer = 4 << 10
 
 func drop(r *http.Response) {
-	// After this status the connection is no longer bound to the attempt's time.
+	// After this status the attempt's timeout no longer ends a read from the
+	// connection.
 	if r.StatusCode != http.StatusSwitchingProtocols {
 		_, _ = io.CopyN(io.Discard, r.Body, maxAnswer)
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 )
 
-// ends makes sure that an attempt comes to what is expected, and says nothing that
-// a client must not see.
+// ends checks an attempt's outcome, and that it shows nothing that a client must not
+// see.
 func ends(t *testing.T, got deliver.Outcome, kind deliver.Kind, text string) {
 	t.Helper()
 	if got.Kind != kind || got.Error != text {

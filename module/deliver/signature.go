@@ -48,8 +48,8 @@ func (Secret) String() string { return "[secret]" }
 // Format keeps a secret out of what is printed with any verb.
 func (s Secret) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, s.String()) }
 
-// Sign returns the value of the header webhook-signature: a signature for each of
-// the secrets, so that a receiver can be given a new one before the old one ends.
+// Sign returns the value of the header webhook-signature: a signature for each of the
+// secrets, so that a receiver can change to another secret at any time.
 func Sign(secrets []Secret, id string, at time.Time, body io.Reader) (string, error) {
 	macs := make([]hash.Hash, len(secrets))
 	all := make([]io.Writer, len(secrets))

@@ -1,7 +1,8 @@
 //go:build failpoint
 
-// Package failpoint lets tests break the server off at a named point, and set its clock.
-// It does nothing, and costs nothing, unless it is built with the tag failpoint.
+// Package failpoint lets tests interrupt the server at a named point, and set its
+// clock. It does nothing, and costs nothing, unless it is built with the tag
+// failpoint.
 package failpoint
 
 import (
@@ -16,8 +17,8 @@ import (
 // Enabled says whether points do anything.
 const Enabled = true
 
-// variable names a point and what happens there the first time: POINT=kill, POINT=error
-// or POINT=delay, which is for a second.
+// variable names a point and what happens the first time that it is hit: POINT=kill,
+// POINT=error, or POINT=delay, which waits for a second.
 const variable = "CALLBACK_FAILPOINT"
 
 // clock names a file that holds how far the clock is set forward, for example -1h.
@@ -27,7 +28,7 @@ const delay = time.Second
 
 var once sync.Once
 
-// Hit passes a point. The error is what the point is to fail with, nil for nothing.
+// Hit is called at a point. If it returns an error, the caller must fail with it.
 func Hit(name string) (err error) {
 	point, action, _ := strings.Cut(os.Getenv(variable), "=")
 	if name != point {
@@ -50,7 +51,7 @@ func act(action string) error {
 		if err != nil {
 			panic(err)
 		}
-		// Nothing more happens.
+		// Wait until the process is dead.
 		select {}
 	case "delay":
 		time.Sleep(delay)

@@ -6,28 +6,29 @@ import (
 	"time"
 )
 
-// retrySoon is when a busy or failed part of ours is worth another try.
+// retrySoon is the Retry-After when the server is busy, shuts down, or its store has
+// failed.
 const retrySoon = 5 * time.Second
 
 // What a caller of a callback URL can be told.
 var (
 	UnknownState = Problem{Slug: "unknown-state", Status: http.StatusNotFound,
 		Title:  "No callback has this URL.",
-		Detail: "It was never given out, or the callback is so old that it was forgotten."}
+		Detail: "The URL was never given out, or its callback has been deleted."}
 	KeyRequired = Problem{Slug: "key-required", Status: http.StatusUnauthorized, Header: bearer(""),
 		Title:  "This call needs a key.",
-		Detail: "Show it as a bearer token in the Authorization header."}
+		Detail: "Send it as a bearer token in the Authorization header."}
 	KeyUnknown = Problem{Slug: "key-unknown", Status: http.StatusUnauthorized, Header: bearer(`, error="invalid_token"`),
 		Title:  "The key is not known.",
-		Detail: "It is none of the keys that can make this call."}
+		Detail: "It is not one of the keys that can make this call."}
 	KeyNotAllowed = Problem{Slug: "key-not-allowed", Status: http.StatusForbidden,
 		Title:  "The key is not allowed to do this.",
-		Detail: "The key is known; another one is needed here, or a permission that it does not have."}
+		Detail: "The key is known, but this request needs another key, or a permission that the key does not have."}
 	methodNotAllowed = Problem{Slug: "method-not-allowed", Status: http.StatusMethodNotAllowed,
 		Title:  "This URL takes no calls with this method.",
 		Detail: "The Allow header lists the methods that it takes."}
 	AlreadyResolved = Problem{Slug: "already-resolved", Status: http.StatusConflict,
-		Title:  "The callback was called before, with something else.",
+		Title:  "The callback has already been called, with different content.",
 		Detail: "A callback takes one call. The same call again gets the same reply."}
 	Expired = Problem{Slug: "expired", Status: http.StatusGone,
 		Title:  "The callback has expired.",
@@ -42,8 +43,8 @@ var (
 		Title:  "The header or the query is larger than allowed.",
 		Detail: "Header and query of a call may have 64 KiB together."}
 	CutShort = Problem{Slug: "cut-short", Status: http.StatusBadRequest,
-		Title:  "The body ended before its time.",
-		Detail: "Nothing was taken of it. Send it again, whole."}
+		Title:  "The body is incomplete.",
+		Detail: "None of it was used. Send the complete body again."}
 )
 
 // What the waiting side can be told.
@@ -62,12 +63,12 @@ var (
 		Detail: "The connection to the upstream failed after the request was sent. If it was accepted the callback can still come: look for its result at resultUrl before you try again."}
 	NotKept = Problem{Slug: "not-kept", Status: http.StatusServiceUnavailable,
 		Title:  "The request was passed on, but its callback could not be stored.",
-		Detail: "The upstream may have accepted the request, and its callback will not be taken. Find out before you try again."}
+		Detail: "The upstream may have accepted the request, but its callback will be refused. Find out whether the request was accepted before you try again."}
 	NoUpstream = Problem{Slug: "no-upstream", Status: http.StatusBadGateway,
 		Title:  "Nothing answered the request.",
 		Detail: "No handler after the callback directive took the request: is a reverse_proxy missing?"}
 	Failed = Problem{Slug: "failed", Status: http.StatusFailedDependency,
-		Title: "The callback says that it has failed."}
+		Title: "The callback reports a failure."}
 	ExpiredResult = Problem{Slug: "expired", Status: http.StatusGatewayTimeout,
 		Title:  "The callback has expired without having been called.",
 		Detail: "There will be no result."}
@@ -76,14 +77,14 @@ var (
 		Detail: "With use_body off that answer is the result, and the limit is max_body_size in the global callback option."}
 	UnknownTicket = Problem{Slug: "unknown-ticket", Status: http.StatusNotFound,
 		Title:  "No callback has this URL.",
-		Detail: "It was never given out, or the callback is so old that it was forgotten."}
+		Detail: "The URL was never given out, or its callback has been deleted."}
 )
 
 // What a request that cannot be held is told.
 var (
 	Upgrade = Problem{Slug: "upgrade", Status: http.StatusBadRequest,
 		Title:  "A request that upgrades its connection cannot be held.",
-		Detail: "Send WebSocket and CONNECT requests past the callback directive, with a matcher."}
+		Detail: "Use a matcher to keep WebSocket and CONNECT requests away from the callback directive."}
 	NotJSON = Problem{Slug: "not-json", Status: http.StatusUnsupportedMediaType,
 		Title: "The body must be JSON, so that the callback URL can be put into it."}
 	NotForm = Problem{Slug: "not-form", Status: http.StatusUnsupportedMediaType,
@@ -93,20 +94,20 @@ var (
 	InvalidBody = Problem{Slug: "invalid-body", Status: http.StatusBadRequest,
 		Title: "The callback URL cannot be put into the body."}
 	InvalidValue = Problem{Slug: "invalid-value", Status: http.StatusBadRequest,
-		Title: "A value made from the request cannot be put where it belongs."}
+		Title: "A value made from the request cannot be injected."}
 )
 
-// What everybody can be told when it is our fault.
+// What everybody can be told when the cause is on our side.
 var (
 	Busy = Problem{Slug: "busy", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
-		Title:  "Too much is going on; try again.",
-		Detail: "A limit on requests or memory is reached: max_held, max_waiting or max_memory in the global callback option."}
+		Title:  "A limit is reached; try again.",
+		Detail: "It is a limit on requests or memory: max_held, max_waiting or max_memory in the global callback option."}
 	StoreUnavailable = Problem{Slug: "store-unavailable", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
-		Title:  "The store cannot take this; try again.",
-		Detail: "The log says what is the matter with the store."}
+		Title:  "The store is unavailable; try again.",
+		Detail: "The log says what is wrong with the store."}
 	Damaged = Problem{Slug: "damaged", Status: http.StatusInternalServerError,
-		Title:  "What was stored cannot be read any more.",
-		Detail: "The log says what is the matter with the store."}
+		Title:  "The stored data cannot be read.",
+		Detail: "The log says what is wrong with the store."}
 )
 
 // Refused returns the problem of a call whose content is not acceptable. The status 0
@@ -139,8 +140,8 @@ var (
 		Title:  "The correlation id belongs to another callback.",
 		Detail: "Each callback with the same key needs a correlation id of its own."}
 	NoCorrelationID = Problem{Slug: "no-correlation-id", Status: http.StatusBadGateway,
-		Title:  "The upstream's answer names no correlation id that can be used.",
-		Detail: "The option correlation_id says where it is looked for. The callback can still be called by its URL."}
+		Title:  "The upstream's answer has no usable correlation id.",
+		Detail: "The option correlation_id says where it must be. The callback can still be called by its URL."}
 	NoDeliveryURL = Problem{Slug: "no-delivery-url", Status: http.StatusBadRequest,
 		Title: "The request does not say where its result is to be sent."}
 	DeliveryURLNotAllowed = Problem{Slug: "delivery-url-not-allowed", Status: http.StatusBadRequest,
@@ -151,28 +152,28 @@ var (
 var (
 	UnknownCallback = Problem{Slug: "unknown-callback", Status: http.StatusNotFound,
 		Title:  "No callback has this id.",
-		Detail: "It was never made, or the callback is so old that it was forgotten."}
+		Detail: "The callback was never created, or it has been deleted."}
 	UnknownPath = Problem{Slug: "unknown-path", Status: http.StatusNotFound,
 		Title:  "The API has nothing at this path.",
-		Detail: "What there is, is in the document at /callbacks/openapi.json."}
+		Detail: "The document at /callbacks/openapi.json lists the paths."}
 	CrossSite = Problem{Slug: "cross-site", Status: http.StatusForbidden,
 		Title:  "Pages of other sites cannot do this.",
-		Detail: "A browser has sent this request for a page of another site. Apps make such requests themselves."}
+		Detail: "A browser has sent this request for a page of another site. Send it from the app itself."}
 	JSONRequired = Problem{Slug: "json-required", Status: http.StatusUnsupportedMediaType,
 		Title:  "The body must be JSON.",
 		Detail: "Send it with Content-Type: application/json."}
 	InvalidRequest = Problem{Slug: "invalid-request", Status: http.StatusBadRequest,
-		Title: "The request is not as it must be."}
+		Title: "The request is invalid."}
 	NothingToDeliver = Problem{Slug: "nothing-to-deliver", Status: http.StatusConflict,
 		Title:  "There is nothing to deliver.",
-		Detail: "The callback was made without a URL that its result is sent to, or it has not ended yet."}
+		Detail: "The callback has no URL to deliver its result to, or it has not ended yet."}
 	NotConfigured = Problem{Slug: "not-configured", Status: http.StatusServiceUnavailable,
 		Title:  "No configuration with callbacks is running.",
 		Detail: "Load one that has a callback directive or the global option callback."}
 )
 
-// InvalidField returns the problem of a request with a field, a parameter or a header
-// that is not as it must be.
+// InvalidField returns the problem of a request with an invalid field, parameter or
+// header.
 func InvalidField(name, detail string) Problem {
 	p := InvalidRequest.With(detail)
 	p.Members = []Member{{Name: "field", Value: name}}

@@ -22,11 +22,12 @@ type Problem struct {
 	Slug string
 	// Status is the HTTP status.
 	Status int
-	// Title says what the type is, for people; the same for every occurrence.
+	// Title describes the type for people; it is the same for every occurrence.
 	Title string
-	// Detail says what is the matter this time, and what to do.
+	// Detail says what is wrong this time, and what to do.
 	Detail string
-	// RetryAfter is when to try again; 0 says nothing of it.
+	// RetryAfter is how long to wait before another try; with 0 the header is not
+	// sent.
 	RetryAfter time.Duration
 	// Header is added to the answer.
 	Header http.Header
@@ -88,15 +89,15 @@ func appendString(b []byte, s string) []byte {
 	return append(b, quoted...)
 }
 
-// observed is told of each problem that somebody is answered with.
+// observed is called with the slug of each problem that is sent.
 var observed atomic.Pointer[func(slug string)]
 
-// Observe has a function told of each problem that somebody is answered with. It must
-// return at once.
+// Observe sets the function that is called with the slug of each problem that is
+// sent. The function must return at once.
 func Observe(told func(slug string)) { observed.Store(&told) }
 
-// Note tells whoever observes that somebody is answered with the problem in another way
-// than with Write.
+// Note reports the problem to the function set with Observe. It is for answers that
+// are not sent with Write.
 func (p Problem) Note() {
 	if told := observed.Load(); told != nil {
 		(*told)(p.Slug)
@@ -110,7 +111,7 @@ func (p Problem) Write(w http.ResponseWriter) {
 	for name, values := range p.Header {
 		h[name] = values
 	}
-	// What was to be answered has left headers that belong to its body.
+	// Remove headers that belong to the body of an answer that is not sent.
 	for _, name := range []string{"Content-Encoding", "Content-Length", "Etag", "Last-Modified"} {
 		h.Del(name)
 	}
