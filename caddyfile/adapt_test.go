@@ -17,7 +17,7 @@ import (
 	_ "github.com/caddy-callback/caddy-callback/module/store/badger"
 )
 
-var update = flag.Bool("update", false, "write the JSON of testdata anew; errors are never written")
+var update = flag.Bool("update", false, "rewrite the JSON in testdata; errors are never rewritten")
 
 const (
 	divider     = "\n----------\n"
@@ -61,8 +61,8 @@ func TestCaddyfileIsAdapted(t *testing.T) {
 	}
 }
 
-// adapt returns the indented JSON of a Caddyfile, which must be as caddy fmt
-// writes it.
+// adapt returns the indented JSON of a Caddyfile, which must be formatted by caddy
+// fmt.
 func adapt(t *testing.T, input string) string {
 	t.Helper()
 	raw, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
@@ -87,12 +87,12 @@ func replaceWant(t *testing.T, file, input, want string) {
 	}
 }
 
-// place is where an error says that it is.
+// place matches the position at the end of an error.
 var place = regexp.MustCompile(`, at Caddyfile:(\d+)(?: import chain \['[^']+'\])?$`)
 
-// wantError checks that a Caddyfile is refused with a message that ends with what
-// is wanted, before which Caddy puts words of its own, and that the message speaks
-// of what begins the line that it names.
+// wantError checks that a Caddyfile is refused with a message that ends with the
+// wanted one, since Caddy may add words before it. The message must contain the first
+// word of the line that it names.
 func wantError(t *testing.T, input, want string) {
 	t.Helper()
 	_, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)

@@ -190,11 +190,11 @@ func parseGlobalDeliver(o *options, a *app.App) error {
 	return nil
 }
 
-// namesKey is where the names of directives that run in the background are noted.
+// namesKey is the key in h.State of the names of directives that run in the
+// background.
 const namesKey = "callback.names"
 
-// claimName makes sure that no other directive that runs in the background has the
-// name.
+// claimName checks that no other directive that runs in the background has the name.
 func claimName(h httpcaddyfile.Helper, start caddyfile.Dispenser, handler *hold.Handler) error {
 	if !handler.NeedsName() {
 		return nil

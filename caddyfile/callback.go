@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// parseCallback sets up the handler that makes callbacks of requests. Syntax:
+// parseCallback sets up the handler that creates a callback for each request. Syntax:
 //
 //	callback [<matcher>] hold [<timeout>] | park | defer {
 //	    name          <name>
@@ -97,8 +97,9 @@ func parseCallback(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 	return handler, nil
 }
 
-// withGlobal returns the handler as it is together with the global option, so that
-// all can be checked while line and file can still be named.
+// withGlobal returns a copy of the handler with the values of the global option
+// filled in, so that the whole can be checked while errors can still name file and
+// line.
 func withGlobal(handler *hold.Handler, global globals) *hold.Handler {
 	whole := *handler
 	whole.BaseURL = cmp.Or(whole.BaseURL, global.BaseURL)

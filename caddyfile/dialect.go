@@ -70,7 +70,7 @@ func parseFailedStatus(o *options, d *hold.Dialect) error {
 	return nil
 }
 
-// yesNo reads an option that is on or off, and off where it is not given.
+// yesNo reads an option that is on or off, and off by default.
 func (o *options) yesNo(to *bool) error {
 	var on *bool
 	if err := o.onOff(&on); err != nil {

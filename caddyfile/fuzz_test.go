@@ -20,8 +20,8 @@ func directive(text string) (httpcaddyfile.Helper, bool) {
 	return httpcaddyfile.Helper{Dispenser: caddyfile.NewDispenser(tokens)}, err == nil && len(tokens) > 0
 }
 
-// FuzzCallback parses any text as a directive. What is taken must load, too, save
-// for what only shows when placeholders are replaced.
+// FuzzCallback parses any text as a directive. A directive that is accepted must also
+// load, except for errors that only show when placeholders are replaced.
 func FuzzCallback(f *testing.F) {
 	const base = "\tbase_url https://app.example.com\n"
 	for _, options := range []string{

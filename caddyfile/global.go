@@ -132,14 +132,14 @@ func parseStore(o *options, a *app.App) error {
 	return nil
 }
 
-// globals is what a directive must know of the global option.
+// globals is what a directive needs of the global option.
 type globals struct {
 	BaseURL      string    `json:"base_url"`
 	HeaderPrefix string    `json:"header_prefix"`
 	Keys         []app.Key `json:"keys"`
 }
 
-// globalOption returns what the global option says, empty where there is none.
+// globalOption returns what the global option says; it is empty if there is none.
 func globalOption(h httpcaddyfile.Helper) globals {
 	var g globals
 	if option, ok := h.Option("callback").(httpcaddyfile.App); ok {

@@ -16,12 +16,13 @@ import (
 // options reads the options of one block.
 type options struct {
 	*caddyfile.Dispenser
-	// of is whose options they are, as messages call it.
+	// of names the directive or option that the block belongs to, as messages call
+	// it.
 	of   string
 	seen map[string]bool
 
-	// name is the option that is being read, start where it stands, and before
-	// the one before it.
+	// name is the option that is being read, start its position, and before the name
+	// of the option before it.
 	name   string
 	start  caddyfile.Dispenser
 	before string
@@ -45,12 +46,13 @@ func (o *options) failf(format string, args ...any) error {
 	return o.wrap(fmt.Errorf(o.name+": "+format, args...))
 }
 
-// wrap adds to an error whose options they are, and the option's line.
+// wrap adds to an error what the option belongs to, and the option's line.
 func (o *options) wrap(err error) error {
 	return o.start.WrapErr(fmt.Errorf("%s: %w", o.of, err))
 }
 
-// unknown says that there is no such option. known lists those that there are.
+// unknown returns the error that there is no such option. known lists the options
+// that exist.
 func (o *options) unknown(known string) error {
 	if o.name == "{" {
 		return o.start.Errf("%s: %s takes no block; remove its braces", o.of, o.before)
@@ -95,7 +97,7 @@ func (o *options) onOff(to **bool) error {
 	return nil
 }
 
-// list reads an option's values, of which there must be one.
+// list reads an option's values. There must be at least one.
 func (o *options) list(to *[]string) error {
 	if err := o.once(); err != nil {
 		return err
@@ -112,7 +114,7 @@ func (o *options) list(to *[]string) error {
 var loadTime = regexp.MustCompile(`\{(env|file|system|time)\.[^{}]*\}`)
 
 // base reads a URL that is the base of others. One with placeholders can only be
-// judged when the configuration is loaded.
+// checked when the configuration is loaded.
 func (o *options) base(to *string) error {
 	if err := o.text(to); err != nil {
 		return err
@@ -140,7 +142,7 @@ func (o *options) duration(to *caddy.Duration) error {
 	return nil
 }
 
-// parseDuration reads a duration that time can be measured with.
+// parseDuration reads a duration of at least a millisecond.
 func parseDuration(text string) (time.Duration, error) {
 	d, err := caddy.ParseDuration(text)
 	if err != nil {
@@ -180,7 +182,7 @@ func (o *options) count(to *int) error {
 	return nil
 }
 
-// mismatch says that a text is not what it should be.
+// mismatch is the error that a text is not what is expected.
 type mismatch struct {
 	text     string
 	expected string

@@ -47,7 +47,7 @@ func newContext(t testing.TB, app json.RawMessage) caddy.Context {
 	return ctx
 }
 
-// load provisions a handler, and cleans it up again.
+// load provisions a handler and cleans it up again.
 func load(base caddy.Context, handler map[string]any) error {
 	ctx, cancel := caddy.NewContext(base)
 	defer cancel()

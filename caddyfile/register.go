@@ -12,11 +12,12 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("callback_server", parseServer)
 	httpcaddyfile.RegisterHandlerDirective("callback_api", parseAPI)
 
-	// Calls come from outside: nothing that is meant for people, like logins
-	// and rewrites of a single-page app, may stand in their way.
+	// Calls come from outside: directives that are meant for people, such as logins
+	// and the rewrites of a single-page app, must not see them first.
 	httpcaddyfile.RegisterDirectiveOrder("callback_server", httpcaddyfile.Before, "redir")
 	// Inside encode, and around every handler that can be an upstream.
 	httpcaddyfile.RegisterDirectiveOrder("callback", httpcaddyfile.After, "intercept")
-	// In the same place. It ends the requests for its own paths, which are no app's.
+	// In the same place. It answers the requests for its own paths itself; they are
+	// not for an app.
 	httpcaddyfile.RegisterDirectiveOrder("callback_api", httpcaddyfile.After, "intercept")
 }

@@ -68,6 +68,7 @@ func isNeverServed(name string) bool {
 		slices.ContainsFunc(neverServedFamilies, func(family string) bool { return strings.HasPrefix(name, family) })
 }
 
+// WriteJSON answers with a JSON document.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil {

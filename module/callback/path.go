@@ -43,19 +43,19 @@ func (p *Policy) ResultLink(ticket UUID) string { return p.StatusLink(ticket) + 
 type Resource uint8
 
 const (
-	// OfSite: the path is the site's own.
+	// OfSite means that the path is the site's own.
 	OfSite Resource = iota
-	// Nowhere: the path is callback_server's, and leads nowhere.
+	// Nowhere means that the path is callback_server's, and leads nowhere.
 	Nowhere
-	// CallPath: /cb/{state} and /cb/{state}/failed
+	// CallPath is /cb/{state} and /cb/{state}/failed
 	CallPath
-	// FixedPath: /cb
+	// FixedPath is /cb
 	FixedPath
-	// QueryPath: /cbq/{param}
+	// QueryPath is /cbq/{param}
 	QueryPath
-	// StatusPath: /cbr/{ticket}
+	// StatusPath is /cbr/{ticket}
 	StatusPath
-	// ResultPath: /cbr/{ticket}/result
+	// ResultPath is /cbr/{ticket}/result
 	ResultPath
 )
 

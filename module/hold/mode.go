@@ -68,7 +68,7 @@ func (h *Handler) checkBlocks() error {
 		return errors.New("then: it goes on after the callback to a call in the background; put what is called into a block call { ... }")
 	case h.background() && h.Name == "":
 		return errors.New("it needs a name: what runs in the background is found by it after a restart; add the option name")
-	case h.Deliver != nil && h.Name == "" && !h.Deliver.DeliveryRules.IsZero():
+	case h.Deliver != nil && h.Name == "" && !h.Deliver.IsZero():
 		return errors.New("deliver: its options are found by the directive's name after a restart; add the option name, or put them into the global callback option")
 	case !h.background() && (h.AttemptTimeout != 0 || h.RetryUnsafe):
 		return errors.New("attempt_timeout and retry_unsafe are about background work, and there is none without a block call { ... }; leave them out")

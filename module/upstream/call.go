@@ -90,15 +90,15 @@ func (c *Call) Cancel() { c.cancel() }
 type Outcome uint8
 
 const (
-	// Answered: there is an answer, and it is kept from the client.
+	// Answered means that there is an answer, and it is kept from the client.
 	Answered Outcome = iota
-	// PassedOn: the answer went to the client.
+	// PassedOn means that the answer went to the client.
 	PassedOn
-	// Refused: the request has certainly not reached the upstream.
+	// Refused means that the request has certainly not reached the upstream.
 	Refused
-	// Unknown: the upstream may have accepted the request.
+	// Unknown means that the upstream may have accepted the request.
 	Unknown
-	// Unhandled: no handler took the request.
+	// Unhandled means that no handler took the request.
 	Unhandled
 )
 
