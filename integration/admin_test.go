@@ -68,7 +68,8 @@ func TestAdminEndpointKnowsNothingOfAConfigurationThatFailed(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{})
 	before := decode[created](t, s.admin(t, http.MethodPost, "", `{}`))
-	// Starting the last site fails, when the callback app may have started already.
+	// The last site fails to start, and the callback app may have started before
+	// that.
 	for range 4 {
 		failing := harness.Config{BaseURL: "http://failed.test", Sites: "http://failing.test {\n\tbind unix//no/such/directory/socket\n}\n"}
 		if err := s.Reload(t, failing); err == nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// askRoute is a server that asks the partner about calls, who is the app, too.
+// askRoute returns a server that asks the partner about calls; the partner plays the
+// app, too.
 func askRoute(s *stage) string {
 	return "callback_server {\n\task {\n\t\treverse_proxy unix/" + s.Path("partner.sock") + "\n\t}\n}"
 }
@@ -101,7 +102,7 @@ func TestAppsAnswerIsTheReply(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			s.decides(http.StatusOK, x.answer)
 			held := s.get(t)
-			// Repeated, it is answered the same, and the app is not asked again.
+			// A repeated call gets the same answer, and the app is not asked again.
 			for range 2 {
 				reply := held.call(t, "text/plain", "call")
 				wantAnswer(t, reply, x.status, x.body)

@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// The client's Connection header takes away what belongs to one connection, and must
-// not take away what we say. Nor may it be said in a trailer.
+// A client's Connection header removes the headers of its connection. It must not
+// remove those that we add, and a trailer must not replace them.
 func TestClientCannotTakeAwayWhatIsInjected(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -56,8 +56,8 @@ func TestClientCannotTakeAwayWhatIsInjected(t *testing.T) {
 	}
 }
 
-// What stands behind a request is another one, or nothing: never a part of either that
-// somebody else takes for a request.
+// What follows a request is another request, or nothing: no part of a body may be
+// taken for a request.
 func TestRequestsAreNotSmuggled(t *testing.T) {
 	t.Parallel()
 	s := openAPI(t, harness.Config{})
@@ -81,8 +81,8 @@ func TestRequestsAreNotSmuggled(t *testing.T) {
 	}
 }
 
-// Of what was said in the docs to keep callback URLs out of the logs nothing is missing:
-// not at level DEBUG, and not in the header of an answer.
+// The snippet in the docs keeps every callback URL out of the logs, even at level
+// DEBUG and in the headers of answers.
 func TestDocumentedFilterKeepsSecretsOutOfEveryLog(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -138,7 +138,7 @@ func documentedFilter(t *testing.T) string {
 	return "(without_callback_urls)" + snippet + "\n"
 }
 
-// A stranger who sends a lot is told no, and leaves nothing behind in the store.
+// A stranger who sends a lot is refused, and leaves nothing behind in the store.
 func TestStrangersLeaveNothingInTheStore(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -168,7 +168,8 @@ func TestStrangersLeaveNothingInTheStore(t *testing.T) {
 			done.url:                http.StatusConflict,
 			keyed.url:               http.StatusUnauthorized,
 		} {
-			// Who is refused before all is read may see no answer.
+			// A client that is refused before its request has been read may see no
+			// answer.
 			got, err := harness.Send(s.Client(t, harness.HTTP1), harness.NewRequest(t, http.MethodPost, url, "text/plain", large)).Outcome()
 			if err == nil {
 				wantStatus(t, got, status)
@@ -180,13 +181,13 @@ func TestStrangersLeaveNothingInTheStore(t *testing.T) {
 	}
 }
 
-// Nobody says where our URLs lead but the configuration.
+// Only the configuration decides where our URLs lead.
 func TestHostOfARequestIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.Start(t, harness.Config{
 		Private: "callback /park/* park\n" + harness.Hold("/orders/*", "", "redir /thanks") + s.toPartner(),
-		// It answers to any name.
+		// This site answers to any host name.
 		Sites: "http:// {\n\tbind unix/" + s.Path("api.sock") + "\n\tcallback_api {\n\t\tkey off\n\t}\n\tcallback_server\n\tcallback /park/* park\n\t" + s.toPartner() + "}\n",
 	})
 	lie := func(req *http.Request) *http.Request {
@@ -256,7 +257,7 @@ func TestEveryLineOfTheLogIsOneEntry(t *testing.T) {
 }
 
 // Nothing is delivered to our own paths, whichever of our bases they are under: two
-// callbacks could call each other for ever.
+// callbacks could call each other forever.
 func TestNothingIsDeliveredToOurselves(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -279,8 +280,8 @@ func TestNothingIsDeliveredToOurselves(t *testing.T) {
 	}
 }
 
-// A stranger's body must come soon: what is set aside for such is small, and whoever
-// posts a form with the state in it needs it, too.
+// A stranger's body must come soon: the memory for bodies of unknown callers is
+// small, and a partner that posts a form with the state in it needs it, too.
 func TestSlowStrangersMakeRoomForOthers(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{Callback: "max_body_size 1MiB\nmax_memory 8MiB", Hold: "state_query state"})
@@ -291,7 +292,8 @@ func TestSlowStrangersMakeRoomForOthers(t *testing.T) {
 		return s.callURL(t, http.MethodPost, harness.BaseURL+"/cbq/state", "state="+state+"&SAMLResponse="+strings.Repeat("a", 300_000), "Content-Type", "application/x-www-form-urlencoded").Status
 	}
 	harness.Eventually(t, "there is no room for a form", func() bool {
-		// Who finds no room is cut off while it writes, and all may be who come at once.
+		// One after the other: a client that finds no room is cut off while it
+		// writes, and of many at once all may be cut off.
 		conn := s.dial(t, "callbacks")
 		go func() { _, _ = io.WriteString(conn, form+strings.Repeat("a", 300_000)) }()
 		return post("00000000-0000-4000-8000-000000000000") == http.StatusServiceUnavailable

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// The sizes at and around which a body is kept in another way.
+// The sizes at and around which a body is kept in a different way.
 var bodySizes = []int{0, 1, 64 << 10, 64<<10 + 1, 1 << 20}
 
 // noise returns bytes that no compression makes smaller, the same every time.

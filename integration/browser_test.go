@@ -8,8 +8,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// A page of another site can send what a form can send. Where the API asks for no key,
-// it is told by its Origin.
+// A page of another site can send what a form can send. If the API asks for no key,
+// such a page is recognized by its Origin.
 func TestPagesOfOtherSitesCannotUseAnOpenAPI(t *testing.T) {
 	t.Parallel()
 	s := openAPI(t, harness.Config{})
@@ -27,7 +27,7 @@ func TestPagesOfOtherSitesCannotUseAnOpenAPI(t *testing.T) {
 	s.create(t, "{}", "Origin", "https://app.test", "Sec-Fetch-Site", "same-origin")
 }
 
-// No answer of ours lets a page of another site read it, and none may be kept by a cache.
+// No page of another site can read our answers, and no cache may keep them.
 func TestNothingIsSharedWithOtherSitesOrCaches(t *testing.T) {
 	t.Parallel()
 	s := openAPI(t, harness.Config{Hold: "redir /thanks"})
@@ -74,7 +74,8 @@ func wantNotShared(t *testing.T, what string, got *harness.Response) {
 	}
 }
 
-// What an app says of its own site means nothing at the address of results.
+// Headers with which an app configures its own site must have no effect at the
+// address of results.
 func TestResultDoesNothingInABrowser(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -106,7 +107,7 @@ func TestResultDoesNothingInABrowser(t *testing.T) {
 	}
 }
 
-// What a callback is answered with is text, whatever a partner says in it.
+// The reply to a call is text, whatever a partner puts into it.
 func TestReplyThatRepeatsACallIsText(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{Hold: `respond "{http.callback.call.query.name}"`})
@@ -120,8 +121,8 @@ func TestReplyThatRepeatsACallIsText(t *testing.T) {
 	wantHeader(t, reply.Header, "X-Content-Type-Options", "nosniff")
 }
 
-// A key that is taken out of the configuration opens nothing from then on, callbacks that
-// were made before included.
+// A key that was removed from the configuration opens nothing, not even callbacks
+// that were created before.
 func TestKeyThatIsTakenAwayOpensNothing(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -136,7 +137,8 @@ func TestKeyThatIsTakenAwayOpensNothing(t *testing.T) {
 	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
 }
 
-// Who looks into a running server finds neither the capability of a callback nor a key.
+// The admin endpoint of a running server shows neither the state of a callback nor a
+// key.
 func TestAdminOutputHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
 	s := keyed(t, harness.Config{Hold: "key include"})

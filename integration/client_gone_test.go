@@ -88,8 +88,7 @@ func TestOnDisconnectCloseKeepsWhatWasAnsweredInTime(t *testing.T) {
 	x.resolve(t, "the one that counts")
 }
 
-// leaveNoticed makes the client leave, the only one there is, and waits until the
-// server has noticed.
+// leaveNoticed makes the only client leave, and waits until the server has noticed.
 func (x *exchange) leaveNoticed(t *testing.T) {
 	t.Helper()
 	watched := func(n int) func() bool { return func() bool { return x.stage.WatchedClients(t) == n } }

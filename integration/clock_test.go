@@ -9,9 +9,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// The clock is set under a server that goes on with its load. No two of its settings
-// that follow each other are so far apart that the server would believe it was wrong
-// all the time.
+// The clock is set while the server is under load. No step is larger than two days:
+// after such a step the server would follow the clock at once.
 func TestClockThatIsSetUnderTheServerEndsAndStopsNothing(t *testing.T) {
 	t.Parallel()
 	l := newLoad(t)

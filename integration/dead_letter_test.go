@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// deliveryIs waits until a callback's delivery stands as it should.
+// deliveryIs waits until a callback's delivery has that state.
 func (s *stage) deliveryIs(t *testing.T, p parked, state string) {
 	t.Helper()
 	harness.Eventually(t, "the delivery is "+state, func() bool {
@@ -16,8 +16,8 @@ func (s *stage) deliveryIs(t *testing.T, p parked, state string) {
 	})
 }
 
-// What cannot be delivered is given up after the last attempt, or at once where the
-// target says that it is gone; it stays readable, and can be delivered anew.
+// A result that cannot be delivered is given up after the last attempt, or at once if
+// the target answers 410. It stays readable, and can be delivered again.
 func TestResultThatWasGivenUpCanBeDeliveredAnew(t *testing.T) {
 	t.Parallel()
 	for name, refusals := range map[string][]int{

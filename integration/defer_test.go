@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// deferred returns a directive that lets requests be done in the background.
+// deferred returns a directive that processes requests in the background.
 func (s *stage) deferred(name, lines string) string {
 	return "callback defer {\n\tname " + name + "\n" + lines + "\n\tthen {\n\t\t" + s.toPartner() + "\t}\n}\n"
 }
@@ -34,7 +34,7 @@ func (s *stage) ends(t *testing.T, url string) (st status) {
 	return st
 }
 
-// attempted waits until it is recorded that something was tried in vain.
+// attempted waits until a failed attempt is recorded.
 func (s *stage) attempted(t *testing.T, id string) {
 	t.Helper()
 	harness.Eventually(t, "an attempt has failed", func() bool {

@@ -52,7 +52,7 @@ func delivers(t *testing.T, lines string) *stage {
 	return startParked(t, "name orders\ndeliver {\n"+lines+"\n}")
 }
 
-// order sends a request that says where its result goes.
+// order sends a request that says where its result is to be delivered.
 func (s *stage) order(t *testing.T, url string) *exchange {
 	t.Helper()
 	return s.post(t, "application/json", fmt.Sprintf(`{"a":1,"callbackUrl":%q}`, url))

@@ -13,13 +13,13 @@ const (
 	jsonType = "application/json"
 )
 
-// saying is a call that says something in one place.
+// saying is a call that has a value in one place.
 type saying struct {
 	query, contentType, body string
 	header                   []string
 }
 
-// sayings say the same in each place where a match can look.
+// sayings have the same value in each place where a match can look.
 func sayings(word string) map[string]saying {
 	return map[string]saying{
 		"json":   {contentType: jsonType, body: `{"order":{"state":"` + word + `"}}`},
@@ -208,7 +208,7 @@ func TestExpiryEndsManyCalls(t *testing.T) {
 	wantAnswer(t, x.Answer(t), http.StatusOK, "first")
 }
 
-// trap is text that would be the secret if anybody expanded it.
+// trap is text that would become the secret if anything expanded it.
 const trap = "{env.CB_SECRET} {http.callback.id}"
 
 // trapped starts a server in whose environment there is a secret.

@@ -11,7 +11,7 @@ import (
 )
 
 // leftFree is what fill leaves free of a small disk, in bytes: less than the store
-// writes to.
+// needs to write.
 const leftFree = 48 << 20
 
 // smallDisk mounts a file system of 384 MiB, and returns where it is. The test is
@@ -26,7 +26,7 @@ func (s *stage) smallDisk(t *testing.T) string {
 		t.Skipf("no file system can be mounted: %v", err)
 	}
 	t.Cleanup(func() {
-		// The server still runs on it.
+		// Detach it, because the server still uses it.
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
@@ -34,7 +34,7 @@ func (s *stage) smallDisk(t *testing.T) string {
 	return dir
 }
 
-// fill fills the disk, and returns how to empty it again.
+// fill fills the disk, and returns what empties it again.
 func fill(t *testing.T, disk string) (empty func()) {
 	t.Helper()
 	var fs syscall.Statfs_t
@@ -67,21 +67,22 @@ func TestFullDiskLosesNothingAcknowledged(t *testing.T) {
 	stop := make(chan struct{})
 	l.until(stop)
 	l.power.set(true)
-	harness.Eventually(t, "clients were let go", func() bool { return len(l.acknowledged()) >= 20 })
+	harness.Eventually(t, "clients got 202", func() bool { return len(l.acknowledged()) >= 20 })
 
 	empty := fill(t, disk)
 	parks := func() *harness.Response {
 		return l.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/park/none"), "text/plain", "x"))
 	}
-	// The room is looked at now and then. Until then what was passed on is not kept, and
-	// the client is told so.
+	// The free space is checked only now and then. Until then requests are passed on
+	// but not kept, and the client is told so.
 	harness.Eventually(t, "a request is refused before it is passed on", func() bool {
 		refused := parks()
 		return refused.Status == http.StatusServiceUnavailable && refused.Header.Get("Retry-After") != ""
 	})
 	close(stop)
 	for _, o := range l.acknowledged() {
-		// What cannot be stored is not shown, until it is dropped.
+		// As long as a decision that cannot be stored is not dropped, its callback
+		// cannot be read.
 		harness.Eventually(t, o.path+" can be read", func() bool { return l.fetch(t, o.parked.StatusURL).Status == http.StatusOK })
 	}
 

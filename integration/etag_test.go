@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// having returns a request of somebody who has what this entity tag stands for.
+// having returns a request of a client that has the content with this entity tag.
 func having(t *testing.T, method, url, tag string, lines ...string) *http.Request {
 	t.Helper()
 	req := harness.NewRequest(t, method, url, "", "")
@@ -19,7 +19,7 @@ func having(t *testing.T, method, url, tag string, lines ...string) *http.Reques
 	return req
 }
 
-// tagged fetches a URL, and returns the entity tag of what is there.
+// tagged fetches a URL, and returns the entity tag of its content.
 func (s *stage) tagged(t *testing.T, url string) string {
 	t.Helper()
 	got := s.fetch(t, url)
@@ -31,7 +31,7 @@ func (s *stage) tagged(t *testing.T, url string) string {
 	return tag
 }
 
-// wantUnchanged checks that the client was told that it has it already.
+// wantUnchanged checks that the client was told that its content is unchanged.
 func wantUnchanged(t *testing.T, got *harness.Response, tag string) {
 	t.Helper()
 	wantAnswer(t, got, http.StatusNotModified, "")
@@ -128,7 +128,7 @@ func TestWhoHasTheStatusIsToldOfTheNextChange(t *testing.T) {
 	c := s.create(t, `{"allowMultipleCalls":true}`)
 	for i, url := range []string{apiURL + "/" + c.ID, apiURL + "/" + c.ID + "/result"} {
 		if i == 1 {
-			// There is no result to have before the first call.
+			// Before the first call there is no result.
 			wantStatus(t, s.fetch(t, url), http.StatusOK)
 		}
 		for _, body := range []string{"one", "two"} {

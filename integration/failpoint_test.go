@@ -11,29 +11,31 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// points are the moments at which what is promised changes.
+// points are the moments at which the server's promises change.
 var points = []string{
 	// The request is known, and not stored; it is stored, and nobody was told.
 	"create.before-commit", "create.after-commit",
-	// A job is about to be tried; its upstream has answered; what that means is about to
-	// be stored; it is stored, and nobody was told.
+	// A job is about to be attempted; its upstream has answered; the outcome is about
+	// to be stored; it is stored, and nobody was told.
 	"attempt.begun", "attempt.done", "job.before-commit", "job.after-commit",
 	// The body of a call is stored, and nothing is decided; the app that is asked has
 	// answered; the call is decided, and not stored; it is stored, and neither client nor
 	// partner was told.
 	"body.stored", "ask.answered", "call.before-commit", "call.after-commit",
-	// A result is about to be sent; it has arrived; that is about to be stored; it is.
+	// A result is about to be sent; it has arrived; that is about to be stored; it is
+	// stored.
 	"send.begun", "send.done", "delivery.before-commit", "delivery.after-commit",
-	// The end of a step is about to be told to the callback that waits for it; it is.
+	// The callback that waits for a step is about to be told that the step has ended;
+	// it was told.
 	"told.before-commit", "told.after-commit",
 }
 
-// until makes requests until the server is gone, or has what stop waits for.
+// until makes requests until stop is closed.
 func (l *load) until(stop <-chan struct{}) {
 	l.begin(func() { l.run(rand.New(rand.NewPCG(1, 1)), new(atomic.Int64), stop) })
 }
 
-// finish lets everything come to its end, and audits it.
+// finish waits until everything has ended, and audits it.
 func (l *load) finish(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -47,7 +49,7 @@ func (l *load) finish(t *testing.T) {
 	l.audit(t)
 }
 
-// figures logs what a test that has passed has seen.
+// figures logs the figures of a test that has passed.
 func (l *load) figures(format string, args ...any) {
 	logFigures(l.t, l.total(), format, args...)
 }
@@ -58,16 +60,16 @@ func logFigures(t *testing.T, total totals, format string, args ...any) {
 	}
 }
 
-// atEach lets a load meet with an accident at each of some points, and lets it come to
-// its end thereafter.
+// atEach runs a load with an accident at each of the points, and waits until the load
+// has ended.
 func atEach(t *testing.T, what string, at []string, accident func(t *testing.T, l *load, point string)) {
 	t.Helper()
 	var mu sync.Mutex
 	var total totals
 	t.Run("at", func(t *testing.T) {
 		for i, point := range at {
-			// What is durable does not depend on the race detector, under which all of
-			// this takes long: every fourth will do there.
+			// With the race detector all of this takes long, and what is durable does
+			// not depend on it: try only every fourth point then.
 			if i%harness.TimeFactor != 0 {
 				continue
 			}
@@ -122,8 +124,8 @@ func TestExitInTheMiddleOfAStepLosesNothingAcknowledged(t *testing.T) {
 	})
 }
 
-// again starts the server anew after an accident, without another one, and without any
-// more requests.
+// again restarts the server after an accident, with no further accident and no
+// further requests.
 func (l *load) again(t *testing.T, stop chan struct{}) {
 	t.Helper()
 	l.power.set(false)
@@ -137,7 +139,7 @@ func TestCommitThatFailsLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	var commits []string
 	for _, point := range points {
-		// A commit that is said to have failed may have been written all the same.
+		// A commit that is reported as failed may have been stored all the same.
 		if strings.HasSuffix(point, "-commit") {
 			commits = append(commits, point)
 		}

@@ -64,8 +64,8 @@ func TestFixedURLReadsTheCorrelationIDWhereTheServerSays(t *testing.T) {
 	wantAnswer(t, x.Answer(t), http.StatusOK, body)
 }
 
-// TestFixedURLKnowsNoCallbacksOfOthers waits as long as a call is kept that may have
-// come before its callback was known.
+// TestFixedURLKnowsNoCallbacksOfOthers waits as long as the server keeps a call whose
+// callback may not be known yet.
 func TestFixedURLKnowsNoCallbacksOfOthers(t *testing.T) {
 	t.Parallel()
 	s := keyed(t, harness.Config{Hold: "key env\n" + showStatus})
@@ -130,7 +130,7 @@ func TestCallThatOvertakesTheAckIsKept(t *testing.T) {
 	req.Header.Set(correlationHeader, "job-8")
 	req.Header.Set("Authorization", "Bearer "+envKey)
 	early := harness.Send(s.Client(t, harness.HTTP1), req)
-	// Long enough that the call has come; were it not, the test would prove less.
+	// Long enough for the call to arrive; if it has not, the test proves less.
 	harness.Until(time.Now().Add(500 * time.Millisecond))
 	close(release)
 	wantAnswer(t, early.Answer(t), http.StatusOK, "")

@@ -114,7 +114,7 @@ func TestTwoThousandHeldAtOnceGetTheirOwnAnswers(t *testing.T) {
 		path := fmt.Sprintf("/orders/%d", i)
 		pending[path] = harness.Send(client, harness.NewRequest(t, http.MethodGet, harness.H2C.URL(path), "", ""))
 	}
-	// Nobody is answered before everybody is held.
+	// No request is answered before all are held.
 	waiting := make([][2]string, held)
 	for i := range held {
 		waiting[i] = harness.Receive(t, "every request is with the partner", urls)
@@ -131,7 +131,7 @@ func TestTwoThousandHeldAtOnceGetTheirOwnAnswers(t *testing.T) {
 	}
 }
 
-// concurrently calls do for every number below n, in so many goroutines.
+// concurrently calls do for every number below n, in that many goroutines.
 func concurrently(n, workers int, do func(i int)) {
 	var wg sync.WaitGroup
 	var next atomic.Int64

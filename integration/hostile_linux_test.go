@@ -14,8 +14,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// annoyances are what strangers and partners of bad manners send, and then leave at
-// that: their connections stay open.
+// annoyances are what hostile or broken clients send before they stop, leaving their
+// connections open.
 func annoyances(state string) map[string]string {
 	head := "POST /cb/" + state + " HTTP/1.1\r\nHost: callbacks.test\r\nContent-Type: text/plain\r\n"
 	unknown := "POST /cb/00000000-0000-4000-8000-000000000000 HTTP/1.1\r\nHost: callbacks.test\r\n"
@@ -56,8 +56,8 @@ func TestThousandConnectionsThatGoNowhereHarmNobody(t *testing.T) {
 	}
 }
 
-// Who has its answer before it has sent its request is not waited for, whichever of ack
-// and call comes first.
+// A client that gets its answer before it has sent its whole request is not waited
+// for, whichever of ack and call comes first.
 func TestAnswerDoesNotWaitForTheRequestsBody(t *testing.T) {
 	t.Parallel()
 	for name, callFirst := range map[string]bool{"the ack comes first": false, "the call comes first": true} {
@@ -70,7 +70,8 @@ func TestAnswerDoesNotWaitForTheRequestsBody(t *testing.T) {
 				if callFirst {
 					<-called
 				}
-				// Else its server would first read what the client does not send.
+				// Otherwise the partner's server would first read what the client
+				// does not send.
 				w.Header().Set("Connection", "close")
 				w.WriteHeader(http.StatusAccepted)
 			})
@@ -96,8 +97,8 @@ func TestAnswerDoesNotWaitForTheRequestsBody(t *testing.T) {
 	}
 }
 
-// An upstream that sends without end to a client that does not read is held back, and
-// what it sends is not gathered.
+// An upstream that sends endlessly to a client that does not read is slowed down, and
+// what it sends is not buffered.
 func TestUpstreamThatFloodsIsNotBuffered(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{})
@@ -127,7 +128,7 @@ func TestUpstreamThatFloodsIsNotBuffered(t *testing.T) {
 	}
 }
 
-// What unpacks to a great deal is not unpacked, whoever has packed it.
+// A body that decompresses to a huge size is not decompressed, whoever has sent it.
 func TestNothingThatIsPackedIsUnpacked(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -159,7 +160,7 @@ func TestNothingThatIsPackedIsUnpacked(t *testing.T) {
 	}
 }
 
-// packed returns so many zeros, packed.
+// packed returns n zeros, compressed.
 func packed(t *testing.T, n int64) []byte {
 	t.Helper()
 	var b bytes.Buffer

@@ -137,8 +137,8 @@ func TestKeyOutlastsACrash(t *testing.T) {
 	wantHeader(t, replayed.Header, "Idempotency-Replayed", "true")
 	s.wantArrivals(t, done, 0)
 
-	// Whether the ack was stored is not known: the request may come again, but it
-	// is the same callback.
+	// It is unknown whether the ack was stored: the request may come again, but with
+	// the same callback.
 	second := s.again(t, withKey(t, open, "k-2", "order"))
 	y.resolve(t, "after the crash")
 	wantAnswer(t, second.Answer(t), http.StatusOK, "after the crash")

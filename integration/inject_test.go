@@ -192,7 +192,7 @@ func wantLengthOfBody(t *testing.T, x *exchange) {
 	}
 }
 
-// A placeholder for the call of a step that there is not would be sent as it is written.
+// A placeholder for the call of a step that does not exist would be sent unreplaced.
 func TestInjectionThatSpeaksOfNoStepIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

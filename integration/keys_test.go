@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// The keys of keyed: who may call, by where the key comes from, and two that are
-// known beside them.
+// The keys of keyed: three that partners may call with, named by where they come
+// from, and two more that are known.
 const (
 	envKey    = "the-partner-from-the-environment"
 	fileKey   = "the-partner-from-a-file"
@@ -46,7 +46,7 @@ func keyed(t *testing.T, cfg harness.Config) *stage {
 // bearer returns the header line that shows a key.
 func bearer(key string) []string { return []string{"Authorization", "Bearer " + key} }
 
-// wantUnauthorized checks that a call is refused for want of a key.
+// wantUnauthorized checks that a call is refused because it has no valid key.
 func wantUnauthorized(t *testing.T, got *harness.Response, slug string) {
 	t.Helper()
 	wantProblem(t, got, http.StatusUnauthorized, slug)
@@ -246,7 +246,7 @@ func wantNoKey(t *testing.T, text, key string) {
 	}
 }
 
-// wantNoKeyInStore ends the server and checks the bytes of everything it has kept.
+// wantNoKeyInStore ends the server and checks the bytes of everything in its store.
 func (s *stage) wantNoKeyInStore(t *testing.T, key string) {
 	t.Helper()
 	s.Terminate(t)

@@ -6,7 +6,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// slack is what may differ between two moments of rest.
+// slack is how much may differ between two moments at which the server is idle.
 const slack = 4
 
 func TestReloadsLeaveNoGoroutineAndNoFileBehind(t *testing.T) {
@@ -42,7 +42,7 @@ func TestHeldRequestsLeaveNoGoroutineAndNoFileBehind(t *testing.T) {
 }
 
 // withoutKeepAlive holds requests before a proxy that keeps no connection to its
-// upstream: an idle one runs into its timeout in its own time, with us or without.
+// upstream: an idle one ends by its own timeout, with the plugin or without.
 func (s *stage) withoutKeepAlive() harness.Config {
 	return harness.Config{Private: harness.Hold("", "", "") + "reverse_proxy unix/" + s.Path("partner.sock") + ` {
 	transport http {
@@ -51,8 +51,8 @@ func (s *stage) withoutKeepAlive() harness.Config {
 }`}
 }
 
-// restAfter checks that after work the server comes to rest as it did after the
-// warm-up.
+// restAfter checks that the idle server has as much open after the work as it had
+// after the warm-up.
 func restAfter(t *testing.T, s *stage, warmUp, work func()) {
 	t.Helper()
 	warmUp()

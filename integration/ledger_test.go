@@ -11,8 +11,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// ledger has what client, partner and delivery target of a server were told. It is
-// kept outside of the server, so that it outlasts every crash.
+// ledger records what client, partner and delivery target of a server were told. It
+// is kept outside of the server, so that it outlasts every crash.
 type ledger struct {
 	mu sync.Mutex
 	// orders are the client's requests, by path.
@@ -21,7 +21,7 @@ type ledger struct {
 	urls map[string][]*calledURL
 	// deliveries are the bodies that the target got, by webhook id.
 	deliveries map[string][]string
-	// answers are what the app behind the server has answered, by path.
+	// answers are the answers of the app behind the server, by path.
 	answers map[string][]string
 	errors  []string
 }
@@ -29,12 +29,12 @@ type ledger struct {
 // order is one request of a client's.
 type order struct {
 	kind, path string
-	// parked is what the client was told that was let go; nil if it was not.
+	// parked is the client's 202; nil if it got none.
 	parked *parked
-	// answered says that the client got a result, and answer is that.
+	// answered says that the client got a result, and answer is that result.
 	answered bool
 	answer   string
-	// open says that the client has not got what it wants.
+	// open says that the client still waits for its result.
 	open bool
 	// seen is the result as it was first read at its URL, empty if it was not yet.
 	seen string
@@ -43,11 +43,11 @@ type order struct {
 // calledURL is a callback URL and the calls that the partner has made.
 type calledURL struct {
 	url string
-	// bodies are those of its calls, all different, and taken are those of them that
+	// bodies are the bodies of the calls, all different, and taken are those that
 	// were answered with 2xx.
 	bodies, taken []string
-	// ended says that the partner has given up calling, and status what it got at
-	// last.
+	// ended says that the partner calls no more, and status is the last answer it
+	// got.
 	ended  bool
 	status int
 }
@@ -81,7 +81,7 @@ func (l *ledger) update(change func()) {
 	change()
 }
 
-// given notes a callback URL, and returns it if the partner had it not before.
+// given notes a callback URL, and returns it if the partner did not have it before.
 func (l *ledger) given(path, url string) *calledURL {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +104,8 @@ func (l *ledger) next(path string, c *calledURL) string {
 	return body
 }
 
-// replied notes how a call was answered, and reports whether there is to be another.
+// replied notes how a call was answered, and reports whether the partner must call
+// again.
 func (l *ledger) replied(c *calledURL, body string, status int) (again bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -118,7 +119,7 @@ func (l *ledger) replied(c *calledURL, body string, status int) (again bool) {
 	return false
 }
 
-// did returns what the app answers, which is different each time.
+// did returns an answer of the app, which is different each time.
 func (l *ledger) did(path, with string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,7 +135,7 @@ func (l *ledger) delivered(id, body string) {
 	l.deliveries[id] = append(l.deliveries[id], body)
 }
 
-// read notes a result that was read at its URL. It is the same ever after.
+// read notes a result that was read at its URL. It must be the same each time.
 func (l *ledger) read(o *order, result string) {
 	padding := paddingOf(o.path)
 	result, whole := strings.CutPrefix(result, padding)
@@ -150,7 +151,7 @@ func (l *ledger) read(o *order, result string) {
 	}
 }
 
-// acknowledged returns the orders whose client was let go.
+// acknowledged returns the orders whose client got 202.
 func (l *ledger) acknowledged() (orders []*order) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,7 +166,7 @@ func (l *ledger) acknowledged() (orders []*order) {
 // totals are what happened, in numbers.
 type totals struct{ requests, parked, answered, taken, recalled, delivered, redelivered int }
 
-// plus adds what happened elsewhere.
+// plus adds the totals of another load.
 func (a totals) plus(b totals) totals {
 	return totals{
 		a.requests + b.requests, a.parked + b.parked, a.answered + b.answered, a.taken + b.taken, a.recalled + b.recalled,
@@ -175,7 +176,7 @@ func (a totals) plus(b totals) totals {
 
 // String returns them as a sentence.
 func (a totals) String() string {
-	return fmt.Sprintf("%d requests, %d let go with 202, %d answered; %d calls taken, %d repeated; %d results delivered, %d repeated",
+	return fmt.Sprintf("%d requests, %d accepted with 202, %d answered; %d calls taken, %d repeated; %d results delivered, %d repeated",
 		a.requests, a.parked, a.answered, a.taken, a.recalled, a.delivered, a.redelivered)
 }
 
@@ -204,7 +205,7 @@ func (l *ledger) total() (n totals) {
 	return n
 }
 
-// unfinished says what client and partner still want.
+// unfinished says what client and partner still wait for.
 func (l *ledger) unfinished() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -222,7 +223,7 @@ func (l *ledger) unfinished() string {
 	return b.String()
 }
 
-// audit checks that every promise was kept, once everything has come to its end.
+// audit checks that every promise was kept, once everything has ended.
 func (l *ledger) audit(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()
@@ -274,8 +275,8 @@ func (l *ledger) auditOrder(t *testing.T, o *order) {
 	}
 }
 
-// auditResult checks that a result is made of the call that the partner was thanked
-// for, by the app where that has the last word.
+// auditResult checks that a result comes from the call that was answered with 2xx, or
+// from the app's answer if that is the result.
 func (l *ledger) auditResult(t *testing.T, o *order, result string) {
 	t.Helper()
 	from := o.path
@@ -289,16 +290,15 @@ func (l *ledger) auditResult(t *testing.T, o *order, result string) {
 		if !slices.ContainsFunc(c.bodies, func(body string) bool { return strings.HasSuffix(result, body) }) {
 			t.Errorf("%s has the result %q, which is none of the calls %q", o.path, result, c.bodies)
 		}
-		// A plain hold is over the moment that the call is decided: that it was is not
-		// known yet to the partner, which calls again after a crash.
+		// A plain hold ends the moment that the call is decided. The partner does not
+		// know that yet, and calls again after a crash.
 		if o.kind != "hold" && len(c.taken) > 0 && !strings.HasSuffix(result, c.taken[0]) {
 			t.Errorf("%s has the result %q, and the partner was thanked for %q", o.path, result, c.taken[0])
 		}
 	}
 }
 
-// settle reads the results of all that was acknowledged, and waits until nothing is
-// to be done any more.
+// settle waits until all that was acknowledged has ended, and reads the results.
 func (l *ledger) settle(t *testing.T, s *stage) {
 	t.Helper()
 	for _, o := range l.acknowledged() {

@@ -126,7 +126,7 @@ func TestCallIsJudgedByWhatWasConfiguredWhenItsCallbackWasMade(t *testing.T) {
 	x := s.get(t)
 	url := x.received.Header.Get("X-Old-Callback-Url")
 	s.MustReload(t, harness.Config{Hold: `respond "new"`})
-	// Writes are committed in order: with this one the other is on disk, too.
+	// Writes are committed in order: once this one is on disk, so is the other.
 	s.get(t).resolve(t, "an answer")
 	s.Kill(t)
 	if _, err := x.Outcome(); err == nil {
@@ -197,7 +197,7 @@ func TestTerminationAnswersWhenTheDirectiveIsGone(t *testing.T) {
 	exited(t, s, held, func() { s.Terminate(t) })
 }
 
-// exited ends the server and checks what becomes of requests that the upstream has
+// exited ends the server and checks the answers to requests that the upstream has
 // acknowledged.
 func exited(t *testing.T, s *stage, held []*exchange, exit func()) {
 	t.Helper()

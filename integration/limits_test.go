@@ -47,8 +47,8 @@ func TestMaxMemoryLimitsWhatIsBufferedAtOnce(t *testing.T) {
 	x.stillWaits(t)
 }
 
-// refuses checks that a further request is sent away at once, with word of when
-// to come back, and never reaches the partner.
+// refuses checks that a further request is refused at once, with a Retry-After, and
+// never reaches the partner.
 func (s *stage) refuses(t *testing.T, body string) {
 	t.Helper()
 	path := s.path()

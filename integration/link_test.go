@@ -8,11 +8,10 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// linkOptions are the options that make the directive the asynchronous HTTP step
-// of Link.
+// linkOptions make the directive behave as the asynchronous HTTP step of Link.
 const linkOptions = "require correlation_id status\ndocument_statuses Rejected \"On Hold\"\n" + showStatus
 
-// showStatus tells the partner the status URL, and with it the test.
+// showStatus tells the partner, and so the test, the status URL.
 const showStatus = "inject header X-Status-Url {http.callback.status_url}\n"
 
 // statusURL returns the status URL that showStatus has told.
@@ -34,7 +33,7 @@ func (x *exchange) wantPhase(t *testing.T, phase string) {
 	}
 }
 
-// callWithAll calls back with header lines, given as names and values by turns.
+// callWithAll calls back with header lines, given as names and values in turn.
 func (x *exchange) callWithAll(t *testing.T, contentType, body string, lines ...string) *harness.Response {
 	t.Helper()
 	req := harness.NewRequest(t, http.MethodPost, x.url, contentType, body)
@@ -44,7 +43,7 @@ func (x *exchange) callWithAll(t *testing.T, contentType, body string, lines ...
 	return x.stage.public(t, req)
 }
 
-// link calls back as Link asks for it: with the correlation id and a status.
+// link calls back as Link requires: with the correlation id and a status.
 func (x *exchange) link(t *testing.T, status, body string, lines ...string) {
 	t.Helper()
 	lines = append(lines, correlationHeader, x.received.Header.Get(correlationHeader), statusHeader, status)
@@ -113,10 +112,10 @@ func TestLinkFailureIsToldWithItsDocumentStatus(t *testing.T) {
 	}
 }
 
-// failure is what is told of a failed callback.
+// failure is what a client is told about a failed callback.
 type failure struct{ document, technical, code, text string }
 
-// isAnswer checks that an answer tells the failure in document and header.
+// isAnswer checks that an answer shows the failure in document and header.
 func (f failure) isAnswer(t *testing.T, answer *harness.Response, status int) {
 	t.Helper()
 	p := wantProblem(t, answer, status, "failed")
@@ -135,7 +134,7 @@ func (f failure) isAnswer(t *testing.T, answer *harness.Response, status int) {
 	}
 }
 
-// isStatus checks that a status document tells the failure.
+// isStatus checks that a status document shows the failure.
 func (f failure) isStatus(t *testing.T, st status) {
 	t.Helper()
 	got := failure{st.DocumentStatus, st.TechnicalStatus, st.ErrorCode, st.ErrorText}
@@ -213,7 +212,7 @@ func TestHeaderPrefixRenamesAllSevenHeaders(t *testing.T) {
 	wantNoneOf(t, answer.Header, "X-Link-")
 }
 
-// wantNoneOf checks that no header's name begins like that.
+// wantNoneOf checks that no header's name begins with the prefix.
 func wantNoneOf(t *testing.T, h http.Header, prefix string) {
 	t.Helper()
 	for name, values := range h {

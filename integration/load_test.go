@@ -17,15 +17,15 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// kind is a way in which requests are dealt with.
+// kind is a way in which requests are handled.
 type kind struct {
-	// durable: what the partner is given was committed before.
+	// durable: the callback is committed before the partner gets its URL.
 	durable bool
-	// answers: the app has the last word. delivers: the result is sent.
+	// answers: the result is the app's answer. delivers: the result is delivered.
 	answers, delivers bool
 }
 
-// kinds are those of a mixed load, by the first part of their paths.
+// kinds are the kinds of a mixed load, by the first part of their paths.
 var kinds = map[string]kind{
 	"hold":    {},
 	"keyed":   {durable: true},
@@ -38,19 +38,19 @@ var kinds = map[string]kind{
 	"defer":   {durable: true, answers: true, delivers: true},
 }
 
-// load is a mix of requests, the partner that answers them, and the ledger of it all.
+// load is a mix of requests, the partner that answers them, and the ledger of both.
 type load struct {
 	*stage
 	*ledger
 	t      *testing.T
 	target *httptest.Server
-	// power is what the load waits for while the server is down.
+	// power says whether the server runs; the load waits for it.
 	power *power
-	// open bounds the requests that have not come to their end.
+	// open limits the number of requests under way.
 	open chan struct{}
-	// pause is how long each of them waits for the next when it has come to its end.
+	// pause is how long a request that has ended keeps its place in open.
 	pause time.Duration
-	// busy counts what client and partner have under way.
+	// busy counts what client and partner are doing.
 	busy atomic.Int64
 }
 
@@ -65,7 +65,7 @@ func newLoad(t *testing.T) *load {
 	return l
 }
 
-// begin lets client or partner do something.
+// begin runs something that client or partner does.
 func (l *load) begin(do func()) {
 	l.busy.Add(1)
 	go func() {
@@ -74,7 +74,7 @@ func (l *load) begin(do func()) {
 	}()
 }
 
-// config returns the configuration that has all kinds.
+// config returns a configuration with all kinds.
 func (l *load) config() harness.Config {
 	deliver := fmt.Sprintf("deliver {\n\tto %s/hook\n\tallow %s\n}\n", l.target.URL, l.target.URL)
 	to := l.toPartner()
@@ -91,7 +91,7 @@ func (l *load) config() harness.Config {
 		"callback /defer/* defer {\nname defer\n" + deliver + "then {\n" + to + "}\n}\n" + to}
 }
 
-// take takes a delivery.
+// take accepts a delivery.
 func (l *load) take(_ http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -99,8 +99,8 @@ func (l *load) take(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serve is the partner that calls back, where it was given a URL, and else the app that
-// answers at once.
+// serve is the partner, which calls back if the request has a callback URL, or the
+// app, which answers at once.
 func (l *load) serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -125,7 +125,7 @@ func (l *load) serve(w http.ResponseWriter, r *http.Request) {
 // partnerPause is how long the partner waits before it calls again.
 const partnerPause = 10 * time.Millisecond
 
-// callBack calls until it is answered, and says something else each time.
+// callBack calls until it gets a final answer, each time with another body.
 func (l *load) callBack(path string, c *calledURL) {
 	for l.power.wait() {
 		body := l.next(path, c)
@@ -137,10 +137,10 @@ func (l *load) callBack(path string, c *calledURL) {
 	}
 }
 
-// padding makes a body too large to be kept in a record.
+// padding makes a body too large for a record.
 var padding = strings.Repeat("x", 65<<10)
 
-// paddingOf returns what comes before the bodies of calls for the path.
+// paddingOf returns what precedes the bodies of calls for the path.
 func paddingOf(path string) string {
 	if strings.HasPrefix(path, "/large/") {
 		return padding
@@ -189,8 +189,8 @@ func (l *load) run(random *rand.Rand, number *atomic.Int64, stop <-chan struct{}
 	}
 }
 
-// place makes one request, and notes what its client is told. With a key it is made
-// again until there is an answer.
+// place makes one request, and notes what its client is told. A request with an
+// Idempotency-Key is repeated until there is an answer.
 func (l *load) place(o *order) {
 	var lines []string
 	if o.kind == "keyed" {
@@ -217,12 +217,12 @@ func (l *load) place(o *order) {
 	}
 }
 
-// exits reports whether the client was let go because the server exits.
+// exits reports whether the answer says that the server exits.
 func exits(got *harness.Response) bool {
 	return got.Status == http.StatusGatewayTimeout && strings.Contains(string(got.Body), "#shutting-down")
 }
 
-// follow reads the result until it is there.
+// follow asks for the result until it is there.
 func (l *load) follow(o *order, p parked) {
 	for l.power.wait() {
 		got, err := l.send(http.MethodGet, p.ResultURL, "", "Prefer", "wait=2")
@@ -238,8 +238,8 @@ func (l *load) follow(o *order, p parked) {
 	}
 }
 
-// waiting returns the names of the callbacks that wait although their client was
-// promised something, or their work is done in the background.
+// waiting returns the callbacks that still wait although they must end: their client
+// was promised something, or their work is done in the background.
 func (l *load) waiting(t *testing.T) (stuck []string) {
 	t.Helper()
 	var page struct {
@@ -261,12 +261,12 @@ func (l *load) waiting(t *testing.T) (stuck []string) {
 	return stuck
 }
 
-// power tells whether the server runs.
+// power says whether the server runs.
 type power struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	on      bool
-	// over says that nobody is to wait for it any more.
+	// over says that nobody must wait any more.
 	over bool
 }
 
@@ -286,7 +286,7 @@ func (p *power) wait() bool {
 	return !p.over
 }
 
-// set says that the server runs, or that it does not.
+// set notes that the server runs, or that it does not.
 func (p *power) set(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -294,7 +294,7 @@ func (p *power) set(on bool) {
 	p.changed.Broadcast()
 }
 
-// end lets everybody who waits go.
+// end ends every wait.
 func (p *power) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,21 +22,23 @@ var (
 	manyLast = flag.Duration("many-last", 4*time.Second, "how long TestManyAreHeldAllTheTime holds as many")
 )
 
-// streams is how many of them share a client: a connection over HTTP/2 carries no more
-// than 250, and others would wait for their turn.
+// streams is how many requests share a client: a connection over HTTP/2 carries no
+// more than 250, and others would wait for their turn.
 const streams = 200
 
-// hall is clients whose requests are held all the time, each for a while of its own,
-// and the partner that calls back for them.
+// hall is clients whose requests are held all the time, each for a random time, and
+// the partner that calls back for them.
 type hall struct {
 	t        *testing.T
 	protocol harness.Protocol
 	callers  *http.Client
-	// door lets so many in at once, and turn lets so many calls go.
+	// door limits the requests that are on their way in, and turn the calls under
+	// way.
 	door, turn chan struct{}
 	// longest is how long a request is held at most.
 	longest time.Duration
-	// closing says that nobody is to come any more, and that everybody is let out.
+	// closing is closed when no more requests are to be made, and all that are held
+	// are to be answered.
 	closing chan struct{}
 	calls   sync.WaitGroup
 	inside  atomic.Int64
@@ -54,7 +56,7 @@ func newHall(t *testing.T, s *stage, p harness.Protocol, longest time.Duration) 
 	return h
 }
 
-// acknowledge is the partner, who calls back later.
+// acknowledge is the partner, which acknowledges a request and calls back later.
 func (h *hall) acknowledge(w http.ResponseWriter, r *http.Request) {
 	asked, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -149,7 +151,7 @@ func TestManyAreHeldAllTheTime(t *testing.T) {
 	}
 }
 
-// measure looks at the server's memory twenty times in a while.
+// measure reads the server's memory twenty times, spread over that time.
 func (s *stage) measure(t *testing.T, while time.Duration) (memory []int64) {
 	t.Helper()
 	every := time.NewTicker(while / 20)

@@ -37,13 +37,13 @@ func (s *stage) metrics(t *testing.T) map[string]float64 {
 	return values
 }
 
-// committed waits until the server has that many records on the disk since it started.
+// committed waits until the server has committed that many records since it started.
 func (s *stage) committed(t *testing.T, records float64) {
 	t.Helper()
 	harness.Eventually(t, "the callback is on the disk", func() bool { return s.metrics(t)["store_committed_records_total"] >= records })
 }
 
-// wantMetrics checks what some metrics have grown by.
+// wantMetrics checks by how much some metrics have grown.
 func (s *stage) wantMetrics(t *testing.T, before map[string]float64, grown map[string]float64) {
 	t.Helper()
 	var got map[string]float64

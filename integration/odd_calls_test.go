@@ -94,8 +94,8 @@ func TestEveryStateThatIsNotOneLooksTheSame(t *testing.T) {
 	x.stillWaits(t)
 }
 
-// withUpperCase writes a UUID's letters in upper case. One that happens to have
-// none gets one.
+// withUpperCase writes a UUID's letters in upper case. A UUID that happens to have no
+// letter gets one.
 func withUpperCase(state string) string {
 	if upper := strings.ToUpper(state); upper != state {
 		return upper
@@ -150,7 +150,7 @@ func TestLooksAndPrefetchesNeverCountAsCalls(t *testing.T) {
 			"Purpose":               {method: http.MethodGet, header: http.Header{"Purpose": {"prefetch"}}},
 		} {
 			if kind == "both" && test.header != nil {
-				continue // A person's return changes nothing, whoever asks for it.
+				continue // With both replies, GET is a person's return, which changes nothing anyway.
 			}
 			t.Run(kind+" "+name, func(t *testing.T) {
 				t.Parallel()
@@ -261,7 +261,7 @@ func TestBodyCutShortIsRefused(t *testing.T) {
 	}
 }
 
-// raw sends bytes to the public site, says that no more will come, and reads
+// raw sends bytes to the public site, closes its side of the connection, and reads
 // the response.
 func (s *stage) raw(t *testing.T, message string) *harness.Response {
 	t.Helper()
@@ -269,7 +269,7 @@ func (s *stage) raw(t *testing.T, message string) *harness.Response {
 	if err := conn.SetDeadline(time.Now().Add(harness.Patience)); err != nil {
 		t.Fatal(err)
 	}
-	// A server may refuse a request before it has read it all.
+	// A server may refuse a request before it has read all of it.
 	go func() {
 		_, _ = io.WriteString(conn, message)
 		_ = conn.CloseWrite()

@@ -257,7 +257,7 @@ func TestExpiresInEndsTheTimeForCalls(t *testing.T) {
 	s := start(t, harness.Config{Timeout: "500ms", Hold: "expires_in 1s"})
 	x := s.get(t)
 	p := wantProblem(t, x.Answer(t), http.StatusGatewayTimeout, "timeout")
-	// No sweep is waited for: the moment itself ends it.
+	// Do not wait for a sweep: the callback expires at that very moment.
 	harness.Until(s.status(t, p.StatusURL).ExpiresAt)
 	wantProblem(t, x.call(t, "text/plain", "late"), http.StatusGone, "expired")
 	if got := s.status(t, p.StatusURL).Phase; got != "expired" {
@@ -310,7 +310,7 @@ handle_errors {
 	}
 }
 
-// wantMethods checks the Allow header, in which order does not matter.
+// wantMethods checks the Allow header, in any order.
 func wantMethods(t *testing.T, got *harness.Response, methods ...string) {
 	t.Helper()
 	allowed := strings.Split(strings.ReplaceAll(got.Header.Get("Allow"), " ", ""), ",")

@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// parked is what a client is told that is let go.
+// parked is the document that a client gets with its 202.
 type parked struct {
 	Status    string `json:"status"`
 	Message   string `json:"message"`
@@ -17,7 +17,7 @@ type parked struct {
 	ResultURL string `json:"resultUrl"`
 }
 
-// wantParked checks that the client was let go and told where to look.
+// wantParked checks that the client got 202 and was told where to look.
 func (s *stage) wantParked(t *testing.T, got *harness.Response) parked {
 	t.Helper()
 	wantStatus(t, got, http.StatusAccepted)

@@ -20,7 +20,7 @@ import (
 
 var cuts = flag.Int("cuts", 3, "power cuts of TestPowerCutLosesNothingAcknowledged")
 
-// image is a file system of its own in a file, from which the power can be cut.
+// image is a file system in a file, whose power can be cut.
 type image struct {
 	file, dir string
 	mounted   bool
@@ -48,7 +48,7 @@ func (s *stage) newImage(t *testing.T) *image {
 	i.mounted = true
 	t.Cleanup(func() {
 		if i.mounted {
-			// The server may still run on it.
+			// Detach it, because the server may still use it.
 			command(t, "umount", "-l", i.dir)
 		}
 	})
@@ -65,8 +65,9 @@ func command(t *testing.T, name string, args ...string) {
 // store returns the configuration of a store on the image.
 func (i *image) store() string { return filepath.Join(i.dir, "store") + " {\n\tmin_free 128MiB\n}" }
 
-// cut lets the file system fail from now on, and forgets all that is not on the disk
-// (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH, linux/fs/ext4/ext4.h).
+// cut makes the file system fail from this moment on, and drops all that is not on
+// the disk (EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH,
+// linux/fs/ext4/ext4.h).
 func (i *image) cut(t *testing.T) {
 	t.Helper()
 	dir, err := os.Open(i.dir)
@@ -80,7 +81,7 @@ func (i *image) cut(t *testing.T) {
 	}
 }
 
-// again mounts the image anew, as after a restart of the machine.
+// again mounts the image again, as after a restart of the machine.
 func (i *image) again(t *testing.T) {
 	t.Helper()
 	command(t, "umount", i.dir)
@@ -107,8 +108,8 @@ func (i *image) control(t *testing.T) {
 	}
 }
 
-// controlled checks that the cut has taken what was not on the disk, and nothing else,
-// and removes the traces.
+// controlled checks that the cut has dropped what was not on the disk, and nothing
+// else, and removes the files of control.
 func (i *image) controlled(t *testing.T) {
 	t.Helper()
 	kept, lost := filepath.Join(i.dir, "kept"), filepath.Join(i.dir, "lost")
@@ -125,9 +126,9 @@ func (i *image) controlled(t *testing.T) {
 	}
 }
 
-// The server is stopped before each cut: of an fsync that is under way at the very
-// moment the ioctl may take what it then reports as written, which no disk does.
-// Whatever somebody was told before is on the disk.
+// The server is stopped before each cut: if an fsync is under way, the ioctl may drop
+// what that fsync then reports as written, which no disk does. Everything that
+// anybody was told before is on the disk.
 func TestPowerCutLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	random, from := chance(t)
@@ -167,7 +168,7 @@ func TestDiskThatFailsTakesNobodyElseDown(t *testing.T) {
 	stop := make(chan struct{})
 	l.until(stop)
 	l.power.set(true)
-	harness.Eventually(t, "clients were let go", func() bool { return len(l.acknowledged()) >= 20 })
+	harness.Eventually(t, "clients got 202", func() bool { return len(l.acknowledged()) >= 20 })
 
 	l.Freeze(t)
 	disk.cut(t)
@@ -183,8 +184,8 @@ func TestDiskThatFailsTakesNobodyElseDown(t *testing.T) {
 	l.power.set(false)
 	close(stop)
 	l.Terminate(t)
-	// Five seconds are for connections that the client has made and not used yet, which
-	// net/http waits for; the store takes less than one.
+	// Five seconds are for connections that the client has opened but not used yet,
+	// which net/http waits for; the store takes less than one second.
 	if code := l.Exited(t, 8*time.Second); code != 0 {
 		t.Errorf("the server exits with code %d", code)
 	}

@@ -18,22 +18,22 @@ import (
 // A long run lets 16 race 100,000 times.
 var races = flag.Int("races", 200/harness.TimeFactor, "callbacks that TestRacesForACallbackHaveOneOrder lets 16 callers race for")
 
-// seen is what one of the racers was told: the status of an answer, or what the API
-// shows.
+// seen is what a racer was told: the status of an answer, or what the API shows.
 type seen struct {
 	status  int
 	phase   string
 	payload string
 }
 
-// racer is what one of them does: it calls with a payload, closes, or looks.
+// racer is one of the concurrent clients: it calls with a payload, closes the
+// callback, or reads it.
 type racer struct {
 	close   bool
 	payload string
 }
 
-// race is what the product promises of one callback, whoever does what at once: there is
-// an order of all that was done in which each answer is right.
+// race is what the product promises about one callback, whatever is done to it at
+// once: there is an order of all operations in which each answer is right.
 var race = porcupine.Model{
 	Init: func() any { return seen{phase: "waiting"} },
 	Step: func(state, input, output any) (bool, any) {
@@ -57,7 +57,7 @@ var race = porcupine.Model{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
 }
 
-// racersOf returns sixteen who want different things.
+// racersOf returns sixteen racers that want different things.
 func racersOf(round int) []racer {
 	all := []racer{{}, {}, {}, {close: true}}
 	if round%3 == 0 {
@@ -69,7 +69,7 @@ func racersOf(round int) []racer {
 	return all
 }
 
-// send does what a racer wants.
+// send does what the racer wants.
 func (r racer) send(t *testing.T, client *http.Client, c created) (saw seen, err error) {
 	t.Helper()
 	req := harness.NewRequest(t, http.MethodGet, apiURL+"/"+c.ID, "", "")

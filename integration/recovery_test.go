@@ -46,7 +46,7 @@ func TestServerAnswersWhileItStillRecovers(t *testing.T) {
 	s.Kill(t)
 	s.Start(t, cfg)
 
-	// Nothing of the old can end, so all of it is still to be done.
+	// No old request can end, so all of them are still to be done.
 	p := s.wantParked(t, s.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/new/1"), "text/plain", "x")))
 	call := s.partner.Call(t, http.MethodPost, harness.Receive(t, "the partner gets the new request", url), "text/plain", "new")
 	wantStatus(t, call, http.StatusOK)

@@ -41,7 +41,7 @@ type stage struct {
 	paths   atomic.Int64
 }
 
-// newStage returns a stage on which nothing runs but the partner.
+// newStage returns a stage on which only the partner runs.
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	c := harness.New(t)
@@ -85,8 +85,8 @@ func (s *stage) send(t *testing.T, p harness.Protocol, method, contentType, body
 	return s.forward(t, p, harness.NewRequest(t, method, p.URL(s.path()), contentType, body))
 }
 
-// forward sends the request, whose path must be of its own, and waits until the
-// partner has it.
+// forward sends the request, whose path no other request may have, and waits until
+// the partner has it.
 func (s *stage) forward(t *testing.T, p harness.Protocol, req *http.Request) *exchange {
 	t.Helper()
 	x := &exchange{stage: s, Pending: harness.Send(s.Client(t, p), req)}
@@ -112,22 +112,22 @@ func (x *exchange) callWith(t *testing.T, name, value, body string) *harness.Res
 	return x.stage.public(t, req)
 }
 
-// resolve calls back and expects to be thanked.
+// resolve calls back and expects the call to be accepted.
 func (x *exchange) resolve(t *testing.T, body string) {
 	t.Helper()
 	wantStatus(t, x.call(t, "text/plain", body), http.StatusOK)
 }
 
-// stillWaits shows that the callback takes the one call that counts: it calls
-// back, and the client gets that answer.
+// stillWaits checks that the callback still accepts its call: it calls back, and the
+// client gets that answer.
 func (x *exchange) stillWaits(t *testing.T) {
 	t.Helper()
 	x.resolve(t, "the one that counts")
 	wantAnswer(t, x.Answer(t), http.StatusOK, "the one that counts")
 }
 
-// closed shows that the callback was closed. It asks with a call that could
-// never be accepted, so that asking changes nothing.
+// closed checks that the callback was closed, with a call that could never be
+// accepted, so that the check changes nothing.
 func (x *exchange) closed(t *testing.T) {
 	t.Helper()
 	harness.Eventually(t, "the callback is closed", func() bool {

@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// disturb lets strace do something to the server's system calls until it is told to
-// stop. The test is skipped where that is not allowed.
+// disturb makes strace tamper with the server's system calls until stop is called.
+// The test is skipped where that is not allowed.
 func (s *stage) disturb(t *testing.T, inject string) (stop func()) {
 	t.Helper()
 	if _, err := exec.LookPath("strace"); err != nil {
@@ -30,7 +30,7 @@ func (s *stage) disturb(t *testing.T, inject string) (stop func()) {
 		t.Fatal(err)
 	}
 	stop = sync.OnceFunc(func() {
-		// At SIGINT it lets go of the server first.
+		// On SIGINT strace detaches from the server before it exits.
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 	})
@@ -70,7 +70,8 @@ func TestSlowDiskHoldsUpOnlyWhoWaitsForIt(t *testing.T) {
 	for _, p := range parks {
 		wantStatus(t, p.Answer(t), http.StatusAccepted)
 	}
-	// One after the other the calls take a commit each; the requests share some.
+	// The calls come one after the other and take a commit each; the requests share
+	// commits.
 	if n := s.metrics(t)["store_commits_total"] - before; n > float64(len(held)+many/4) {
 		t.Errorf("%v commits for %d calls and %d requests", n, len(held), many)
 	}

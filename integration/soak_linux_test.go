@@ -19,8 +19,8 @@ var soak = flag.Duration("soak", time.Minute/harness.TimeFactor, "how long TestS
 // vitals are what must not grow while a server runs.
 type vitals struct{ memory, disk, files, goroutines int64 }
 
-// vitals looks at the server. What is deleted while its directory is walked counts for
-// nothing.
+// vitals measures the server. It ignores files that are deleted while it walks the
+// directory.
 func (s *stage) vitals(t *testing.T) (v vitals) {
 	t.Helper()
 	_ = filepath.WalkDir(s.Path("store"), func(_ string, d fs.DirEntry, err error) error {
@@ -45,16 +45,16 @@ func (s *stage) vitals(t *testing.T) (v vitals) {
 	return v
 }
 
-// A server that is used and reloaded all the time takes as much in the last quarter as
-// in the second, when caches and tables have their size.
+// A server that is used and reloaded all the time takes no more in the last quarter
+// than in the second, when caches and tables have reached their size.
 func TestSoakStaysFlat(t *testing.T) {
 	t.Parallel()
 	l := newLoad(t)
-	// Others need the processors, too.
+	// Other tests need the processors, too.
 	l.open, l.pause = make(chan struct{}, 4), 50*time.Millisecond
 	cfg := l.config()
-	// What is over is forgotten while the test runs, and what is idle is closed: after a
-	// reload, the connections of what was configured before.
+	// Ended callbacks are deleted while the test runs, and idle connections closed,
+	// such as those of the configuration before a reload.
 	cfg.Callback = "retain 10s"
 	cfg.Private = strings.ReplaceAll(cfg.Private, l.toPartner(), strings.TrimSuffix(l.toPartner(), "\n")+" {\ntransport http {\nkeepalive 5s\n}\n}\n")
 	l.Start(t, cfg)
@@ -81,8 +81,8 @@ func TestSoakStaysFlat(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		of   func(vitals) int64
-		// slack is what comes and goes: collected memory, tables before they are
-		// merged, connections.
+		// slack allows for what comes and goes: memory until it is collected, tables
+		// until they are merged, connections.
 		slack int64
 	}{
 		{"memory", func(v vitals) int64 { return v.memory }, 48 << 20 * harness.MemoryFactor},
@@ -99,7 +99,7 @@ func TestSoakStaysFlat(t *testing.T) {
 	l.figures("%v of load, a reload every %v", *soak, *soak/12)
 }
 
-// medianOf returns the median of one of them.
+// medianOf returns the median of one of the vitals.
 func medianOf(all []vitals, of func(vitals) int64) int64 {
 	var values []int64
 	for _, v := range all {

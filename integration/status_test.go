@@ -169,7 +169,7 @@ func TestStatusAndResultAreOnlyRead(t *testing.T) {
 	x.resolve(t, "still possible")
 }
 
-// wantSafeToOpen checks that a browser cannot be harmed by a partner's bytes.
+// wantSafeToOpen checks that a partner's bytes cannot harm a browser.
 func wantSafeToOpen(t *testing.T, h http.Header) {
 	t.Helper()
 	wantHeader(t, h, "Content-Security-Policy", "sandbox; default-src 'none'")

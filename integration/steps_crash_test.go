@@ -28,7 +28,7 @@ func (s *stage) hang(path string, answer http.HandlerFunc) (release func()) {
 }
 
 // The server is killed between each two steps of a chain: the request goes on to its
-// result as if nothing had been.
+// result as if nothing had happened.
 func TestChainOutlastsACrashBetweenAnyTwoSteps(t *testing.T) {
 	t.Parallel()
 	const all = 6

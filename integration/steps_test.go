@@ -13,13 +13,13 @@ import (
 // appsAnswer is what the app says at the end of a journey.
 const appsAnswer = "the app has done it"
 
-// journey is a request that is sent to a partner on its way, below /side, and goes on
-// to the app after the callback.
+// journey is a request with a side call to a partner, below /side, which goes on to
+// the app after the callback.
 type journey struct {
 	*exchange
 	path string
 	mode string
-	// parked is what a client was told that was let go.
+	// parked is the document that the client got with its 202, in mode park.
 	parked parked
 }
 
@@ -45,7 +45,7 @@ func (s *stage) setOut(t *testing.T, mode string) *journey {
 	return s.travel(t, mode, path)
 }
 
-// travel is setOut for a path at which the partner answers as the test says.
+// travel is setOut for a path at which the test decides how the partner answers.
 func (s *stage) travel(t *testing.T, mode, path string) *journey {
 	t.Helper()
 	req := harness.NewRequest(t, http.MethodPut, harness.HTTP1.URL(path)+"?a=1", "application/json", `{"original":true}`)
@@ -76,7 +76,7 @@ func (j *journey) result(t *testing.T) *harness.Response {
 	return j.stage.fetch(t, j.parked.ResultURL)
 }
 
-// notDone checks that the app was not asked.
+// notDone checks that the app did not get the request.
 func (j *journey) notDone(t *testing.T) {
 	t.Helper()
 	if n := j.stage.partner.Arrived(j.path); n != 0 {
@@ -201,7 +201,8 @@ func TestRequestDoesNotGoOnAfterItsTime(t *testing.T) {
 			j := s.setOut(t, "hold")
 			j.arrives(t, "/side")
 			p := wantProblem(t, j.Answer(t), http.StatusGatewayTimeout, "timeout")
-			// What comes later is kept, and goes nowhere: nobody waits for the app.
+			// A call that comes later is kept but does not go on to the app, because
+			// nobody waits for its answer.
 			j.resolve(t, "late")
 			wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "late")
 			j.notDone(t)
@@ -253,7 +254,7 @@ respond "total is {http.callback.call.body.total}" 201
 			wantStatus(t, small.call(t, jsonType, `{"total":7}`), http.StatusOK)
 			wantAnswer(t, small.result(t), http.StatusCreated, "total is 7")
 
-			// What the call has not is empty.
+			// A placeholder for something that the call does not have is empty.
 			none := s.setOut(t, mode)
 			none.arrives(t, "/side")
 			wantStatus(t, none.call(t, "text/plain", "no JSON"), http.StatusOK)
@@ -262,8 +263,8 @@ respond "total is {http.callback.call.body.total}" 201
 	}
 }
 
-// Two holds in a row: each waits for its own callback, and the earlier call is known
-// by its name.
+// Two holds in a row: each waits for its own callback, and the earlier call is
+// available by its name.
 func TestHoldAfterHoldKnowsTheEarlierCall(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -299,8 +300,8 @@ func TestHoldAfterHoldKnowsTheEarlierCall(t *testing.T) {
 	wantAnswer(t, j.result(t), http.StatusOK, appsAnswer)
 }
 
-// chain returns a park whose then is another park, in which what follows knows the
-// calls of both.
+// chain returns a park whose then is another park; what follows can use the calls of
+// both.
 func (s *stage) chain() string {
 	return "callback park {\n\tname outer\n\tcall {\n" + s.side("/one") + "}\n\tthen {\n" +
 		"callback park {\n\tname inner\n\tcall {\n" + s.side("/two") + "}\n\tthen {\n" +
@@ -354,8 +355,8 @@ func TestChainOfParkedStepsEndsWithTheFailureOfOne(t *testing.T) {
 	}
 }
 
-// Without the call's body and without a then, the ack is the result; also where the
-// call is faster.
+// Without the call's body and without a then, the ack is the result, even if the call
+// comes first.
 func TestAckIsTheResultOfAParkAlsoWhereTheCallOvertakesIt(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

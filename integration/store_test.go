@@ -73,8 +73,8 @@ func TestNothingButABaseURLIsMandatory(t *testing.T) {
 	}
 }
 
-// badgerFile matches the files that Badger makes, as open as the system lets it.
-// The directory around them keeps others out.
+// badgerFile matches the files that Badger creates, with as many permissions as the
+// umask allows. The directory around them keeps others out.
 var badgerFile = regexp.MustCompile(`\.(sst|vlog|mem)$|/(LOCK|MANIFEST|DISCARD)$`)
 
 func TestStoreIsTheOwnersAlone(t *testing.T) {
@@ -142,7 +142,7 @@ func TestShortageOfSpaceRefusesNewRequestsAndTakesCalls(t *testing.T) {
 			s.Exited(t, exitWithin)
 
 			s.Start(t, harness.Config{Timeout: "500ms", Store: s.Path("store") + " {\n\t" + option + "\n}"})
-			// The room is looked at now and then, not at every request.
+			// The free space is checked now and then, not at every request.
 			var path string
 			var refused *harness.Response
 			harness.Eventually(t, "a new request is refused", func() bool {

@@ -18,18 +18,18 @@ import (
 var storm = flag.Int("storm", 40, "reloads of TestReloadStormFailsNoRequest")
 
 // crowd is clients that send one request after the other, each with a key of its own,
-// and a partner who calls back at once, with what it was asked.
+// and a partner that calls back at once, repeating what it was asked.
 type crowd struct {
 	stage    *stage
 	client   *http.Client
 	arrivals sync.Map // what a request says -> how often the partner got it
 	answered atomic.Int64
-	cut      atomic.Int64 // what had to be sent again
-	slow     chan string  // the callback URLs of what is not called back for at once
+	cut      atomic.Int64 // counts requests that had to be sent again
+	slow     chan string  // the callback URLs of slow requests
 	errors   chan error
 }
 
-// newCrowd makes the stage's partner answer a crowd.
+// newCrowd returns a crowd, and makes the stage's partner answer it.
 func newCrowd(t *testing.T, s *stage) *crowd {
 	l := &crowd{stage: s, client: s.Client(t, harness.HTTP1), slow: make(chan string, 1), errors: make(chan error, 1000)}
 	var calls sync.WaitGroup
@@ -52,7 +52,7 @@ func newCrowd(t *testing.T, s *stage) *crowd {
 	return l
 }
 
-// call calls back as a partner does: again until it is answered.
+// call calls back as a partner does: repeatedly until it is answered.
 func (l *crowd) call(url, answer string) {
 	for range 20 {
 		resp, err := l.client.Post(url, "text/plain", strings.NewReader("answer to "+answer))
@@ -82,8 +82,9 @@ func (l *crowd) run(ctx context.Context, name string) {
 	}
 }
 
-// ask sends a request. Caddy cuts connections that come to a server which is about to
-// go (see Settle in the harness); what was cut before it went anywhere is sent again.
+// ask sends a request. Caddy closes connections of a server that is about to end (see
+// Settle in the harness); a request that was cut off before it reached the partner is
+// sent again.
 func (l *crowd) ask(asked string) (*harness.Response, error) {
 	for {
 		req, err := http.NewRequest(http.MethodPost, harness.HTTP1.URL("/load"), strings.NewReader(asked))
@@ -106,7 +107,8 @@ func (l *crowd) fail(format string, args ...any) {
 	}
 }
 
-// check reports what went wrong, and what was done twice.
+// check reports what went wrong, and which requests reached the partner more than
+// once.
 func (l *crowd) check(t *testing.T) {
 	t.Helper()
 	for range len(l.errors) {
@@ -120,8 +122,8 @@ func (l *crowd) check(t *testing.T) {
 	})
 }
 
-// weather are the configurations of a storm: each after the other, again and again.
-// What the crowd needs is in all of those that are good.
+// weather returns the i-th configuration of a storm, from six that take turns. All
+// good ones have what the crowd needs.
 func weather(s *stage, i int) (cfg harness.Config, good bool) {
 	private := s.HoldAndForward("/load", fmt.Sprintf("%ds", 60+i%3), fmt.Sprintf("header X-Generation %d", i))
 	cfg = harness.Config{Private: private}
@@ -180,7 +182,7 @@ func TestReloadStormFailsNoRequest(t *testing.T) {
 	}
 }
 
-// slowRequest is one whose callback is not called before the test does it.
+// slowRequest is a request whose callback only the test calls.
 type slowRequest struct {
 	*harness.Pending
 	asked, url string

@@ -77,8 +77,8 @@ func TestEncodedBodyIsNeverUnpacked(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{Hold: "failed json ok false\ncopy_headers Content-Type Content-Encoding"})
 	x := s.get(t)
-	// Said to be packed, {"ok":false} is not read; nor would be what unpacks to a
-	// billion bytes.
+	// A body that claims to be compressed is not read, be it {"ok":false} or one that
+	// decompresses to a billion bytes.
 	req := harness.NewRequest(t, http.MethodPost, x.url, jsonType, base64.StdEncoding.EncodeToString([]byte(`{"ok":false}`)))
 	req.Header.Set("Content-Encoding", "gzip")
 	wantStatus(t, s.public(t, req), http.StatusOK)

@@ -242,8 +242,8 @@ func TestUpstreamThatIsTooSlowLeavesTheCallbackOpen(t *testing.T) {
 	perhapsAccepted(t, x, http.StatusGatewayTimeout)
 }
 
-// perhapsAccepted checks the answer to a request of which nobody knows whether
-// the upstream has it, and that the callback can still come.
+// perhapsAccepted checks the answer to a request that the upstream may or may not
+// have, and that the callback can still come.
 func perhapsAccepted(t *testing.T, x *exchange, status int) {
 	t.Helper()
 	p := wantProblem(t, x.Answer(t), status, "upstream-unknown")
@@ -308,8 +308,7 @@ func TestUpgradeIsRefused(t *testing.T) {
 	}
 }
 
-// flush sends what was written so far. A client that has left is no concern of
-// the partner's.
+// flush sends what was written so far. It ignores that the client has left.
 func flush(w http.ResponseWriter) {
 	if err := http.NewResponseController(w).Flush(); errors.Is(err, http.ErrNotSupported) {
 		panic(err)

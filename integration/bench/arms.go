@@ -60,7 +60,7 @@ next:
 	return chosen, nil
 }
 
-// pass is a number of exchanges through reverse_proxy.
+// pass returns a function that makes n exchanges through reverse_proxy.
 func (b *bench) pass(n int) func() error {
 	return func() error {
 		if err := b.post(b.client, b.ports.url(b.ports.floor, "/work"), http.StatusAccepted, nil); err != nil {
@@ -80,7 +80,7 @@ func (b *bench) hold() error {
 	return b.post(b.client, b.ports.url(b.ports.product, "/work"), http.StatusOK, nil)
 }
 
-// keyed is one held request with an Idempotency-Key: both commits are waited for.
+// keyed is one held request with an Idempotency-Key, which waits for both commits.
 func (b *bench) keyed() error {
 	key := http.Header{"Idempotency-Key": {"bench-" + strconv.FormatInt(numbered.Add(1), 10)}}
 	return b.post(b.client, b.ports.url(b.ports.product, "/work"), http.StatusOK, key)
@@ -91,7 +91,7 @@ func (b *bench) steps() error {
 	return b.post(b.client, b.ports.url(b.ports.product, "/steps"), http.StatusOK, nil)
 }
 
-// park is a request whose client is let go, and whose partner does not call.
+// park is a request whose client gets 202, and whose partner does not call.
 func (b *bench) park() error {
 	return b.post(b.client, b.ports.url(b.ports.product, "/park"), http.StatusAccepted, nil)
 }
@@ -106,14 +106,14 @@ func (b *bench) respond() error {
 	return b.post(b.callClient, b.ports.url(b.ports.product, "/respond"), http.StatusOK, nil)
 }
 
-// twoResponses is what a hold comes to at least: an exchange with the upstream, and one
-// that Caddy answers itself.
+// twoResponses is the least that a hold consists of: an exchange with the upstream,
+// and one that Caddy answers itself.
 func (b *bench) twoResponses() error { return errors.Join(b.plain(), b.respond()) }
 
 // list is the API's first page of ten callbacks.
 func (b *bench) list() error { return b.get(b.ports.url(b.ports.product, "/callbacks?limit=10")) }
 
-// status is the status of a callback that was made once.
+// status reads the status of a callback, which is created only once.
 func (b *bench) status() error {
 	url, err := b.someStatus()
 	if err != nil {
@@ -145,7 +145,7 @@ func (b *bench) get(url string) error {
 	return finish(resp, http.StatusOK, nil)
 }
 
-// deferred is a request that is carried out in the background and whose result is
+// deferred is a request that is processed in the background and whose result is
 // delivered.
 func (b *bench) deferred() error { return b.delivered("/defer") }
 

@@ -5,7 +5,8 @@ import (
 	"syscall"
 )
 
-// allocated returns how much of the disk a file takes: Badger's are sparse.
+// allocated returns how many bytes of the disk a file takes: Badger's files are
+// sparse.
 func allocated(info fs.FileInfo) int64 {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		return stat.Blocks * 512

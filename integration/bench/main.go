@@ -7,14 +7,14 @@
 //	go run ./integration/bench store
 //	go run ./integration/bench peers
 //
-// It builds Caddy, starts it twice, as floor and as product, brings client, upstream
+// It builds Caddy, starts it twice, as floor and as product, plays client, upstream
 // and partner itself, and lets the two take turns. Absolute figures depend on the
-// machine; the ratios are what to look at. Two floors are measured against each other,
-// too: where those differ, the run was too noisy to tell.
+// machine; look at the ratios. The floor is also measured against itself: where the
+// two figures differ, the run was too noisy to tell.
 //
-// mem prints what a held request takes, beside one that a handler of the same binary
-// merely blocks; store what a store with a million callbacks does; peers how nchan and
-// Pushpin do the same job, where they are installed.
+// mem prints how much memory a held request takes, beside one that a handler of the
+// same binary merely blocks; store measures a store with a million callbacks; peers
+// measures nchan and Pushpin at the same job, if they are installed.
 package main
 
 import (

@@ -19,8 +19,8 @@ type sample struct {
 	commits float64
 }
 
-// measure lets clients do one thing over and over. An error of one of them, or of the
-// partner, fails the run: figures of a server that loses something mean nothing.
+// measure makes clients repeat one thing. An error of one of them, or of the partner,
+// fails the run: figures of a server that loses something mean nothing.
 func (b *bench) measure(ctx context.Context, s *server, clients int, length time.Duration, do func() error) (sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
@@ -90,8 +90,8 @@ func (r row) String() string {
 		r.Arm, r.Clients, r.Ratio, r.Floor, r.Least, r.Greatest, verdict, r.Noise, r.CPU, r.Commits, r.PerSecond, r.FloorRate, r.P50, r.P99, r.FloorP50, r.FloorP99)
 }
 
-// compare lets floor and product take turns: A B A, where the two As tell how much
-// there is to be believed.
+// compare lets floor and product take turns: A B A, where the difference between the
+// two As is the noise.
 func (b *bench) compare(ctx context.Context, a arm, clients, rounds int, length time.Duration) (row, error) {
 	var products, floors []sample
 	var ratios, noise, cpus []float64

@@ -15,15 +15,15 @@ import (
 	"time"
 )
 
-// vitals are what a server takes, in bytes.
+// vitals are the memory of a server, in bytes, and its goroutines.
 type vitals struct{ resident, heap, stack, goroutines float64 }
 
 func (v vitals) minus(o vitals) vitals {
 	return vitals{v.resident - o.resident, v.heap - o.heap, v.stack - o.stack, v.goroutines - o.goroutines}
 }
 
-// memory holds many requests at once, and as many that a handler of the same binary
-// blocks, and prints what one of each takes.
+// memory holds many requests at once, blocks as many in a handler of the same binary,
+// and prints what one of each takes.
 func memory(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("mem", flag.ContinueOnError)
 	h1 := flags.Int("h1", 10_000, "requests over HTTP/1.1")
@@ -106,8 +106,8 @@ func crowd(ctx context.Context, dir, binary, handler string, h2c bool, n int) (e
 			failed <- err
 		}()
 	}
-	// Each takes a goroutine or more. What comes and goes with its way through the
-	// handlers is over when the figures stand still.
+	// Each request takes a goroutine or more. What the handlers need only for a while
+	// is gone when the figures no longer change.
 	var now vitals
 	for last := 0.0; ; last = now.resident {
 		select {
@@ -157,7 +157,8 @@ http://127.0.0.1:%[4]s {
 `, p[3], p[1], store, p[2], p[0])
 }
 
-// patientClient waits for ever, and opens no more than some connections at a time.
+// patientClient returns a client without a timeout that opens only a few connections
+// at a time.
 func patientClient(h2c bool) *http.Client {
 	dialing := make(chan struct{}, 64)
 	t := &http.Transport{Protocols: new(http.Protocols), MaxIdleConnsPerHost: 1 << 20, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -170,7 +171,7 @@ func patientClient(h2c bool) *http.Client {
 	return &http.Client{Transport: t}
 }
 
-// vitals lets the server collect its garbage, and looks at what it takes then.
+// vitals makes the server collect its garbage, and then measures it.
 func (s *server) vitals() (v vitals, err error) {
 	resp, err := http.Get("http://127.0.0.1:" + s.admin + "/debug/pprof/heap?gc=1&debug=1")
 	if err != nil {

@@ -30,11 +30,11 @@ type bench struct {
 	// callClient is the partner's, with connections of its own.
 	callClient *http.Client
 	failures   atomic.Int64
-	// publishAt is where Pushpin takes what is published, once it runs.
+	// publishAt is the URL at which Pushpin accepts messages, once it runs.
 	publishAt string
 	// someStatus returns the status URL of one callback.
 	someStatus func() (string, error)
-	// awaited has the deliveries that are waited for: path -> chan struct{}.
+	// awaited holds the deliveries that somebody waits for: path -> chan struct{}.
 	awaited sync.Map
 	ports   ports
 }
@@ -143,12 +143,13 @@ func (b *bench) call(url string) {
 	}
 }
 
-// post sends the body and wants that status.
+// post sends the body and expects that status.
 func (b *bench) post(c *http.Client, url string, want int, header http.Header) error {
 	return b.exchange(c, url, want, header, b.body, nil)
 }
 
-// exchange sends a body, and has the answer's read, if it is wanted.
+// exchange sends a body, expects that status, and reads the answer's body with read
+// unless that is nil.
 func (b *bench) exchange(c *http.Client, url string, want int, header http.Header, body []byte, read func(*json.Decoder) error) error {
 	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {

@@ -20,15 +20,15 @@ import (
 // peer is another product that can hold a request until something is published for it.
 type peer struct {
 	name string
-	// file is what is there if it is installed.
+	// file is a file that exists if the peer is installed.
 	file  string
 	start func(b *bench, dir string, p ports) (*exec.Cmd, error)
 	// hold is one request that is held, and what releases it.
 	hold func(b *bench, port string) error
 }
 
-// peers are what Debian's packages nginx with libnginx-mod-nchan, and pushpin, bring.
-// Neither stores anything, and neither makes URLs that a partner can call.
+// peers are in Debian's packages nginx with libnginx-mod-nchan, and pushpin. Neither
+// stores anything, and neither makes URLs that a partner can call.
 var peers = []peer{
 	{"nchan", "/usr/lib/nginx/modules/ngx_nchan_module.so", (*bench).startNchan, (*bench).holdNchan},
 	{"pushpin", "/usr/bin/pushpin", (*bench).startPushpin, (*bench).holdPushpin},
@@ -121,7 +121,7 @@ func (b *bench) comparePeer(ctx context.Context, p peer, counts []int, rounds in
 // errLost says that a request was not released although its partner had called.
 var errLost = errors.New("the request was not released")
 
-// startNchan starts nginx with a place to wait at and one to publish at.
+// startNchan starts nginx with a location to wait at and one to publish at.
 func (b *bench) startNchan(dir string, p ports) (*exec.Cmd, error) {
 	config := `load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
 daemon off;
@@ -161,8 +161,8 @@ http {
 	return startPeer(dir, "/usr/sbin/nginx", "-c", path, "-e", filepath.Join(dir, "error.log"))
 }
 
-// holdNchan sends a request through nginx to the upstream, as a held one goes, and waits
-// for what its partner publishes.
+// holdNchan sends a request through nginx to the upstream, as for a held one, and
+// waits for what its partner publishes.
 func (b *bench) holdNchan(port string) error {
 	id := strconv.FormatInt(numbered.Add(1), 10)
 	url := "http://127.0.0.1:" + port
@@ -226,7 +226,7 @@ message_hwm=1000000
 	return startPeer(dir, "/usr/bin/pushpin", "--config="+path)
 }
 
-// holdPushpin is one request that the upstream lets Pushpin hold.
+// holdPushpin is one request that the upstream tells Pushpin to hold.
 func (b *bench) holdPushpin(port string) error {
 	return b.waitFor("http://127.0.0.1:" + port + "/grip/" + strconv.FormatInt(numbered.Add(1), 10))
 }
@@ -249,7 +249,8 @@ func (b *bench) grip(w http.ResponseWriter, channel string) {
 	})
 }
 
-// publish posts what releases a request, again if nobody takes it, as partners do.
+// publish posts what releases a request, and repeats it until it is accepted, as
+// partners do.
 func (b *bench) publish(url string, message []byte) (err error) {
 	for range 200 {
 		if err = b.publishOnce(url, message); err == nil {
@@ -274,7 +275,7 @@ func (b *bench) publishOnce(url string, message []byte) error {
 	return nil
 }
 
-// waitFor is a client that waits, but not for ever.
+// waitFor is a client that waits, but not forever.
 func (b *bench) waitFor(url string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
@@ -292,7 +293,8 @@ func (b *bench) waitFor(url string) error {
 	return finish(resp, http.StatusOK, nil)
 }
 
-// startPeer starts a server in a group of its own, with all that it starts.
+// startPeer starts a server in a process group of its own, which the processes that
+// it starts belong to as well.
 func startPeer(dir, name string, args ...string) (*exec.Cmd, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir

@@ -126,7 +126,7 @@ func startServer(dir, binary, name, port, config string) (*server, error) {
 	}
 	began := time.Now()
 	cmd := exec.Command(binary, "run", "--config", path, "--adapter", "caddyfile")
-	// The same for both, since the store's memory would flatter one of them.
+	// The same limits for both, since the store's memory would favor one of them.
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "GOGC=100", "GOMEMLIMIT=2GiB")
 	logFile, err := os.Create(filepath.Join(dir, name+".log"))
 	if err != nil {
@@ -182,7 +182,7 @@ func (s *server) cpu() time.Duration {
 	return time.Duration(user+system) * time.Second / ticksPerSecond
 }
 
-// profile runs an arm for all its rounds at once, and takes a CPU profile of the
+// profile runs an arm as long as all its rounds, and takes a CPU profile of the
 // product meanwhile.
 func (b *bench) profile(ctx context.Context, o options) error {
 	length, clients := o.length*time.Duration(o.rounds), o.clients[0]

@@ -22,11 +22,10 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store/badger"
 )
 
-// keepFor is how long what has ended is kept in "bench store".
+// keepFor is how long ended callbacks are kept in "bench store".
 const keepFor = time.Second
 
-// fill puts so many callbacks that wait into a store, each acknowledged once it is on
-// the disk.
+// fill puts n waiting callbacks into a store, and waits until each is on the disk.
 func fill(ctx context.Context, dir string, n int, expiresIn time.Duration) error {
 	if n == 0 {
 		return nil
@@ -71,7 +70,7 @@ func fill(ctx context.Context, dir string, n int, expiresIn time.Duration) error
 	}
 }
 
-// fullStore fills a store, and prints what the server does with it.
+// fullStore fills a store, and prints how the server performs with it.
 func fullStore(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("store", flag.ContinueOnError)
 	n := flags.Int("n", 1_000_000, "callbacks that wait")
@@ -155,7 +154,7 @@ func (s *server) reportEnd(ctx context.Context, began time.Time, expires time.Du
 	}
 	took := time.Since(due)
 	fmt.Printf("| all %d have expired | %v after the first was due; %v of processor time |\n", n, took.Round(time.Millisecond), (s.cpu() - cpu).Round(time.Millisecond))
-	// What is forgotten goes with the next rounds of compaction.
+	// Deleted callbacks leave the disk with the next rounds of compaction.
 	last := int64(0)
 	for range 20 {
 		now := onDisk(path)
@@ -174,7 +173,7 @@ func (s *server) reportEnd(ctx context.Context, began time.Time, expires time.Du
 	return err
 }
 
-// await looks at a metric until it is as wanted.
+// await reads a metric until it is as wanted.
 func (s *server) await(ctx context.Context, name string, is func(float64) bool) error {
 	for {
 		v, err := s.metric(name)
@@ -201,7 +200,7 @@ func (s *server) metric(name string) (float64, error) {
 	return value, err
 }
 
-// metrics returns those without labels.
+// metrics returns the metrics without labels.
 func (s *server) metrics() (map[string]float64, error) {
 	resp, err := http.Get("http://127.0.0.1:" + s.admin + "/metrics")
 	if err != nil {

@@ -1,11 +1,11 @@
-// Command faults lets the tests of faults run for as long as a release deserves, one
-// after the other, and prints what they have seen as a table:
+// Command faults runs the tests of faults, one after the other and as long as before
+// a release, and prints their figures as a table:
 //
 //	go run ./integration/faults
 //	go run ./integration/faults -only crashes,races
 //
-// It runs for about two hours. It ends with code 1 if a test fails, and shows what that
-// test has written.
+// It runs for about two hours. It exits with code 1 if a test fails, and shows that
+// test's output.
 package main
 
 import (
@@ -52,7 +52,7 @@ var faults = []fault{
 
 func main() {
 	log.SetFlags(0)
-	only := flag.String("only", "", "names of rows, with commas; all if it is empty")
+	only := flag.String("only", "", "names of rows, separated by commas; all if it is empty")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -11,12 +11,13 @@ import (
 	"testing"
 )
 
-// adminURL is the admin endpoint; the name is not looked up.
+// adminURL is the address of the admin endpoint; its host is ignored, because the
+// client connects to a socket.
 const adminURL = "http://127.0.0.1"
 
-// Reload gives the running server a new configuration, even if it is the one
-// that it has, and waits until it has settled. A configuration that the server
-// refuses comes back as an error.
+// Reload loads a configuration into the running server, even if it is unchanged, and
+// waits until the server has settled. A configuration that the server refuses comes
+// back as an error.
 func (c *Caddy) Reload(tb testing.TB, cfg Config) error {
 	tb.Helper()
 	caddyfile := c.Caddyfile(cfg)
@@ -52,9 +53,9 @@ func (c *Caddy) load(tb testing.TB, caddyfile string) error {
 	return nil
 }
 
-// Settle waits, after a reload, until only the servers of the configuration that
-// runs accept connections. Caddy cuts some that come to a server which is about
-// to go, whether old and idle or just made.
+// Settle waits, after a reload, until only the servers of the running configuration
+// accept connections. Caddy closes some connections of a server that is about to end,
+// both idle and new ones.
 func (c *Caddy) Settle(tb testing.TB) {
 	tb.Helper()
 	Eventually(tb, "only the new servers accept connections", func() bool {
@@ -63,11 +64,11 @@ func (c *Caddy) Settle(tb testing.TB) {
 	c.closeIdle()
 }
 
-// listenersOf returns how many listeners a configuration has: one for each site,
-// and the admin endpoint's.
+// listenersOf returns how many listeners a configuration has: one for each site, and
+// one for the admin endpoint.
 func listenersOf(caddyfile string) int { return 1 + strings.Count(caddyfile, "\tbind ") }
 
-// MustReload is Reload for a configuration that the server has to take.
+// MustReload is Reload for a configuration that the server must accept.
 func (c *Caddy) MustReload(tb testing.TB, cfg Config) {
 	tb.Helper()
 	if err := c.Reload(tb, cfg); err != nil {
@@ -83,11 +84,11 @@ func (c *Caddy) Goroutines(tb testing.TB) int { return c.GoroutinesIn(tb, "") }
 // "reverseproxy.(*Handler).ServeHTTP".
 func (c *Caddy) GoroutinesIn(tb testing.TB, frame string) int {
 	tb.Helper()
-	// A body that nobody reads keeps the goroutine out of the profile that would
-	// watch whether this very client leaves.
+	// While the body of this request is unread, net/http runs no goroutine that
+	// watches for the client to leave; it would be in the profile.
 	var resp *http.Response
 	var err error
-	// Caddy may cut a connection to an admin endpoint that a reload is about to
+	// Caddy may close a connection to an admin endpoint that a reload is about to
 	// replace.
 	asked := poll(Patience, func() bool {
 		resp, err = c.admin.Post(adminURL+"/debug/pprof/goroutine?debug=1", "text/plain", strings.NewReader("unread"))
@@ -129,8 +130,8 @@ func countGoroutines(profile io.Reader, frame string) (int, error) {
 	return total, lines.Err()
 }
 
-// Acknowledged waits until the server has taken in every answer of the partner
-// so far: until no request is with the upstream any more.
+// Acknowledged waits until the server has processed every answer of the partner so
+// far, and no request is at the upstream.
 func (c *Caddy) Acknowledged(tb testing.TB) {
 	tb.Helper()
 	Eventually(tb, "no request is with the upstream", func() bool {
@@ -138,10 +139,10 @@ func (c *Caddy) Acknowledged(tb testing.TB) {
 	})
 }
 
-// Idle waits until the server has no request of any site in hand.
+// Idle waits until the server handles no request of any site.
 func (c *Caddy) Idle(tb testing.TB) {
 	tb.Helper()
-	Eventually(tb, "no request is in hand", func() bool {
+	Eventually(tb, "no request is being handled", func() bool {
 		return c.GoroutinesIn(tb, "caddyhttp.(*Server).ServeHTTP") == 0
 	})
 }
@@ -174,7 +175,7 @@ func (c *Caddy) Admin(tb testing.TB, req *http.Request) *Response {
 	return Do(tb, c.admin, req)
 }
 
-// serves reports whether the server has taken its configuration.
+// serves reports whether the server has loaded its configuration.
 func (c *Caddy) serves() bool {
 	resp, err := c.admin.Get(adminURL + "/config/apps/http")
 	if err != nil {

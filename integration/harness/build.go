@@ -29,7 +29,8 @@ var buildDir string
 // Main builds the binary, runs the tests and returns the exit code. Call it
 // from TestMain.
 func Main(m *testing.M) int {
-	// A note of quic-go on buffer sizes that says nothing about a test.
+	// Suppress a warning of quic-go about buffer sizes, which does not matter to
+	// tests.
 	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	dir, err := os.MkdirTemp("", "cb-bin")
 	if err != nil {
@@ -38,7 +39,8 @@ func Main(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	buildDir = dir
-	// Many a test waits more than it works.
+	// Many tests wait more than they work, so run more of them than there are
+	// processors.
 	flag.Parse()
 	if atOnce := flag.Lookup("test.parallel"); atOnce.Value.String() == atOnce.DefValue {
 		_ = atOnce.Value.Set(strconv.Itoa(runtime.GOMAXPROCS(0) + 1))
@@ -55,7 +57,7 @@ func Main(m *testing.M) int {
 // binary, too.
 var Binary = sync.OnceValues(func() (string, error) { return build("caddy") })
 
-// failingBinary is one that can be broken off at the points of package failpoint.
+// failingBinary is the same built with the points of package failpoint.
 var failingBinary = sync.OnceValues(func() (string, error) { return build("caddy-failpoint", "-tags", "failpoint") })
 
 func build(name string, flags ...string) (string, error) {
@@ -77,9 +79,9 @@ func build(name string, flags ...string) (string, error) {
 	return path, nil
 }
 
-// moduleRoot returns the folder of the plugin's module. For tests in a module below
-// it that is another one than their own: the binary is built with the versions that
-// the plugin's module asks for, and not with those that such tests need.
+// moduleRoot returns the folder of the plugin's module. Tests in a module below it
+// use it, too, so that the binary is built with the versions that the plugin's module
+// requires, not with those that the tests need.
 var moduleRoot = sync.OnceValues(findModule)
 
 func findModule() (string, error) {
@@ -90,10 +92,11 @@ func findModule() (string, error) {
 	return strings.TrimSpace(string(dir)), nil
 }
 
-// dependOnSources opens every folder of the module. "go test" remembers a result
-// for as long as what the tests have opened stays the same, a folder's list of
-// files with their times among it, and it cannot know that the go command was
-// started to compile the sources. It takes notice of tests only, not of TestMain.
+// dependOnSources opens every folder of the module, so that "go test" does not reuse
+// a cached result after the sources have changed. It caches a result until something
+// changes that the tests have opened, such as the list of files in a folder and their
+// times, and cannot know that the tests compile the sources. What TestMain opens does
+// not count.
 var dependOnSources = sync.OnceValue(openFolders)
 
 func openFolders() error {

@@ -19,7 +19,7 @@ import (
 type Caddy struct {
 	dir   string
 	admin *http.Client
-	// env is what the server finds in its environment beside the usual.
+	// env is what the server's environment has beside the usual variables.
 	env []string
 	// binary returns the path of the binary that runs.
 	binary func() (string, error)
@@ -36,13 +36,13 @@ type process struct {
 	log    string
 	exited chan struct{}
 	code   int
-	// listeners is how many the configuration has that runs.
+	// listeners is the number of listeners of the running configuration.
 	listeners int
 	// tls and quic are the addresses of the site with TLS.
 	tls, quic string
 }
 
-// alarms are what a log must never hold, whatever the test is about.
+// alarms are texts that no log may contain, whatever the test is about.
 var alarms = []string{"WARNING: DATA RACE", "panic serving", "panic: ", "fatal error: "}
 
 // New returns a Caddy that does not run yet. At the end of the test it is
@@ -135,7 +135,7 @@ func (c *Caddy) StartFails(tb testing.TB, cfg Config) (code int, output string) 
 	return p.code, p.output()
 }
 
-// Kill ends the server as a crash would: at once, without a last word.
+// Kill ends the server as a crash would: at once, without a shutdown.
 func (c *Caddy) Kill(tb testing.TB) {
 	tb.Helper()
 	c.running(tb)
@@ -182,8 +182,8 @@ func (c *Caddy) Exited(tb testing.TB, within time.Duration) int {
 	}
 }
 
-// Run runs another command of the binary in the same surroundings and returns
-// what it wrote.
+// Run runs another command of the binary in the same environment and returns its
+// output.
 func (c *Caddy) Run(tb testing.TB, args ...string) (string, error) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -199,21 +199,21 @@ func (c *Caddy) NeverLog(text string) {
 	c.secrets[text] = struct{}{}
 }
 
-// FailAt makes the runs that follow act at a point of package failpoint the first time
-// that they pass it: kill, error or delay. An empty point is none.
+// FailAt makes later runs act at a point of package failpoint the first time that
+// they reach it: kill, error or delay. An empty point means none.
 func (c *Caddy) FailAt(point, action string) {
 	c.binary = failingBinary
 	c.Setenv("CALLBACK_FAILPOINT", point+"="+action)
 }
 
-// SetClock sets the server's clock forward from the machine's, or back. The first time
-// it must be called before the server is started.
+// SetClock sets the server's clock ahead of the machine's, or behind it if ahead is
+// negative. The first time it must be called before the server is started.
 func (c *Caddy) SetClock(tb testing.TB, ahead time.Duration) {
 	tb.Helper()
 	path := c.Path("clock")
 	c.binary = failingBinary
 	c.Setenv("CALLBACK_CLOCK", path)
-	// The server may read it at any time.
+	// The server may read the file at any time, so replace it as a whole.
 	if err := errors.Join(os.WriteFile(path+"+", []byte(ahead.String()), 0o600), os.Rename(path+"+", path)); err != nil {
 		tb.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func (c *Caddy) SetClock(tb testing.TB, ahead time.Duration) {
 // launch starts the process.
 func (c *Caddy) launch(tb testing.TB, cfg Config) *process {
 	tb.Helper()
-	// What an earlier run has left open leads nowhere.
+	// Connections to an earlier run are useless.
 	c.CloseClients()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -268,7 +268,7 @@ func (c *Caddy) command(tb testing.TB, ctx context.Context, args ...string) *exe
 		"XDG_DATA_HOME=" + c.Path("data"),
 		"XDG_CONFIG_HOME=" + c.Path("config"),
 		"QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING=true",
-		// Else the race detector waits for a second whenever a command ends.
+		// Otherwise the race detector waits for a second whenever a command ends.
 		"GORACE=atexit_sleep_ms=0",
 	}, c.env...)
 	return cmd
@@ -296,8 +296,8 @@ func (c *Caddy) stop() {
 	}
 }
 
-// inspectLogs fails the test for what no log may hold, and shows the logs of a
-// test that has failed.
+// inspectLogs fails the test if a log contains what none may contain, and shows the
+// logs if the test has failed.
 func (c *Caddy) inspectLogs(tb testing.TB) {
 	tb.Helper()
 	logs, err := filepath.Glob(c.Path("log-*"))

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// identity is the certificate that every site with TLS shows.
+// identity is the certificate that every site with TLS uses.
 type identity struct {
 	cert, key []byte
 	roots     *x509.CertPool

@@ -37,9 +37,9 @@ func (p Protocol) URL(path string) string {
 	return "http://app.test" + path
 }
 
-// Client returns a client that speaks the protocol and finds every site of this
-// Caddy. It follows no redirects and decompresses nothing. For H2 and H3 the
-// server must have been started with TLS.
+// Client returns a client that speaks the protocol and reaches every site of this
+// Caddy. It follows no redirects and decompresses nothing. For H2 and H3 the server
+// must have been started with TLS.
 func (c *Caddy) Client(tb testing.TB, p Protocol) *http.Client {
 	tb.Helper()
 	c.mu.Lock()
@@ -56,8 +56,8 @@ func (c *Caddy) Client(tb testing.TB, p Protocol) *http.Client {
 	return client
 }
 
-// PatientClient returns a client with connections of its own, which waits for ever. It
-// must be closed with CloseIdleConnections.
+// PatientClient returns a client with connections of its own and without a timeout.
+// It must be closed with CloseIdleConnections.
 func (c *Caddy) PatientClient(tb testing.TB, p Protocol) *http.Client {
 	tb.Helper()
 	return &http.Client{Transport: c.transport(tb, p)}
@@ -119,7 +119,8 @@ func (c *Caddy) transport(tb testing.TB, p Protocol) http.RoundTripper {
 	return t
 }
 
-// dial finds a site: the one with TLS at its port, every other at its socket.
+// dial connects to a site: to the one with TLS at its port, to every other at its
+// socket.
 func (c *Caddy) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -169,8 +170,8 @@ func (c *Caddy) findPorts(tb testing.TB, p *process) {
 	})
 }
 
-// announced returns what the server says of other protocols. It is asked for a
-// host that no site serves, so that the request reaches no handler.
+// announced returns the server's Alt-Svc header. The request is for a host that no
+// site serves, so that it reaches no handler.
 func (c *Caddy) announced(tb testing.TB) string {
 	tb.Helper()
 	req, err := http.NewRequest(http.MethodGet, H2.URL("/"), nil)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// RunCode runs another command of the binary in the same surroundings, with that
-// input, and returns what it wrote and its exit code.
+// RunCode runs another command of the binary in the same environment, with that
+// input, and returns its output and its exit code.
 func (c *Caddy) RunCode(tb testing.TB, input string, args ...string) (output string, code int) {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)

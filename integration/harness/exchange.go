@@ -71,15 +71,15 @@ func (p *Pending) Answer(tb testing.TB) *Response {
 	return resp
 }
 
-// Outcome waits for the answer, or for the error that came in its stead: at the
-// latest the client's own, when its patience is at an end.
+// Outcome waits for the answer, or for the error that came instead: at the latest
+// that of the client's timeout.
 func (p *Pending) Outcome() (*Response, error) {
 	<-p.done
 	return p.response, p.err
 }
 
-// Leave gives the request up, as a client does that goes away, and waits until
-// it has ended here.
+// Leave cancels the request, as a client does that disconnects, and waits until it
+// has ended on the client's side.
 func (p *Pending) Leave(tb testing.TB) {
 	tb.Helper()
 	p.cancel()

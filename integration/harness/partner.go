@@ -33,7 +33,7 @@ type Received struct {
 	Body             []byte
 }
 
-// inboxSize is how many requests of one path may wait to be looked at.
+// inboxSize is how many requests for one path can wait for Received.
 const inboxSize = 64
 
 // NewPartner starts a partner that acknowledges everything with 202.
@@ -79,8 +79,8 @@ func (p *Partner) Handle(path string, h http.HandlerFunc) {
 	p.handlers[path] = h
 }
 
-// HandleEvery makes the partner answer every request with h and record none:
-// for loads at which recording would be in the way.
+// HandleEvery makes the partner answer every request with h and record none, for
+// loads that are too large to record.
 func (p *Partner) HandleEvery(h http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,7 +93,7 @@ func (p *Partner) Received(tb testing.TB, path string) *Received {
 	return Receive(tb, "the partner gets "+path, p.inbox(path))
 }
 
-// Arrived reports how many requests for the path wait to be looked at.
+// Arrived reports how many requests for the path wait for Received.
 func (p *Partner) Arrived(path string) int { return len(p.inbox(path)) }
 
 // Call calls a callback URL as the partner: over HTTP/1.1, at the public site.

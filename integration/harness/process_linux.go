@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// dieWithTest makes the kernel kill the server when the test process ends in
-// whatever way.
+// dieWithTest makes the kernel kill the server when the test process ends, however it
+// ends.
 func dieWithTest() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
@@ -43,7 +43,7 @@ func (c *Caddy) Memory(tb testing.TB) int64 {
 }
 
 // Freeze stops the server where it is, and returns once none of its threads runs, so
-// that whatever it has begun to write is written or not begun.
+// that each of its writes is either complete or not begun.
 func (c *Caddy) Freeze(tb testing.TB) {
 	tb.Helper()
 	process := c.running(tb).cmd.Process

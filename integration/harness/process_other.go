@@ -4,5 +4,5 @@ package harness
 
 import "syscall"
 
-// dieWithTest has no means on this system.
+// dieWithTest does nothing on this system.
 func dieWithTest() *syscall.SysProcAttr { return nil }

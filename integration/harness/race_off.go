@@ -5,8 +5,8 @@ package harness
 // raceFlags make the binary under test as strict as the test that drives it.
 var raceFlags []string
 
-// MemoryFactor is how many times the memory the binary under test may take.
+// MemoryFactor multiplies the memory that the binary under test may take.
 const MemoryFactor = 1
 
-// TimeFactor is how many times as long everything may take.
+// TimeFactor multiplies the time that everything may take.
 const TimeFactor = 1

@@ -9,7 +9,7 @@ import (
 // far longer than anything should take.
 const Patience = 30 * TimeFactor * time.Second
 
-// pollEvery is how often Eventually looks.
+// pollEvery is how often Eventually checks its condition.
 const pollEvery = 5 * time.Millisecond
 
 // Eventually waits until cond is true and fails the test if that never happens.
@@ -45,7 +45,7 @@ func Until(moment time.Time) {
 	<-time.After(time.Until(moment))
 }
 
-// poll looks until cond is true or the time is over.
+// poll checks cond until it is true or the time is over.
 func poll(atMost time.Duration, cond func() bool) bool {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
