@@ -20,7 +20,7 @@ import (
 //go:embed Caddyfile
 var configuration []byte
 
-// Where everybody is.
+// The addresses of all parties.
 var (
 	public   = example.Address{Variable: "BLINK_PUBLIC_PORT", Port: "8080"}
 	api      = example.Address{Variable: "BLINK_API_PORT", Port: "9000"}
@@ -48,7 +48,7 @@ later, and goes on with what the call brought. Ctrl+C ends this.
 
 func main() { blink.Main() }
 
-// say tells what happens. URL and key are secrets, and not told.
+// say prints what happens. It must not print URL or key, which are secrets.
 func say(format string, args ...any) {
 	fmt.Printf("%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }

@@ -10,8 +10,8 @@ import (
 // thinks is how long it takes until a ticket is assigned.
 const thinks = 2 * time.Second
 
-// openTicket is the ticket system: it opens a ticket at once, and says only later,
-// by callback, who takes care of it.
+// openTicket is the ticket system: it opens a ticket at once, and reports later, by
+// callback, who takes care of it.
 func openTicket(w http.ResponseWriter, r *http.Request) {
 	var opened struct {
 		CallbackURL string `json:"callbackUrl"`

@@ -59,7 +59,7 @@ func triage(request []byte) (t ticket, err error) {
 	return t, err
 }
 
-// exchange sends a request, and reads the JSON that is its answer.
+// exchange sends a request, and reads the JSON in its answer.
 func exchange(method, url, body string, want int, answer any) error {
 	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {

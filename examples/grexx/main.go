@@ -21,7 +21,7 @@ import (
 //go:embed Caddyfile
 var configuration []byte
 
-// Where everybody is.
+// The addresses of all parties.
 var (
 	public = example.Address{Variable: "GREXX_PUBLIC_PORT", Port: "8080"}
 	api    = example.Address{Variable: "GREXX_API_PORT", Port: "9000"}
@@ -48,7 +48,7 @@ Ctrl+C ends this.
 
 func main() { grexx.Main() }
 
-// say tells what happens. The callback URL is a secret, and not told.
+// say prints what happens. It must not print the callback URL, which is a secret.
 func say(format string, args ...any) {
 	fmt.Printf("%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
@@ -60,7 +60,8 @@ func page(w http.ResponseWriter, status int, content string) {
 	_, _ = fmt.Fprintf(w, "<!doctype html>\n<title>Grexx</title>\n%s\n", content)
 }
 
-// serveBank is the bank: whoever is sent here pays, or does not, and is sent back.
+// serveBank is the bank: a customer who is sent here pays, or does not, and is sent
+// back.
 func serveBank(w http.ResponseWriter, r *http.Request) {
 	back := html.EscapeString(r.FormValue("back"))
 	page(w, http.StatusOK, `<p>Pay 17 euros?</p>

@@ -63,8 +63,8 @@ func generate(fields map[string]any) (string, error) {
 	return made.CallbackURL, json.NewDecoder(res.Body).Decode(&made)
 }
 
-// handleResponse is the callback response handler. It is asked about each call
-// before that is accepted, and decides what whoever calls gets.
+// handleResponse is the callback response handler. It is asked about each call before
+// the call is accepted, and decides how the call is answered.
 func handleResponse(w http.ResponseWriter, r *http.Request) {
 	var call struct {
 		RequestMethod        string            `json:"requestMethod"`

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/examples/internal/example"
 )
 
-// thinks is how long a stop takes that calls back.
+// thinks is how long a stop works before it calls back.
 const thinks = time.Second
 
 // serve is every stop of the itinerary.

@@ -1,5 +1,5 @@
 // Command link is Caddy with the callback plugin, and a small partner for it that
-// answers as the asynchronous HTTP step of Link asks for it, two seconds later.
+// answers as the asynchronous HTTP step of Link requires, two seconds later.
 //
 // Caddy's configuration is the Caddyfile beside this file. It is compiled in, so
 // that the command works from any directory. LINK_PUBLIC_PORT, LINK_APP_PORT and

@@ -10,11 +10,10 @@ import (
 	"github.com/caddy-callback/caddy-callback/examples/internal/example"
 )
 
-// thinks is how long the partner takes for an order.
+// thinks is how long the partner works on an order.
 const thinks = 2 * time.Second
 
-// takeOrder accepts an order at once, and says only later, by callback, what became
-// of it.
+// takeOrder accepts an order at once, and reports the outcome later, by callback.
 func takeOrder(w http.ResponseWriter, r *http.Request) {
 	order, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {
@@ -29,7 +28,7 @@ func takeOrder(w http.ResponseWriter, r *http.Request) {
 	}()
 }
 
-// outcome decides on an order, and says so in the headers that Link knows.
+// outcome decides about an order, and returns the decision as the headers of Link.
 func outcome(order []byte) http.Header {
 	if !bytes.Contains(order, []byte("unicorn")) {
 		return http.Header{"X-Link-Status": {"Ok"}}

@@ -12,20 +12,20 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// app is an app whose users sign in with OAuth. It uses an ordinary library for
-// that. What is special is what it does not have: a page that takes the code.
+// app is an app whose users sign in with OAuth. It uses an ordinary library for that.
+// Unlike other apps it has no page that takes the code.
 type app struct {
 	http.ServeMux
 	mu      sync.Mutex
 	signIns map[string]*signIn
 }
 
-// signIn is one user's way in.
+// signIn is one user's sign-in.
 type signIn struct {
 	callback
 	verifier string
-	// finish returns the name of who has signed in. A code works only once, so it
-	// does its work only once, too.
+	// finish returns the name of the user who has signed in. A code works only once,
+	// so finish exchanges it only once.
 	finish func() (name string, err error)
 }
 
@@ -37,8 +37,8 @@ func newApp() *app {
 	return a
 }
 
-// client returns what the OAuth library has to know. The redirect URI is the one
-// that the API named.
+// client returns what the OAuth library needs to know. The redirect URI is the one
+// that the API returned.
 func client(redirectURI string) *oauth2.Config {
 	return &oauth2.Config{
 		ClientID:     clientID,
@@ -66,7 +66,7 @@ func (a *app) begin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := &signIn{callback: c, verifier: oauth2.GenerateVerifier()}
-	// It must not end with the request of whoever asks first.
+	// This context must not end with the request that first calls finish.
 	ctx := context.WithoutCancel(r.Context())
 	s.finish = sync.OnceValues(func() (string, error) { return s.nameOfUser(ctx) })
 	key := rand.Text()
@@ -75,7 +75,8 @@ func (a *app) begin(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	say("app: asked for a callback, and sends the browser to the authorization server")
 
-	// The cookie makes sure that only the browser in which it began can end it.
+	// The cookie makes sure that only the browser that began the sign-in can finish
+	// it.
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Not Secure, because the example is served without TLS.
 		Name: "sign-in", Value: key, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
@@ -106,7 +107,8 @@ func (a *app) signedIn(w http.ResponseWriter, r *http.Request) {
 	page(w, http.StatusOK, "<p>Signed in as "+html.EscapeString(name)+".</p>")
 }
 
-// nameOfUser reads the code from the callback, and exchanges it.
+// nameOfUser reads the code from the callback, and exchanges it for a token, which
+// gets the user's name.
 func (s *signIn) nameOfUser(ctx context.Context) (string, error) {
 	values, err := awaitCall(ctx, s.ID)
 	if err != nil {

@@ -17,8 +17,8 @@ type callback struct {
 	RedirectURI string `json:"redirectUri"`
 }
 
-// newCallback asks for a callback: its state is to come in the parameter state, and
-// whoever brings it is sent on to the page /signed-in.
+// newCallback asks for a callback: its state comes in the parameter state, and the
+// browser that calls it is redirected to the page /signed-in.
 func newCallback(ctx context.Context) (c callback, err error) {
 	const wanted = `{"stateQueryParameter":"state","responseType":"redirect","responseRedirectUrl":"/signed-in"}`
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+api.String()+"/callbacks", bytes.NewReader([]byte(wanted)))
@@ -57,7 +57,7 @@ func awaitCall(ctx context.Context, id string) (url.Values, error) {
 	}
 	values := make(url.Values)
 	for name, value := range call.Query {
-		// What comes more than once is a list, and nothing that OAuth knows.
+		// A parameter that comes more than once is a list, which OAuth does not use.
 		if one, ok := value.(string); ok {
 			values.Set(name, one)
 		}
@@ -65,7 +65,7 @@ func awaitCall(ctx context.Context, id string) (url.Values, error) {
 	return values, nil
 }
 
-// exchange sends a request and reads the JSON that is its answer.
+// exchange sends a request and reads the JSON in its answer.
 func exchange(req *http.Request, want int, answer any) error {
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {

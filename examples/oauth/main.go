@@ -1,5 +1,5 @@
 // Command oauth is Caddy with the callback plugin, a small app whose users sign in
-// with OAuth 2.0, and a small authorization server where they do.
+// with OAuth 2.0, and a small authorization server for it.
 //
 // Caddy's configuration is the Caddyfile beside this file. It is compiled in, so
 // that the command works from any directory. OAUTH_PUBLIC_PORT, OAUTH_APP_PORT,
@@ -19,7 +19,7 @@ import (
 //go:embed Caddyfile
 var configuration []byte
 
-// Where everybody is.
+// The addresses of all parties.
 var (
 	public = example.Address{Variable: "OAUTH_PUBLIC_PORT", Port: "8080"}
 	api    = example.Address{Variable: "OAUTH_API_PORT", Port: "9000"}
@@ -46,7 +46,7 @@ Ctrl+C ends this.
 
 func main() { oauth.Main() }
 
-// say tells what happens. State, code and token are secrets, and not told.
+// say prints what happens. It must not print state, code or token, which are secrets.
 func say(format string, args ...any) {
 	fmt.Printf("%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }

@@ -36,7 +36,7 @@ func TestUserSignsInInEitherMode(t *testing.T) {
 		b.open(t, link)
 		b.submit(t, "allow")
 		if b.action != "" {
-			// A browser would have sent this form by itself.
+			// A browser would send this form by itself.
 			b.submit(t, "")
 		}
 		b.arrives(t, home, http.StatusOK, "Signed in as Ada.")
@@ -159,7 +159,8 @@ func (b *browser) resolve(t *testing.T, reference string) string {
 	return target.String()
 }
 
-// arrives checks that the browser is at the app's page, with nothing in the address.
+// arrives checks that the browser is at the app's page, with no parameters in the
+// address.
 func (b *browser) arrives(t *testing.T, home string, status int, text string) {
 	t.Helper()
 	if b.url.String() != home+"signed-in" || b.status != status || !strings.Contains(b.text, text) {

@@ -20,15 +20,15 @@ const (
 // formPost is the response mode in which the answer comes in a form.
 const formPost = "form_post"
 
-// redirectURI is what was registered: one address for all sign-ins.
+// redirectURI returns the registered redirect URI: one address for all sign-ins.
 func redirectURI() string { return "http://" + public.String() + "/cbq/state" }
 
-// authorizationServer stands in for a real one. It knows one client and one user,
-// and does what an app and its callback see of a server, no more.
+// authorizationServer stands in for a real one. It knows one client and one user, and
+// has only those parts of a server that an app and its callback see.
 type authorizationServer struct {
 	http.ServeMux
 	mu sync.Mutex
-	// granted has the challenge of every code that was not used yet.
+	// granted holds the challenge of every code that has not been used yet.
 	granted map[string]string
 	tokens  map[string]bool
 }
@@ -60,13 +60,13 @@ var templates = template.Must(template.New("").Parse(`{{define "ask"}}<!doctype 
 </form>
 {{end}}`))
 
-// known reports whether a request is of the app, and goes back to it.
+// known reports whether a request comes from the app, and its answer goes back to it.
 func known(r *http.Request) bool {
 	return r.FormValue("client_id") == clientID && r.FormValue("redirect_uri") == redirectURI() &&
 		r.FormValue("response_type") == "code" && r.FormValue("code_challenge_method") == "S256"
 }
 
-// ask asks the user.
+// ask asks the user whether to allow it.
 func (s *authorizationServer) ask(w http.ResponseWriter, r *http.Request) {
 	if !known(r) {
 		http.Error(w, "This server does not know this client with this redirect_uri.", http.StatusBadRequest)
@@ -75,8 +75,8 @@ func (s *authorizationServer) ask(w http.ResponseWriter, r *http.Request) {
 	_ = templates.ExecuteTemplate(w, "ask", r.Form)
 }
 
-// decide takes the user's answer, and sends the browser back with it: to the
-// registered redirect URI, with the state that came.
+// decide takes the user's decision, and sends the browser back with the answer: to
+// the registered redirect URI, with the state of the request.
 func (s *authorizationServer) decide(w http.ResponseWriter, r *http.Request) {
 	if !known(r) {
 		http.Error(w, "This server does not know this client with this redirect_uri.", http.StatusBadRequest)
@@ -101,7 +101,8 @@ func (s *authorizationServer) decide(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, redirectURI()+"?"+answer.Encode(), http.StatusFound)
 }
 
-// token gives a token for a code, once, to the client that can prove that it asked.
+// token exchanges a code for a token, once, if the client can prove that it asked for
+// the code.
 func (s *authorizationServer) token(w http.ResponseWriter, r *http.Request) {
 	id, secret, _ := r.BasicAuth()
 	code := r.FormValue("code")
@@ -122,7 +123,7 @@ func (s *authorizationServer) token(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// user tells who the user is.
+// user answers with the user's name.
 func (s *authorizationServer) user(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

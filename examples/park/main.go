@@ -1,6 +1,6 @@
 // Command park is Caddy with the callback plugin, and a small partner for it that
-// answers by callback, two seconds later. The client does not wait: it picks the
-// result up.
+// answers by callback, two seconds later. The client does not wait, and picks the
+// result up later.
 //
 // Caddy's configuration is the Caddyfile beside this file. It is compiled in, so
 // that the command works from any directory. PARK_PUBLIC_PORT,

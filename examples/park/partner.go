@@ -11,11 +11,11 @@ import (
 	"github.com/caddy-callback/caddy-callback/examples/internal/example"
 )
 
-// thinks is how long the partner takes for an order.
+// thinks is how long the partner works on an order.
 const thinks = 2 * time.Second
 
-// takeOrder is a partner as many are: it accepts an order at once, and says only
-// later, by callback, what became of it.
+// takeOrder is a typical partner: it accepts an order at once, and reports the
+// outcome later, by callback.
 func takeOrder(w http.ResponseWriter, r *http.Request) {
 	order, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {

@@ -1,6 +1,6 @@
 // Command provider is Caddy with the callback plugin before a small app that knows
 // nothing of callbacks: Caddy accepts requests at once, and sends the app's answers
-// to the callback URLs of those who asked.
+// to the callback URLs of the clients.
 //
 // Caddy's configuration is the Caddyfile beside this file. It is compiled in, so
 // that the command works from any directory. PROVIDER_PUBLIC_PORT,

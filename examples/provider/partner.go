@@ -12,7 +12,7 @@ import (
 // works is how long the app takes for an order.
 const works = 2 * time.Second
 
-// serve is the app and, at /inbox, the client that takes its results.
+// serve is the app and, at /inbox, the client that receives its results.
 func serve(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	if err != nil {

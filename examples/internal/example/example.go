@@ -11,7 +11,7 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
-	// Caddy's modules and ours register themselves.
+	// Importing Caddy's modules and ours registers them.
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	// The plugin that the examples show.
@@ -28,12 +28,12 @@ type Example struct {
 	// is a third site of Caddy's.
 	Partner Address
 	Serve   http.HandlerFunc
-	// Backend is where the app itself listens, and Pages what it shows, in an
-	// example that has one. Its user is then at the public site.
+	// Backend is where the app itself listens, and Pages what it shows, in an example
+	// that has one. The user then visits the public site.
 	Backend Address
 	Pages   http.Handler
-	// Greeting says what to do when Caddy is ready; %s in it is the app's site, or
-	// the public one where the example has an app itself.
+	// Greeting says what to do when Caddy is ready; %s in it stands for the app's
+	// site, or for the public one if the example has Pages.
 	Greeting string
 }
 
@@ -46,8 +46,8 @@ func (e Example) Main() {
 	caddycmd.Main()
 }
 
-// prepare starts the partner, and lays out what Caddy will find: its arguments,
-// and the Caddyfile on its standard input.
+// prepare starts the partner, and prepares Caddy's environment: its arguments, and
+// the Caddyfile on its standard input.
 func (e Example) prepare() error {
 	for _, site := range e.sites() {
 		l, err := site.listen()
@@ -74,7 +74,7 @@ func (e Example) prepare() error {
 	if err != nil {
 		return err
 	}
-	// Caddy keeps data of its own, too. It would go to the user's home.
+	// Caddy keeps data of its own, too, which would otherwise go to the user's home.
 	if err := os.Setenv("XDG_DATA_HOME", "callback-data"); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (e Example) prepare() error {
 	return nil
 }
 
-// greet waits until Caddy serves, and says what to do then.
+// greet waits until Caddy serves, and prints Greeting.
 func (e Example) greet() {
 	for _, site := range e.sites() {
 		for !site.serves() {
@@ -118,13 +118,14 @@ func serve(who string, l net.Listener, h http.Handler) {
 	fmt.Fprintf(os.Stderr, "Error: %s has ended: %v\n", who, server.Serve(l))
 }
 
-// Say tells what the partner does. The callback URL is a secret, and not told.
+// Say prints what the partner does. The callback URL is a secret and must not be
+// printed.
 func Say(correlationID, format string, args ...any) {
 	fmt.Printf("%s  partner, order %.8s: %s\n", time.Now().Format(time.TimeOnly), correlationID, fmt.Sprintf(format, args...))
 }
 
-// Address is an address of this machine, with the port that a variable of the
-// environment names, or else the usual one.
+// Address is an address of this machine, with the port in an environment variable, or
+// else the default one.
 type Address struct{ Variable, Port string }
 
 // String returns the address as host:port.

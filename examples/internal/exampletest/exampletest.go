@@ -1,4 +1,4 @@
-// Package exampletest runs examples as their users do.
+// Package exampletest runs examples as users do.
 package exampletest
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/examples/internal/example"
 )
 
-// runs, in the environment, makes the test binary the example itself.
+// runs is the environment variable that makes the test binary run the example itself.
 const runs = "CALLBACK_TEST_RUNS_EXAMPLE"
 
 // Main runs the tests, or the example if a test has started this process.
@@ -37,8 +37,8 @@ type Running struct {
 	lines chan string
 }
 
-// Start starts the example of this test binary on the ports: the public one, the
-// app's site's, the partner's and that of the app itself, if there is one.
+// Start starts the example of this test binary on the ports: those of the public
+// site, the app's site, the partner and, if there is one, the app itself.
 func Start(t *testing.T, ex example.Example, ports [4]string) *Running {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -83,8 +83,8 @@ func (e *Running) WaitFor(t *testing.T, line *regexp.Regexp) []string {
 	return nil
 }
 
-// WaitForAll reads what the example prints until each of some lines has come, in
-// whatever order.
+// WaitForAll reads what the example prints until each of the lines has come, in any
+// order.
 func (e *Running) WaitForAll(t *testing.T, lines ...*regexp.Regexp) {
 	t.Helper()
 	for l := range e.lines {
@@ -96,7 +96,7 @@ func (e *Running) WaitForAll(t *testing.T, lines ...*regexp.Regexp) {
 	t.Fatalf("the example has ended without the lines %v", lines)
 }
 
-// Interrupt does as Ctrl+C, and waits for the end.
+// Interrupt does what Ctrl+C does, and waits for the end.
 func (e *Running) Interrupt(t *testing.T) {
 	t.Helper()
 	if err := e.cmd.Process.Signal(os.Interrupt); err != nil {
@@ -108,7 +108,8 @@ func (e *Running) Interrupt(t *testing.T) {
 	}
 }
 
-// End waits until the example has ended, and hands on what else it prints.
+// End waits until the example has ended, and calls printed with the rest of what it
+// prints.
 func (e *Running) End(printed func(line string)) error {
 	for l := range e.lines {
 		printed(l)
@@ -116,7 +117,7 @@ func (e *Running) End(printed func(line string)) error {
 	return e.cmd.Wait()
 }
 
-// FreePorts returns ports that nobody listens on, as many as an example needs.
+// FreePorts returns ports that are not in use, as many as an example needs.
 func FreePorts(t *testing.T) (ports [4]string) {
 	t.Helper()
 	for i := range ports {
