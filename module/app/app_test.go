@@ -11,11 +11,11 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// opener opens fakeStores, or fails.
+// opener opens closingStores, or fails.
 type opener struct {
 	identity string
 	err      error
-	opened   []*fakeStore
+	opened   []*closingStore
 }
 
 func (o *opener) Identity() (string, error) { return o.identity, nil }
@@ -24,7 +24,7 @@ func (o *opener) Open(*zap.Logger) (store.Store, error) {
 	if o.err != nil {
 		return nil, o.err
 	}
-	s := new(fakeStore)
+	s := newClosingStore(nil)
 	o.opened = append(o.opened, s)
 	return s, nil
 }

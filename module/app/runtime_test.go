@@ -19,7 +19,7 @@ type shelf struct {
 	opened  atomic.Int32
 	// now is how many stores are open at once.
 	now  atomic.Int32
-	last *fakeStore
+	last *closingStore
 }
 
 func (s *shelf) open(log *zap.Logger) (*engine.Engine, error) {
@@ -27,12 +27,12 @@ func (s *shelf) open(log *zap.Logger) (*engine.Engine, error) {
 	if s.now.Add(1) > 1 {
 		return nil, errors.New("a store is open twice")
 	}
-	s.last = &fakeStore{closing: func() {
+	s.last = newClosingStore(func() {
 		if s.closing != nil {
 			s.closing()
 		}
 		s.now.Add(-1)
-	}}
+	})
 	return engine.New(s.last, testLimits, log, witness{}), nil
 }
 

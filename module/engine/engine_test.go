@@ -14,12 +14,12 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
-	"github.com/caddy-callback/caddy-callback/module/store/badger"
+	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bed is an engine on a real store, with a clock that the test sets.
+// bed is an engine on a store, with a clock that the test sets.
 type bed struct {
 	*Engine
 	store  *gatedStore
@@ -27,7 +27,7 @@ type bed struct {
 	policy *callback.Policy
 }
 
-// gatedStore is a real store whose commits can be kept from being seen.
+// gatedStore is a store whose commits can be kept from being seen.
 type gatedStore struct {
 	store.Store
 	gate atomic.Pointer[chan struct{}]
@@ -83,10 +83,12 @@ var plenty = Limits{MaxMemory: 64 << 20, MaxWaiting: 1000, MaxHeld: 1000}
 
 func newBed(t *testing.T, limits Limits, policy callback.Policy) *bed {
 	t.Helper()
-	s, err := badger.Open(badger.Options{Dir: t.TempDir(), MinFree: badger.MinMinFree, Log: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	return newBedOn(t, storetest.NewMemory().Open(), limits, policy)
+}
+
+// newBedOn is newBed on a store of the test's choice.
+func newBedOn(t *testing.T, s store.Store, limits Limits, policy callback.Policy) *bed {
+	t.Helper()
 	policy.BaseURL = "https://app.example.com"
 	policy.Retain = time.Hour
 	if err := policy.Compile(); err != nil {

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/store/badger"
 )
 
 // races is how many callbacks are raced for; a long run takes 100000.
@@ -101,8 +103,13 @@ func racers(round int) []attempt {
 	return all
 }
 
+// The promise is the product's, so the store is the embedded one.
 func TestHistoriesAreLinearizable(t *testing.T) {
-	b := newBed(t, Limits{MaxMemory: 64 << 20, MaxWaiting: *races + 1, MaxHeld: 1000}, callback.Policy{})
+	s, err := badger.Open(badger.Options{Dir: t.TempDir(), MinFree: badger.MinMinFree, Log: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBedOn(t, s, Limits{MaxMemory: 64 << 20, MaxWaiting: *races + 1, MaxHeld: 1000}, callback.Policy{})
 	began := time.Now()
 	ended := map[callback.Phase]int{}
 	for round := range *races {

@@ -87,15 +87,6 @@ func (m *Memory) taken(r *callback.Record) bool {
 	})
 }
 
-// flushOnce commits a write, unless that is done.
-func (m *Memory) flushOnce(w *write) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.pending == w {
-		m.flush()
-	}
-}
-
 // flush commits what is pending. Of a record stays what a disk would give back. It is
 // encoded here and not when it is handed in, so that the race detector finds who changes
 // it after that.
@@ -115,13 +106,6 @@ func (m *Memory) flush() {
 	}
 	close(m.pending.done)
 	m.pending = newWrite()
-}
-
-func (m *Memory) commit(id callback.UUID) store.Commit {
-	if m.pending.ids[id] {
-		return m.pending
-	}
-	return store.Committed
 }
 
 // maxHints is how many changes by others a store keeps in mind for who asks late.
@@ -161,7 +145,13 @@ func (h *handle) put(id callback.UUID, r *callback.Record) store.Commit {
 	}
 	w := m.pending
 	if len(w.ids) == 0 {
-		go m.flushOnce(w)
+		go func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if m.pending == w {
+				m.flush()
+			}
+		}()
 	}
 	w.ids[id] = true
 	return w
@@ -192,7 +182,10 @@ func (h *handle) Find(_ context.Context, key store.Key) (*callback.Record, store
 	case r == nil:
 		return nil, nil, store.ErrNotFound
 	}
-	return r, m.commit(r.ID), nil
+	if m.pending.ids[r.ID] {
+		return r, m.pending, nil
+	}
+	return r, store.Committed, nil
 }
 
 // Update decides without the lock, for a decision may ask the store, and decides again
