@@ -1,5 +1,5 @@
-// Package storetest holds the promises of store.Store as tests: one suite that
-// every store passes. For the tests of those who use a store there is one in memory.
+// Package storetest tests the promises of store.Store: one suite that every store
+// must pass. For the tests of packages that use a store it has one in memory.
 package storetest
 
 import (
