@@ -226,7 +226,7 @@ func (a *App) Check() error {
 	}
 	body, memory := cmp.Or(a.MaxBodySize, DefaultMaxBodySize), cmp.Or(a.MaxMemory, DefaultMaxMemory)
 	if body > memory {
-		return fmt.Errorf("max_body_size (%s) is over max_memory (%s), so that the largest bodies could never be taken; raise the one or lower the other",
+		return fmt.Errorf("max_body_size (%s) is over max_memory (%s), so that the largest bodies could never be taken; raise max_memory or lower max_body_size",
 			humanize.IBytes(uint64(body)), humanize.IBytes(uint64(memory)))
 	}
 	return nil
