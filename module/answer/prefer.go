@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Preference is what a client prefers (RFC 7240), as far as it concerns us. What
-// cannot be understood is ignored, as the RFC asks.
+// Preference holds the preferences of a client (RFC 7240) that we honour. Those that we
+// cannot understand are ignored, as the RFC asks.
 type Preference struct {
-	// Async: respond-async (section 4.1).
+	// Async says that respond-async is given (section 4.1).
 	Async bool
-	// Waits and Wait: wait (section 4.3).
+	// Waits says that wait is given, and Wait how long it is (section 4.3).
 	Waits bool
 	Wait  time.Duration
 }
 
-// PreferenceOf reads what a client prefers. A wait is at most as long as limit.
+// PreferenceOf reads the preferences of a client. Wait is at most limit.
 func PreferenceOf(h http.Header, limit time.Duration) (p Preference) {
 	for name, value := range preferences(h) {
 		switch {
@@ -66,8 +66,8 @@ func (p Preference) Apply(h http.Header) {
 	}
 }
 
-// StripPreferences removes the preferences that are ours to honour from a request
-// that goes on.
+// StripPreferences removes the preferences that we honour ourselves, respond-async and
+// wait, from a request that is passed on.
 func StripPreferences(h http.Header) {
 	var rest []string
 	for _, line := range h["Prefer"] {

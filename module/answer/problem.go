@@ -1,6 +1,6 @@
-// Package answer has what is answered over HTTP, whoever asks: status and result of a
-// callback, what a call comes to, and problems. It also reads what such a request
-// says of itself: what it prefers, what it has already, and its keys.
+// Package answer writes the HTTP answers that several directives and the admin endpoint
+// share: status and result of a callback, the answer to a call, and problems. It also
+// reads the headers Prefer, If-None-Match and Idempotency-Key of such requests.
 package answer
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// ProblemOf returns the error answer to an error of the engine's or of ours.
+// ProblemOf returns the problem that answers an error: one of the engine, or a problem.
 func ProblemOf(err error) problem.Problem {
 	var p problem.Problem
 	switch {
@@ -31,7 +31,7 @@ func ProblemOf(err error) problem.Problem {
 	return storeProblem(err)
 }
 
-// storeProblem returns the error answer to an error of the store.
+// storeProblem returns the problem that answers an error of the store.
 func storeProblem(err error) problem.Problem {
 	if errors.Is(err, store.ErrDamaged) {
 		return problem.Damaged
@@ -39,8 +39,8 @@ func storeProblem(err error) problem.Problem {
 	return problem.StoreUnavailable
 }
 
-// FailedProblem returns the answer to a callback that has failed: the same is in the wire
-// headers of the result.
+// FailedProblem returns the problem of a callback that has failed. The wire headers of the
+// result say the same.
 func FailedProblem(r *callback.Record, result callback.Result) problem.Problem {
 	p := problem.Failed
 	p.Status = result.Status
@@ -61,7 +61,8 @@ func FailedProblem(r *callback.Record, result callback.Result) problem.Problem {
 	return p
 }
 
-// KeyProblem returns the answer to a caller whose key is not enough.
+// KeyProblem returns the problem of a caller whose key is missing, unknown or without the
+// permission.
 func KeyProblem(c callback.Caller) problem.Problem {
 	switch {
 	case c.Known:

@@ -14,18 +14,18 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// Reading is what a request to read a callback is about.
+// Reading is a request to read a document of a callback.
 type Reading struct {
 	Engine *engine.Engine
 	// Exit is closed when Caddy exits.
 	Exit <-chan struct{}
-	// Key leads to the callback.
+	// Key finds the callback in the store.
 	Key store.Key
-	// Document is what the client reads of the callback.
+	// Document is the document that the client reads.
 	Document Document
 }
 
-// Document is something that a client can read of a callback.
+// Document is a document that shows a callback: its status or its result.
 type Document struct {
 	// Tag returns the document's entity tag, "" if it has none.
 	Tag func(*engine.Callback) (string, error)
@@ -39,13 +39,13 @@ var (
 	ResultDocument = Document{Tag: resultTag, AtEnd: true}
 )
 
-// maxPreferredWait bounds how long a request for status or result is kept waiting.
+// maxPreferredWait bounds how long a request for status or result can wait.
 const maxPreferredWait = 5 * time.Minute
 
 // Await returns the callback as soon as the client can read what it waits for, and at
-// the latest when the time that it prefers to wait is over. If the client has the
-// document already, Await answers with 304 and returns nil. store.ErrNotFound: there is
-// no such callback.
+// the latest after the wait that the header Prefer asks for. If the client has the
+// document already, Await answers with 304 and returns nil. It returns
+// store.ErrNotFound if there is no such callback.
 func (rd Reading) Await(w http.ResponseWriter, r *http.Request) (*engine.Callback, error) {
 	preference := PreferenceOf(r.Header, maxPreferredWait)
 	cb, err := rd.await(r, preference.Wait)
@@ -66,7 +66,7 @@ func (rd Reading) Await(w http.ResponseWriter, r *http.Request) (*engine.Callbac
 	return nil, nil
 }
 
-// await returns the callback when the client need not wait any longer.
+// await returns the callback when the wait is over.
 func (rd Reading) await(r *http.Request, wait time.Duration) (*engine.Callback, error) {
 	cb, err := rd.Engine.FindCommitted(r.Context(), rd.Key)
 	if err != nil || wait <= 0 {
@@ -78,7 +78,8 @@ func (rd Reading) await(r *http.Request, wait time.Duration) (*engine.Callback, 
 	return rd.awaitChange(r, cb.ID, wait)
 }
 
-// awaitChange waits for a change that the client waits for.
+// awaitChange returns the callback when the client can read what it waits for, when the
+// wait is over, or when Caddy exits.
 func (rd Reading) awaitChange(r *http.Request, id callback.UUID, wait time.Duration) (*engine.Callback, error) {
 	waiter, err := rd.Engine.AwaitChange(id)
 	if err != nil {
@@ -89,7 +90,7 @@ func (rd Reading) awaitChange(r *http.Request, id callback.UUID, wait time.Durat
 	defer timer.Stop()
 	ctx := r.Context()
 	for over := false; ; {
-		// It may have changed before there was a waiter to tell.
+		// It may have changed before the waiter was registered.
 		cb, err := rd.Engine.FindCommitted(ctx, rd.Key)
 		if err != nil || over {
 			return cb, err
@@ -110,8 +111,8 @@ func (rd Reading) awaitChange(r *http.Request, id callback.UUID, wait time.Durat
 	}
 }
 
-// there reports whether there is what the client waits for: the end, or, if it says
-// what it has, something else than that.
+// there reports whether the client can read what it waits for: the end of the callback
+// or, if it sends If-None-Match, a document that differs from the ones it has.
 func (rd Reading) there(r *http.Request, cb *engine.Callback) (bool, error) {
 	known := r.Header["If-None-Match"]
 	if len(known) == 0 {
@@ -122,8 +123,8 @@ func (rd Reading) there(r *http.Request, cb *engine.Callback) (bool, error) {
 	return !unchanged && (cb.Phase.Final() || !rd.Document.AtEnd), err
 }
 
-// matches reports whether one of the entity tags that a client has is this one (RFC
-// 9110, section 13.1.2). Weak and strong ones are the same here.
+// matches reports whether one of the entity tags in If-None-Match is this one (RFC 9110,
+// section 13.1.2). Weak and strong tags are not told apart.
 func matches(known []string, tag string) bool {
 	tag = strings.TrimPrefix(tag, "W/")
 	for _, rest := range known {
@@ -180,7 +181,7 @@ func DocumentTag(v any) (string, error) {
 func statusTag(cb *engine.Callback) (string, error) { return DocumentTag(newStatus(cb)) }
 
 // resultTag returns the entity tag of a callback's result: the one that it came with,
-// or else one of ours. Only a success has one (RFC 9110, section 13.2.1).
+// or else one that is computed from it. Only a success has one (RFC 9110, section 13.2.1).
 func resultTag(cb *engine.Callback) (string, error) {
 	if cb.Phase != callback.Resolved && cb.Phase != callback.Failed {
 		return "", nil

@@ -11,8 +11,8 @@ import (
 // HasBody reports whether a request has, or may have, a body.
 func HasBody(r *http.Request) bool { return r.ContentLength != 0 && r.Body != nil }
 
-// LeaveUnread lets a request be answered before its body has come: an HTTP/1 server
-// waits for that, unless the connection is to be closed.
+// LeaveUnread allows a request to be answered before its body has arrived: an HTTP/1
+// server first waits for the body, unless the answer closes the connection.
 func LeaveUnread(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 1 && HasBody(r) {
 		w.Header().Set("Connection", "close")
@@ -23,9 +23,10 @@ func LeaveUnread(w http.ResponseWriter, r *http.Request) {
 // arrive.
 const ReadWithin = 2 * time.Minute
 
-// SetReadDeadline bounds the time in which a request's body must arrive. lift ends that.
+// SetReadDeadline bounds the time in which a request's body must arrive. lift removes the
+// limit.
 func SetReadDeadline(w http.ResponseWriter, within time.Duration) (lift func()) {
-	// Not every connection can have a deadline; then Caddy's own hold.
+	// Not every connection supports a deadline; without one, Caddy's own limits apply.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(within))
 	return func() { _ = control.SetReadDeadline(time.Time{}) }

@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 )
 
-// WriteResult answers with a result that has a body. Errors of the store are
-// answered, too, as long as nothing has been sent.
+// WriteResult answers with a result that has a body. If the store cannot open the body,
+// it answers with a problem.
 func WriteResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, result callback.Result) error {
 	body, err := e.OpenBody(context.WithoutCancel(r.Context()), *result.Body)
 	if err != nil {

@@ -11,15 +11,15 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
-// ServeStatus shows the status to the holder of the ticket.
+// ServeStatus answers the holder of the ticket with the status.
 func ServeStatus(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {
 	s := newStatus(cb)
 	s.Step.named(r.Context(), e)
 	WriteJSON(w, http.StatusOK, s)
 }
 
-// ServeResult shows what a held client would have got. Since a browser may show it,
-// it comes with headers that keep what is in it from doing anything.
+// ServeResult answers with what a held client would have got. A browser may show it, so
+// headers put it into a sandbox, in which it can run and load nothing.
 func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {
 	switch cb.Phase {
 	case callback.Waiting:
@@ -50,10 +50,9 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	_ = WriteResult(w, r, e, result)
 }
 
-// neverServed are headers of an upstream's ack that a result fetched by URL must
-// not have: they would undo what keeps it from doing anything in a browser, or say
-// something about the whole site that the URL is at. Those in neverServedFamilies
-// begin so.
+// neverServed are headers of an upstream's ack that a result fetched by URL must not
+// have: they would lift the sandbox that the result is served in, or affect the whole
+// site. neverServedFamilies are the beginnings of further ones.
 var (
 	neverServed = []string{
 		"Accept-Ch", "Cache-Control", "Clear-Site-Data", "Critical-Ch", "Document-Policy", "Expect-Ct", "Expires", "Nel", "Origin-Agent-Cluster",

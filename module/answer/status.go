@@ -31,8 +31,8 @@ type status struct {
 	Delivery        *deliveryStatus `json:"delivery,omitempty"`
 }
 
-// jobStatus is background work that is to be done. Whoever has a ticket is not told
-// why an attempt has failed: that may name what is behind us.
+// jobStatus is background work that is still to be done. The ticket does not show why an
+// attempt has failed, because the error may name servers behind Caddy.
 type jobStatus struct {
 	Block         callback.Block `json:"block"`
 	Attempts      int            `json:"attempts"`
@@ -40,8 +40,8 @@ type jobStatus struct {
 	Error         string         `json:"error,omitempty"`
 }
 
-// deliveryStatus is what becomes of a result that is sent to the client's URL. Whoever
-// has a ticket is told the state alone.
+// deliveryStatus is the progress of the delivery of a result to the client's URL. The
+// ticket shows only the state.
 type deliveryStatus struct {
 	State         string         `json:"state"`
 	URL           string         `json:"url,omitempty"`
@@ -91,7 +91,8 @@ func orNever(t callback.Time) *callback.Time {
 const (
 	deliveryPending   = "pending"
 	deliveryDelivered = "delivered"
-	DeliveryDead      = "dead"
+	// DeliveryDead is the state of a delivery that was given up.
+	DeliveryDead = "dead"
 )
 
 func deliveryState(d *callback.Delivery) string {
@@ -118,7 +119,7 @@ type stepStatus struct {
 	Name string        `json:"name,omitempty"`
 }
 
-// named adds the step's name, by which people know where a request stands.
+// named adds the step's name, so that people see where a request stands.
 func (s *stepStatus) named(ctx context.Context, e *engine.Engine) {
 	if s == nil {
 		return
@@ -128,8 +129,8 @@ func (s *stepStatus) named(ctx context.Context, e *engine.Engine) {
 	}
 }
 
-// CallDocument is a call as apps are shown it. A body that is not UTF-8 is in base64, and
-// BodyEncoding says so.
+// CallDocument is a call as it is shown to apps. A body that is not UTF-8 is in base64,
+// and BodyEncoding says so.
 type CallDocument struct {
 	Method       string            `json:"method"`
 	Query        map[string]any    `json:"query"`
@@ -161,7 +162,7 @@ func NewFullStatus(cb *engine.Callback) FullStatus {
 // latestCall returns the call that was taken last; nil if none was.
 func latestCall(r *callback.Record) *callback.Call {
 	if r.Latest != nil {
-		// The call that is accepted takes it away.
+		// An accepted call clears it, so it is the later one.
 		return r.Latest
 	}
 	return r.Call

@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
-// WriteVerdict answers a call that was decided on.
+// WriteVerdict answers a call with the verdict on it.
 func WriteVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy, caller callback.Caller) {
 	switch v.Kind {
 	case callback.Accepted, callback.Repeated, callback.Returned, callback.Progressed:
@@ -30,7 +30,7 @@ func WriteVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy,
 	}
 }
 
-// writeReply answers with a reply. Its own headers go before ours.
+// writeReply answers with a reply. Its headers replace ours of the same name.
 func writeReply(w http.ResponseWriter, reply *callback.Reply) {
 	h := w.Header()
 	for _, f := range reply.Header {

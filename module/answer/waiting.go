@@ -6,12 +6,12 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 )
 
-// pollAfter is what Retry-After says to who looks for a result that is not there
-// yet, in seconds.
+// pollAfter is the Retry-After, in seconds, of an answer to a client whose result is not
+// there yet.
 const pollAfter = "5"
 
-// parked is what a client is told that is let go before its callback has come
-// (seeds/springbolt-async-callback-actions.txt).
+// parked is the body of the 202 for a client that is answered before its callback has
+// come (docs/wire.md, section 202).
 type parked struct {
 	Status    string `json:"status"`
 	Message   string `json:"message"`
@@ -20,7 +20,7 @@ type parked struct {
 	ResultURL string `json:"resultUrl"`
 }
 
-// WriteParked answers 202 to a client that is let go before its callback has come.
+// WriteParked answers 202 to a client before its callback has come.
 func WriteParked(w http.ResponseWriter, cb *engine.Callback, message string) {
 	h := w.Header()
 	h.Set("Location", cb.StatusURL())
@@ -31,7 +31,7 @@ func WriteParked(w http.ResponseWriter, cb *engine.Callback, message string) {
 	})
 }
 
-// writeNotYet answers 202 to a client that asks for a result which is not there yet.
+// writeNotYet answers 202 to a client that asks for a result that is not there yet.
 func writeNotYet(w http.ResponseWriter, cb *engine.Callback) {
 	w.Header().Set("Retry-After", pollAfter)
 	WriteJSON(w, http.StatusAccepted, newStatus(cb))

@@ -1,6 +1,6 @@
-// Package app is the Caddy app: what all directives of a configuration share, and what
-// outlives configurations. It has the keys, the engine of each store, the worker that
-// does background work, deliveries, events and metrics.
+// Package app is the Caddy app. It holds what all directives of a configuration share
+// (keys, deliveries, events), and what outlives configurations: the engine of each store,
+// the worker that does background work, and metrics.
 package app
 
 import (
@@ -26,7 +26,7 @@ func init() {
 	caddy.RegisterModule(new(App))
 }
 
-// Defaults of the app.
+// Defaults of the app's options. Sizes are in bytes.
 const (
 	DefaultMaxBodySize = 10 << 20
 	DefaultMaxMemory   = 256 << 20
@@ -36,49 +36,52 @@ const (
 	DefaultStore       = "badger"
 )
 
-// App holds what all callback directives share: where partners reach us, the
-// store, and limits. It is there with its defaults where the configuration has no
-// "callback" app.
+// App holds what all callback directives share: the URL where partners reach Caddy,
+// the store, and limits. If the configuration has no "callback" app, one with the
+// defaults is used.
 type App struct {
-	// BaseURL is where partners reach callback_server, without /cb: scheme, host
-	// and, if the directive is mounted deeper, a path. It is never taken from
-	// the Host header.
+	// BaseURL is the URL where partners reach callback_server, without /cb: scheme,
+	// host and, if the directive is mounted below a path, that path. It is never
+	// taken from the Host header. Default: none.
 	BaseURL string `json:"base_url,omitempty"`
 
 	// StatusURL is the base of status and result URLs. Default: base_url.
 	StatusURL string `json:"status_url,omitempty"`
 
-	// StoreRaw is the store. Default: badger.
+	// StoreRaw is the store that keeps the callbacks. Default: badger.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=callback.stores inline_key=store"`
 
-	// HeaderPrefix begins the names of the headers that are injected and
-	// understood. It ends with a hyphen. Default: X-Link-
+	// HeaderPrefix is the prefix of the wire headers: those that are injected into
+	// requests and read from calls. It must end with a hyphen. Default: X-Link-
 	HeaderPrefix string `json:"header_prefix,omitempty"`
 
-	// Keys are the named keys.
+	// Keys are the named keys. Default: none.
 	Keys []Key `json:"keys,omitempty"`
 
-	// MaxBodySize is the largest body in bytes, of calls and of requests that
-	// something is put into. Default: 10 MiB.
+	// MaxBodySize is how many bytes the body of a call, or of a request whose body
+	// something is injected into, may have. Default: 10 MiB.
 	MaxBodySize int64 `json:"max_body_size,omitempty"`
 
-	// MaxMemory bounds the bytes of the bodies that are buffered at once; over
-	// it, requests and calls get 503. Default: 256 MiB.
+	// MaxMemory is how many bytes of bodies may be buffered at once; beyond that,
+	// requests and calls get 503. Default: 256 MiB.
 	MaxMemory int64 `json:"max_memory,omitempty"`
 
-	// MaxWaiting bounds the callbacks that wait; over it, requests get 503.
-	// Default: 1,000,000.
+	// MaxWaiting is how many callbacks may wait at once; beyond that, requests get
+	// 503. Default: 1,000,000.
 	MaxWaiting int `json:"max_waiting,omitempty"`
 
-	// MaxHeld bounds the requests that are held at once; over it, requests get
-	// 503. Default: 50,000.
+	// MaxHeld is how many clients may wait at once for a callback: held requests,
+	// and reads that wait for a change. Beyond that, requests get 503. Default:
+	// 50,000.
 	MaxHeld int `json:"max_held,omitempty"`
 
-	// Concurrency bounds the background jobs and deliveries that are under way at
-	// once; one route, or one host, gets at most half of them. Default: 64.
+	// Concurrency is how many background jobs and deliveries may run at once; the
+	// jobs of one directive, or the deliveries to one host, get at most half of
+	// that. Default: 64.
 	Concurrency int `json:"concurrency,omitempty"`
 
-	// Deliver says how results are sent where a directive does not say it.
+	// Deliver holds the delivery rules that apply where a directive gives none of
+	// its own. Default: the default of each rule.
 	Deliver *DeliveryRules `json:"deliver,omitempty"`
 
 	// Retain is how long a finished callback can still be read. Default: 24h.
@@ -89,23 +92,24 @@ type App struct {
 	log      *zap.Logger
 	keyRing  keyRing
 	events   *events
-	// deliverer sends the results of whoever has no rules of its own.
+	// deliverer sends results by the global rules: those of directives without rules of
+	// their own, and of callbacks that were made through the API.
 	deliverer *Deliverer
 	// bases are our own base URLs: the global ones, and those of all directives.
 	bases deliver.Bases
-	// atStart are the checks that need to know the whole configuration.
+	// atStart are checks that need the whole configuration; Start runs them.
 	atStart []func() error
-	// names are those of all directives.
+	// names are the names of all directives, and those that placeholders refer to.
 	names names
-	// directives are those whose background work is found by their name.
+	// directives holds the directives that do background work, by name.
 	directives map[string]Directive
 
-	// ready is closed when rt is set, gone when the app has ended.
+	// ready is closed once rt is set, gone once Cleanup has begun.
 	ready chan struct{}
 	gone  chan struct{}
 	end   sync.Once
 	rt    *Runtime
-	// generation is the greater the later the app has started.
+	// generation is higher in an app that started later.
 	generation uint64
 }
 
@@ -271,7 +275,7 @@ func (a *App) limits() engine.Limits {
 // Stop does nothing: requests that are held go on, and Cleanup follows.
 func (a *App) Stop() error { return nil }
 
-// Cleanup lets go of the store. Requests of this configuration that are still
+// Cleanup releases the store. Requests of this configuration that are still
 // held keep it open until they are answered.
 func (a *App) Cleanup() error {
 	if a.gone == nil {
@@ -290,7 +294,8 @@ func (a *App) Cleanup() error {
 	return nil
 }
 
-// errNotRunning is returned to requests that come before or after the app's life.
+// errNotRunning is returned for requests that come when the app has ended, even if it
+// never started.
 var errNotRunning = errors.New("the callback app is not running")
 
 // Use returns the runtime for one request, which must release it. Requests that

@@ -11,10 +11,10 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 )
 
-// DeliveryRules say how results are sent. Those that a directive does not give are
-// those of the global option.
+// DeliveryRules say how results are sent. A rule that a directive does not give is
+// taken from the global option.
 type DeliveryRules struct {
-	// Allow lists hosts and address ranges that results may be sent to although their
+	// Allow lists hosts and address ranges that results may be sent to even if the
 	// addresses are private; http://<host> allows plain HTTP to that host, too.
 	// Default: none.
 	Allow []string `json:"allow,omitempty"`
@@ -23,8 +23,8 @@ type DeliveryRules struct {
 	// placeholders like {env.NAME}. Default: none.
 	Sign []string `json:"sign,omitempty"`
 
-	// Retry lists the waits before further attempts. Default: 5s, 5m, 30m, 2h, 5h,
-	// 10h, 10h.
+	// Retry lists how long to wait after each failed attempt; after the last wait
+	// comes one last attempt. Default: 5s, 5m, 30m, 2h, 5h, 10h, 10h.
 	Retry []caddy.Duration `json:"retry,omitempty"`
 
 	// Timeout is how long an attempt may take. Default: 30s.
@@ -125,8 +125,8 @@ func (d *Deliverer) CheckURL(text string) error {
 // Close closes the connections over which results were sent.
 func (d *Deliverer) Close() { d.client.Close() }
 
-// CheckDeliverTo makes sure that results may be sent to a URL. own is one more base
-// URL of ours, if there is one.
+// CheckDeliverTo makes sure that results may be sent to a URL. own is one more of our
+// base URLs, which results are not sent to; it may be empty.
 func (a *App) CheckDeliverTo(text, own string) (err error) {
 	guard := a.deliverer.guard
 	if guard.Own, err = guard.Own.With(own); err != nil {

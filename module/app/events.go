@@ -11,18 +11,18 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 )
 
-// maxPendingEvents bounds the events that wait for their handlers. What is more is
-// dropped: no handler shall hold up a request.
+// maxPendingEvents bounds the events that wait for their handlers. Further events are
+// dropped, so that a slow handler does not delay requests.
 const maxPendingEvents = 1024
 
-// event is something that Caddy's event handlers can be told of.
+// event is an event for Caddy's event handlers.
 type event struct {
 	name string
 	data map[string]any
 }
 
-// events hands events to the handlers of a configuration, one after the other and
-// beside everything else.
+// events hands events to the handlers of a configuration, one after the other, in a
+// goroutine of its own.
 type events struct {
 	ctx     caddy.Context
 	app     *caddyevents.App
@@ -50,7 +50,7 @@ func (es *events) run() {
 	}
 }
 
-// add has an event emitted, if somebody wants to know.
+// add queues an event, if a handler subscribes to it.
 func (es *events) add(name string, r *callback.Record) {
 	name = "callback." + name
 	if !es.app.ShouldEmit(name) {
@@ -66,10 +66,10 @@ func (es *events) add(name string, r *callback.Record) {
 	}
 }
 
-// emitting are the events of the newest configuration.
+// emitting holds the events of the newest configuration.
 var emitting atomic.Pointer[events]
 
-// witness counts what happens, and has events emitted.
+// witness counts transitions, and queues events for them.
 type witness struct{}
 
 // Observe implements engine.Observer.

@@ -7,16 +7,16 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// exitCheckEvery is how often is looked whether Caddy exits, and so the longest
-// that a held request keeps it from doing so.
+// exitCheckEvery is how often we check whether Caddy exits, and so how long a held
+// request can delay the exit.
 const exitCheckEvery = 20 * time.Millisecond
 
-// exiting notices that Caddy exits. The "stopping" event and the end of an app
-// cannot tell: they reach only the running configuration, which may no longer have
-// us, and HTTP servers may wait for held requests before any app is stopped.
+// exiting notices that Caddy exits. The "stopping" event and the stop of the app are
+// not enough: they reach only the running configuration, which may no longer have this
+// app, and HTTP servers may wait for held requests before any app is stopped.
 var exiting exitWatch
 
-// exitWatch looks for the exit while anybody watches.
+// exitWatch checks for the exit as long as it has watchers.
 type exitWatch struct {
 	mu       sync.Mutex
 	watchers int
@@ -24,8 +24,8 @@ type exitWatch struct {
 	stop     chan struct{}
 }
 
-// watch returns a channel that is closed when Caddy begins to exit. unwatch must
-// follow.
+// watch returns a channel that is closed when Caddy begins to exit. The caller must call
+// unwatch in the end.
 func (e *exitWatch) watch() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 )
 
-// lookers returns how many goroutines look for the exit.
+// lookers returns how many goroutines check for the exit.
 func lookers(t *testing.T) int {
 	t.Helper()
 	var b bytes.Buffer

@@ -9,8 +9,8 @@ import (
 // generations counts the configurations that have started.
 var generations atomic.Uint64
 
-// started notes that a configuration uses the runtime. The newest one is what
-// background work and the admin endpoint go by.
+// started notes that a configuration uses the runtime. Background work and the admin
+// endpoint use the newest one.
 func (rt *Runtime) started(a *App) {
 	rt.appsLock.Lock()
 	defer rt.appsLock.Unlock()
@@ -20,8 +20,8 @@ func (rt *Runtime) started(a *App) {
 	rt.Engine.SetWorker(worker{rt})
 }
 
-// ended notes that a configuration uses the runtime no more. If it never came to
-// serve, the one before it counts again.
+// ended notes that a configuration no longer uses the runtime. If it was the newest, as
+// after a failed reload, the one before it takes effect again.
 func (rt *Runtime) ended(a *App) {
 	rt.appsLock.Lock()
 	defer rt.appsLock.Unlock()

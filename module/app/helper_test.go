@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// closingStore is a store in memory that tells of its end.
+// closingStore is a store in memory that calls closing when it is closed.
 type closingStore struct {
 	store.Store
 	// closing is called when the store is being closed.

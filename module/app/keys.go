@@ -27,24 +27,26 @@ const (
 
 var permissions = []string{PermissionSend, PermissionCreate, PermissionRead, PermissionManage}
 
-// KeyInclude stands in the place of a key's name, and makes a key for each callback.
+// KeyInclude, in place of a key's name, makes a key for each callback.
 const KeyInclude = "include"
 
-// minKey is the least length of a key, in bytes.
+// minKey is the minimum length of a key, in bytes.
 const minKey = 16
 
 // Key is a named key.
 type Key struct {
-	// Name names the key where it is allowed, and in logs.
+	// Name is what the options that allow the key call it. It is required.
 	Name string `json:"name"`
 
 	// Secret is the key: a placeholder like {env.NAME} or {file.PATH}, or
-	// "sha256:" and the key's SHA-256 sum in hexadecimal digits. It is never the
-	// key itself, since the configuration can be read.
+	// "sha256:" and the key's SHA-256 sum in hexadecimal digits. The key has at
+	// least 16 bytes. It must not be given itself, because others may be able to
+	// read the configuration.
 	Secret string `json:"secret"`
 
-	// Permissions are what the key is good for: send (make calls), create (make
-	// callbacks), read (see callbacks), manage (end callbacks).
+	// Permissions are what the key allows: send (make calls), create (make
+	// callbacks), read (see callbacks), manage (resolve, close and redeliver
+	// callbacks). At least one is required.
 	Permissions []string `json:"permissions"`
 }
 
@@ -68,7 +70,7 @@ func (k Key) check() error {
 	return nil
 }
 
-// digest returns the sum by which the key is known.
+// digest returns the SHA-256 sum of the key.
 func (k Key) digest() (callback.Digest, error) {
 	if sum, ok := strings.CutPrefix(k.Secret, "sha256:"); ok {
 		var d callback.Digest
@@ -82,7 +84,7 @@ func (k Key) digest() (callback.Digest, error) {
 	return sha256.Sum256([]byte(secret)), nil
 }
 
-// keyRing is the keys of a configuration. Of each only the digest is kept.
+// keyRing holds the keys of a configuration: of the secrets, only the digests.
 type keyRing []ringKey
 
 type ringKey struct {
@@ -91,7 +93,7 @@ type ringKey struct {
 	permissions []string
 }
 
-// CheckKeys makes sure that keys make sense together.
+// CheckKeys makes sure that each key is valid, and that no name is given twice.
 func CheckKeys(keys []Key) error {
 	seen := make(map[string]bool)
 	for _, k := range keys {
@@ -127,8 +129,8 @@ func (a *App) Caller(shown []string, permission string) callback.Caller {
 	return a.keyRing.caller(shown, permission)
 }
 
-// caller is App.Caller. All keys are compared with all that are shown, each in a time
-// that tells nothing about it.
+// caller is App.Caller. It compares every key with every one that is shown, in constant
+// time, so that the duration reveals nothing about a key.
 func (ring keyRing) caller(shown []string, permission string) callback.Caller {
 	c := callback.Caller{Shown: len(shown) > 0}
 	for _, key := range shown {
@@ -146,8 +148,8 @@ func (ring keyRing) caller(shown []string, permission string) callback.Caller {
 	return c
 }
 
-// maxShown bounds how many keys of one request are looked at. More than one is
-// shown where the callback URL holds a key and the server asks for another.
+// maxShown bounds how many keys of one request are checked. A request shows more than one
+// if the callback URL holds a key and the server requires another.
 const maxShown = 4
 
 // KeysOf returns the keys that a request shows, as bearer tokens (RFC 6750,
@@ -171,14 +173,14 @@ func BearerKeys(h http.Header) (shown []string) {
 	return distinct(shown)
 }
 
-// distinct returns each key once, and at most as many as are looked at.
+// distinct returns each key once, and at most maxShown keys.
 func distinct(shown []string) []string {
 	slices.Sort(shown)
 	shown = slices.DeleteFunc(slices.Compact(shown), func(key string) bool { return key == "" })
 	return shown[:min(len(shown), maxShown)]
 }
 
-// CheckKeysExist makes sure that each key that is named exists and may send.
+// CheckKeysExist makes sure that each named key exists and has the permission send.
 func CheckKeysExist(names []string, keys []Key) error {
 	for _, name := range names {
 		if name == KeyInclude {

@@ -7,8 +7,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// liveLog is the log of what outlives configurations. It writes to the log of the
-// newest one; that of an earlier one may be closed already.
+// liveLog is a log that outlives configurations. It writes to the log of the newest
+// one, because that of an earlier one may be closed already.
 type liveLog struct {
 	current *atomic.Pointer[zapcore.Core]
 	fields  []zapcore.Field
@@ -20,7 +20,7 @@ func newLiveLog(log *zap.Logger) *liveLog {
 	return l
 }
 
-// swap makes all that is logged from here on go to log.
+// swap sends all later entries to log.
 func (l *liveLog) swap(log *zap.Logger) {
 	core := log.Core()
 	l.current.Store(&core)

@@ -12,9 +12,9 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
-// metrics are this process's. They outlive configurations, each of which has a registry
-// of its own, so that a reload sets nothing back. No label has an id: names come from
-// the configuration, all else is from a list that is fixed.
+// metrics are the metrics of the process. They outlive configurations, each of which has
+// a registry of its own, so that a reload resets nothing. No label holds an id: names come
+// from the configuration, all other values from fixed lists.
 type metrics struct {
 	created    *prometheus.CounterVec
 	ended      *prometheus.CounterVec
@@ -35,15 +35,15 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		created: counter("created_total", "Callbacks that were made.", "name"),
-		ended:   counter("ended_total", "Callbacks that have ended, by how.", "name", "outcome"),
+		ended:   counter("ended_total", "Callbacks that have ended, by outcome.", "name", "outcome"),
 		timeToCall: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: metricsPrefix + "time_to_call_seconds", Help: "Time from when a callback was made to the call that was accepted.",
+			Name: metricsPrefix + "time_to_call_seconds", Help: "Time from the creation of a callback to the call that was accepted.",
 			Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600},
 		}, []string{"name"}),
 		jobs:       counter("job_attempts_total", "Attempts at background work, by outcome.", "name", "outcome"),
 		deliveries: counter("delivery_attempts_total", "Attempts to deliver a result, by outcome.", "name", "outcome"),
-		refusals:   counter("refusals_total", "Requests and calls that were answered with a problem, by its type.", "reason"),
-		unmatched:  prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + "unmatched_calls_total", Help: "Calls to the fixed URL that no callback came to belong to."}),
+		refusals:   counter("refusals_total", "Requests and calls that were answered with a problem, by problem type.", "reason"),
+		unmatched:  prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + "unmatched_calls_total", Help: "Calls to the fixed URL for which no callback was found in time."}),
 	}
 	problem.Observe(func(slug string) { m.refusals.WithLabelValues(slug).Inc() })
 	return m
@@ -60,7 +60,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	return nil
 }
 
-// outcomes are the labels of what jobs and deliveries come to.
+// jobOutcomes and deliveryOutcomes are the values of the label outcome.
 var (
 	jobOutcomes = map[engine.Transition]string{
 		engine.JobAccepted: "accepted", engine.JobPassedOn: "continued", engine.JobUnknown: "unknown", engine.JobRetried: "retried", engine.JobEnded: "ended",
@@ -90,15 +90,15 @@ func (m *metrics) observe(t engine.Transition, r *callback.Record, ended bool) {
 	}
 }
 
-// current collects what the stores that are open say of themselves at the moment.
+// current collects the current numbers of all stores that are open.
 type current struct{}
 
 var (
 	descWaiting    = prometheus.NewDesc(metricsPrefix+"waiting", "Callbacks that wait.", nil, nil)
-	descHeld       = prometheus.NewDesc(metricsPrefix+"held", "Clients that wait for the end of a callback.", nil, nil)
+	descHeld       = prometheus.NewDesc(metricsPrefix+"held", "Clients that wait for a callback: held requests, and reads that wait for a change.", nil, nil)
 	descCommits    = prometheus.NewDesc(metricsPrefix+"store_commits_total", "Commits of the store.", nil, nil)
 	descRecords    = prometheus.NewDesc(metricsPrefix+"store_committed_records_total", "Records in the commits of the store.", nil, nil)
-	descCommitTime = prometheus.NewDesc(metricsPrefix+"store_commit_seconds_total", "Time that the commits of the store have taken.", nil, nil)
+	descCommitTime = prometheus.NewDesc(metricsPrefix+"store_commit_seconds_total", "Total time that the commits of the store have taken.", nil, nil)
 	descReady      = prometheus.NewDesc(metricsPrefix+"store_ready", "Whether every store takes new callbacks (1) or not (0).", nil, nil)
 )
 

@@ -9,17 +9,17 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// names are those of the directives of a configuration, and those that placeholders
-// speak of.
+// names are the names of a configuration's directives, and the names that placeholders
+// refer to.
 type names struct {
 	given map[string]bool
 	meant []mention
 }
 
-// mention is a placeholder in a directive's injections, and the name that it speaks of.
+// mention is a placeholder in a directive's injections, and the name that it refers to.
 type mention struct{ mode, key, name string }
 
-// add notes a directive's name, and the names that its placeholders speak of.
+// add notes a directive's name, and the names that its placeholders refer to.
 func (n *names) add(mode, name string, keys []string) {
 	if n.given == nil {
 		n.given = make(map[string]bool)
@@ -35,8 +35,8 @@ func (n *names) add(mode, name string, keys []string) {
 	}
 }
 
-// check makes sure that placeholders refer to directives that exist: others would stay
-// as they are written, and nobody would notice.
+// check makes sure that placeholders refer to directives that exist. Others would never
+// be replaced, without any error.
 func (n *names) check() error {
 	for _, m := range n.meant {
 		if n.given[m.name] {

@@ -37,10 +37,10 @@ type Runtime struct {
 	// apps are the configurations that use the runtime, the newest last.
 	apps []*App
 
-	// opened is closed when engine or err is set.
+	// opened is closed when Engine or err is set.
 	opened chan struct{}
 	err    error
-	// closed is closed when the store is.
+	// closed is closed when the store has been closed.
 	closed chan struct{}
 }
 
@@ -130,7 +130,7 @@ func (rt *Runtime) Release() {
 // Log returns the log of the newest configuration.
 func (rt *Runtime) Log() *zap.Logger { return zap.New(rt.log) }
 
-// Exiting reports whether Caddy is on its way out.
+// Exiting reports whether Caddy has begun to exit.
 func (rt *Runtime) Exiting() bool {
 	select {
 	case <-rt.Exit:

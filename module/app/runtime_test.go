@@ -12,12 +12,12 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 )
 
-// shelf is where the stores of a test are opened.
+// shelf opens the stores of a test, and counts them.
 type shelf struct {
 	// closing is called by each store that is being closed.
 	closing func()
 	opened  atomic.Int32
-	// now is how many stores are open at once.
+	// now is how many stores are open.
 	now  atomic.Int32
 	last *closingStore
 }

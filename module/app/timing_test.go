@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// timings is how often each comparison is timed, and confident the t value from
-	// which two of them are said to take a different time (Reparaz, Balasch and
+	// timings is the number of comparisons that are timed, and confident the t value
+	// from which two of them count as different in duration (Reparaz, Balasch and
 	// Verbauwhede, "Dude, is my code constant time?", 2017).
 	timings   = 100_000
 	confident = 4.5
 )
 
-// A key that is right but for its end must not take longer to refuse than one that is
-// wrong from its beginning. A plain comparison is found out by the same measure.
+// A key that is wrong only at its end must not take longer to refuse than one that is
+// wrong at its beginning. To show that the test can tell, it must detect a plain comparison.
 func TestTimeToRefuseAKeyTellsNothingOfIt(t *testing.T) {
 	secret := make([]byte, 512)
 	_, _ = rand.Read(secret)
@@ -43,7 +43,7 @@ func TestTimeToRefuseAKeyTellsNothingOfIt(t *testing.T) {
 	if apart := difference(compare, hardly, nearly); apart < confident {
 		t.Errorf("a plain comparison is not found out: t is %.1f", apart)
 	}
-	// Chance may put any two apart, but not twice.
+	// One large difference may be chance, two in a row are not.
 	first := difference(refuse, hardly, nearly)
 	if first < confident {
 		return
@@ -53,16 +53,16 @@ func TestTimeToRefuseAKeyTellsNothingOfIt(t *testing.T) {
 	}
 }
 
-// difference times what is done with two keys, at random, and returns how sure it is
-// that they take a different time: the absolute t value of Welch's test. The slowest
-// tenth, which something else has held up, does not count.
+// difference times do with one of two keys, chosen at random, and returns how surely
+// their durations differ: the absolute t value of Welch's test. The slowest tenth is left
+// out, because other work has delayed it.
 func difference(do func(key string), a, b string) float64 {
 	keys := [2]string{a, b}
 	var times [2][]float64
 	random := mathrand.New(mathrand.NewPCG(1, 2))
 	for range timings {
 		which := random.IntN(2)
-		// Where in memory it is must tell nothing either.
+		// A copy each time: the key's place in memory must not matter either.
 		key := strings.Clone(keys[which])
 		began := time.Now()
 		do(key)

@@ -17,10 +17,11 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
-// worker does the background work of a runtime, by the newest configuration.
+// worker does the background work of a runtime, as the newest configuration says.
 type worker struct{ rt *Runtime }
 
-// failureRouteGone is the code of a job whose directive is gone from the configuration.
+// failureRouteGone is the error code of a job whose directive or block is no longer in
+// the configuration.
 const failureRouteGone = "route-gone"
 
 // Attempt implements engine.Worker.
@@ -36,8 +37,8 @@ func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Atte
 		Error: "There is no callback directive with the name " + cb.Name + " and a block " + string(cb.Job.Block) + " any more."}
 }
 
-// retryWithoutConfig is how long a delivery waits where there is no configuration that
-// says how to deliver.
+// retryWithoutConfig is how long a delivery waits if no configuration says how to
+// deliver.
 const retryWithoutConfig = time.Second
 
 // Deliver implements engine.Worker: it sends a result to the client's URL.
@@ -64,7 +65,8 @@ func (wk worker) Deliver(ctx context.Context, cb *engine.Callback, number int) c
 	return sent
 }
 
-// deliverer returns who sends the results of a directive.
+// deliverer returns the Deliverer for the results of a directive; nil if there is no
+// configuration.
 func (wk worker) deliverer(name string) *Deliverer {
 	if directive := wk.rt.directive(name); directive != nil && directive.Deliverer() != nil {
 		return directive.Deliverer()
@@ -75,7 +77,7 @@ func (wk worker) deliverer(name string) *Deliverer {
 	return nil
 }
 
-// message is the result as it is sent.
+// message returns the message that delivers the result.
 func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.Message {
 	ended := cb.AsClientSees()
 	result := ended.Result(cb.Policy)

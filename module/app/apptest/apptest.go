@@ -1,5 +1,5 @@
-// Package apptest makes what the tests of directives stand on: a context with the app in
-// it, and an engine.
+// Package apptest sets up what tests of directives need: a context with the app in it,
+// and an engine.
 package apptest
 
 import (
@@ -11,15 +11,15 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
-	_ "github.com/caddy-callback/caddy-callback/module/store/badger" // It is the default.
+	_ "github.com/caddy-callback/caddy-callback/module/store/badger" // The default store.
 	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
 
 // BaseConfig is the configuration of an app that directives can be provisioned with.
 const BaseConfig = `{"base_url":"https://app.example.com"}`
 
-// NewContext returns a context in which the app has the given configuration, or none
-// where it is empty.
+// NewContext returns a context in which the app has the given configuration. If that is
+// empty, the app is not configured.
 func NewContext(tb testing.TB, app string) caddy.Context {
 	tb.Helper()
 	config := &caddy.Config{AppsRaw: caddy.ModuleMap{}}
@@ -48,7 +48,7 @@ func NewEngine(tb testing.TB) *engine.Engine {
 	return e
 }
 
-// unobserved is an observer that does not look.
+// unobserved is an observer that does nothing.
 type unobserved struct{}
 
 // Observe implements engine.Observer.
