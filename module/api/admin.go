@@ -15,8 +15,8 @@ func init() {
 }
 
 // Admin serves the API at Caddy's admin endpoint, which needs no keys and checks where
-// requests come from. It belongs to no configuration: after a reload that has failed,
-// Caddy goes on serving the routes of the configuration that never came to be.
+// requests come from. It belongs to no configuration: after a failed reload, Caddy goes
+// on serving the admin routes of the configuration that has failed.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.

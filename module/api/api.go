@@ -1,5 +1,5 @@
 // Package api is the directive callback_api, and the same API at Caddy's admin endpoint:
-// apps and operators make, list, read, resolve and close callbacks.
+// with it, apps and operators make, list, read, resolve and close callbacks.
 package api
 
 import (
@@ -25,10 +25,11 @@ func init() {
 }
 
 // API lets apps make, list, read, resolve and close callbacks. It serves the path
-// /callbacks and what is below it; all others are left to the handlers that follow.
+// /callbacks and all paths below it; other requests go to the handlers that follow.
 type API struct {
-	// KeyOff serves everybody who can reach the API. Default: what is asked for needs
-	// a key of the app with the permission create, read or manage.
+	// KeyOff serves requests without a key: everybody who can reach the API can use
+	// it. Default: false; each request needs a named key with the permission create,
+	// read or manage, whichever it takes.
 	KeyOff bool `json:"key_off,omitempty"`
 
 	app *app.App
@@ -55,7 +56,8 @@ func (a *API) Provision(ctx caddy.Context) (err error) {
 	return nil
 }
 
-// Check makes sure that callbacks can be made, and that somebody may use the API.
+// Check makes sure that there is a base URL for callbacks, and that the API can be used:
+// with at least one of the keys, or without a key.
 func (a *API) Check(baseURL string, keys []app.Key) error {
 	if baseURL == "" {
 		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option")
@@ -69,7 +71,7 @@ func (a *API) Check(baseURL string, keys []app.Key) error {
 	return nil
 }
 
-// ServeHTTP serves the paths that are ours.
+// ServeHTTP serves the paths of the API.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	at := parsePath(r.URL.EscapedPath())
 	if at.resource == ofSite {
@@ -97,8 +99,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	return nil
 }
 
-// authorize makes sure that the request shows a key with that permission; with any,
-// where none is named. Keys are taken from the header alone: URLs are logged.
+// authorize makes sure that the request shows a key with that permission, or any key if
+// permission is empty. Keys are read from the header only, because URLs are logged.
 func (a *API) authorize(q *request, permission string) error {
 	if a.KeyOff {
 		return nil
@@ -112,15 +114,15 @@ func (a *API) authorize(q *request, permission string) error {
 	return nil
 }
 
-// crossSite reports whether a browser says that the request was made by another
-// site's page, and whether it would have an effect.
+// crossSite reports whether the request could change something and a browser says that
+// another site's page has made it.
 func crossSite(r *http.Request) bool {
 	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "cross-site"
 }
 
-// fromElsewhere reports whether a page made the request that is not of this host. That
-// is asked where no key is. A browser says Sec-Fetch-Site, which no page can forge, where
-// it trusts the connection; else there is its Origin.
+// fromElsewhere reports whether a page of another host has made the request. It is checked
+// if no key is required. Browsers send Sec-Fetch-Site, which no page can forge, over
+// connections that they trust; over others, Origin has to do.
 func fromElsewhere(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "same-origin", "none":
@@ -134,8 +136,8 @@ func fromElsewhere(r *http.Request) bool {
 	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }
 
-// admit decides, before anything is done, whether a request is one that the API has
-// an answer to.
+// admit returns the method that serves the request. It refuses requests to unknown paths,
+// with methods that the path does not have, and from other sites' pages.
 func (a *request) admit() (method, error) {
 	h := a.w.Header()
 	h.Set("Cache-Control", "no-store")
@@ -153,7 +155,7 @@ func (a *request) admit() (method, error) {
 	return m, nil
 }
 
-// request is a request to the API, whoever serves it.
+// request is a request to the API, at the directive or at the admin endpoint.
 type request struct {
 	w   http.ResponseWriter
 	r   *http.Request
@@ -165,7 +167,7 @@ type request struct {
 	scope string
 }
 
-// fail answers with what has gone wrong.
+// fail answers with the problem for an error, and logs the error if it is none itself.
 func (a *request) fail(err error) {
 	if errors.Is(err, store.ErrNotFound) {
 		problem.UnknownCallback.Write(a.w)
@@ -178,7 +180,7 @@ func (a *request) fail(err error) {
 	answer.ProblemOf(err).Write(a.w)
 }
 
-// describe shows what the API is.
+// describe answers with the OpenAPI document.
 func (a *request) describe() {
 	a.w.Header().Set("Content-Type", "application/json")
 	a.w.Header().Set("X-Content-Type-Options", "nosniff")

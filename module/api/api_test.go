@@ -63,7 +63,7 @@ type openAPIDocument struct {
 
 func TestDocumentHasEveryFieldAndParameter(t *testing.T) {
 	t.Parallel()
-	// The members "parameters" of paths are arrays, and left out.
+	// The member "parameters" of a path is an array, and left out.
 	var raw struct {
 		Paths map[string]map[string]json.RawMessage `json:"paths"`
 	}
@@ -163,7 +163,7 @@ func TestWireHeadersAreKnownByTheirDefaultNames(t *testing.T) {
 	}
 }
 
-// apiApp returns an app as the API knows it.
+// apiApp returns an app for the API.
 func apiApp(t testing.TB) *app.App {
 	t.Helper()
 	a, err := app.Of(apptest.NewContext(t, apptest.BaseConfig))
@@ -210,8 +210,8 @@ func TestActivityBecomesAPath(t *testing.T) {
 	}
 }
 
-// FuzzCreation makes sure that what is taken can be made, and what is refused is
-// refused with a problem.
+// FuzzCreation makes sure that a callback can be made from each request that is accepted,
+// and that each other request is refused with a problem.
 func FuzzCreation(f *testing.F) {
 	for _, body := range []string{
 		`{}`, `{"responseBody":"x","responseCode":204}`, `{"responseHeaders":{"a":" b"},"methods":["GET"]}`, `{"expiresIn":"7d","data":[{}]}`,

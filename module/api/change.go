@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
-// resolve takes the request as a call to the callback, whatever keys and methods its
-// calls need.
+// resolve takes the request as a call to the callback. The callback's rules for keys and
+// methods do not apply to it.
 func (a *request) resolve() {
 	call, err := callback.NewCall(a.r.Method, "", a.r.URL.RawQuery, a.r.Header, callback.At(time.Now()))
 	if err != nil {
@@ -22,7 +22,7 @@ func (a *request) resolve() {
 	}
 	cb, err := a.rt.Engine.FindCommitted(a.r.Context(), a.key())
 	if err != nil {
-		// There is no such callback: the body is left unread.
+		// There is no such callback: leave the body unread.
 		answer.LeaveUnread(a.w, a.r)
 		a.fail(err)
 		return
@@ -51,9 +51,9 @@ func (a *request) resolve() {
 	}
 }
 
-// renamed returns header lines that have the wire headers under the callback's own
-// names, where they have their default ones: who resolves a callback by hand need not
-// know which header_prefix it was made with.
+// renamed returns the header lines, with the default names of the wire headers replaced by
+// the callback's own names, unless those are given, too. An operator who resolves a
+// callback need not know which header_prefix it was made with.
 func renamed(h callback.Header, wire callback.Wire) callback.Header {
 	names, defaults := wire.Names(), callback.NewWire(callback.DefaultHeaderPrefix).Names()
 	for i, f := range h {
@@ -75,7 +75,7 @@ func (a *request) showNow(code int) {
 	a.writeStatus(code, cb)
 }
 
-// redeliver begins the delivery of the result anew.
+// redeliver starts the delivery of the result again.
 func (a *request) redeliver() {
 	begun, err := a.rt.Engine.Redeliver(a.r.Context(), a.key())
 	switch {

@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
-// check makes sure that the fields make sense, each one and together.
+// check makes sure that the fields are valid, each one and together.
 func (c *creation) check(a *app.App) error {
 	for _, field := range []struct {
 		name  string
@@ -31,13 +31,14 @@ func (c *creation) check(a *app.App) error {
 }
 
 // policyFields are the API's names for the options of a policy, and inFields replaces
-// those options in a text.
+// the options' names by them in a text.
 var (
 	policyFields = map[string]string{"state_query": "stateQueryParameter", "key": "includeApiKey"}
 	inFields     = strings.NewReplacer("state_query", "stateQueryParameter", "key include", "includeApiKey")
 )
 
-// invalidField returns the problem of a field. What the domain refuses names it.
+// invalidField returns the problem of an invalid field. An error of type callback.Unfit
+// says itself which field it is about.
 func invalidField(name string, err error) error {
 	var unfit *callback.Unfit
 	if errors.As(err, &unfit) {
@@ -71,7 +72,7 @@ const (
 
 func (c *creation) checkPolicy(a *app.App) error { return c.policy(a).Check() }
 
-// checkReply decides on the type of the reply, where it is not given.
+// checkReply chooses the type of the reply if none is given, and checks the reply.
 func (c *creation) checkReply(*app.App) error {
 	if c.responseType == "" {
 		c.responseType = callback.TypeResponse
@@ -89,7 +90,7 @@ func (c *creation) checkRedirect(a *app.App) error {
 	return nil
 }
 
-// checkActivity makes a path of what is none.
+// checkActivity turns an activity that is not a path into one, and checks the path.
 func (c *creation) checkActivity(*app.App) error {
 	if c.activity == "" {
 		return nil
@@ -106,7 +107,7 @@ func (c *creation) checkActivity(*app.App) error {
 	return nil
 }
 
-// dotted reports whether a part of an escaped path means another directory.
+// dotted reports whether an escaped path has a part that is . or .. after unescaping.
 func dotted(path string) bool {
 	plain, err := url.PathUnescape(path)
 	if err != nil {

@@ -81,8 +81,8 @@ func (a *request) readBody(limit int64) ([]byte, *engine.Lease, error) {
 	return a.rt.Engine.ReadBody(a.r.Body, a.r.ContentLength, limit)
 }
 
-// retryKeyOf returns what the request is known by when it comes again; nil where it
-// has no Idempotency-Key.
+// retryKeyOf returns what identifies the request when it is repeated; nil if it has no
+// Idempotency-Key.
 func (a *request) retryKeyOf(body []byte) (*callback.Retry, error) {
 	key, err := answer.IdempotencyKey(a.r)
 	if key == "" || err != nil {
@@ -91,8 +91,8 @@ func (a *request) retryKeyOf(body []byte) (*callback.Retry, error) {
 	return &callback.Retry{Alias: callback.IdempotencyAlias(a.scope, key), Fingerprint: sha256.Sum256(canonical(body))}, nil
 }
 
-// canonical returns a JSON text that is the same for all that mean the same; other
-// texts stay as they are.
+// canonical returns one and the same text for all JSON texts with the same meaning; a text
+// that is not JSON is returned unchanged.
 func canonical(body []byte) []byte {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -125,7 +125,7 @@ func (a *request) createOnce(c *creation, retry *callback.Retry) (cb *engine.Cal
 		if cb, err = a.rt.Engine.Create(ctx, spec); !errors.Is(err, store.ErrExists) {
 			return cb, false, err
 		}
-		// Another one with the same key was faster.
+		// Another request with the same key was faster.
 		cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Alias))
 	}
 	if err == nil && cb.Fingerprint != retry.Fingerprint {
@@ -155,13 +155,13 @@ func newCreated(cb *engine.Callback) created {
 	return c
 }
 
-// base returns where partners reach the callback.
+// base returns the base URL of the callback's URL.
 func (c *creation) base(a *app.App) string {
 	return strings.TrimSuffix(cmp.Or(c.alternativeDomain, a.BaseURL), "/")
 }
 
-// spec returns the callback to make. What callbacks differ in is their own, so that
-// there are few policies for many callbacks.
+// spec returns the callback to make. Fields that often differ between callbacks are put
+// into Own instead of the policy, so that many callbacks share few policies.
 func (c *creation) spec(a *app.App) engine.Spec {
 	own := &callback.Own{Ask: c.activity, Case: c.activityCase, Data: c.data, Reply: c.reply()}
 	if own.Ask == "" && own.Case == "" && own.Data == nil && own.Reply == nil {
@@ -172,7 +172,7 @@ func (c *creation) spec(a *app.App) engine.Spec {
 	}}
 }
 
-// policy returns what calls to the callback are judged by.
+// policy returns the policy that calls to the callback are judged by.
 func (c *creation) policy(a *app.App) *callback.Policy {
 	policy := &callback.Policy{
 		BaseURL:              c.base(a),
@@ -194,7 +194,7 @@ func (c *creation) policy(a *app.App) *callback.Policy {
 	return policy
 }
 
-// reply returns what a call is answered; nil for the default.
+// reply returns the reply to calls; nil for the default.
 func (c *creation) reply() *callback.Fields {
 	if c.responseType == callback.TypeResponse && c.body == "" && c.code == 0 && c.header == nil && c.redirectURL == "" {
 		return nil
@@ -202,7 +202,7 @@ func (c *creation) reply() *callback.Fields {
 	return c.fields()
 }
 
-// fields returns the reply as it is given.
+// fields returns the reply as the request gives it.
 func (c *creation) fields() *callback.Fields {
 	return &callback.Fields{Type: c.responseType, Body: c.body, Code: c.code, Header: c.header, RedirectURL: c.redirectURL}
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
-// creation is a request to make a callback. Its texts are data: no placeholder in
-// them means anything.
+// creation is a request to make a callback. Its texts are data: placeholders in them are
+// not replaced.
 type creation struct {
 	activity, activityCase           string
 	stateQuery                       string
@@ -60,11 +60,11 @@ var creationFields = map[string]func(c *creation, raw []byte) error{
 	"data":                 readData,
 }
 
-// Defaults of a callback that is made by the API.
+// defaultExpiresIn is how long a callback accepts calls if the request does not say it.
 const defaultExpiresIn = 24 * time.Hour
 
-// parseCreation reads a request to make a callback. What can be misunderstood, now
-// or by whoever reads it before us, is refused.
+// parseCreation reads a request to make a callback. It refuses what two parsers could read
+// differently, such as a name that is given twice.
 func parseCreation(body []byte) (*creation, error) {
 	if err := inject.CheckJSON(body); err != nil {
 		return nil, problem.InvalidRequest.With("The " + err.Error() + ".")
@@ -86,7 +86,7 @@ func parseCreation(body []byte) (*creation, error) {
 	return c, nil
 }
 
-// sentence makes an error's text one.
+// sentence turns an error's text into a sentence.
 func sentence(err error) string {
 	text := err.Error()
 	return strings.ToUpper(text[:1]) + text[1:] + "."
@@ -99,7 +99,7 @@ type member struct {
 }
 
 // membersOf returns the members of a valid JSON text that is an object. Names that
-// differ only in case are the same to many who read JSON, and refused.
+// differ only in case are refused, because many JSON parsers take them for the same.
 func membersOf(text []byte) ([]member, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if open, _ := d.Token(); open != json.Delim('{') {
@@ -120,7 +120,7 @@ func membersOf(text []byte) ([]member, error) {
 	return members, nil
 }
 
-// mustBe says what a value must be.
+// mustBe returns an error that says what a value must be.
 func mustBe(what string) error { return fmt.Errorf("it must be %s", what) }
 
 func readText(raw []byte) (string, error) {
@@ -131,7 +131,7 @@ func readText(raw []byte) (string, error) {
 	return text, nil
 }
 
-// textField reads a text that is as good as not given where it is empty.
+// textField reads a text. An empty one counts as not given.
 func textField(field func(*creation) *string) func(*creation, []byte) error {
 	return func(c *creation, raw []byte) (err error) {
 		*field(c), err = readText(raw)
@@ -139,7 +139,7 @@ func textField(field func(*creation) *string) func(*creation, []byte) error {
 	}
 }
 
-// givenField reads a text that is not empty.
+// givenField reads a text that must not be empty.
 func givenField(field func(*creation) *string) func(*creation, []byte) error {
 	return func(c *creation, raw []byte) (err error) {
 		if *field(c), err = readText(raw); err == nil && *field(c) == "" {
@@ -198,7 +198,7 @@ func readHeaders(c *creation, raw []byte) error {
 	return nil
 }
 
-// maxExpiresIn bounds how long a callback can be called.
+// maxExpiresIn bounds how long a callback can accept calls.
 const maxExpiresIn = 365 * 24 * time.Hour
 
 // readExpiry reads a duration, as text with a unit or as a number of seconds.
@@ -232,7 +232,8 @@ func readMethods(c *creation, raw []byte) error {
 			return mustBe("an array with some of " + strings.Join(callback.CallMethods, ", ") + ", each once")
 		}
 	}
-	// Order means nothing, and policies that mean the same are kept once.
+	// The order has no meaning. Use one, so that policies with the same meaning are
+	// stored once.
 	for _, m := range callback.CallMethods {
 		if slices.Contains(given, m) {
 			c.methods = append(c.methods, m)

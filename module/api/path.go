@@ -13,9 +13,9 @@ import (
 type resource uint8
 
 const (
-	// ofSite: the path is the site's own.
+	// ofSite: the path does not belong to the API.
 	ofSite resource = iota
-	// nowhere: the path is ours, and leads nowhere.
+	// nowhere: the path belongs to the API, and leads nowhere.
 	nowhere
 	// collection: /callbacks
 	collection
@@ -31,13 +31,13 @@ const (
 	redelivering
 )
 
-// Path begins all paths of the API.
+// Path is the beginning of all paths of the API.
 const Path = "/callbacks"
 
 // location is a parsed path of the API.
 type location struct {
 	resource resource
-	// id is the callback's; zero where the path has none that can be one.
+	// id is the callback's; zero if the path has no valid one.
 	id callback.UUID
 }
 
@@ -74,7 +74,7 @@ type method struct {
 	serve      func(*request)
 }
 
-// methods returns what can be done to the resource.
+// methods returns the methods that the resource has.
 func (r resource) methods() []method {
 	reads := func(serve func(*request)) []method {
 		return []method{{http.MethodGet, app.PermissionRead, serve}, {http.MethodHead, app.PermissionRead, serve}}
@@ -96,7 +96,7 @@ func (r resource) methods() []method {
 	return nil
 }
 
-// method returns what a method does, and whether it can be done.
+// method returns the method with that name, and whether the resource has it.
 func (r resource) method(name string) (method, bool) {
 	all := r.methods()
 	i := slices.IndexFunc(all, func(m method) bool { return m.name == name })

@@ -36,7 +36,7 @@ func (a *request) result() {
 }
 
 // awaited returns the callback that the path names, once the client can read what it
-// waits for; nil where the request is answered.
+// waits for. It returns nil if it has answered the request itself.
 func (a *request) awaited(d answer.Document) *engine.Callback {
 	cb, err := answer.Reading{Engine: a.rt.Engine, Exit: a.rt.Exit, Key: a.key(), Document: d}.Await(a.w, a.r)
 	if err != nil {
@@ -65,13 +65,13 @@ func (a *request) writeStatus(code int, cb *engine.Callback) {
 	answer.WriteJSON(a.w, code, s)
 }
 
-// page is a page of a list. Its callbacks come without their calls.
+// page is a page of a list. Its callbacks come without their latest calls.
 type page struct {
 	Callbacks []answer.FullStatus `json:"callbacks"`
 	// Next is the cursor of the next page; empty on the last one.
 	Next string `json:"next,omitempty"`
-	// Waiting is how many callbacks wait, and Held how many clients: of all, whatever
-	// is listed.
+	// Waiting is how many callbacks wait, and Held how many clients: in all, not only
+	// in the list.
 	Waiting int `json:"waiting"`
 	Held    int `json:"held"`
 }
@@ -111,8 +111,8 @@ var queryParameters = map[string]func(q *store.Query, value string, now time.Tim
 	"cursor":        func(q *store.Query, value string, _ time.Time) error { return readCursor(&q.After, value) },
 }
 
-// parseQuery reads what is to be listed. A parameter that is not known is refused:
-// without it there would be more in the list than was asked for.
+// parseQuery reads what is to be listed. An unknown parameter is refused: if it were
+// ignored, the list could have more in it than was asked for.
 func parseQuery(raw string, now time.Time) (q store.Query, err error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
@@ -144,8 +144,8 @@ func readPhase(to *callback.Phase, value string) error {
 	return nil
 }
 
-// readDelivery reads how the deliveries of what is listed stand. Only those that were
-// given up need somebody who looks for them.
+// readDelivery reads the state of delivery that listed callbacks must have. It can only be
+// dead, because only deliveries that were given up need somebody's attention.
 func readDelivery(dead *bool, value string) error {
 	if value != answer.DeliveryDead {
 		return mustBe(answer.DeliveryDead)
@@ -189,7 +189,7 @@ func encodeCursor(c store.Cursor) string {
 func readCursor(to *store.Cursor, value string) error {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(value)
 	if err != nil || len(b) != cursorLength {
-		return mustBe("what the page before has as next")
+		return mustBe("the value of next in the page before")
 	}
 	to.CreatedAt = callback.Time(binary.BigEndian.Uint64(b))
 	copy(to.ID[:], b[8:])

@@ -21,18 +21,18 @@ import (
 var (
 	createTexts = map[string][2]string{
 		"activity":           {"callbackActivity", "Ask the app at this path about each call"},
-		"activity-case":      {"callbackActivityCase", "What is handed to that app"},
+		"activity-case":      {"callbackActivityCase", "A text that is passed to that app"},
 		"state-query":        {"stateQueryParameter", "The query parameter that carries the state; default: the path carries it"},
 		"alternative-domain": {"alternativeDomain", "Replaces base_url in the callback URL"},
-		"redirect":           {"responseRedirectUrl", "Redirect whoever calls to this URL"},
-		"response-body":      {"responseBody", "The body that whoever calls is answered"},
-		"correlation-id":     {"correlationId", "Default: a UUID of its own"},
+		"redirect":           {"responseRedirectUrl", "Redirect callers to this URL"},
+		"response-body":      {"responseBody", "The body of the reply to calls"},
+		"correlation-id":     {"correlationId", "The correlation id (default a new UUID)"},
 		"expires-in":         {"expiresIn", "How long calls are accepted, as in 7d (default 24h)"},
 		"deliver-to":         {"deliverTo", "Send the result to this URL"},
 	}
 	createSwitches = map[string][2]string{
 		"multiple":               {"allowMultipleCalls", "Take calls until the callback is closed"},
-		"include-key":            {"includeApiKey", "Put a key of its own into the callback URL"},
+		"include-key":            {"includeApiKey", "Put a key that is made for this callback into its URL"},
 		"require-status":         {"requireStatus", "Refuse calls without the status header"},
 		"require-correlation-id": {"requireCorrelationId", "Refuse calls without the correlation id"},
 	}
@@ -57,12 +57,12 @@ if the path is -, from the standard input.
 		cmd.Flags().Bool(flag, false, field[1])
 	}
 	cmd.Flags().Bool("once", false, "End the callback with the first call that is refused")
-	cmd.Flags().Int("response-code", 0, "The status that whoever calls is answered (default 200)")
-	cmd.Flags().StringArray("response-header", nil, `A header that whoever calls is answered, as in "X-A: b"; repeatable`)
+	cmd.Flags().Int("response-code", 0, "The status of the reply to calls (default 200)")
+	cmd.Flags().StringArray("response-header", nil, `A header of the reply to calls, as in "X-A: b"; repeatable`)
 	cmd.Flags().StringSlice("methods", nil, "The methods of calls, as in POST,PUT (default all)")
 	cmd.Flags().String("data-json", "", "JSON that is kept with the callback")
 	cmd.Flags().String("file", "", "A JSON document with all fields; - for the standard input")
-	cmd.Flags().String("idempotency-key", "", "The same key again makes no second callback")
+	cmd.Flags().String("idempotency-key", "", "A key; a second request with it makes no second callback")
 	return cmd
 }
 

@@ -27,10 +27,10 @@ func init() {
 		Short: "Lists, shows, makes and ends callbacks",
 		Long: `
 Lists, shows, makes and ends the callbacks of a running Caddy, through its admin
-endpoint. Where that is, is said by --address, else by the configuration that
---config names; otherwise the default is assumed.
+endpoint. Its address is the one that --address gives, or else the one in the
+configuration that --config names, or else Caddy's default.
 
-Each command exits with 0 if it has done what it was asked for, and else with 1.
+Each command exits with 0 if it has succeeded, and otherwise with 1.
 `,
 		CobraFunc: addCommands,
 	})
@@ -47,7 +47,7 @@ func addCommands(cmd *cobra.Command) {
 	cmd.AddCommand(listCommand(), showCommand(), createCommand(), resolveCommand(), closeCommand(), redeliverCommand(), watchCommand())
 }
 
-// run makes a command's function one that cobra can call.
+// run turns a command's function into one that cobra can call.
 func run(command func(c *adminClient, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		text := func(name string) string {
@@ -80,13 +80,13 @@ func (c *adminClient) text(flag string) string {
 // set reports whether a flag was given.
 func (c *adminClient) set(flag string) bool { return c.cmd.Flags().Changed(flag) }
 
-// apiPathOf returns the path of a callback, and of what is below it.
+// apiPathOf returns the path of a callback, or a path below it.
 func apiPathOf(id string, below ...string) string {
 	return strings.Join(append([]string{api.Path, url.PathEscape(id)}, below...), "/")
 }
 
-// do sends a request, and reads the answer into v if that is not nil. It returns the
-// answer as it came, too.
+// do sends a request, and reads the answer into v if that is not nil. It also
+// returns the answer as it came.
 func (c *adminClient) do(method, uri string, header http.Header, body io.Reader, v any) ([]byte, error) {
 	res, err := caddycmd.AdminAPIRequest(c.address, method, uri, header, body)
 	if err != nil {
@@ -106,7 +106,7 @@ func (c *adminClient) do(method, uri string, header http.Header, body io.Reader,
 	return answer, nil
 }
 
-// doUntil is do for a request that is given up when the context ends.
+// doUntil is do, but no longer waits for the answer when the context has ended.
 func (c *adminClient) doUntil(ctx context.Context, method, uri string, header http.Header, v any) ([]byte, error) {
 	type answer struct {
 		body []byte
@@ -125,7 +125,7 @@ func (c *adminClient) doUntil(ctx context.Context, method, uri string, header ht
 	}
 }
 
-// answered is what Caddy's client says before the answer, if that is an error.
+// answered is the text that Caddy's client puts before an answer that is an error.
 const answered = "caddy responded with error: HTTP "
 
 // explain says what an error of Caddy's client means, and what to do.
@@ -175,8 +175,8 @@ func row(w io.Writer, name, value string) {
 	}
 }
 
-// visible returns a text as one line that does nothing to a terminal: part of it
-// comes from partners.
+// visible returns a text as one line without control characters, which could do something
+// to a terminal: parts of the text come from partners.
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -188,17 +188,17 @@ func (cb *listedCallback) write(w io.Writer) {
 func watchCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "watch [<id>]",
-		Short: "Prints what becomes of a callback until it has ended, or of the newest 1000 until Ctrl+C",
+		Short: "Prints the changes of a callback until it has ended, or of the newest 1000 until Ctrl+C",
 		Args:  cobra.MaximumNArgs(1),
 		RunE:  run((*adminClient).watch),
 	}
 }
 
-// watchWait is how long one request waits for a change, in seconds: shorter than
-// Caddy lets requests to the admin endpoint go on when the configuration changes.
+// watchWait is how long one request waits for a change, in seconds. It is shorter than the
+// time that Caddy gives requests to the admin endpoint when the configuration changes.
 const watchWait = "5"
 
-// watchEvery is how often the list is looked at.
+// watchEvery is how often the list is fetched.
 const watchEvery = time.Second
 
 func (c *adminClient) watch(args []string) error {
@@ -211,13 +211,13 @@ func (c *adminClient) watch(args []string) error {
 		err = c.watchAll(ctx)
 	}
 	if ctx.Err() != nil {
-		// To be interrupted is how watching ends.
+		// An interrupt is the normal end of watching.
 		return nil
 	}
 	return err
 }
 
-// watchOne prints what becomes of one callback, until it has ended.
+// watchOne prints the changes of one callback, until it has ended.
 func (c *adminClient) watchOne(ctx context.Context, id string) error {
 	wait := make(http.Header)
 	for last := ""; ; {
@@ -237,7 +237,7 @@ func (c *adminClient) watchOne(ctx context.Context, id string) error {
 	}
 }
 
-// watchAll prints what becomes of the newest callbacks, until the context ends.
+// watchAll prints the changes of the newest callbacks, until the context ends.
 func (c *adminClient) watchAll(ctx context.Context) error {
 	var known map[string]string
 	tick := time.NewTicker(watchEvery)
@@ -269,7 +269,7 @@ func (c *adminClient) watchAll(ctx context.Context) error {
 	}
 }
 
-// printChange prints one line.
+// printChange prints one change as one line.
 func (c *adminClient) printChange(cb *listedCallback, answer []byte) {
 	if c.json {
 		_, _ = c.out.Write(answer)

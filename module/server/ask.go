@@ -23,14 +23,14 @@ import (
 )
 
 const (
-	// askWithin is how long the app may take to say what it thinks of a call.
+	// askWithin is how long the app may take to answer a question about a call.
 	askWithin = 30 * time.Second
-	// maxAskAnswer bounds what it says, in bytes.
+	// maxAskAnswer bounds its answer, in bytes.
 	maxAskAnswer = 1 << 20
 )
 
-// question is what the app is asked (seeds/grexx-callback.txt, "Callback response
-// handler").
+// question is what the app is asked about a call (docs/wire.md, section Questions to the
+// app).
 type question struct {
 	RequestBody          string            `json:"requestBody"`
 	RequestBodyEncoding  string            `json:"requestBodyEncoding,omitempty"`
@@ -67,7 +67,7 @@ func newQuestion(cb *engine.Callback, call *callback.Call, fields callback.Field
 	return q
 }
 
-// reaction is what the app says. What it leaves out stays as it was.
+// reaction is the app's answer. Fields that it leaves out keep their value.
 type reaction struct {
 	ResponseType        *string           `json:"responseType"`
 	ResponseBody        *string           `json:"responseBody"`
@@ -76,7 +76,7 @@ type reaction struct {
 	ResponseRedirectURL *string           `json:"responseRedirectUrl"`
 }
 
-// override returns the reply's fields with what the app says in their place.
+// override returns the reply's fields, of which those in the app's answer are replaced.
 func (a reaction) override(fields callback.Fields) (*callback.Fields, error) {
 	if a.ResponseType != nil {
 		fields.Type = *a.ResponseType
@@ -99,7 +99,7 @@ func (a reaction) override(fields callback.Fields) (*callback.Fields, error) {
 	return &fields, fields.Check()
 }
 
-// ask puts a call to the app, and returns what it says.
+// ask asks the app about a call, and returns what it has decided.
 func (s *Server) ask(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) *callback.Asked {
 	asked, err := s.tryAsk(ctx, cb, call, fields)
 	if err != nil {
@@ -143,7 +143,7 @@ func (s *Server) tryAsk(ctx context.Context, cb *engine.Callback, call *callback
 	return readReaction(said.Message(), fields)
 }
 
-// readReaction reads what the app has said. An answer that is not JSON changes
+// readReaction reads the app's answer. An answer that is not JSON changes
 // nothing.
 func readReaction(answer *inject.Message, fields callback.Fields) (*callback.Asked, error) {
 	if len(bytes.TrimSpace(answer.Body)) == 0 || !inject.IsJSON(answer.Header.Get("Content-Type")) {
@@ -160,8 +160,8 @@ func readReaction(answer *inject.Message, fields callback.Fields) (*callback.Ask
 	return &callback.Asked{Reply: reply}, nil
 }
 
-// askRequest builds the request to the app. Its key is the same whenever the same call
-// is made, so that the app can tell when it is asked again.
+// askRequest builds the request to the app. Its Idempotency-Key is the same whenever the
+// same call is made, so that the app can tell that it is asked again.
 func (s *Server) askRequest(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*http.Request, error) {
 	body, err := json.Marshal(newQuestion(cb, call, fields))
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// newIncoming returns a call without its body. The state is taken out of it, or is zero
-// where it can only be in the body.
+// newIncoming returns a call without its body. The state is taken out of path or query;
+// it is zero if only the body can hold it.
 func newIncoming(r *http.Request, at callback.Path, keys []string, query string) (engine.Incoming, error) {
 	call, err := callback.NewCall(r.Method, at.Suffix, query, r.Header, callback.At(time.Now()))
 	if err != nil {
@@ -35,11 +35,11 @@ func newIncoming(r *http.Request, at callback.Path, keys []string, query string)
 	return in, nil
 }
 
-// readBlindWithin is how long the body of a stranger's call may take to arrive. It is
-// short, because the memory that is set aside for such bodies is small.
+// readBlindWithin is how long the body of a call may take to arrive that has shown neither
+// a state nor a named key. It is short, because little memory is set aside for such bodies.
 const readBlindWithin = 10 * time.Second
 
-// readBody reads a call's body, and takes the state out of it where it has one.
+// readBody reads a call's body, and takes the state out of it if it holds one.
 func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engine, in *engine.Incoming) error {
 	if !answer.HasBody(r) {
 		return nil
@@ -77,8 +77,8 @@ func takeState(in *engine.Incoming) bool {
 	return in.SetState(values[0])
 }
 
-// isPrefetch reports whether a header value says that nobody has asked for the
-// page yet.
+// isPrefetch reports whether a header value says that a browser makes the request in
+// advance: nobody has asked for the page yet.
 func isPrefetch(value string) bool {
 	value = strings.ToLower(value)
 	return strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview")

@@ -65,7 +65,8 @@ func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 	}
 }
 
-// readCall reads a call as the server does, but asks for no callback in between.
+// readCall reads a call as the server does, but does not look for the callback before it
+// reads the body.
 func readCall(t *testing.T, s *Server, r *http.Request) (engine.Incoming, error) {
 	t.Helper()
 	keys, query := app.KeysOf(r)

@@ -26,24 +26,24 @@ func init() {
 	caddy.RegisterModule(Server{})
 }
 
-// Server takes the calls to callback URLs, and shows status and result to whoever
-// has a ticket. It serves the paths /cb/, /cbq/ and /cbr/; all others are left to
-// the handlers that follow.
+// Server takes the calls to callback URLs, and shows status and result to clients
+// that have a ticket. It serves /cb, /cbq and /cbr and all paths below them; other
+// requests go to the handlers that follow.
 //
-// Its errors are problem documents. None is ever handed to Caddy, whose error log
-// would show the URL, and with it the secret in it. For the same reason requests
-// to these paths are left out of the access log.
+// Its errors are problem documents. They are never passed to Caddy, because its error
+// log would show the URL and the secret in it. For the same reason requests to these
+// paths are left out of the access log.
 type Server struct {
-	// Keys are the names of the keys of which every call needs one. Default: none
-	// is needed beside what the callback itself asks for.
+	// Keys are the names of the keys of which every call must show one, whatever the
+	// callback itself requires. Default: none.
 	Keys []string `json:"keys,omitempty"`
 
-	// Ask is the route to the app that is asked about calls, where a callback wants
-	// it. Default: none.
+	// Ask is the route to the app that is asked about the calls to callbacks that are
+	// configured to ask. Default: none.
 	Ask caddyhttp.RouteList `json:"ask,omitempty"`
 
-	// CorrelationID is where calls to the fixed URL /cb name their callback. Default:
-	// the wire header for the correlation id.
+	// CorrelationID is the place in calls to the fixed URL /cb where they give the
+	// correlation id of their callback. Default: the wire header for it.
 	CorrelationID *inject.Location `json:"correlation_id,omitempty"`
 
 	app    *app.App
@@ -75,8 +75,7 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 	return nil
 }
 
-// Check makes sure that the options make sense, and that the keys that are named
-// exist.
+// Check makes sure that the options are valid, and that the named keys exist.
 func (s *Server) Check(keys []app.Key) error {
 	if s.CorrelationID != nil {
 		if err := callback.CheckLocation(*s.CorrelationID); err != nil {
@@ -89,7 +88,7 @@ func (s *Server) Check(keys []app.Key) error {
 	return app.CheckKeysExist(s.Keys, keys)
 }
 
-// ServeHTTP serves the paths that are ours.
+// ServeHTTP serves the paths of callback_server.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	at := callback.ParsePath(r.URL.EscapedPath())
 	if at.Resource == callback.OfSite {
@@ -117,7 +116,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return nil
 }
 
-// anyMethods is what Allow says before it is known which callback is meant.
+// anyMethods is the value of Allow as long as the callback is not known.
 var anyMethods = strings.Join(callback.CallMethods, ", ")
 
 // serveCall takes a call to a callback URL.
@@ -145,7 +144,8 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 		return
 	}
 	if answer.HasBody(r) && !in.State.IsZero() {
-		// A body takes memory and time. Who may not call shall have neither.
+		// Check method and keys before the body is read, so that a refused caller
+		// costs neither memory nor time.
 		kind, policy, err := rt.Engine.Admit(r.Context(), in)
 		if err != nil || kind != callback.Accepted {
 			answer.LeaveUnread(w, r)
@@ -174,8 +174,8 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	answer.WriteVerdict(w, verdict, policy, caller)
 }
 
-// serveFixed takes a call to the fixed URL, which names its callback by the
-// correlation id. Only a named key tells whose callbacks are meant.
+// serveFixed takes a call to the fixed URL, which gives the correlation id of its
+// callback. It needs a named key, because a callback is found by key and correlation id.
 func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming) {
 	if len(s.Keys) > 0 {
 		in.Call.Caller.Names = slices.DeleteFunc(in.Call.Caller.Names, func(name string) bool { return !slices.Contains(s.Keys, name) })
@@ -217,8 +217,8 @@ func (s *Server) correlationOf(call *callback.Call) string {
 	return ids[0]
 }
 
-// countsAsCall reports whether a request can count as a call at all. What looks
-// for it only, or fetches it before anybody asked, cannot.
+// countsAsCall reports whether a request can count as a call at all. HEAD, OPTIONS and
+// browser prefetches never count.
 func countsAsCall(r *http.Request) bool {
 	if !slices.Contains(callback.CallMethods, r.Method) {
 		return false
@@ -233,7 +233,7 @@ func countsAsCall(r *http.Request) bool {
 	return true
 }
 
-// admit refuses callers that the server does not let in, whatever they call.
+// admit refuses callers that show none of the keys that the server requires.
 func (s *Server) admit(c callback.Caller) (refusal problem.Problem, refused bool) {
 	if len(s.Keys) == 0 || slices.ContainsFunc(c.Names, func(name string) bool { return slices.Contains(s.Keys, name) }) {
 		return problem.Problem{}, false
@@ -241,7 +241,7 @@ func (s *Server) admit(c callback.Caller) (refusal problem.Problem, refused bool
 	return answer.KeyProblem(c), true
 }
 
-// callProblem returns the answer to a call that was not decided on.
+// callProblem returns the problem that answers a call for which there is no verdict.
 func callProblem(err error) problem.Problem {
 	if errors.Is(err, store.ErrNotFound) {
 		return problem.UnknownState
@@ -249,7 +249,7 @@ func callProblem(err error) problem.Problem {
 	return answer.ProblemOf(err)
 }
 
-// logFailure logs that a call failed for a reason of ours.
+// logFailure logs that a call failed, unless its URL is unknown.
 func (s *Server) logFailure(err error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return

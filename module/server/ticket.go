@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// serveTicket shows status or result to whoever has the ticket.
+// serveTicket shows status or result to the holder of the ticket.
 func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		problem.NotAllowed("GET, HEAD").Write(w)
