@@ -9,9 +9,9 @@ import (
 // Idempotency-Key, in the scope of one client.
 func IdempotencyAlias(scope, key string) Digest { return alias("idempotency", scope, key) }
 
-// Retry is what a request is known by when it is made again under its Idempotency-Key.
+// Retry identifies a request that a client repeats under the same Idempotency-Key.
 type Retry struct {
-	// Alias leads to the callback that the first request has made.
+	// Alias leads to the callback that the first request created.
 	Alias Digest
 	// Fingerprint is the digest of the request.
 	Fingerprint Digest
@@ -34,8 +34,8 @@ func alias(parts ...string) Digest {
 	return d
 }
 
-// aliases returns what leads to a callback with that correlation id at the fixed
-// URL: one alias for each named key.
+// aliases returns the aliases by which a call to the fixed URL finds a callback with
+// that correlation id: one for each named key.
 func (p *Policy) aliases(correlationID string) []Digest {
 	if len(p.Keys) == 0 {
 		return nil
@@ -47,8 +47,8 @@ func (p *Policy) aliases(correlationID string) []Digest {
 	return all
 }
 
-// Correlate returns the record with another correlation id, which the upstream has
-// named in its ack. A callback that has ended keeps its own.
+// Correlate returns the record with the correlation id that the upstream gave in its
+// ack. A callback that has ended keeps the id that it has.
 func (r *Record) Correlate(p *Policy, correlationID string) (*Record, bool) {
 	if r.Phase != Waiting || correlationID == r.CorrelationID {
 		return nil, false
@@ -59,15 +59,15 @@ func (r *Record) Correlate(p *Policy, correlationID string) (*Record, bool) {
 	before := p.aliases(r.CorrelationID)
 	for _, alias := range r.Aliases {
 		if !slices.Contains(before, alias) {
-			// It is that of an Idempotency-Key, and stays.
+			// This alias belongs to an Idempotency-Key: it stays.
 			next.Aliases = append(next.Aliases, alias)
 		}
 	}
 	return &next, true
 }
 
-// Fingerprint returns the digest by which a client's request is known when it comes
-// again under the same Idempotency-Key.
+// Fingerprint returns the digest of a client's request. It shows whether a later
+// request with the same Idempotency-Key is the same request.
 func Fingerprint(method, uri, contentType string, body []byte) Digest {
 	return alias("request", method, uri, contentType, string(body))
 }

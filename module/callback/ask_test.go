@@ -6,8 +6,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// asking returns policies that ask, each with a callback of its own: by the policy, and
-// by what the callback alone has.
+// asking returns callbacks about whose calls the app is asked: one because its policy
+// says so, and one because its own Own does.
 func asking(t testing.TB, p callback.Policy) map[string]*waitingFor {
 	t.Helper()
 	own := compiled(t, p)
@@ -24,7 +24,7 @@ type waitingFor struct {
 	record *callback.Record
 }
 
-// said returns the call with what the app said of it.
+// said returns the call with the app's decision on it.
 func said(c *callback.Call, a callback.Asked) *callback.Call {
 	c.Asked = &a
 	return c

@@ -11,8 +11,8 @@ import (
 // Body is the body of a call or of an ack. A small one is kept in the record, a
 // larger one in a file of the store's.
 type Body struct {
-	// Data is the body itself. A store leaves it out where File is set, so
-	// that it is then there only in the process that received the body.
+	// Data is the body itself. A store leaves it out if File is set: then only the
+	// process that received the body has it in memory.
 	Data []byte `cbor:"1,keyasint,omitempty"`
 	// File is the store's name for the file; empty for a body in the record.
 	File string `cbor:"2,keyasint,omitempty"`
@@ -39,15 +39,14 @@ type Call struct {
 	Body Body `cbor:"5,keyasint"`
 	// ReceivedAt is when the call arrived.
 	ReceivedAt Time `cbor:"6,keyasint"`
-	// Caller is who calls. It is never stored.
+	// Caller is what the caller has proved with keys. It is never stored.
 	Caller Caller `cbor:"-" json:"-"`
-	// Asked is what the app said that was asked about the call; nil if it was not
-	// asked. It is never stored.
+	// Asked is what the app decided about the call; nil if the app was not asked. It is
+	// never stored.
 	Asked *Asked `cbor:"-" json:"-"`
 }
 
-// maxCallHeader bounds what is stored of a call beside its body: header and query, in
-// bytes.
+// maxCallHeader bounds header and query of a call together, in bytes. Both are stored.
 const maxCallHeader = 64 << 10
 
 // ErrCallHeader is returned for a call whose header and query are too large to be
@@ -68,21 +67,22 @@ func NewCall(method, suffix, query string, header http.Header, at Time) (*Call, 
 	return c, nil
 }
 
-// Caller is what a caller has proved of itself with a key.
+// Caller says what a caller has proved with the keys that it showed.
 type Caller struct {
-	// Shown says that a key was shown, whatever it is worth.
+	// Shown says that the caller showed a key, valid or not.
 	Shown bool
-	// Names are the named keys that it is, and that may send.
+	// Names are the named keys that the caller showed and that have the permission
+	// send.
 	Names []string
-	// Known says that it is a named key, which may lack the permission.
+	// Known says that the caller showed a named key, with or without that permission.
 	Known bool
-	// Own says that it is the key that was made for this callback.
+	// Own says that the caller showed the key that was made for this callback.
 	Own bool
 }
 
-// Payload returns the digest by which a repeated call is known: of path suffix,
-// query, wire headers, the headers that the policy reads, and body. What a proxy
-// on the way may change does not count.
+// Payload returns the digest by which a repeated call is recognized. It covers the path
+// suffix, the query, the wire headers, the headers that Failed and Progress compare, and
+// the body. Other headers do not count, because a proxy on the way may change them.
 func (c *Call) Payload(p *Policy) Digest {
 	h := sha256.New()
 	write := func(s string) { writePart(h, s) }
@@ -101,8 +101,8 @@ func (c *Call) Payload(p *Policy) Digest {
 	return sum
 }
 
-// writePart adds a text to a digest together with its length, so that where one
-// ends and the next begins counts, too.
+// writePart adds a text and its length to a digest, so that the digest also depends on
+// where one text ends and the next begins.
 func writePart(h hash.Hash, s string) {
 	var size [8]byte
 	binary.BigEndian.PutUint64(size[:], uint64(len(s)))
@@ -110,16 +110,16 @@ func writePart(h hash.Hash, s string) {
 	h.Write([]byte(s))
 }
 
-// IdempotencyKey is the header by which a client names its request, so that the
-// request can be made again without anything being done twice
+// IdempotencyKey is the header by which a client names its request, so that it can
+// repeat the request without anything being done twice
 // (draft-ietf-httpapi-idempotency-key-header).
 const IdempotencyKey = "Idempotency-Key"
 
-// nameHeaders are the headers by which a call can name itself, so that it is
-// known when it comes again.
+// nameHeaders are the headers in which a call can carry a name of its own, so that a
+// repeated call is recognized.
 var nameHeaders = []string{"Webhook-Id", IdempotencyKey}
 
-// mark returns a short digest of the name that a call bears, 0 if it has none.
+// mark returns a short digest of the call's own name, 0 if it has none.
 func (c *Call) mark() uint64 {
 	for _, header := range nameHeaders {
 		if name := c.Header.Get(header); name != "" {

@@ -1,7 +1,7 @@
-// Package callback is the heart of the product: what a callback is, and what
-// becomes of it. Everything in it is pure. It reads no clock, does no input or
-// output, and knows neither Caddy nor any store: a decision takes a record and
-// a time, and returns the next record.
+// Package callback is the domain: it says what a callback is, and decides what happens
+// to it. Everything in it is pure. It reads no clock, does no input or output, and
+// knows neither Caddy nor any store: a decision takes a record and a time, and returns
+// the next record.
 package callback
 
 import (
@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Phase is where a callback stands. Waiting is the only phase that can change.
+// Phase is the stage of a callback's life. Only Waiting changes, except that with a
+// policy that takes many calls each accepted call sets Resolved or Failed again.
 type Phase uint8
 
 // The phases. Their numbers are stored and must never change.
@@ -57,19 +58,19 @@ func (t Time) MarshalText() ([]byte, error) {
 // Record is a callback: one awaited answer. A record is never changed once it
 // has been handed to a store; decisions return a changed copy.
 type Record struct {
-	// ID is the public handle. It opens nothing.
+	// ID is the public handle. It gives access to nothing.
 	ID UUID `cbor:"1,keyasint"`
-	// Phase is where the callback stands.
+	// Phase is the stage of the callback's life.
 	Phase Phase `cbor:"2,keyasint"`
 	// State is the digest of the secret in the callback URL.
 	State Digest `cbor:"3,keyasint"`
 	// Ticket is the digest of the secret in the status and result URLs.
 	Ticket Digest `cbor:"4,keyasint"`
-	// Policy is the hash of what calls are judged by.
+	// Policy is the hash of the policy that calls are judged by.
 	Policy Digest `cbor:"5,keyasint"`
 	// Name is the name that the directive gave, for people and metrics.
 	Name string `cbor:"6,keyasint,omitempty"`
-	// CorrelationID ties request and call for people and headers.
+	// CorrelationID lets people and headers match request and call.
 	CorrelationID string `cbor:"7,keyasint"`
 	// CreatedAt is when the request that made the callback arrived.
 	CreatedAt Time `cbor:"8,keyasint"`
@@ -79,44 +80,45 @@ type Record struct {
 	FinishedAt Time `cbor:"10,keyasint,omitempty"`
 	// KeepUntil is when a finished callback may be forgotten.
 	KeepUntil Time `cbor:"11,keyasint,omitempty"`
-	// Ack is the upstream's answer, kept only where it is the result.
+	// Ack is the upstream's ack, kept only if it is the result.
 	Ack *Response `cbor:"12,keyasint,omitempty"`
 	// Call is the call that was accepted.
 	Call *Call `cbor:"13,keyasint,omitempty"`
 	// Payload is the digest of the accepted call's payload.
 	Payload Digest `cbor:"14,keyasint,omitzero"`
-	// Reply is what the partner was answered, kept for when it calls again.
+	// Reply is what the partner was answered, kept so that a repeated call gets the
+	// same.
 	Reply *Reply `cbor:"15,keyasint,omitempty"`
-	// Failure is what a call that means Failed said of it.
+	// Failure says why the callback has failed.
 	Failure *Failure `cbor:"16,keyasint,omitempty"`
 	// Reason says why a callback was closed.
 	Reason string `cbor:"17,keyasint,omitempty"`
-	// Latest is the last call that was not the answer yet.
+	// Latest is the last call that reported progress and was not the answer yet.
 	Latest *Call `cbor:"18,keyasint,omitempty"`
-	// Calls counts the calls that were taken, progress included.
+	// Calls counts the calls that changed the callback, progress included.
 	Calls int `cbor:"19,keyasint,omitempty"`
-	// Seen are marks of the calls that named themselves, where many are taken.
+	// Seen has the marks of calls with a name of their own, if many calls are taken.
 	Seen []uint64 `cbor:"20,keyasint,omitempty"`
 	// ShutAt is when a callback that takes many calls was closed.
 	ShutAt Time `cbor:"21,keyasint,omitempty"`
-	// Aliases are digests of what else leads to the callback. Each leads to one
-	// callback only.
+	// Aliases are further digests under which the callback is found. Each belongs to
+	// one callback only.
 	Aliases []Digest `cbor:"22,keyasint,omitempty"`
-	// Fingerprint is the digest of the client's request, where it can be made
-	// again under an Idempotency-Key.
+	// Fingerprint is the digest of the client's request, if the client can repeat it
+	// under an Idempotency-Key.
 	Fingerprint Digest `cbor:"23,keyasint,omitzero"`
 	// Own is what was given for this one callback when it was made.
 	Own *Own `cbor:"24,keyasint,omitempty"`
-	// Acked says that the upstream is known to have accepted the request. It is kept
-	// only where somebody may ask.
+	// Acked says that the upstream is known to have accepted the request. It is
+	// recorded only where that is needed later.
 	Acked bool `cbor:"25,keyasint,omitempty"`
 	// Request is the client's request, as long as background work needs it.
 	Request *Request `cbor:"26,keyasint,omitempty"`
 	// Job is the background work that is to be done; nil if there is none.
 	Job *Job `cbor:"27,keyasint,omitempty"`
-	// Answer is a response that is the result as it is, in place of a call.
+	// Answer is a response that is the result in place of a call.
 	Answer *Response `cbor:"28,keyasint,omitempty"`
-	// Delivery is what becomes of the result that a client wants to be sent.
+	// Delivery is the state of sending the result to the client; nil if it wants none.
 	Delivery *Delivery `cbor:"29,keyasint,omitempty"`
 	// Outbox has earlier results that are still to be delivered, the oldest first.
 	Outbox []Parcel `cbor:"30,keyasint,omitempty"`
@@ -137,8 +139,8 @@ type Response struct {
 	Body   Body   `cbor:"3,keyasint"`
 }
 
-// Failure is what there is to say of a failure: what a partner said in the wire
-// headers of a call with status Failed, or a reason of ours.
+// Failure says why a callback has failed: what a partner said in a call that means
+// Failed, or a reason that the engine found itself.
 type Failure struct {
 	// DocumentStatus is one of the policy's document statuses, or "Failed".
 	DocumentStatus string `cbor:"1,keyasint,omitempty"`
@@ -148,8 +150,7 @@ type Failure struct {
 	ErrorCode string `cbor:"3,keyasint,omitempty"`
 	// ErrorText is the partner's own text.
 	ErrorText string `cbor:"4,keyasint,omitempty"`
-	// Later says that the call which was accepted had nothing to do with it: what
-	// came after the call has failed.
+	// Later says that the accepted call did not fail: what came after it has failed.
 	Later bool `cbor:"5,keyasint,omitempty"`
 }
 
@@ -157,23 +158,23 @@ type Failure struct {
 type Spec struct {
 	// Name is the directive's name, if it has one.
 	Name string
-	// CorrelationID is empty to have one made.
+	// CorrelationID is the correlation id; if it is empty, a random one is made.
 	CorrelationID string
 	// ExpiresIn is how long calls are accepted.
 	ExpiresIn time.Duration
-	// Own is what this one callback has of its own.
+	// Own is what was given for this one callback.
 	Own *Own
 	// Idempotency is the alias that an Idempotency-Key gives; zero for none.
 	Idempotency Digest
-	// Fingerprint is the digest of the request that came with it.
+	// Fingerprint is the digest of the request that came with that key.
 	Fingerprint Digest
-	// Request is the client's request, where Block needs it.
+	// Request is the client's request, if Block needs it.
 	Request *Request
 	// Block is the background work to begin with; empty for none.
 	Block Block
 	// DeliverTo is the URL that the result is sent to; empty for none.
 	DeliverTo string
-	// DeliverAs is the correlation id that the delivery bears; empty for the
+	// DeliverAs is the correlation id that the delivery carries; empty for the
 	// callback's.
 	DeliverAs string
 	// Parent is the callback of which this one is a step; zero for none.
@@ -218,9 +219,9 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 	return r
 }
 
-// Due is when a timer must next act on the callback: at its expiry while it
-// waits, or when background work is to be done; after that when it may be
-// forgotten.
+// Due returns when a timer must next act on the callback. While it waits, that is its
+// expiry or the next attempt at its job. After that it is the next background work, and
+// if there is none, the time when it may be forgotten.
 func (r *Record) Due() Time {
 	switch {
 	case r.Phase == Waiting && r.Job != nil:

@@ -1,11 +1,11 @@
 package callback
 
-// Delivery is what becomes of a result that the client wants to be sent.
+// Delivery is the sending of a callback's results to the client's URL.
 type Delivery struct {
 	// URL is where the result goes.
 	URL string `cbor:"1,keyasint"`
-	// Total counts the results that were to be delivered, Done those of them that
-	// need no further attempt.
+	// Total counts the results to be delivered so far, Done those of them that need no
+	// further attempt.
 	Total int `cbor:"2,keyasint,omitempty"`
 	Done  int `cbor:"3,keyasint,omitempty"`
 	// Attempts counts the attempts at the result that is to be delivered next.
@@ -14,15 +14,16 @@ type Delivery struct {
 	NextAt Time `cbor:"5,keyasint,omitempty"`
 	// DeliveredAt is when the last result was delivered.
 	DeliveredAt Time `cbor:"6,keyasint,omitempty"`
-	// Dead says that no further attempt is made by itself.
+	// Dead says that no further attempt is made until Redeliver or another result
+	// restarts the delivery.
 	Dead bool `cbor:"7,keyasint,omitempty"`
-	// Status and Error say how the last attempt has ended.
+	// Status and Error say how the last attempt ended.
 	Status int    `cbor:"8,keyasint,omitempty"`
 	Error  string `cbor:"9,keyasint,omitempty"`
-	// CorrelationID is the client's own, which the delivery bears; empty for the
+	// CorrelationID is the client's own id, which the delivery carries; empty for the
 	// callback's.
 	CorrelationID string `cbor:"10,keyasint,omitempty"`
-	// Round counts how often the delivery was begun anew.
+	// Round counts how often the delivery was restarted.
 	Round int `cbor:"11,keyasint,omitempty"`
 }
 
@@ -34,9 +35,9 @@ type Parcel struct {
 	Failure *Failure `cbor:"3,keyasint,omitempty"`
 }
 
-// What waits to be delivered of one callback is bounded in number and in bytes: the
-// oldest is left out first. A store takes records up to a size, and no call must be
-// refused because a client does not take its results.
+// The results of one callback that wait to be delivered are bounded in number and in
+// bytes: the oldest are dropped first. A store limits the size of a record, and no call
+// may be refused only because a client does not accept its results.
 const (
 	maxOutbox      = 1000
 	maxOutboxBytes = 384 << 10
@@ -53,7 +54,7 @@ func (d *Delivery) begin(now Time) *Delivery {
 	next := *d
 	next.Total++
 	if d.Dead {
-		// The latest result is what counts; what could not be delivered is over.
+		// Only the latest result counts: those that could not be delivered are dropped.
 		next.Dead, next.Done, next.Attempts = false, d.Total, 0
 	}
 	if !d.pending() {
@@ -62,7 +63,7 @@ func (d *Delivery) begin(now Time) *Delivery {
 	return &next
 }
 
-// resend keeps what an earlier call brought until it is delivered: results are
+// resend keeps the result of an earlier call until it is delivered: results are
 // delivered in the order of their calls.
 func (r *Record) resend(before *Record) {
 	switch {
@@ -81,7 +82,7 @@ func (r *Record) resend(before *Record) {
 	}
 }
 
-// excess returns how many of the oldest results are too many to wait.
+// excess returns how many of the oldest results are over the limits of the outbox.
 func (r *Record) excess() int {
 	first, bytes := len(r.Outbox), 0
 	for first > 0 && len(r.Outbox)-first < maxOutbox {
@@ -95,9 +96,9 @@ func (r *Record) excess() int {
 	return first
 }
 
-// ToDeliver returns the record whose result is to be delivered next, and which of
-// the callback's results that is, counted from 1; false if there is nothing to
-// deliver.
+// ToDeliver returns the record as it was with the result that is to be delivered next,
+// and the number of that result, counted from 1. It returns false if there is nothing
+// to deliver.
 func (r *Record) ToDeliver() (*Record, int, bool) {
 	if !r.Phase.Final() || !r.Delivery.pending() {
 		return nil, 0, false
@@ -111,24 +112,24 @@ func (r *Record) ToDeliver() (*Record, int, bool) {
 	return &earlier, number, true
 }
 
-// Sent is what an attempt to deliver a result has come to.
+// Sent is the outcome of an attempt to deliver a result.
 type Sent struct {
 	// OK says that the result was delivered.
 	OK bool
-	// Dead says that there is no use in a further attempt.
+	// Dead says that a further attempt would be useless.
 	Dead bool
-	// RetryAt is when to try again, where neither is so.
+	// RetryAt is when to try again, if neither OK nor Dead is set.
 	RetryAt Time
-	// Status and Error say how the attempt has ended.
+	// Status and Error say how the attempt ended.
 	Status int
 	Error  string
-	// Round is that of the delivery when the attempt began.
+	// Round is the delivery's Round when the attempt began.
 	Round int
 }
 
 // Delivered returns the record after an attempt to deliver the result with that
 // number. It changes nothing if that result is not to be delivered any more, or if the
-// attempt has failed and the delivery was begun anew meanwhile.
+// attempt has failed and the delivery was restarted meanwhile.
 func (r *Record) Delivered(p *Policy, number int, sent Sent, now Time) (*Record, bool) {
 	if _, next, pending := r.ToDeliver(); !pending || next != number || !sent.OK && sent.Round != r.Delivery.Round {
 		return nil, false
@@ -156,8 +157,8 @@ func (r *Record) Delivered(p *Policy, number int, sent Sent, now Time) (*Record,
 	return &next, true
 }
 
-// Redeliver returns the record with the delivery of its newest result begun anew, after
-// those that still wait before it.
+// Redeliver returns the record with its delivery restarted: of the results that still
+// wait, in their order, or else of the newest result alone.
 func (r *Record) Redeliver(now Time) (*Record, bool) {
 	if !r.Phase.Final() || r.Delivery == nil {
 		return nil, false

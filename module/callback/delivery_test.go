@@ -131,7 +131,7 @@ func TestResultsAreDeliveredInTheOrderOfTheirCalls(t *testing.T) {
 	phases := []callback.Phase{callback.Resolved, callback.Failed, callback.Resolved}
 	for i, phase := range phases {
 		toDeliver(t, r, i+1, fmt.Sprint(i+1))
-		// An attempt that fails holds up those after it.
+		// A failed attempt holds up the results after it.
 		r = deliver(t, r, p, i+1, callback.Sent{RetryAt: r.FinishedAt + 5}, r.FinishedAt)
 		toDeliver(t, r, i+1, fmt.Sprint(i+1))
 		result, _, _ := r.ToDeliver()
@@ -237,8 +237,8 @@ func TestOutboxIsBoundedInNumber(t *testing.T) {
 	toDeliver(t, r, 0, "")
 }
 
-// A store takes records up to a size, and a call must not be refused because a client
-// does not take its results.
+// A store limits the size of a record, and no call may be refused only because a client
+// does not accept its results.
 func TestOutboxIsBoundedInBytes(t *testing.T) {
 	p := compiled(t, callback.Policy{Multiple: true})
 	r := working(p, "")

@@ -1,7 +1,8 @@
 package callback
 
-// Expire returns the record as it ends when its time is over, if it waits and it
-// is. Background work that was still to be done has then failed.
+// Expire returns the ended record if the callback waits and its time is over. It ends
+// as expired, or as failed if a job, a step or the work after its call was not
+// finished.
 func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
 	if r.Phase != Waiting || now < r.ExpiresAt {
 		return nil, false
@@ -16,8 +17,8 @@ func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
 	return r.failed(p, FailureExpired, text, now), true
 }
 
-// Close returns the closed record if the callback waits. One that has ended and takes
-// more calls keeps its phase and its result, and takes no more.
+// Close returns the closed record if the callback waits. A callback that has ended and
+// takes more calls keeps its phase and its result, but takes no further call.
 func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
 	if r.takesMore(p, now) {
 		next := *r
@@ -34,9 +35,9 @@ func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
 	return next, true
 }
 
-// Withdraw returns the closed record of a callback whose request was not accepted,
-// if it waits. The client knows, so nothing is delivered. Its Idempotency-Key is
-// free again, unless keep says that Conclude will follow.
+// Withdraw returns the closed record of a callback whose request was not accepted, if
+// it waits. Its client learns that from the response, so nothing is delivered. Its
+// Idempotency-Key can be used again, unless keep says that Conclude will follow.
 func (r *Record) Withdraw(p *Policy, reason string, keep bool, now Time) (*Record, bool) {
 	if r.Phase != Waiting || r.Call != nil {
 		return nil, false
@@ -51,9 +52,9 @@ func (r *Record) Withdraw(p *Policy, reason string, keep bool, now Time) (*Recor
 	return &next, true
 }
 
-// Conclude returns the record of an ended callback with the answer that its client
-// got in the end, which is kept for when it asks again. nil says that there is none
-// to keep: then the client's Idempotency-Key is free again.
+// Conclude returns the record of an ended callback with the answer that its client got,
+// kept for when the client repeats the request. With nil no answer is kept, and the
+// client's Idempotency-Key can be used again.
 func (r *Record) Conclude(answer *Response) (*Record, bool) {
 	if !r.Phase.Final() || r.Answer != nil || answer == nil && len(r.Aliases) == 0 {
 		return nil, false
@@ -66,8 +67,8 @@ func (r *Record) Conclude(answer *Response) (*Record, bool) {
 	return &next, true
 }
 
-// Acknowledge returns the record with the upstream's ack noted, and kept if a is not
-// nil. The phase stays: a call that came before the ack has already decided it.
+// Acknowledge returns the record with the upstream's ack noted, and with a kept as the
+// ack if it is not nil. The phase does not change: a call may have come before the ack.
 func (r *Record) Acknowledge(a *Response) (*Record, bool) {
 	if r.Ack != nil || a == nil && r.Acked {
 		return nil, false
@@ -83,7 +84,7 @@ func (r *Record) takesMore(p *Policy, now Time) bool {
 	return p.Multiple && (r.Phase == Resolved || r.Phase == Failed) && r.Call != nil && r.ShutAt == 0 && now < r.ExpiresAt
 }
 
-// expired reports whether it was time that ended a callback to which no call has come.
+// expired reports whether a callback without a call ended because its time was over.
 func (r *Record) expired() bool {
 	return r.Phase == Expired || r.Phase == Failed && r.Failure.ErrorCode == FailureExpired
 }
@@ -96,14 +97,15 @@ const (
 	FailureLost = "result-lost"
 )
 
-// failed ends a callback as failed for a reason of ours.
+// failed ends a callback as failed for a reason that is not a partner's.
 func (r *Record) failed(p *Policy, code, text string, now Time) *Record {
 	next := r.finish(p, Failed, now)
 	next.Failure = &Failure{DocumentStatus: StatusFailed, ErrorCode: code, ErrorText: withoutControls(text, maxText), Later: r.Call != nil}
 	return next
 }
 
-// finish returns a copy with a final phase, and no work but to hand the result on.
+// finish returns a copy with a final phase. The only work left is to hand the result
+// on.
 func (r *Record) finish(p *Policy, phase Phase, now Time) *Record {
 	next := *r
 	next.Phase = phase
@@ -111,7 +113,7 @@ func (r *Record) finish(p *Policy, phase Phase, now Time) *Record {
 	next.KeepUntil = now.Add(p.Retain)
 	next.Job, next.Request, next.Step = nil, nil, UUID{}
 	if p.Multiple && (phase == Resolved || phase == Failed) {
-		// It takes calls until it expires, and is kept for as long after that.
+		// It takes calls until it expires. Its retention begins then.
 		next.KeepUntil = max(now, r.ExpiresAt).Add(p.Retain)
 	}
 	next.Delivery = r.Delivery.begin(now)

@@ -7,8 +7,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// everyEnd returns callbacks with a delivery in all situations that are no longer
-// waiting, by name.
+// everyEnd returns callbacks with a delivery that have ended in every possible way, by
+// name.
 func everyEnd(t testing.TB, p *callback.Policy) map[string]*callback.Record {
 	t.Helper()
 	r := working(p, "")

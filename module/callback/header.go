@@ -25,7 +25,7 @@ var connectionHeaders = []string{
 	"Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// credentialHeaders say who is calling, or may hold the URL with its secrets. They
+// credentialHeaders say who is calling, or may contain the URL with its secrets. They
 // are never stored.
 var credentialHeaders = []string{
 	"Authorization", "Cookie", "Proxy-Authorization",

@@ -85,8 +85,8 @@ func accept(t testing.TB, r *callback.Record, p *callback.Policy, c *callback.Ca
 	return v.Next
 }
 
-// contents returns all there is in a value, so that two can be compared deeply and
-// a value with what it was before.
+// contents returns everything in a value as text, to compare two values deeply, or a
+// value with its earlier contents.
 func contents(t testing.TB, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)

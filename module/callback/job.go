@@ -7,9 +7,9 @@ type Block string
 
 // The blocks.
 const (
-	// CallBlock is what answers by callback.
+	// CallBlock is the block whose upstream answers by callback.
 	CallBlock Block = "call"
-	// ThenBlock is what answers by its response.
+	// ThenBlock is the block whose response is the result.
 	ThenBlock Block = "then"
 )
 
@@ -18,11 +18,11 @@ const (
 type Job struct {
 	// Block is the block to run.
 	Block Block `cbor:"1,keyasint"`
-	// Attempts counts the attempts that were made and have failed.
+	// Attempts counts the failed attempts.
 	Attempts int `cbor:"2,keyasint,omitempty"`
 	// NextAt is when to try next.
 	NextAt Time `cbor:"3,keyasint"`
-	// Error says, for people, why the last attempt has failed.
+	// Error says, for people, why the last attempt failed.
 	Error string `cbor:"4,keyasint,omitempty"`
 }
 
@@ -32,8 +32,8 @@ type Request struct {
 	// URI is path and query as they were escaped in the request.
 	URI  string `cbor:"2,keyasint"`
 	Host string `cbor:"3,keyasint"`
-	// Header has everything but what belongs to the connection: what runs in the
-	// background speaks in the client's name.
+	// Header has every header but those of the connection: background work sends the
+	// request in the client's name.
 	Header Header `cbor:"4,keyasint,omitempty"`
 	Body   Body   `cbor:"5,keyasint"`
 	// RemoteAddr is the client's address and port.
@@ -42,20 +42,20 @@ type Request struct {
 	TLS bool `cbor:"7,keyasint,omitempty"`
 }
 
-// Attempt is what an attempt at a job has come to.
+// Attempt is the outcome of an attempt at a job.
 type Attempt struct {
 	Kind AttemptKind
-	// Response is the response that ends the job, or the ack where it is kept.
+	// Response is the response that ends the job, or the ack if that is kept.
 	Response *Response
 	// RetryAt is when to try again.
 	RetryAt Time
-	// Code and Error say why it has failed.
+	// Code and Error say why the attempt failed.
 	Code, Error string
-	// Step is the callback that the work goes on with, where it is continued.
+	// Step is the callback that continues the work, with AttemptContinued.
 	Step UUID
 }
 
-// AttemptKind is what an attempt can come to.
+// AttemptKind is the kind of outcome of an attempt.
 type AttemptKind uint8
 
 // The kinds of attempt.
@@ -66,18 +66,18 @@ const (
 	AttemptAnswered
 	// AttemptContinued: another callback is the next step.
 	AttemptContinued
-	// AttemptUnknown: the upstream may have accepted the request, and must not be
-	// asked again.
+	// AttemptUnknown: the upstream may have accepted the request, and must not get it
+	// again.
 	AttemptUnknown
-	// AttemptRetry: the attempt has failed and is to be made again.
+	// AttemptRetry: the attempt has failed and is to be repeated.
 	AttemptRetry
 	// AttemptFailed: the job has failed for good.
 	AttemptFailed
 )
 
 // Attempted returns the record after an attempt at the job in a block. It changes
-// nothing if that job is not to be done any more: a call can overtake the ack, of which
-// then only what is the result is kept.
+// nothing if that job is no longer to be done: a call can arrive before the ack. Such a
+// late ack is kept only if it is the result.
 func (r *Record) Attempted(p *Policy, block Block, a Attempt, now Time) (*Record, bool) {
 	if r.Phase == Resolved && r.Call != nil && block == CallBlock && a.Kind == AttemptAcked && p.AckIsResult && a.Response != nil {
 		return r.Acknowledge(a.Response)
@@ -96,12 +96,12 @@ func (r *Record) Attempted(p *Policy, block Block, a Attempt, now Time) (*Record
 	return r.failed(p, a.Code, a.Error, now), true
 }
 
-// handedOver ends a job whose outcome somebody else will bring: a call, or a step.
+// handedOver ends a job whose outcome will come from a call or a step.
 func (r *Record) handedOver(p *Policy, a Attempt) *Record {
 	next := *r
 	next.Job = nil
 	if !p.Then || r.Job.Block != CallBlock {
-		// No call can bring more work.
+		// No later call can begin more work.
 		next.Request = nil
 	}
 	if a.Kind == AttemptAcked {
@@ -114,7 +114,7 @@ func (r *Record) handedOver(p *Policy, a Attempt) *Record {
 	return &next
 }
 
-// retried lets the job be tried again.
+// retried schedules the next attempt at the job.
 func (r *Record) retried(a Attempt) *Record {
 	next, job := *r, *r.Job
 	job.Attempts++
@@ -137,10 +137,10 @@ func (r *Record) answered(p *Policy, response *Response, now Time) *Record {
 	return next
 }
 
-// Untold reports whether the parent does not know yet how this step has ended.
+// Untold reports whether the parent still has to be told how this step ended.
 func (r *Record) Untold() bool { return r.Phase.Final() && !r.Parent.IsZero() && !r.Told }
 
-// Tell returns the record of a step whose parent knows how it has ended.
+// Tell returns the record of a step whose parent was told how it ended.
 func (r *Record) Tell() (*Record, bool) {
 	if !r.Untold() {
 		return nil, false
@@ -150,9 +150,9 @@ func (r *Record) Tell() (*Record, bool) {
 	return &next, true
 }
 
-// Follow returns the record of a callback after the step that it waits for has
-// ended. result is that step's result; nil where it has none. A step can end before it
-// is recorded that the job goes on with it.
+// Follow returns the record of a callback after the step that it waits for has ended.
+// result is that step's result; nil if it has none. A step can end before the record of
+// its parent names it; the parent then still has its job.
 func (r *Record) Follow(p *Policy, step *Record, result *Response, now Time) (*Record, bool) {
 	early := r.Job != nil && step.Parent == r.ID
 	if r.Phase != Waiting || !step.Phase.Final() || r.Step != step.ID && !early {

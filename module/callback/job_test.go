@@ -13,7 +13,7 @@ const hour = callback.Time(3_600_000)
 // request is a client's request as a job gets it.
 var request = &callback.Request{Method: "POST", URI: "/orders?a=b", Host: "localhost", Header: line("X-A", "b"), Body: callback.NewBody([]byte("order"))}
 
-// working returns a callback whose job in that block is to be done.
+// working returns a callback with a job in that block.
 func working(p *callback.Policy, block callback.Block) *callback.Record {
 	return callback.New(&secret, p, callback.Spec{
 		Name: "orders", CorrelationID: correlation, ExpiresIn: lifetime, Request: request, Block: block, DeliverTo: "https://client.example.com/results",

@@ -12,8 +12,8 @@ func TestCallNeedsAKeyThatIsAskedFor(t *testing.T) {
 	policies := []callback.Policy{{}, {Keys: []string{"a", "b"}}, {OwnKey: true}, {Keys: []string{"a", "b"}, OwnKey: true}}
 	for name, c := range map[string]struct {
 		caller callback.Caller
-		// want is what the call comes to with no key asked for, with named keys,
-		// with the callback's own, and with both.
+		// want is the decision if the policy requires no key, named keys, the
+		// callback's own key, or both.
 		want [4]callback.Kind
 	}{
 		"no key":                  {callback.Caller{}, [4]callback.Kind{ok, unauthorized, unauthorized, unauthorized}},

@@ -10,31 +10,31 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// machine drives one callback through any course of events, and compares it with a
-// model that knows as little as possible.
+// machine drives one callback through random events, and compares it with a model that
+// knows as little as possible.
 type machine struct {
 	t      testing.TB
 	policy *callback.Policy
 	record *callback.Record
 	clock  callback.Time
-	// handed are all records that there have been, with what was in them then.
+	// handed are all records so far, with the contents that they had then.
 	handed []handed
 
 	model
 }
 
-// model is where the callback stands.
+// model is what the callback should be like.
 type model struct {
 	phase callback.Phase
-	// last is the call that was accepted, lastReply what it was answered, names the
-	// names of all those that were. calls counts what was taken.
+	// last is the last accepted call, lastReply its reply, and names the names of all
+	// accepted calls. calls counts the calls that changed the callback.
 	last      *attempt
 	lastReply string
 	names     map[string]bool
 	calls     int
-	// shut: it was closed after its end. timedOut: its time has ended it.
+	// shut: it was closed after its end. timedOut: it ended because its time was over.
 	shut, timedOut bool
-	// block is the job that is to be done, tries how often that has failed.
+	// block is the job that is to be done, tries the number of its failed attempts.
 	block callback.Block
 	tries int
 	// ackKept and answered: there is an ack, and a response that is the result.
@@ -48,12 +48,12 @@ type handed struct {
 	was    string
 }
 
-// attempt is what the model knows of a call.
+// attempt is what the model knows about a call.
 type attempt struct {
 	method, body, status, correlation, step, name string
-	// says is what the app says that is asked: nothing yet, allow, override or refuse.
+	// says is the app's decision: nothing yet, allow, override or refuse.
 	says string
-	// byHand says that it is an operator's.
+	// byHand says that the call is an operator's.
 	byHand bool
 }
 
@@ -124,7 +124,7 @@ func TestAnyCourseOfEventsKeepsTheRules(t *testing.T) {
 	})
 }
 
-// seldom leaves more to happen before an end.
+// seldom skips most draws, so that more happens before an end.
 func seldom(t *rapid.T) {
 	if rapid.IntRange(0, 15).Draw(t, "often") > 0 {
 		t.Skip("seldom")
@@ -197,7 +197,7 @@ func (m *machine) receive(t *rapid.T, a attempt) {
 	}
 }
 
-// accept moves on by a call that was accepted.
+// accept moves the model on after a call was accepted.
 func (m *machine) accept(t *rapid.T, a attempt, v callback.Verdict) {
 	if m.last != nil && !m.policy.Multiple {
 		t.Fatalf("accepted %+v after %+v", a, *m.last)
@@ -216,7 +216,7 @@ func (m *machine) accept(t *rapid.T, a attempt, v callback.Verdict) {
 	}
 }
 
-// expected is the table of what each call gets.
+// expected returns the decision that a call must get.
 func (m *machine) expected(a attempt) callback.Kind {
 	redirects, responds := m.policy.Redirect != nil, m.policy.Respond != nil
 	methods := []string{"POST", "PUT"}
@@ -259,8 +259,8 @@ func (m *machine) expected(a attempt) callback.Kind {
 // late reports whether the time for calls is over.
 func (m *machine) late() bool { return m.clock >= m.record.ExpiresAt }
 
-// closed reports whether it was something else than time that ended the callback, so that
-// no call can come any more.
+// closed reports whether something other than time ended the callback, so that no call
+// can be accepted any more.
 func (m *machine) closed() bool {
 	return m.shut || m.phase == callback.Closed || m.phase.Final() && m.last == nil && !m.timedOut
 }

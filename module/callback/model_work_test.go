@@ -8,18 +8,18 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// outbox is what the model knows of a delivery.
+// outbox is what the model knows about a delivery.
 type outbox struct {
 	on bool
 	// waiting are the results that are still to be delivered, the oldest first;
-	// newest is the last there was, total how many.
+	// newest is the last result, total the number of all.
 	waiting []string
 	newest  string
 	total   int
-	// failed counts the attempts at the first that waits. dead: no more are made.
+	// failed counts the failed attempts at the first that waits. dead: no more are made.
 	failed int
 	dead   bool
-	// round counts how often the delivery was begun anew.
+	// round counts how often the delivery was restarted.
 	round int
 }
 
@@ -38,10 +38,10 @@ func (o *outbox) add(result string) {
 
 func (o *outbox) pending() bool { return len(o.waiting) > 0 && !o.dead }
 
-// number is that of the first result that waits.
+// number returns the number of the first result that waits.
 func (o *outbox) number() int { return o.total - len(o.waiting) + 1 }
 
-// resultOf is how the model names a result.
+// resultOf returns the model's name for a result.
 func resultOf(phase callback.Phase, body string) string { return fmt.Sprintf("%s: %s", phase, body) }
 
 // end takes the next record, whose phase is final and whose result has that body.
@@ -53,7 +53,7 @@ func (m *machine) end(t *rapid.T, next *callback.Record, phase callback.Phase, b
 	m.moveTo(t, next, phase)
 }
 
-// body is that of the call that was accepted.
+// body returns the body of the last accepted call.
 func (m *machine) body() string {
 	if m.last == nil {
 		return ""
@@ -203,7 +203,8 @@ func (m *machine) moveTo(t *rapid.T, next *callback.Record, phase callback.Phase
 	m.handed = append(m.handed, handed{next, contents(m.t, next)})
 }
 
-// checkHanded checks that no record was ever changed, and no end.
+// checkHanded checks that no record that was handed out has changed, and that no end
+// was undone.
 func (m *machine) checkHanded(t *rapid.T) {
 	before := callback.Waiting
 	for i, h := range m.handed {
@@ -271,7 +272,7 @@ func (m *machine) checkDelivery(t *rapid.T) {
 	}
 }
 
-// checkResult checks that there is a result whenever there has to be one.
+// checkResult checks the result of a resolved or failed callback.
 func (m *machine) checkResult(t *rapid.T) {
 	r := m.record.Result(m.policy)
 	if r.Header.Get(correlationHeader) != correlation || (r.Failure != nil) != (m.phase == callback.Failed && !m.answered) || (r.Body == nil) != (r.Failure != nil) {

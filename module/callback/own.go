@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Own is what was given for one callback when it was made, beside the policy that
-// it shares with others. Its texts are data: no placeholder in them means anything.
+// Own is what was given for one callback when it was made, in addition to the policy
+// that it shares with others. Its texts are data: placeholders in them are not replaced.
 type Own struct {
-	// Reply is what a call is answered; nil where the policy says it.
+	// Reply is the reply to a call; nil for the policy's reply.
 	Reply *Fields `cbor:"1,keyasint,omitempty"`
-	// Ask is the path at which the app is asked about each call; empty for what
-	// the policy says.
+	// Ask is the path at which the app is asked about each call; empty for the
+	// policy's.
 	Ask string `cbor:"2,keyasint,omitempty"`
-	// Case is handed to that app.
+	// Case is passed to that app.
 	Case string `cbor:"3,keyasint,omitempty"`
-	// Data is JSON that is returned on reading.
+	// Data is JSON that is returned when the callback is read.
 	Data []byte `cbor:"4,keyasint,omitempty"`
 }
 
@@ -28,16 +28,17 @@ const (
 	TypeRedirect = "redirect"
 )
 
-// Fields are a reply in parts, as the app that is asked about a call sees and
-// changes them.
+// Fields is a reply in parts. The app that is asked about a call sees and can change
+// them.
 type Fields struct {
-	// Type is TypeResponse or TypeRedirect, and says which of the others count.
+	// Type is TypeResponse or TypeRedirect, and decides which of the other fields
+	// count.
 	Type string `cbor:"1,keyasint"`
 	// Body is the response's body.
 	Body string `cbor:"2,keyasint,omitempty"`
 	// Code is the response's status; 0 stands for 200.
 	Code int `cbor:"3,keyasint,omitempty"`
-	// Header is added to either.
+	// Header is added to a reply of either type.
 	Header Header `cbor:"4,keyasint,omitempty"`
 	// RedirectURL is absolute, or relative to the base URL.
 	RedirectURL string `cbor:"5,keyasint,omitempty"`
@@ -56,7 +57,7 @@ func (f *Fields) reply(p *Policy, method string) *Reply {
 	return &Reply{Status: p.redirectStatus(method), Header: append(slices.Clone(f.Header), location)}
 }
 
-// resolveAgainst returns an absolute URL for one that begins with a slash.
+// resolveAgainst makes a target that begins with a slash an absolute URL.
 func resolveAgainst(base, target string) string {
 	if !strings.HasPrefix(target, "/") {
 		return target
@@ -82,7 +83,7 @@ func CheckRedirectURL(text string) error {
 	case strings.HasPrefix(text, "//"):
 		return errors.New("it begins with two slashes, which would make a host of its path")
 	case err != nil:
-		return errors.New("it is no URL; check its host and what follows a percent sign")
+		return errors.New("it is not a valid URL; check its host and its percent escapes")
 	case strings.HasPrefix(text, "/"):
 		return nil
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
@@ -93,11 +94,11 @@ func CheckRedirectURL(text string) error {
 	return nil
 }
 
-// Asked is what the app said that was asked about a call.
+// Asked is what the app decided about a call.
 type Asked struct {
-	// Reply is what the call is to be answered; nil for what it would have been.
+	// Reply is the reply that the app wants; nil for the one that the call would get.
 	Reply *Fields
-	// Fault is why the call is refused; its zero value says that it is not.
+	// Fault says why the app refuses the call; its zero value says that it does not.
 	Fault Fault
 }
 
@@ -109,7 +110,7 @@ func (r *Record) AskPath(p *Policy) string {
 	return p.Ask
 }
 
-// ReplyFields returns what a call would be answered, in parts.
+// ReplyFields returns the reply that a call would get, in parts.
 func (r *Record) ReplyFields(p *Policy, c *Call, look Lookup) Fields {
 	if own := r.ownReply(); own != nil {
 		f := *own
@@ -139,7 +140,7 @@ func (r *Record) ownReply() *Fields {
 	return r.Own.Reply
 }
 
-// reply returns what a call is answered.
+// reply returns the reply to a call.
 func (r *Record) reply(p *Policy, c *Call, look Lookup) *Reply {
 	fields := r.ownReply()
 	if c.Asked != nil && c.Asked.Reply != nil {

@@ -54,8 +54,8 @@ func TestReplyOfTheCallbacksOwn(t *testing.T) {
 	}
 }
 
-// What the app is shown and gives back unchanged makes the reply that there would have
-// been without it.
+// If the app returns the fields unchanged, the reply is the one that the call would
+// have got without the app.
 func TestFieldsThatTheAppIsShownMakeTheReply(t *testing.T) {
 	json := callback.Policy{Respond: &callback.Respond{Status: 202, Body: `{"got":"{http.callback.call.body}"}`}}
 	own := &callback.Own{Reply: &callback.Fields{Type: callback.TypeRedirect, RedirectURL: "/x", Header: line("X-A", "b")}}

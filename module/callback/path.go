@@ -15,7 +15,7 @@ const (
 
 // Ends of paths.
 const (
-	// SuffixFailed ends the path of calls that mean Failed whatever they hold.
+	// SuffixFailed ends the path of calls that mean Failed whatever their content.
 	SuffixFailed = "failed"
 	suffixResult = "result"
 )
@@ -31,12 +31,12 @@ func (p *Policy) CallbackURL(state UUID) string {
 	return p.BaseURL + "/" + callSpace + "/" + state.String()
 }
 
-// StatusLink returns the URL under which the waiting side can look.
+// StatusLink returns the URL where the waiting side can read the status.
 func (p *Policy) StatusLink(ticket UUID) string {
 	return p.StatusURL + "/" + ticketSpace + "/" + ticket.String()
 }
 
-// ResultLink returns the URL under which the waiting side finds the result.
+// ResultLink returns the URL where the waiting side can fetch the result.
 func (p *Policy) ResultLink(ticket UUID) string { return p.StatusLink(ticket) + "/" + suffixResult }
 
 // Resource is what a path of callback_server leads to.
@@ -45,7 +45,7 @@ type Resource uint8
 const (
 	// OfSite means that the path is the site's own.
 	OfSite Resource = iota
-	// Nowhere means that the path is callback_server's, and leads nowhere.
+	// Nowhere means that the path is callback_server's own, but nothing is there.
 	Nowhere
 	// CallPath is /cb/{state} and /cb/{state}/failed
 	CallPath
@@ -70,8 +70,8 @@ type Path struct {
 	Suffix string
 }
 
-// ParsePath reads a path as it was escaped in the request, so that a state has one
-// spelling only. A slash at the end changes nothing.
+// ParsePath reads a path in its escaped form, as the request has it, so that there is
+// only one spelling of a state. A slash at the end changes nothing.
 func ParsePath(escaped string) Path {
 	space, rest, deeper := strings.Cut(strings.TrimPrefix(escaped, "/"), "/")
 	if !strings.HasPrefix(escaped, "/") || !IsOwnSpace(space) {
@@ -114,8 +114,8 @@ func IsOwnSpace(segment string) bool {
 	return segment == callSpace || segment == querySpace || segment == ticketSpace
 }
 
-// queryName matches the names of query parameters that can carry a state. There is
-// no dot at the beginning, because in a path that would mean another directory.
+// queryName matches the names of query parameters that can carry a state. The first
+// character is no dot, because "." and ".." are directories in a path.
 var queryName = regexp.MustCompile(`^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$`)
 
 // LeadsBack reports whether a URL leads to one of callback_server's own paths below

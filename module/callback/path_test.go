@@ -71,8 +71,8 @@ func TestPathsLeadWhereTheyShould(t *testing.T) {
 	}
 }
 
-// FuzzParsePath makes sure that only the one spelling of a path reaches a secret,
-// and that all that is not below our prefixes is left to the site.
+// FuzzParsePath makes sure that only one spelling of a path leads to a secret, and that
+// every path outside of our prefixes is left to the site.
 func FuzzParsePath(f *testing.F) {
 	for _, path := range []string{
 		"/cb/" + secretText, "/cb/" + secretText + "/failed", "/cbr/" + secretText + "/result/", "/cbq/state/", "/cb/../cb/" + secretText, "/cbr/%2e/" + secretText, "/cb;/x", "//cb/",

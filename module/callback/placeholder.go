@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// Issued is a callback with what its URLs are made of.
+// Issued is a callback with all that is needed to build its URLs.
 type Issued struct {
 	*Record
 	Policy *Policy
@@ -22,8 +22,8 @@ func (i Issued) State() UUID { return i.Secret.State(i.ID) }
 // URL returns the callback URL, with the callback's own key if it has one.
 func (i Issued) URL() string { return i.withKey(i.Policy.CallbackURL(i.State())) }
 
-// FailedURL returns the URL for calls that mean Failed whatever they hold, empty
-// where the state is in the query.
+// FailedURL returns the URL for calls that mean Failed whatever their content. It is
+// empty if the state is in the query.
 func (i Issued) FailedURL() string {
 	if i.Policy.StateQuery != "" {
 		return ""
@@ -53,7 +53,7 @@ func (i Issued) StatusURL() string { return i.Policy.StatusLink(i.Secret.Ticket(
 func (i Issued) ResultURL() string { return i.Policy.ResultLink(i.Secret.Ticket(i.ID)) }
 
 // ownPlaceholders are the placeholders {http.callback.<name>} that do not depend on a
-// call. Their order is that of messages.
+// call. Messages list them in this order.
 var ownPlaceholders = []struct {
 	name  string
 	value func(Issued) string
@@ -67,9 +67,8 @@ var ownPlaceholders = []struct {
 	{"api_key", Issued.Key},
 }
 
-// callPlaceholders are the placeholders {http.callback.<name>} that depend on a call.
-// After a name that ends with a dot comes another one, which says what of the call is
-// meant.
+// callPlaceholders are the placeholders {http.callback.<name>} that depend on a call. A
+// name that ends with a dot is a prefix: what follows it names a value of the call.
 var callPlaceholders = []struct {
 	name  string
 	value func(m *inject.Message, c *Call, rest string) string
@@ -82,7 +81,7 @@ var callPlaceholders = []struct {
 	{"call.form.", func(m *inject.Message, _ *Call, name string) string { return valueAt(m, inject.Form, name) }},
 }
 
-// valueAt returns a value for a text: what cannot be read is left out of it.
+// valueAt returns the value at a location, "" if there is none or it cannot be read.
 func valueAt(m *inject.Message, in inject.Place, name string) string {
 	value, _ := m.Get(inject.Location{In: in, Name: name})
 	return value
@@ -122,7 +121,7 @@ func (i Issued) Lookup(c *Call) Lookup {
 	}
 }
 
-// message returns the call as values are read from it.
+// message returns the call in the form that values are read from.
 func (c *Call) message() *inject.Message {
 	header := make(http.Header, len(c.Header))
 	c.Header.AddTo(header)
@@ -143,13 +142,14 @@ func PlaceholderNames() []string {
 	return names
 }
 
-// HidesPlaceholder reports whether placeholders of a directive with that name would
-// mean something else: {http.callback.<name>...} is that of another callback's call.
+// HidesPlaceholder reports whether a directive cannot have that name. Placeholders
+// {http.callback.<name>...} of an earlier call begin with the directive's name, which
+// must not be the beginning of another placeholder.
 func HidesPlaceholder(name string) bool {
 	return name == "call" || name == "error" || slices.Contains(PlaceholderNames(), name)
 }
 
-// InReply reports whether {http.callback.<name>} means something in a reply to a call.
+// InReply reports whether a reply to a call can use {http.callback.<name>}.
 func InReply(name string) bool {
 	return slices.Contains(PlaceholderNames(), name) || ofCall(name)
 }
@@ -161,7 +161,7 @@ func ofCall(name string) bool {
 }
 
 // EarlierCall returns the name of the directive whose call a placeholder is about:
-// {http.callback.<directive>.call.*}. It is not ok for any other placeholder.
+// {http.callback.<directive>.call.*}. For any other placeholder ok is false.
 func EarlierCall(name string) (directive string, ok bool) {
 	directive, rest, _ := strings.Cut(name, ".")
 	return directive, directive != "" && directive != "call" && ofCall(rest)

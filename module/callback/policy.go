@@ -25,14 +25,14 @@ const (
 // do.
 var CallMethods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// DefaultCopyHeaders are the headers of a call that its result has, too.
+// DefaultCopyHeaders are the headers that a result copies from its call.
 var DefaultCopyHeaders = []string{
 	"Content-Type", "Content-Language", "Content-Disposition", "Content-Encoding", "ETag", "Last-Modified", "Link",
 }
 
-// Policy is everything configured that a call is judged by. It is stored once,
-// by its hash, and each callback refers to it: a callback is judged by what was
-// configured when it was made.
+// Policy is the configuration that calls are judged by. It is stored once, under its
+// hash, and each callback refers to it: a callback keeps the configuration with which
+// it was made.
 type Policy struct {
 	// BaseURL is where partners reach us, without a slash at its end.
 	BaseURL string `cbor:"1,keyasint"`
@@ -43,7 +43,7 @@ type Policy struct {
 	// StateQuery is the query parameter that carries the state; empty for a
 	// state in the path.
 	StateQuery string `cbor:"4,keyasint,omitempty"`
-	// Methods are the methods of calls.
+	// Methods are the methods that count as a call.
 	Methods []string `cbor:"5,keyasint"`
 	// Respond is the reply's response, if one is given.
 	Respond *Respond `cbor:"6,keyasint,omitempty"`
@@ -51,7 +51,7 @@ type Policy struct {
 	Redirect *Redirect `cbor:"7,keyasint,omitempty"`
 	// ReplyHeader are header lines of every reply; values may hold placeholders.
 	ReplyHeader Header `cbor:"8,keyasint,omitempty"`
-	// CopyHeaders are the headers of the call that the result has, too.
+	// CopyHeaders are the headers that the result copies from the call.
 	CopyHeaders []string `cbor:"9,keyasint"`
 	// AckIsResult makes the upstream's ack the result in place of the call.
 	AckIsResult bool `cbor:"10,keyasint,omitempty"`
@@ -67,9 +67,9 @@ type Policy struct {
 	DocumentStatuses []string `cbor:"15,keyasint,omitempty"`
 	// FailedBody makes the call's own body the answer to a failed callback.
 	FailedBody bool `cbor:"16,keyasint,omitempty"`
-	// Failed tells calls that mean Failed.
+	// Failed matches calls that mean Failed.
 	Failed []Match `cbor:"17,keyasint,omitempty"`
-	// Progress tells calls that are not the answer yet.
+	// Progress matches calls that are not the answer yet.
 	Progress []Match `cbor:"18,keyasint,omitempty"`
 	// ErrorCode is where a failed call has its error code; nil for the wire header.
 	ErrorCode *inject.Location `cbor:"19,keyasint,omitempty"`
@@ -80,10 +80,10 @@ type Policy struct {
 	// Multiple goes on accepting calls after the first, until the callback
 	// expires or is closed; the last is the result.
 	Multiple bool `cbor:"22,keyasint,omitempty"`
-	// Keys are the named keys of which a call needs one; none for no key.
+	// Keys are the named keys of which a call must show one; empty if none is required.
 	Keys []string `cbor:"23,keyasint,omitempty"`
-	// OwnKey makes a key for the callback, in its URL. A call needs that one, or
-	// one of Keys.
+	// OwnKey makes a key for the callback, in its URL. A call must show that key or one
+	// of Keys.
 	OwnKey bool `cbor:"24,keyasint,omitempty"`
 	// Then says that a call which means Ok does not end the callback: the block
 	// "then" goes on with it, and its response is the result.
@@ -94,15 +94,15 @@ type Policy struct {
 	compiled
 }
 
-// Match tells calls by a value in them.
+// Match recognizes calls by a value in them.
 type Match struct {
 	Location inject.Location `cbor:"1,keyasint"`
 	// Values are those that match.
 	Values []string `cbor:"2,keyasint"`
 }
 
-// matches reports whether one of the matches tells the call. A value that cannot be
-// read is taken for an absent one.
+// matches reports whether one of the matches fits the call. A value that cannot be read
+// counts as absent.
 func matches(all []Match, c *Call) bool {
 	return slices.ContainsFunc(all, func(m Match) bool {
 		value, _ := c.Value(m.Location)
@@ -120,7 +120,7 @@ type compiled struct {
 	header   []Template
 	target   Target
 	allowed  string
-	// reads are the headers that calls are told by, beside the wire headers.
+	// reads are the headers that Failed and Progress compare, apart from the wire headers.
 	reads []string
 }
 
@@ -148,8 +148,8 @@ var policyEncoding = func() cbor.EncMode {
 	return mode
 }()
 
-// policyDecoding takes text as it is: what an operator configured need not be
-// UTF-8.
+// policyDecoding accepts text that is not UTF-8, because an operator may have
+// configured it.
 var policyDecoding = func() cbor.DecMode {
 	mode, err := cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid}.DecMode()
 	if err != nil {
@@ -158,8 +158,8 @@ var policyDecoding = func() cbor.DecMode {
 	return mode
 }()
 
-// Compile sets what was left open to its default, checks the whole, and makes
-// the policy ready for use. It must be called once, before any other method.
+// Compile sets defaults, checks that the policy can be used, and prepares it for use.
+// It must be called once, before any other method except Check.
 func (p *Policy) Compile() error {
 	p.setDefaults()
 	if err := p.checkMethods(); err != nil {

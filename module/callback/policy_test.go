@@ -31,8 +31,8 @@ func fullPolicy() callback.Policy {
 	}
 }
 
-// What is stored under these bytes and hashes must stay readable: callbacks that
-// wait refer to it.
+// Policies that are stored with these bytes and hashes must stay readable: waiting
+// callbacks refer to them.
 const (
 	goldenPolicy = "" +
 		"ac01781b68747470733a2f2f63622e6578616d706c652e636f6d2f6465657002781a68747470733a2f2f7374617475732e6578616d70" +

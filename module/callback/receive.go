@@ -8,48 +8,47 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// Kind is what a call comes to.
+// Kind is the kind of decision on a call.
 type Kind uint8
 
 // The kinds of verdict (the table in docs/wire.md).
 const (
 	// Accepted: the call was the awaited answer. Reply and Next are set.
 	Accepted Kind = iota + 1
-	// Repeated: the same payload again. Reply is what the first call got.
+	// Accepted: the call was the awaited answer. Reply and Next are set.
 	Repeated
 	// Returned: a person came back. Reply redirects; nothing changes.
 	Returned
 	// Conflict: another payload after one was accepted.
 	Conflict
-	// Gone: the callback is expired or closed. Next is set where the expiry
-	// was noticed by this call.
+	// Gone: the callback is expired or closed. Next is set if it was this call that
+	// found it expired.
 	Gone
 	// WrongMethod: this callback takes no calls with that method.
 	WrongMethod
-	// Refused: the content is not acceptable; Fault says why. Next is set where
-	// the callback ends with it.
+	// Refused: the content is not acceptable; Fault says why. Next is set if the
+	// refused call ends the callback.
 	Refused
 	// Progressed: the call is not the answer yet. Reply and Next are set.
 	Progressed
 	// Unauthorized: the call needs a key and has shown none that is known.
 	Unauthorized
-	// Forbidden: the key is known, and may not make this call.
+	// Forbidden: the key is known, but must not make this call.
 	Forbidden
-	// Asks: the app is to be asked about the call, which is then to be received
-	// again with what it said.
+	// Asks: the app must be asked about the call. The call is then received again, with
+	// the app's decision.
 	Asks
 )
 
 // Verdict is the decision on a call.
 type Verdict struct {
-	// Kind is what the call comes to.
+	// Kind is the kind of decision.
 	Kind Kind
-	// Reply is what the partner is answered, where the kind has one.
+	// Reply is what the partner is answered, if the kind has a reply.
 	Reply *Reply
-	// Next is the changed record; nil where nothing changes.
+	// Next is the changed record; nil if nothing changes.
 	Next *Record
-	// Closed says of a callback that is gone that it was closed, and has not
-	// expired.
+	// Closed says, with Gone, that the callback was closed and has not expired.
 	Closed bool
 	// Fault says what is wrong with a refused call.
 	Fault Fault
@@ -61,12 +60,12 @@ type Fault struct {
 	Slug string
 	// Detail is for people.
 	Detail string
-	// Status is what the caller is answered; 0 stands for 400.
+	// Status is the HTTP status that the caller gets; 0 stands for 400.
 	Status int
 }
 
-// Receive decides on a call. The decision is made once, on the call's arrival,
-// against the newest record; expiry is judged here and by no timer.
+// Receive decides on a call when it arrives, against the newest record. Expiry is
+// decided here, by comparing times, and does not depend on a timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	if p.redirectsPeople() && r.ownReply() == nil && c.Method == http.MethodGet {
 		// A person's return is no call: it changes nothing, and people have no keys.
@@ -78,14 +77,14 @@ func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	return r.route(p, c, look, now)
 }
 
-// Resolve decides on a call of an operator's: neither key nor method counts, and
-// no app is asked.
+// Resolve decides on an operator's call: neither keys nor method are checked, and no
+// app is asked.
 func (r *Record) Resolve(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	c.Asked = &Asked{}
 	return r.route(p, c, look, now)
 }
 
-// route hands a call of a permitted caller to the decision that the phase asks for.
+// route picks the decision that the phase calls for. The caller is already permitted.
 func (r *Record) route(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	switch {
 	case r.Phase == Closed || r.Phase.Final() && r.Call == nil:
@@ -110,13 +109,13 @@ func (p *Policy) Admit(method string, c Caller) Kind {
 	return p.admit(method, c)
 }
 
-// admit is Admit for what is no person's return.
+// admit is Admit without the exception for a person's return.
 func (p *Policy) admit(method string, c Caller) Kind {
 	if !slices.Contains(p.Methods, method) {
 		return WrongMethod
 	}
-	// Where only the callback's own key is asked for, any named key that may send
-	// works beside it.
+	// If the policy requires only the callback's own key, any named key with the
+	// permission send is accepted as well.
 	named := slices.ContainsFunc(c.Names, func(name string) bool { return len(p.Keys) == 0 || slices.Contains(p.Keys, name) })
 	switch {
 	case len(p.Keys) == 0 && !p.OwnKey, named, p.OwnKey && c.Own:
@@ -158,11 +157,11 @@ func (r *Record) weighAgain(p *Policy, c *Call) Verdict {
 	return Verdict{Kind: Conflict}
 }
 
-// maxSeen bounds how many calls that named themselves are remembered.
+// maxSeen bounds how many calls with a name of their own are remembered.
 const maxSeen = 1000
 
-// weighNext decides on a call after the first, where many are taken. Each counts,
-// except one that bears the name of an earlier one.
+// weighNext decides on a further call if many are taken. Each counts, unless it has the
+// same name as an earlier call.
 func (r *Record) weighNext(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	if !r.takesMore(p, now) {
 		return Verdict{Kind: Gone, Closed: r.ShutAt != 0}
@@ -191,7 +190,7 @@ func (r *Record) accept(p *Policy, c *Call, failure *Failure, look Lookup, now T
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: next}
 }
 
-// take keeps the call that was accepted, and what it is answered.
+// take stores the accepted call and its reply.
 func (r *Record) take(p *Policy, c *Call, reply *Reply) {
 	r.Call = c
 	r.Latest = nil
@@ -200,7 +199,7 @@ func (r *Record) take(p *Policy, c *Call, reply *Reply) {
 	r.Reply = reply
 }
 
-// proceed accepts a call with which the block "then" goes on.
+// proceed accepts a call, and makes the job that runs the block "then".
 func (r *Record) proceed(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	next := *r
 	next.take(p, c, r.reply(p, c, look))
@@ -219,8 +218,7 @@ func (r *Record) note(p *Policy, c *Call, look Lookup) Verdict {
 	return Verdict{Kind: Progressed, Reply: r.reply(p, c, look), Next: &next}
 }
 
-// fail ends a callback with a call that was refused, and that must not be tried
-// again.
+// fail ends a callback as failed because its policy allows no call after a refused one.
 func (r *Record) fail(p *Policy, fault Fault, now Time) *Record {
 	next := r.failed(p, fault.Slug, fault.Detail, now)
 	next.Calls++
@@ -267,12 +265,13 @@ func readStatus(values []string) (failed, valid bool) {
 	return failed, failed || strings.EqualFold(values[0], StatusOk)
 }
 
-// failure reads what a call that means Failed says of it. A document status that
-// the policy does not know becomes the technical status.
+// failure reads the failure from a call that means Failed. A document status that the
+// policy does not know becomes the technical status.
 func (p *Policy) failure(c *Call) *Failure {
 	text := func(at *inject.Location, name string) string {
 		if at != nil {
-			// What cannot be read is left out: the call means Failed all the same.
+			// A value that cannot be read is left out: the call means Failed in any
+			// case.
 			value, _ := c.Value(*at)
 			return withoutControls(value, maxText)
 		}

@@ -16,7 +16,7 @@ func ownRedirect(p *callback.Policy, target string) *callback.Record {
 	}, born)
 }
 
-// location returns where a call to a callback with that reply is sent.
+// location returns where a redirect to target leads.
 func location(t testing.TB, p *callback.Policy, target string) string {
 	t.Helper()
 	return accept(t, ownRedirect(p, target), p, newCall("POST", "paid")).Reply.Header.Get("Location")
@@ -76,7 +76,7 @@ func FuzzCheckRedirectURL(f *testing.F) {
 			return
 		}
 		if _, err := url.Parse(b.String()); err != nil {
-			// A zone that net/url reads and cannot write.
+			// net/url can parse this zone, but not what it writes for it.
 			return
 		}
 		got := location(t, compiled(t, callback.Policy{BaseURL: from}), text)

@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// Reply is what a partner is answered.
+// Reply is the HTTP response to a partner's call.
 type Reply struct {
 	Status int    `cbor:"1,keyasint"`
 	Header Header `cbor:"2,keyasint,omitempty"`
@@ -29,7 +29,7 @@ func (p *Policy) reply(method string, look Lookup) *Reply {
 	return r
 }
 
-// responseBody returns the body of the response that the policy has.
+// responseBody returns the body of the policy's response.
 func (p *Policy) responseBody(look Lookup) string {
 	if p.bodyJSON {
 		return p.body.ExpandJSON(look, maxReply)
@@ -42,7 +42,7 @@ func (p *Policy) redirect(method string, look Lookup) *Reply {
 	return &Reply{Status: p.redirectStatus(method), Header: header}
 }
 
-// redirectStatus returns the status of a redirect of a call with that method.
+// redirectStatus returns the status for redirecting a call with that method.
 func (p *Policy) redirectStatus(method string) int {
 	switch {
 	case p.Redirect != nil && p.Redirect.Status != 0:
@@ -67,12 +67,12 @@ func (p *Policy) replyHeader(look Lookup) Header {
 	return out
 }
 
-// maxText bounds text of a partner's that is shown to people or put in headers.
+// maxText bounds a partner's text that is shown to people or put in headers, in bytes.
 const maxText = 1024
 
-// withoutControls drops control characters and those that end lines or turn the
-// direction of what follows, and cuts at limit bytes, so that text of a partner's can
-// stand in a header, a log or a document.
+// withoutControls removes control characters, line and paragraph separators, and
+// characters that change the direction of text, and cuts at limit bytes. A partner's
+// text can then stand in a header, a log or a document.
 func withoutControls(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
@@ -86,8 +86,8 @@ func withoutControls(s string, limit int) string {
 	return s
 }
 
-// ContentType returns the type of a body that was configured or given without one, as
-// Caddy's own respond does.
+// ContentType returns the Content-Type of a body that was given without one, as Caddy's
+// respond does.
 func ContentType(body string) string {
 	if trimmed := strings.TrimSpace(body); trimmed != "" && (trimmed[0] == '{' || trimmed[0] == '[') && json.Valid([]byte(body)) {
 		return "application/json"

@@ -11,13 +11,14 @@ type Result struct {
 	Status int
 	// Header has the copied headers and the wire headers.
 	Header Header
-	// Body is the call's or the ack's body; nil where the answer is ours.
+	// Body is the body of a call, an ack or another response; nil if Failure is set.
 	Body *Body
 	// Failure is set for a failed callback, whose answer is a problem document.
 	Failure *Failure
 }
 
-// Result returns what a resolved or failed callback answers the waiting side.
+// Result returns what the waiting side gets from a callback that is resolved or failed,
+// or that was closed and has an answer.
 func (r *Record) Result(p *Policy) Result {
 	switch {
 	case r.Answer != nil && r.Phase == Closed:
@@ -36,8 +37,8 @@ func (r *Record) Result(p *Policy) Result {
 	return Result{Status: http.StatusOK, Header: r.copied(p), Body: &r.Call.Body}
 }
 
-// AsClientSees returns the record as its client sees the end: a callback that has
-// expired or was closed has failed.
+// AsClientSees returns the record as its client sees the end: to the client, a callback
+// that has expired or was closed has failed.
 func (r *Record) AsClientSees() *Record {
 	var code string
 	switch r.Phase {
@@ -70,12 +71,12 @@ func (r *Record) copied(p *Policy) Header {
 	return append(header, r.wireHeader(p)...)
 }
 
-// without returns a response's header lines that are not ours to speak.
+// without returns a response's header lines except those that are wire headers.
 func (r *Record) without(p *Policy, header Header) Header {
 	return slices.DeleteFunc(slices.Clone(header), func(f Field) bool { return p.wire.Speaks(f.Name) })
 }
 
-// wireHeader returns what a result says in the wire headers.
+// wireHeader returns the wire headers of the result.
 func (r *Record) wireHeader(p *Policy) Header {
 	h := Header{{Name: p.wire.CorrelationID, Value: r.CorrelationID}}
 	if r.Phase != Failed {

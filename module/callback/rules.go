@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// Unfit says what of a policy or of a reply cannot be as it is given, and why.
+// Unfit says which part of a policy or of a reply is not valid, and why.
 type Unfit struct {
 	// Option is the option of the directive, or the field of the API.
 	Option string
@@ -25,13 +25,13 @@ func (u *Unfit) Error() string { return u.Option + ": " + u.Err.Error() }
 // Unwrap returns the reason.
 func (u *Unfit) Unwrap() error { return u.Err }
 
-// rule is what makes sure that one option can be as it is given.
+// rule checks one option.
 type rule struct {
 	option string
 	check  func() error
 }
 
-// firstUnfit returns what the first rule refuses.
+// firstUnfit returns the error of the first rule that fails.
 func firstUnfit(rules []rule) error {
 	for _, r := range rules {
 		if err := r.check(); err != nil {
@@ -41,9 +41,9 @@ func firstUnfit(rules []rule) error {
 	return nil
 }
 
-// Check makes sure that a policy makes sense as it is given, before Compile sets its
-// defaults. The error is an *Unfit, with the directive's word for the option. What its
-// texts hold in placeholders is not judged.
+// Check makes sure that a policy is valid as it was given, before Compile sets its
+// defaults. The error is an *Unfit that names the directive's option. Placeholders in
+// texts are not checked.
 func (p *Policy) Check() error {
 	return firstUnfit([]rule{
 		{"state_query", p.checkStateQuery},
@@ -145,7 +145,7 @@ func (p *Policy) checkRedirect() error {
 	return nil
 }
 
-// checkLine makes sure that a message of ours can have the header line.
+// checkLine makes sure that a header line can be set in a message.
 func checkLine(name, value string) error {
 	switch {
 	case !httpguts.ValidHeaderFieldName(name):
@@ -192,8 +192,8 @@ func (p *Policy) checkCopyHeaders() error {
 	return nil
 }
 
-// CheckLocation makes sure that a call can have the location, and that what stands
-// there is kept of the call.
+// CheckLocation makes sure that a call can have the location, and that the value there
+// is stored with the call.
 func CheckLocation(at inject.Location) error {
 	if err := at.Validate(); err != nil {
 		return fmt.Errorf("%w; choose another place or name", err)
@@ -248,7 +248,7 @@ func (p *Policy) checkOwnKey() error {
 }
 
 // Check makes sure that a reply of that type can be sent. Fields that do not count for
-// the type are not judged. The error is an *Unfit, with the API's name for the field.
+// the type are not checked. The error is an *Unfit that names the API's field.
 func (f *Fields) Check() error {
 	rules := []rule{{"responseType", f.checkType}, {"responseHeaders", f.checkHeader}}
 	if f.Type == TypeRedirect {
@@ -257,8 +257,8 @@ func (f *Fields) Check() error {
 	return firstUnfit(append(rules, rule{"responseCode", func() error { return checkStatus(f.Code) }}, rule{"responseBody", f.checkBody}))
 }
 
-// CheckAll is Check for fields that all count: those of a reply that the app which is
-// asked can make another type of.
+// CheckAll is Check for both types, because the app that is asked can change the type
+// of the reply. A redirect is checked only if the type or a redirect URL asks for one.
 func (f *Fields) CheckAll() error {
 	if err := f.Check(); err != nil {
 		return err
@@ -300,13 +300,13 @@ func (f *Fields) checkHeader() error {
 			return err
 		}
 		if isOneOf([]string{"Location", "Refresh"}, line.Name) {
-			return fmt.Errorf("%s leads elsewhere; give a redirect URL instead", line.Name)
+			return fmt.Errorf("%s would redirect the caller; give a redirect URL instead", line.Name)
 		}
 	}
 	return nil
 }
 
-// maxCorrelationID bounds a correlation id that is not of our making, in bytes.
+// maxCorrelationID bounds a correlation id that comes from outside, in bytes.
 const maxCorrelationID = 256
 
 // ValidCorrelationID reports whether a text can be a correlation id, which stands in a

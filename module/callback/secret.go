@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// Secret is the store's secret. State, ticket and key of a callback are derived from
-// it and the callback's id, so that a restart can build the URLs again while a
-// stolen record opens nothing.
+// Secret is the store's secret. State, ticket and key of a callback are derived from it
+// and the callback's id. The URLs can be built again after a restart, while a stolen
+// record gives access to nothing.
 type Secret [32]byte
 
 // NewSecret returns a random secret.
@@ -51,11 +51,11 @@ func (s *Secret) sum(purpose string, id UUID) (sum Digest) {
 	return Digest(m.buffer)
 }
 
-// macs keeps what is keyed already: to key one costs more than to use it, and a process
-// has few secrets.
+// macs holds HMACs that have their key already: setting a key costs more than computing
+// a sum, and a process has few secrets.
 var macs sync.Pool
 
-// keyedMAC is an HMAC under a secret, with room for what goes in and comes out.
+// keyedMAC is an HMAC with its secret, and a buffer for input and output.
 type keyedMAC struct {
 	secret Secret
 	mac    hash.Hash

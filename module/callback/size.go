@@ -1,11 +1,11 @@
 package callback
 
-// overhead is more than any part of a record takes where it is stored beside its texts
-// and lists: keys, lengths, numbers, times and a digest.
+// overhead is an upper bound for the bytes that a part of a record takes in
+// addition to its texts and lists: keys, lengths, numbers, times and a digest.
 const overhead = 128
 
-// Size returns how many bytes the record takes where it is stored. It may be somewhat
-// less in fact, and is never more: a store relies on it.
+// Size returns an upper bound for the bytes that the record takes where it is stored.
+// Stores rely on it.
 func (r *Record) Size() int {
 	size := 4*overhead + len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 9*len(r.Seen) + 34*len(r.Aliases) + r.Trace.size()
 	size += r.Own.size() + r.Request.size() + r.Reply.size() + r.Failure.size()

@@ -10,8 +10,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// walk visits all that is stored of a value, the parts before the whole. Where there is
-// nothing yet it puts something: one element, one letter.
+// walk visits everything in a value that is stored, the parts before the whole. It fills
+// in what is empty: a slice gets one element, a string one letter.
 func walk(v reflect.Value, path string, visit func(path string, v reflect.Value)) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -44,7 +44,7 @@ func walk(v reflect.Value, path string, visit func(path string, v reflect.Value)
 	visit(path, v)
 }
 
-// full returns a record that has all there can be in one, and shows each part of it.
+// full returns a record with every field filled, and calls visit for each part of it.
 func full(visit func(path string, v reflect.Value)) *callback.Record {
 	r := new(callback.Record)
 	walk(reflect.ValueOf(r), "", visit)

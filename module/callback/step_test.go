@@ -134,7 +134,7 @@ func TestStepThatIsNotItsOwnChangesNothing(t *testing.T) {
 	}
 }
 
-// A step can end before it is recorded that its parent waits for it.
+// A step can end before the record of its parent names it.
 func TestStepThatEndsEarlyEndsItsParent(t *testing.T) {
 	p, ps := compiled(t, callback.Policy{}), compiled(t, callback.Policy{})
 	parent := working(p, callback.ThenBlock)

@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// hostile are values by which a partner may try to lead a person elsewhere.
+// hostile are values with which a partner may try to lead a person elsewhere.
 var hostile = []string{
 	"", ".", "..", "/", "//evil.com", "/\\evil.com", "\\\\evil.com", "http://evil.com", "javascript:alert(1)", "@evil.com",
 	":8080@evil.com", "?a=b", "#fragment", "&x=y", "a b", "%2f%2fevil.com", "%", "\r\nLocation: http://evil.com", "\t", "\x00",
@@ -82,8 +82,8 @@ type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-// checkValueStays checks that a value in path or query changes neither scheme
-// nor host nor anything beside it, and that it can be read back.
+// checkValueStays checks that a value in path or query can be read back, and changes
+// nothing else: neither scheme nor host nor the rest of path and query.
 func checkValueStays(t fataler, value string) {
 	t.Helper()
 	for _, text := range []string{
@@ -127,8 +127,8 @@ func TestValueThatWouldMakeTheURLTooLongIsLeftOut(t *testing.T) {
 	}
 }
 
-// origin returns what scheme and host of a redirect's URL must be, read off its
-// text as a browser does.
+// origin returns the scheme and host that a redirect's URL must have, found in its text
+// as a browser finds them.
 func origin(text string) string {
 	if strings.HasPrefix(text, "/") {
 		return base

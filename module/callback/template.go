@@ -15,9 +15,9 @@ const PlaceholderPrefix = "http.callback."
 // "call.body"). A name that it does not know yields "".
 type Lookup func(name string) string
 
-// Template is text with placeholders such as {http.callback.id}. It is compiled
-// once, and what its placeholders yield is data: braces in there mean nothing.
-// Any other text in braces stands for itself.
+// Template is text with placeholders such as {http.callback.id}. It is compiled once.
+// The values of placeholders are data: braces in them mean nothing. Any other text in
+// braces is literal text.
 type Template struct {
 	parts []part
 }
@@ -26,8 +26,8 @@ type Template struct {
 type part struct {
 	literal string
 	name    string
-	// quoted says of a placeholder that it stands inside a JSON string, if the
-	// text is JSON.
+	// quoted says that the placeholder stands inside a JSON string, if the text is
+	// JSON.
 	quoted bool
 }
 
@@ -57,8 +57,8 @@ func NewTemplate(text string) Template {
 	return t
 }
 
-// endsQuoted reports whether a JSON text that goes on with literal is inside a
-// string at its end.
+// endsQuoted reports whether a JSON text that continues with literal is inside a string
+// at the end of it.
 func endsQuoted(quoted bool, literal string) bool {
 	for i := 0; i < len(literal); i++ {
 		switch {
@@ -78,9 +78,9 @@ func (t Template) isJSON() bool {
 	return sample != "" && (sample[0] == '{' || sample[0] == '[') && json.Valid([]byte(sample))
 }
 
-// ExpandJSON is Expand for a text that is JSON, and yields JSON: inside a string a
-// value is escaped; elsewhere it stands as it is if it is JSON, and else becomes a
-// string.
+// ExpandJSON is Expand for a text that is JSON; what it returns is JSON, too. Inside a
+// string a value is escaped. Elsewhere a value that is JSON is inserted unchanged, and
+// any other becomes a string.
 func (t Template) ExpandJSON(look Lookup, limit int) string {
 	var b strings.Builder
 	for _, p := range t.parts {
@@ -123,8 +123,8 @@ func (t Template) Expand(look Lookup, limit int) string {
 	return t.expand(look, limit, func(_ bool, value string) string { return value })
 }
 
-// expand replaces placeholders, passing each value through escape, which is told
-// whether a question mark or a number sign stands before it.
+// expand replaces placeholders and passes each value through escape, which is told
+// whether a question mark or a number sign comes before it.
 func (t Template) expand(look Lookup, limit int, escape func(afterPath bool, value string) string) string {
 	var b strings.Builder
 	afterPath := false
@@ -141,8 +141,8 @@ func (t Template) expand(look Lookup, limit int, escape func(afterPath bool, val
 	return b.String()
 }
 
-// Target is where a redirect leads. Its scheme and host are literal; in path and
-// query placeholders may stand, and their values are escaped.
+// Target is where a redirect leads. Its scheme and host are literal. Path and query may
+// have placeholders, whose values are escaped.
 type Target struct {
 	template Template
 	relative bool

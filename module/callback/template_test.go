@@ -59,8 +59,8 @@ func TestTemplateNamesItsPlaceholders(t *testing.T) {
 	}
 }
 
-// Data goes through untouched whatever is in it, and text without our prefix is
-// never touched.
+// Values are inserted unchanged whatever they contain, and text without our prefix is
+// never changed.
 func TestTemplateNeverLooksAtDataAgain(t *testing.T) {
 	fragment := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"{", "}", "{http.callback.", "{http.callback.id}", "{x}"}))
 	text := rapid.Map(rapid.SliceOfN(fragment, 0, 6), func(s []string) string { return strings.Join(s, "") })

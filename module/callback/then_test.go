@@ -109,7 +109,7 @@ func TestCallThatMeansFailedEndsTheChain(t *testing.T) {
 	}
 }
 
-// The call said Ok: its body does not tell why what came after it has failed.
+// The call said Ok: its body cannot say why the block after it failed.
 func TestFailureOfThenIsNotAnsweredWithTheCallsBody(t *testing.T) {
 	p := compiled(t, callback.Policy{Then: true, FailedBody: true})
 	for name, r := range map[string]*callback.Record{

@@ -10,7 +10,7 @@ import (
 // and ticket. The zero UUID stands for none.
 type UUID [16]byte
 
-// Digest is a SHA-256 sum. Of states, tickets and keys nothing else is ever
+// Digest is a SHA-256 sum. It is the only form in which states, tickets and keys are
 // stored.
 type Digest [sha256.Size]byte
 

@@ -11,7 +11,7 @@ import (
 
 const aUUID = "f81d4fae-7dec-41d0-a765-00a0c91e6bf6"
 
-// canonical says the same as ParseUUID in another way.
+// canonical matches what ParseUUID must accept.
 var canonical = regexp.MustCompile(`\A[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\z`)
 
 // misplacedHyphens has its four hyphens where they belong and two more, so that

@@ -14,7 +14,7 @@ const (
 	StatusFailed = "Failed"
 )
 
-// Wire holds the names of the headers that we speak, in canonical form.
+// Wire holds the names of the wire headers, in canonical form.
 type Wire struct {
 	CorrelationID   string
 	CallbackURL     string
@@ -48,8 +48,8 @@ func (w Wire) Names() []string {
 
 var hyphens = strings.NewReplacer("_", "-", ".", "-")
 
-// Speaks reports whether name is one of ours, also where it is spelled in
-// another case or with underscores or dots, which some servers take for hyphens.
+// Speaks reports whether name is a wire header, in any case, and also if it is spelled
+// with underscores or dots, which some servers treat as hyphens.
 func (w Wire) Speaks(name string) bool {
 	name = hyphens.Replace(name)
 	for _, own := range w.Names() {
