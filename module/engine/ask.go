@@ -9,24 +9,25 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// Ask asks an app about a call. fields are what the call would be answered.
+// Ask asks an app about a call. fields is the reply that the call would get.
 type Ask func(ctx context.Context, cb *Callback, call *callback.Call, fields callback.Fields) *callback.Asked
 
-// asking makes sure that one app is asked about one call to a callback at a time.
+// asking makes sure that the app is asked about one call to a callback at a time.
 type asking struct {
 	mu    sync.Mutex
 	turns map[callback.UUID]*turn
 }
 
 type turn struct {
-	// free has one token, which whoever asks takes.
+	// free holds one token, which acquire takes and release puts back.
 	free  chan struct{}
 	users int
 }
 
 func newAsking() *asking { return &asking{turns: make(map[callback.UUID]*turn)} }
 
-// acquire waits until nobody else asks about a callback. release must follow.
+// acquire waits until no other call to the callback is being asked about. release must
+// be called afterwards.
 func (a *asking) acquire(ctx context.Context, id callback.UUID) (release func(), err error) {
 	a.mu.Lock()
 	t := a.turns[id]
@@ -53,7 +54,8 @@ func (a *asking) acquire(ctx context.Context, id callback.UUID) (release func(),
 	}
 }
 
-// askThenReceive puts a call to the app, and decides on it with what the app says.
+// askThenReceive asks the app about a call, and decides on the call with the app's
+// answer.
 func (e *Engine) askThenReceive(ctx context.Context, id callback.UUID, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	release, err := e.asking.acquire(ctx, id)
 	if err != nil {

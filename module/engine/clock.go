@@ -8,20 +8,21 @@ import (
 )
 
 const (
-	// slewShare is the part of the time that passes by which a clock may run faster or
-	// slower to catch up with the system's: a tenth.
+	// slewShare is the share of the passing time by which a clock may run faster or
+	// slower to catch up with the system's clock: a tenth.
 	slewShare = 10
-	// maxSlew is the difference beyond which the system's clock is believed at once: a
-	// machine without a battery starts in the wrong year.
+	// maxSlew is the difference beyond which the clock is set to the system's at once:
+	// a machine without a battery starts in the wrong year.
 	maxSlew = 48 * time.Hour
 )
 
-// clock tells the time by which callbacks expire. It follows the system's clock, but
-// where that is set forward or back it only runs a little faster or slower, until the
-// two agree again: an hour that is lost or won must not end what has an hour to wait,
-// nor make it wait an hour more.
+// clock tells the time by which callbacks expire. It follows the system's clock. If
+// that is set forward or back, it only runs a little faster or slower until the two
+// agree again: setting the system's clock by an hour must neither end a callback that
+// has an hour left, nor make it wait an hour longer.
 type clock struct {
-	// wall is the system's clock, and elapsed a time that cannot be set.
+	// wall is the system's clock, and elapsed the time since the start, which cannot be
+	// set.
 	wall    func() time.Time
 	elapsed func() time.Duration
 

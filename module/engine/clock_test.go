@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// setClock is a system clock that can be set, and a time that passes.
+// setClock is a system clock that the test can set, and the time that has passed.
 type setClock struct {
 	wall    time.Time
 	elapsed time.Duration

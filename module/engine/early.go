@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// earlyFor is how long a call to the fixed URL is kept that no callback
-	// belongs to yet: it may have overtaken the ack that names its correlation id.
+	// earlyFor is how long a call to the fixed URL waits for its callback: it may have
+	// overtaken the ack that names its correlation id.
 	earlyFor = 10 * time.Second
-	// maxEarly bounds the calls that are kept so, for each key.
+	// maxEarly bounds the calls that wait for their callback, for each key.
 	maxEarly = 1000
 )
 
-// early are the calls to the fixed URL that wait for their callback to be known.
+// early has the calls to the fixed URL whose callback is not known yet.
 type early struct {
 	mu sync.Mutex
-	// arrived has a channel for each alias that is waited for, closed when a
-	// callback has it.
+	// arrived has a channel for each alias that calls wait for. It is closed when a
+	// callback gets that alias.
 	arrived map[callback.Digest]*arrival
-	// count has the number of calls that wait, by key.
+	// count has the number of waiting calls, by key.
 	count map[string]int
 }
 
@@ -38,7 +38,8 @@ func newEarly() *early {
 	return &early{arrived: make(map[callback.Digest]*arrival), count: make(map[string]int)}
 }
 
-// enter begins to wait for an alias on behalf of a key. leave must follow.
+// enter begins to wait for an alias on behalf of a key. leave must be called
+// afterwards.
 func (ea *early) enter(key string, alias callback.Digest) (<-chan struct{}, error) {
 	ea.mu.Lock()
 	defer ea.mu.Unlock()
@@ -91,10 +92,10 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// ReceiveCorrelated decides on a call to the fixed URL, which names its callback by
-// the correlation id. The caller's keys decide whose callbacks it can mean. A call
-// that no callback belongs to yet is kept for a while. store.ErrNotFound: none has
-// come to belong to it. ErrBusy: too many calls are kept.
+// ReceiveCorrelated decides on a call to the fixed URL, which names its callback by the
+// correlation id. It finds only callbacks that one of the caller's named keys may call.
+// If there is none yet, the call waits for a while. store.ErrNotFound: no callback was
+// found in time. ErrBusy: too many calls wait.
 func (e *Engine) ReceiveCorrelated(ctx context.Context, in Incoming, correlationID string) (callback.Verdict, *callback.Policy, error) {
 	in.Fixed = true
 	names := slices.Compact(slices.Sorted(slices.Values(in.Call.Caller.Names)))
@@ -124,7 +125,7 @@ func (e *Engine) receiveEarly(ctx context.Context, in Incoming, key string, alia
 		return callback.Verdict{}, nil, err
 	}
 	defer e.early.leave(key, alias)
-	// It may have arrived before there was a call to tell.
+	// The callback may have arrived after the look-up and before enter.
 	if _, _, err := e.store.Find(ctx, store.ByAlias(alias)); !errors.Is(err, store.ErrNotFound) {
 		return e.receiveAlias(ctx, in, alias, err)
 	}
@@ -143,9 +144,8 @@ func (e *Engine) receiveEarly(ctx context.Context, in Incoming, key string, alia
 	return verdict, policy, err
 }
 
-// Correlate gives a callback the correlation id that the upstream has named in its
-// ack, and returns it as it then is. store.ErrExists: that id belongs to another
-// callback.
+// Correlate gives a callback the correlation id that the upstream named in its ack, and
+// returns its newest record. store.ErrExists: that id belongs to another callback.
 func (e *Engine) Correlate(ctx context.Context, id callback.UUID, correlationID string) (*callback.Record, error) {
 	r, err := e.transition(ctx, store.ByID(id), Correlated, func(r *callback.Record, p *callback.Policy) store.Change {
 		next, _ := r.Correlate(p, correlationID)

@@ -1,7 +1,7 @@
-// Package engine takes callbacks through their life: it makes them, lets calls
-// in, lets waiters wait, and lets time pass. What becomes of a callback is
-// decided by package callback and kept by a store; the engine brings the two
-// together and knows neither HTTP nor Caddy.
+// Package engine takes callbacks through their life: it creates them, receives calls,
+// tells waiters, and acts when something is due. Package callback decides what happens
+// to a callback, and a store keeps it. The engine brings the two together and knows
+// neither HTTP nor Caddy.
 package engine
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// ErrBusy is returned where a limit on counts or bytes is reached.
+// ErrBusy is returned when a limit on counts or bytes is reached.
 var ErrBusy = errors.New("a limit is reached")
 
 // inlineBody is the size up to which a body is kept in its record.
@@ -28,11 +28,11 @@ const inlineBody = 64 << 10
 type Limits struct {
 	// MaxMemory bounds the bytes of all bodies that are buffered at once.
 	MaxMemory int64
-	// MaxWaiting bounds the callbacks that wait.
+	// MaxWaiting bounds the callbacks in phase waiting.
 	MaxWaiting int
 	// MaxHeld bounds the waiters of every kind.
 	MaxHeld int
-	// Concurrency bounds the jobs and deliveries that are under way at once.
+	// Concurrency bounds the jobs and deliveries that run at once.
 	Concurrency int
 }
 
@@ -44,8 +44,8 @@ type Engine struct {
 	limits  atomic.Pointer[Limits]
 	waiters *waiters
 	memory  memory
-	// blind is the memory for bodies that must be read before it is known whether
-	// there is a callback for them. Strangers can use it up, and nothing else.
+	// blind is the memory for bodies that must be read before their callback is known.
+	// Strangers can exhaust this memory, but no other.
 	blind memory
 
 	observer Observer
@@ -53,19 +53,19 @@ type Engine struct {
 	early   *early
 	asking  *asking
 	flights *flights
-	// lanes is the background work, and worker who does it.
+	// lanes has the background work; worker does it.
 	lanes  *lanes
 	worker atomic.Pointer[Worker]
 	kicked chan struct{}
-	// unrecorded says that the store could not take what work had come to.
+	// unrecorded says that the store could not record the outcome of some work.
 	unrecorded atomic.Bool
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
 }
 
-// New returns an engine that works on s, and begins to watch for what is due.
-// o is told what happens.
+// New returns an engine that works on s, and begins to watch for what is due. o is told
+// what happens.
 func New(s store.Store, limits Limits, log *zap.Logger, o Observer) *Engine {
 	return newEngine(s, limits, log, o, newClock().now)
 }
@@ -83,11 +83,11 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now fu
 	return e
 }
 
-// Now returns the time by which callbacks expire. It is the system's, but where that is
-// set it follows slowly.
+// Now returns the time by which callbacks expire. It follows the system's clock, but
+// only slowly when that is set.
 func (e *Engine) Now() time.Time { return e.now() }
 
-// SetLimits changes the limits. What is over a lower one is not cut off.
+// SetLimits changes the limits. What is already over a lowered limit is not cut off.
 func (e *Engine) SetLimits(l Limits) {
 	e.limits.Store(&l)
 	e.memory.limit.Store(l.MaxMemory)
@@ -104,7 +104,7 @@ func (e *Engine) Close() error {
 // Ready returns nil if new callbacks can be made, else why not.
 func (e *Engine) Ready() error { return e.store.Ready() }
 
-// Waiting returns how many callbacks wait.
+// Waiting returns how many callbacks are in phase waiting.
 func (e *Engine) Waiting() int { return e.store.Waiting() }
 
 // Held returns how many waiters there are.
@@ -115,15 +115,15 @@ type Spec struct {
 	// Policy is what its calls are judged by.
 	Policy *callback.Policy
 	callback.Spec
-	// Held says that somebody will wait, so that nothing is stored where there are
-	// too many waiters already.
+	// Held says that a waiter will be registered for the callback, so that nothing is
+	// stored if there are too many waiters already.
 	Held bool
 }
 
 // Callback is a callback as it was found or made.
 type Callback struct {
 	callback.Issued
-	// Commit is that of the record.
+	// Commit is the commit of the record.
 	Commit store.Commit
 }
 
@@ -132,9 +132,9 @@ func (e *Engine) callback(r *callback.Record, p *callback.Policy, commit store.C
 	return &Callback{Issued: callback.Issued{Record: r, Policy: p, Secret: e.store.Secret()}, Commit: commit}
 }
 
-// Create makes a callback. It can be called at once; that it survives a crash is
-// certain when its Commit is done. ErrBusy: too many callbacks wait.
-// store.ErrExists: one of its aliases leads to another callback.
+// Create makes a callback. It can be called at once. It is certain to survive a crash
+// when its Commit is done. ErrBusy: too many callbacks wait. store.ErrExists: one of
+// its aliases leads to another callback.
 func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	if l := e.limits.Load(); e.store.Waiting() >= l.MaxWaiting || spec.Held && e.Held() >= l.MaxHeld {
 		return nil, ErrBusy
@@ -189,7 +189,7 @@ func (e *Engine) List(ctx context.Context, q store.Query) ([]*Callback, store.Cu
 	return page, next, nil
 }
 
-// Find returns the newest state of a callback, or store.ErrNotFound.
+// Find returns the newest record of a callback, or store.ErrNotFound.
 func (e *Engine) Find(ctx context.Context, key store.Key) (*Callback, error) {
 	r, commit, err := e.store.Find(ctx, key)
 	if err != nil {
@@ -202,8 +202,8 @@ func (e *Engine) Find(ctx context.Context, key store.Key) (*Callback, error) {
 	return e.callback(r, p, commit), nil
 }
 
-// FindCommitted returns a callback once it is committed: what a crash could still undo
-// is not shown. store.ErrNotFound: there is none.
+// FindCommitted returns a callback once it is committed, so that a crash cannot undo
+// what was shown. store.ErrNotFound: there is none.
 func (e *Engine) FindCommitted(ctx context.Context, key store.Key) (*Callback, error) {
 	cb, err := e.Find(ctx, key)
 	if err != nil {
@@ -231,8 +231,9 @@ func (e *Engine) Withdraw(ctx context.Context, id callback.UUID, reason string, 
 	})
 }
 
-// Conclude keeps the answer that the client of an ended callback got in the end,
-// for when it asks again under the same Idempotency-Key; nil frees the key.
+// Conclude keeps the answer that the client of an ended callback got, for when the
+// client repeats its request with the same Idempotency-Key. With nil the key can be
+// used again.
 func (e *Engine) Conclude(ctx context.Context, id callback.UUID, answer *callback.Response) error {
 	if err := e.putResponse(ctx, answer); err != nil {
 		return err
@@ -247,8 +248,8 @@ func (e *Engine) Conclude(ctx context.Context, id callback.UUID, answer *callbac
 	return store.Wait(ctx, commit)
 }
 
-// Redeliver begins the delivery of a callback's newest result anew. It reports
-// whether there is one to deliver.
+// Redeliver restarts the delivery of a callback's results. It reports whether there is
+// one to deliver.
 func (e *Engine) Redeliver(ctx context.Context, key store.Key) (begun bool, err error) {
 	_, err = e.transition(ctx, key, DeliveryRestarted, func(r *callback.Record, _ *callback.Policy) store.Change {
 		next, yes := r.Redeliver(callback.At(e.now()))
@@ -258,8 +259,8 @@ func (e *Engine) Redeliver(ctx context.Context, key store.Key) (begun bool, err 
 	return begun, err
 }
 
-// Acknowledge keeps the upstream's ack where it is the result. It returns when
-// the ack is committed.
+// Acknowledge notes the upstream's ack, and keeps it if a is not nil. It returns when
+// that is committed.
 func (e *Engine) Acknowledge(ctx context.Context, key store.Key, a *callback.Response) error {
 	if err := e.putResponse(ctx, a); err != nil {
 		return err
@@ -274,7 +275,8 @@ func (e *Engine) Acknowledge(ctx context.Context, key store.Key, a *callback.Res
 	return store.Wait(ctx, commit)
 }
 
-// transition changes a callback, tells its waiters if that ended it, and logs it.
+// transition changes a callback, logs the change, tells the waiters, and queues work
+// that is due.
 func (e *Engine) transition(ctx context.Context, key store.Key, t Transition, change func(*callback.Record, *callback.Policy) store.Change) (*callback.Record, error) {
 	changed, before := false, callback.Waiting
 	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
@@ -296,7 +298,7 @@ func (e *Engine) transition(ctx context.Context, key store.Key, t Transition, ch
 	return r, nil
 }
 
-// tellCommitted tells the waiters that wait for what is durable.
+// tellCommitted tells the durable waiters once the change is committed.
 func (e *Engine) tellCommitted(r *callback.Record, commit store.Commit) {
 	<-commit.Done()
 	if commit.Err() == nil {
@@ -304,7 +306,7 @@ func (e *Engine) tellCommitted(r *callback.Record, commit store.Commit) {
 	}
 }
 
-// OpenBody reads the body of a result, from memory where it is there.
+// OpenBody opens a body for reading, from memory if it is there.
 func (e *Engine) OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, error) {
 	if b.Data != nil || b.File == "" {
 		return newDataReader(b.Data), nil
@@ -322,7 +324,7 @@ func (e *Engine) OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, 
 	return leasedBody{body, lease}, nil
 }
 
-// BodyOf returns a body whole, from memory where it is there.
+// BodyOf returns a whole body, from memory if it is there.
 func (e *Engine) BodyOf(ctx context.Context, b callback.Body) ([]byte, error) {
 	body, err := e.OpenBody(ctx, b)
 	if err != nil {
@@ -332,7 +334,7 @@ func (e *Engine) BodyOf(ctx context.Context, b callback.Body) ([]byte, error) {
 	return io.ReadAll(body)
 }
 
-// leasedBody gives its memory back when it is closed, which must be done once.
+// leasedBody releases its memory when it is closed. It must be closed exactly once.
 type leasedBody struct {
 	io.ReadCloser
 	lease *Lease

@@ -27,11 +27,11 @@ type bed struct {
 	policy *callback.Policy
 }
 
-// gatedStore is a store whose commits can be kept from being seen.
+// gatedStore is a store that can hold its commits back.
 type gatedStore struct {
 	store.Store
 	gate atomic.Pointer[chan struct{}]
-	// full says that nothing more can be stored.
+	// full says that the store takes no more changes.
 	full atomic.Bool
 }
 
@@ -42,7 +42,7 @@ func (g *gatedStore) Ready() error {
 	return g.Store.Ready()
 }
 
-// hold keeps commits from being seen until the returned function is called.
+// hold holds commits back until the returned function is called.
 func (g *gatedStore) hold() (release func()) {
 	gate := make(chan struct{})
 	g.gate.Store(&gate)
@@ -66,7 +66,7 @@ func (g *gatedStore) Update(ctx context.Context, key store.Key, decide store.Dec
 	return r, c, err
 }
 
-// nobody observes nothing.
+// nobody is an observer that does nothing.
 type nobody struct{}
 
 func (nobody) Observe(Transition, *callback.Record, bool) {}

@@ -15,8 +15,8 @@ type flights struct {
 
 func newFlights() *flights { return &flights{open: make(map[callback.UUID]chan struct{})} }
 
-// Depart notes that the request of a callback is being served. It is not ok if it is
-// being served already. land must follow.
+// Depart notes that the request of a callback is being served. ok is false if it
+// already is. Otherwise land must be called afterwards.
 func (e *Engine) Depart(id callback.UUID) (land func(), ok bool) {
 	f := e.flights
 	f.mu.Lock()
@@ -35,7 +35,7 @@ func (e *Engine) Depart(id callback.UUID) (land func(), ok bool) {
 }
 
 // Landed returns a channel that is closed when the request of a callback has been
-// served, nil if none is being served.
+// served. It is nil if none is being served.
 func (e *Engine) Landed(id callback.UUID) <-chan struct{} {
 	e.flights.mu.Lock()
 	defer e.flights.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store/badger"
 )
 
-// races is how many callbacks are raced for; a long run takes 100000.
+// races is the number of callbacks that the test races for; use 100000 for a long run.
 var races = flag.Int("races", 500, "callbacks that TestHistoriesAreLinearizable lets 16 callers race for")
 
 // attempt is what one of the racers does: it calls with a payload, closes, or looks.
@@ -26,21 +26,21 @@ type attempt struct {
 	payload     string
 }
 
-// outcome is what it saw.
+// outcome is what the racer saw.
 type outcome struct {
 	kind    callback.Kind
 	phase   callback.Phase
 	payload string
 }
 
-// position is where a callback stands in the model: what was accepted is the result,
-// and what has ended stays so.
+// position is the callback in the model: the accepted call is the result, and an end
+// is never undone.
 type position struct {
 	phase   callback.Phase
 	payload string
 }
 
-// oneCallback is what the product promises of one callback, whoever does what at once.
+// oneCallback is what the product promises for one callback that many use at once.
 var oneCallback = porcupine.Model{
 	Init: func() any { return position{phase: callback.Waiting} },
 	Step: func(state, input, output any) (bool, any) {
@@ -62,7 +62,7 @@ var oneCallback = porcupine.Model{
 	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v: %+v", input, output) },
 }
 
-// try does what an attempt says.
+// try makes an attempt.
 func (b *bed) try(cb *Callback, a attempt) (outcome, error) {
 	ctx := context.Background()
 	if a.call {
@@ -89,7 +89,7 @@ func (b *bed) try(cb *Callback, a attempt) (outcome, error) {
 	return saw, nil
 }
 
-// racers are sixteen callers who want different things of one callback.
+// racers are sixteen callers that do different things with one callback.
 func racers(round int) []attempt {
 	all := []attempt{{}, {}, {}, {}, {close: true}}
 	if round%3 == 0 {
@@ -98,7 +98,7 @@ func racers(round int) []attempt {
 	for i := 0; len(all) < 16; i++ {
 		all = append(all, attempt{call: true, payload: string(rune('a' + i%4))})
 	}
-	// Whoever is started last is often first.
+	// The goroutine that is started last often runs first.
 	rand.New(rand.NewPCG(uint64(round), 1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all
 }

@@ -6,13 +6,13 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// maxQueued bounds how much work is remembered. What does not fit is found again
-// by the next sweep.
+// maxQueued bounds how much work is queued. The next sweep finds again what does not
+// fit.
 const maxQueued = 10_000
 
-// lanes is the work that is to be done, in one lane for each route or host. A lane
-// takes at most half of what can be done at once, so that one whose target hangs
-// does not keep the others from theirs.
+// lanes is the background work that is due: a lane for each route, one for each host
+// that gets deliveries, and one for steps. A lane takes at most half of what can be
+// done at once, so that a target that hangs blocks only its own lane.
 type lanes struct {
 	mu    sync.Mutex
 	lanes map[string]*lane
@@ -55,8 +55,8 @@ func (ls *lanes) add(name string, id callback.UUID) bool {
 	return true
 }
 
-// take returns work that may be begun, if there is any and fewer than limit are
-// under way. done must follow.
+// take returns work that may begin, if there is any and fewer than limit are running.
+// done must be called afterwards.
 func (ls *lanes) take(limit int) (*lane, callback.UUID, bool) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -108,7 +108,7 @@ func (ls *lanes) knows(id callback.UUID) bool {
 	return known
 }
 
-// close lets no work begin any more.
+// close makes sure that no further work begins.
 func (ls *lanes) close() {
 	ls.mu.Lock()
 	ls.closed = true

@@ -10,7 +10,7 @@ import (
 var (
 	// ErrTooLarge: the body is over the limit.
 	ErrTooLarge = errors.New("the body is over the limit")
-	// ErrCutShort: the body ended before its time, or could not be read.
+	// ErrCutShort: the body ended too early, or could not be read.
 	ErrCutShort = errors.New("the body was cut short")
 )
 
@@ -28,8 +28,8 @@ func (m *memory) reserve(n int64) bool {
 	return true
 }
 
-// Lease is memory that a body takes, counted until everybody who uses the body
-// has released it. A nil Lease is one of no memory.
+// Lease is the memory that a body takes. It counts as used until all users of the body
+// have released it. A nil Lease holds no memory.
 type Lease struct {
 	memory *memory
 	bytes  int64
@@ -50,13 +50,13 @@ func (l *Lease) Release() {
 	}
 }
 
-// firstBuffer is what is allocated before anything was read, whatever length
-// the sender claims.
+// firstBuffer is what is allocated before anything was read, whatever length the sender
+// claims.
 const firstBuffer = 16 << 10
 
 // ReadBody reads a body of at most limit bytes, and takes memory for it as it
 // grows. length is the announced length, or negative. Errors are ErrTooLarge,
-// ErrCutShort, and ErrBusy where there is no memory left. The lease, nil for an
+// ErrCutShort, and ErrBusy if there is no memory left. The lease, nil for an
 // empty body, must be released.
 func (e *Engine) ReadBody(body io.Reader, length, limit int64) ([]byte, *Lease, error) {
 	return e.memory.readBody(body, length, limit)
@@ -65,8 +65,8 @@ func (e *Engine) ReadBody(body io.Reader, length, limit int64) ([]byte, *Lease, 
 // maxBlind bounds a body that is read by ReadBlind, in bytes.
 const maxBlind = 1 << 20
 
-// ReadBlind is ReadBody for a body that comes from somebody who has proved nothing:
-// it is smaller, and takes memory from what is set aside for such.
+// ReadBlind is ReadBody for a body from a sender that has proved nothing: its limit is
+// at most maxBlind, and its memory is set aside for such bodies.
 func (e *Engine) ReadBlind(body io.Reader, length, limit int64) ([]byte, *Lease, error) {
 	return e.blind.readBody(body, length, min(limit, maxBlind))
 }
@@ -88,8 +88,8 @@ func (m *memory) readBody(body io.Reader, length, limit int64) ([]byte, *Lease, 
 	return data, lease, nil
 }
 
-// read reads to the end, into a buffer that grows only as bytes really come. It
-// is one byte larger than what it may hold, to see the end, or one byte too many.
+// read reads to the end, into a buffer that grows only as bytes arrive. The buffer is
+// one byte larger than the body may be, so that the end, or one byte too many, shows.
 func (l *Lease) read(body io.Reader, length, limit int64) ([]byte, error) {
 	largest := limit + 1
 	if length >= 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// Transition is what has happened to a callback, in the words of the log.
+// Transition is what has happened to a callback, as the log says it.
 type Transition string
 
 // The transitions.
@@ -33,14 +33,14 @@ const (
 	StepTold          Transition = "parent told of the step's end"
 )
 
-// Observer is told what happens to callbacks, for those who count and report. It must
-// return at once, and may be called by many at a time.
+// Observer is told what happens to callbacks, to count and report it. Its methods must
+// return at once, and may be called concurrently.
 type Observer interface {
-	// Observe is told of each transition; ended says that the callback waited before
-	// it and does not any more.
+	// Observe is told of each transition. ended says that the callback was waiting
+	// before and is not any more.
 	Observe(t Transition, r *callback.Record, ended bool)
-	// Unmatched is told of each call to the fixed URL that no callback came to belong
-	// to.
+	// Unmatched is told of each call to the fixed URL for which no callback was found
+	// in time.
 	Unmatched()
 }
 
@@ -52,12 +52,13 @@ func (e *Engine) Commits() store.Commits {
 	return store.Commits{}
 }
 
-// note tells log and observer of a transition. No secret of the callback's is in it.
+// note tells the log and the observer of a transition. It reveals no secret of the
+// callback.
 func (e *Engine) note(t Transition, r *callback.Record, ended bool) {
 	e.observer.Observe(t, r, ended)
 	level := zap.InfoLevel
 	if r.Phase == callback.Waiting && t != JobRetried || r.Phase == callback.Resolved && t != DeliveryGivenUp {
-		// What is meant to happen happens thousands of times a second.
+		// Expected transitions happen thousands of times a second.
 		level = zap.DebugLevel
 	}
 	if c := e.log.Check(level, string(t)); c != nil {

@@ -17,34 +17,35 @@ import (
 type Incoming struct {
 	// State is the secret from the URL.
 	State callback.UUID
-	// Parameter is the query parameter that the state came in, empty where it
-	// came in the path. A callback can only be called the way it was given out.
+	// Parameter is the query parameter that carried the state; empty if the state was
+	// in the path. A callback can only be called in the form in which its URL was given
+	// out.
 	Parameter string
 	// Call is the call itself, without the state and the key.
 	Call *callback.Call
-	// Keys are the keys that the caller has shown.
+	// Keys are the keys that the caller showed.
 	Keys []string
 	// Lease is the memory that the call's body takes; nil for none.
 	Lease *Lease
-	// Fixed says that the call came to the fixed URL, and not to one of the
+	// Fixed says that the call came to the fixed URL, and not to a URL of the
 	// callback's own.
 	Fixed bool
-	// Ask asks the app that some callbacks want to be asked.
+	// Ask asks the app about the call, for callbacks that require it.
 	Ask Ask
-	// Trusted says that neither URL, keys nor method count, and no app is asked.
+	// Trusted says that URL, keys and method are not checked, and no app is asked.
 	Trusted bool
 }
 
-// SetState sets the state from its text, and reports whether it is one.
+// SetState sets the state from its text, and reports whether the text is valid.
 func (in *Incoming) SetState(text string) bool {
 	var ok bool
 	in.State, ok = callback.ParseUUID(text)
 	return ok
 }
 
-// Receive decides on a call. It returns when the decision may be told to the
-// partner: when it is committed. A held client that needs not wait for that has
-// its answer by then. store.ErrNotFound: no callback has that URL.
+// Receive decides on a call. It returns when the decision is committed: only then may
+// the partner be told. A held client that need not wait for the commit has its answer
+// by then. store.ErrNotFound: no callback has that URL.
 func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	return e.take(ctx, store.ByState(in.State), in)
 }
@@ -85,8 +86,8 @@ func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (callbac
 	if !released {
 		commit.Hurry()
 	}
-	// A repeat may have been answered from a record whose commit is still under
-	// way, and must not be told more than is certain.
+	// A repeated call may get its reply from a record that is not committed yet. It
+	// waits, too: a crash must not undo what the partner was told.
 	if err := store.WaitInTurn(context.WithoutCancel(ctx), commit); err != nil {
 		return callback.Verdict{}, nil, err
 	}
@@ -96,15 +97,15 @@ func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (callbac
 	return verdict, policy, nil
 }
 
-// Resolve lets an operator's call be the answer to the callback with that id,
-// whatever keys and methods its policy asks for.
+// Resolve lets an operator's call be the answer to the callback with that id, whatever
+// keys and methods its policy requires.
 func (e *Engine) Resolve(ctx context.Context, id callback.UUID, call *callback.Call, lease *Lease) (callback.Verdict, error) {
 	verdict, _, err := e.take(ctx, store.ByID(id), Incoming{Call: call, Lease: lease, Trusted: true})
 	return verdict, err
 }
 
-// Admit decides whether a call with that state is worth reading: it returns
-// callback.Accepted, or what the call comes to whatever its content is.
+// Admit decides whether the body of a call with that state is worth reading. It returns
+// callback.Accepted, or the decision that the call would get with any content.
 // store.ErrNotFound: no callback has that URL.
 func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callback.Policy, error) {
 	cb, err := e.Find(ctx, store.ByState(in.State))
@@ -118,7 +119,7 @@ func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callba
 	return cb.Policy.Admit(in.Call.Method, in.Call.Caller), cb.Policy, nil
 }
 
-// transitionOf returns what a call has done to a callback.
+// transitionOf returns the transition that a call has caused.
 func transitionOf(kind callback.Kind, phase callback.Phase) Transition {
 	switch {
 	case kind == callback.Progressed:
@@ -135,7 +136,7 @@ func transitionOf(kind callback.Kind, phase callback.Phase) Transition {
 	return Failed
 }
 
-// verdictOn asks the domain what a call comes to.
+// verdictOn returns the domain's decision on a call.
 func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	p, err := e.store.Policy(ctx, r.Policy)
 	if err != nil {
@@ -152,7 +153,7 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 	return r.Receive(p, in.Call, issued.Lookup(in.Call), callback.At(e.now())), p, nil
 }
 
-// putBody puts a large body into a file, if the call will need it.
+// putBody puts a large body into a file, if the call is going to be stored.
 func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error {
 	r, _, err := e.store.Find(ctx, key)
 	if err != nil {
@@ -170,8 +171,8 @@ func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error 
 	return err
 }
 
-// shows reports whether a key is among those shown, in a time that tells nothing
-// about it.
+// shows reports whether a key is among those shown. The time that it takes reveals
+// nothing about the key.
 func shows(shown []string, key string) bool {
 	want := sha256.Sum256([]byte(key))
 	return slices.ContainsFunc(shown, func(s string) bool {

@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// sweepEvery is how often is looked for what is due. Nothing depends on its
-	// exactness: expiry is judged when a call arrives.
+	// sweepEvery is how often the engine looks for what is due. It need not be exact:
+	// expiry is decided when a call arrives.
 	sweepEvery = time.Second
-	// sweepBatch is how many callbacks are acted on before the next look, and
-	// maxSweepBatch how far is looked past those whose work waits for its turn.
+	// sweepBatch is how many due callbacks a sweep looks at at once. If the work of all
+	// of them waits for its turn, it looks at more, up to maxSweepBatch.
 	sweepBatch    = 1000
 	maxSweepBatch = 64 * sweepBatch
-	// lookEvery is how often waiters' callbacks are looked at although nobody
-	// said that they have changed.
+	// lookEvery is how often the callbacks of waiters are looked at without a hint that
+	// they have changed.
 	lookEvery = 15 * time.Second
 )
 
-// sweep expires what was never called, forgets what is past its retention, and
-// finds the work that is due.
+// sweep expires waiting callbacks, forgets those past their retention, and finds the
+// work that is due.
 func (e *Engine) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -41,8 +41,8 @@ func (e *Engine) sweep(ctx context.Context) {
 	}
 }
 
-// sweepOnce acts on what is due, and returns how much to look at next, 0 if there
-// is likely no more.
+// sweepOnce acts on what is due, and returns how many callbacks to look at next; 0 if
+// there are probably no more.
 func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
 	ids, err := e.store.Due(ctx, callback.At(e.now()), batch)
 	if err != nil {
@@ -62,8 +62,8 @@ func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
 		case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrFull):
 			return 0
 		default:
-			// One that cannot be read must not keep the others from their end.
-			e.log.Warn("a callback that is due could not be brought to its end", zap.Stringer("id", id), zap.Error(err))
+			// A record that cannot be read must not block the others.
+			e.log.Warn("a callback that is due could not be processed", zap.Stringer("id", id), zap.Error(err))
 		}
 	}
 	switch {
@@ -72,14 +72,14 @@ func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
 	case done > 0:
 		return batch
 	case batch < maxSweepBatch:
-		// What waits for its turn must not hide what is due behind it.
+		// Callbacks that wait for their turn must not hide what is due behind them.
 		return 4 * batch
 	}
 	return 0
 }
 
-// act does what time asks for: it expires a waiting callback, forgets a finished
-// one, and queues the work that is due. It reports whether it has changed anything.
+// act does what is due: it expires a waiting callback, forgets a finished one, and
+// queues work. It reports whether it changed the record.
 func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store.Commit, _ error) {
 	expired := false
 	r, commit, err := e.store.Update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
@@ -106,8 +106,8 @@ func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store
 	return acted || expired, commit, err
 }
 
-// follow looks at the callbacks that somebody waits for: at once where another
-// node hints at a change, and now and then in any case, since a hint can be lost.
+// follow looks at the callbacks that have waiters: at once if another node hints at a
+// change, and regularly in any case, because a hint can be lost.
 func (e *Engine) follow(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -125,7 +125,7 @@ func (e *Engine) follow(ctx context.Context) {
 	}
 }
 
-// look tells the waiters of a callback how it is.
+// look tells the waiters of a callback about its committed record.
 func (e *Engine) look(ctx context.Context, id callback.UUID) {
 	r, commit, err := e.store.Find(ctx, store.ByID(id))
 	if err != nil || store.Wait(ctx, commit) != nil {

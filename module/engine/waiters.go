@@ -10,8 +10,8 @@ import (
 // shardCount spreads the waiters' locks. It must be a power of two.
 const shardCount = 64
 
-// waiters are all who wait for a callback in this process: held clients,
-// attached clients, long polls.
+// waiters are all that wait for a callback in this process: held clients, attached
+// clients, long polls.
 type waiters struct {
 	count  atomic.Int64
 	shards [shardCount]waiterShard
@@ -19,11 +19,11 @@ type waiters struct {
 
 type waiterShard struct {
 	mu sync.Mutex
-	// first leads to the waiters of a callback, which form a list.
+	// first leads to the waiters of a callback, which form a linked list.
 	first map[callback.UUID]*Waiter
 }
 
-// Waiter is somebody who waits for a callback to end, or to change.
+// Waiter waits for a callback to end, or to change.
 type Waiter struct {
 	// C yields a Notice when the callback has ended, or has changed.
 	C <-chan Notice
@@ -37,15 +37,15 @@ type Waiter struct {
 	next    *Waiter
 }
 
-// Notice tells a waiter how its callback ended.
+// Notice tells a waiter that its callback has ended or changed.
 type Notice struct {
-	// Record is the callback as it then was.
+	// Record is the callback as it was at that moment.
 	Record *callback.Record
 	lease  *Lease
 }
 
-// Done gives back what the notice holds on to. The record's bodies must not be
-// used any more.
+// Done releases the memory that the notice holds. The record's bodies must not be used
+// afterwards.
 func (n Notice) Done() { n.lease.Release() }
 
 func newWaiters() *waiters {
@@ -58,7 +58,7 @@ func newWaiters() *waiters {
 
 func (ws *waiters) shard(id callback.UUID) *waiterShard { return &ws.shards[id[0]&(shardCount-1)] }
 
-// add registers a waiter, unless there are max already.
+// add registers a waiter, unless there are maximum already.
 func (ws *waiters) add(w *Waiter, maximum int) (*Waiter, error) {
 	if ws.count.Add(1) > int64(maximum) {
 		ws.count.Add(-1)
@@ -74,7 +74,7 @@ func (ws *waiters) add(w *Waiter, maximum int) (*Waiter, error) {
 	return w, nil
 }
 
-// Stop ends the wait. It must be called once.
+// Stop ends the wait. It must be called exactly once.
 func (w *Waiter) Stop() {
 	s := w.owner.shard(w.id)
 	s.mu.Lock()
@@ -132,7 +132,7 @@ func (ws *waiters) notify(r *callback.Record, lease *Lease, durable bool) (told 
 	return told
 }
 
-// ids lists the callbacks that somebody waits for.
+// ids lists the callbacks that have waiters.
 func (ws *waiters) ids() []callback.UUID {
 	var ids []callback.UUID
 	for i := range ws.shards {
@@ -147,17 +147,16 @@ func (ws *waiters) ids() []callback.UUID {
 }
 
 // Await registers a waiter for a callback. A durable one is told when the end is
-// committed, any other the moment that it is decided. ErrBusy: too many wait.
+// committed, any other as soon as it is decided. ErrBusy: too many wait.
 //
-// Whoever waits for a callback that others can already call must look at it
-// once after Await.
+// If others can already call the callback, its record must be read once after Await: it
+// may have ended before.
 func (e *Engine) Await(id callback.UUID, durable bool) (*Waiter, error) {
 	return e.waiters.add(&Waiter{id: id, durable: durable}, e.limits.Load().MaxHeld)
 }
 
-// AwaitChange registers a waiter that is told of every change of a callback when it
-// is committed. Changes that come while it has not taken its notice are told as one.
-// It is for the rest like Await.
+// AwaitChange is Await for a waiter that is told of every change of a callback when it
+// is committed. Until it takes its notice, it gets no second one for further changes.
 func (e *Engine) AwaitChange(id callback.UUID) (*Waiter, error) {
 	return e.waiters.add(&Waiter{id: id, durable: true, changes: true}, e.limits.Load().MaxHeld)
 }

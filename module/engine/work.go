@@ -12,18 +12,17 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// Worker does what callbacks need done outside of this process. Its methods return
-// soon after their context has ended; what they then return is not recorded.
+// Worker does the background work of callbacks. Its methods return soon after their
+// context has ended; what they return then is not recorded.
 type Worker interface {
 	// Attempt tries to do a callback's job once.
 	Attempt(ctx context.Context, cb *Callback) callback.Attempt
-	// Deliver tries once to send a callback's result to its client. number tells
-	// the results of one callback apart.
+	// Deliver tries once to send a callback's result to its client. number tells which
+	// of the callback's results it is.
 	Deliver(ctx context.Context, cb *Callback, number int) callback.Sent
 }
 
-// SetWorker sets who does the background work from here on; nil for nobody, so
-// that the work waits.
+// SetWorker sets the worker that does the background work. With nil the work waits.
 func (e *Engine) SetWorker(w Worker) {
 	if w == nil {
 		e.worker.Store(nil)
@@ -33,15 +32,15 @@ func (e *Engine) SetWorker(w Worker) {
 	e.kick()
 }
 
-// offer queues what is to be done for a callback now, if anything is.
+// offer queues the work of a callback, if it has any that is due.
 func (e *Engine) offer(r *callback.Record) {
 	if name, now := workOf(r, callback.At(e.now())); now && e.lanes.add(name, r.ID) {
 		e.kick()
 	}
 }
 
-// workOf reports whether there is something to do for a callback at this time, and
-// names its lane.
+// workOf reports whether a callback has work that is due at this time, and names its
+// lane.
 func workOf(r *callback.Record, now callback.Time) (lane string, due bool) {
 	switch {
 	case r.Untold():
@@ -60,7 +59,7 @@ func workOf(r *callback.Record, now callback.Time) (lane string, due bool) {
 	return "host " + u.Host, true
 }
 
-// kick makes dispatch look for work that can be begun.
+// kick makes dispatch look for work that can begin.
 func (e *Engine) kick() {
 	select {
 	case e.kicked <- struct{}{}:
@@ -68,7 +67,7 @@ func (e *Engine) kick() {
 	}
 }
 
-// dispatch begins work as long as there is some, and waits for more.
+// dispatch begins work as long as there is some, and then waits for more.
 func (e *Engine) dispatch(ctx context.Context) {
 	for {
 		select {
@@ -89,7 +88,7 @@ func (e *Engine) dispatch(ctx context.Context) {
 			e.background.Go(func() {
 				again := e.work(ctx, *worker, id)
 				e.lanes.done(lane, id)
-				// What was to be done meanwhile was not queued.
+				// Work that became due meanwhile was not queued.
 				if again {
 					e.offerNewest(ctx, id)
 				}
@@ -99,16 +98,17 @@ func (e *Engine) dispatch(ctx context.Context) {
 	}
 }
 
-// offerNewest queues what is to be done for a callback as it is at this time.
+// offerNewest queues the work of a callback by its newest record.
 func (e *Engine) offerNewest(ctx context.Context, id callback.UUID) {
 	if cb, err := e.Find(ctx, store.ByID(id)); err == nil {
 		e.offer(cb.Record)
 	}
 }
 
-// work does what is to be done for a callback, and reports whether that was recorded.
-// Nothing is begun before what asks for it is committed, nor while the store does not
-// take what it comes to: it would be done over and over.
+// work does the work of a callback that is due, and reports whether the outcome was
+// recorded or nothing was due. It begins nothing before the record that asks for the
+// work is committed, and nothing while the store cannot record outcomes: the same work
+// would be done over and over.
 func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool {
 	if e.unrecorded.Load() && e.store.Ready() != nil {
 		return false
@@ -133,7 +133,7 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 		e.unrecorded.Store(true)
 	}
 	if err != nil && ctx.Err() == nil {
-		e.log.Warn("background work could not be recorded, and will be done again", zap.Stringer("id", id), zap.Error(err))
+		e.log.Warn("the outcome of background work could not be recorded, so the work will be done again", zap.Stringer("id", id), zap.Error(err))
 	}
 	return err == nil
 }
@@ -156,7 +156,7 @@ func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error
 	})
 }
 
-// transitionOfAttempt returns what an attempt at a job has come to.
+// transitionOfAttempt returns the transition that an attempt at a job causes.
 func transitionOfAttempt(kind callback.AttemptKind) Transition {
 	switch kind {
 	case callback.AttemptAcked:
@@ -171,7 +171,7 @@ func transitionOfAttempt(kind callback.AttemptKind) Transition {
 	return JobEnded
 }
 
-// putResponse puts a large body of a response into a file.
+// putResponse puts a large response body into a file.
 func (e *Engine) putResponse(ctx context.Context, response *callback.Response) error {
 	if response == nil || len(response.Body.Data) <= inlineBody {
 		return nil
@@ -212,8 +212,7 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 	})
 }
 
-// record puts what has become of a callback's work into effect, and waits for its
-// commit.
+// record stores the outcome of a callback's work, and waits for its commit.
 func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next func(*callback.Record) *callback.Record) error {
 	changed, before := false, callback.Waiting
 	r, commit, err := e.store.Update(ctx, store.ByID(cb.ID), func(r *callback.Record) (store.Change, error) {
@@ -237,7 +236,7 @@ func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next fu
 	return nil
 }
 
-// tellParent lets a callback whose step has ended end, too.
+// tellParent ends the parent of a step that has ended.
 func (e *Engine) tellParent(ctx context.Context, step *Callback) error {
 	result, err := e.resultOf(ctx, step)
 	if err != nil && !errors.Is(err, store.ErrDamaged) {
@@ -260,8 +259,8 @@ func (e *Engine) tellParent(ctx context.Context, step *Callback) error {
 	})
 }
 
-// resultOf returns a callback's result as a response with a body of its own; nil
-// where the result has none.
+// resultOf returns a callback's result as a response with a body of its own; nil if the
+// result has no body.
 func (e *Engine) resultOf(ctx context.Context, cb *Callback) (*callback.Response, error) {
 	if cb.Phase != callback.Resolved && cb.Phase != callback.Failed {
 		return nil, nil

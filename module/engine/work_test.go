@@ -19,7 +19,7 @@ func (h hand) Attempt(context.Context, *Callback) callback.Attempt { return h.at
 
 func (h hand) Deliver(context.Context, *Callback, int) callback.Sent { return h.deliver() }
 
-// answers is what an attempt comes to that has the result.
+// answers returns the outcome of an attempt that got the result.
 func answers() callback.Attempt {
 	return callback.Attempt{Kind: callback.AttemptAnswered, Response: &callback.Response{Status: 200, Body: callback.NewBody([]byte("done"))}}
 }
@@ -70,7 +70,7 @@ func TestWorkOfAnExpiredCallbackIsNotBegun(t *testing.T) {
 	b := newBed(t, plenty, callback.Policy{})
 	cb := b.deferred(t)
 	b.pass(time.Minute)
-	// Its turn comes too late.
+	// It is taken only after the callback has expired.
 	lane, id, _ := b.lanes.take(2)
 	b.work(t.Context(), hand{attempt: func() callback.Attempt {
 		t.Error("an attempt was made")
