@@ -61,7 +61,7 @@ func BenchmarkGetJSON(b *testing.B) {
 	}
 }
 
-// BenchmarkValid is what encoding/json takes only to check the same body.
+// BenchmarkValid measures how long encoding/json takes to check the same body only.
 func BenchmarkValid(b *testing.B) {
 	body := bodies()["Orders"]
 	b.SetBytes(int64(len(body)))

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// SetQuery returns the raw query with the one parameter name=value. If raw has
-// parameters of that name, the first becomes it and the others go; if not, it is
-// added at the end. The other parameters keep their order and every byte.
+// SetQuery returns the raw query with the one parameter name=value. The first parameter
+// of that name is replaced and any others are removed; if there is none, it is added at
+// the end. The other parameters keep their order and every byte.
 func SetQuery(raw, name, value string) string {
 	parameter := escape(name) + "=" + escape(value)
 	var b strings.Builder
@@ -33,8 +33,8 @@ func SetQuery(raw, name, value string) string {
 	return b.String()
 }
 
-// GetQuery returns the values of every parameter of that name in the raw query,
-// in order. A name or value that is not well escaped is taken as it stands.
+// GetQuery returns the values of every parameter of that name in the raw query, in
+// order. A name or value with an invalid escape is returned unchanged.
 func GetQuery(raw, name string) []string {
 	var values []string
 	for segment := range strings.SplitSeq(raw, "&") {
@@ -74,8 +74,8 @@ func unescape(text string) string {
 	return text
 }
 
-// escape writes a space as %20, which every decoder takes for a space; a plus
-// sign is one in a form, but to some not in a query.
+// escape writes a space as %20, which every decoder reads as a space. Some decoders read
+// a plus sign as a space in a form, but not in a query.
 func escape(text string) string {
 	return strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
 }

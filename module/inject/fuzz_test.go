@@ -15,7 +15,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// verdict is what encoding/json, asked step by step, says of a path in a body.
+// verdict is where a path leads in a body according to encoding/json.
 type verdict int
 
 const (
@@ -104,7 +104,7 @@ func decode(t *testing.T, text []byte) (v any) {
 	return v
 }
 
-// usable says whether text is JSON that is nested no deeper than it may be.
+// usable says whether text is JSON that is nested no deeper than MaxDepth.
 func usable(text []byte, depth int) bool {
 	if !json.Valid(text) || !utf8.Valid(text) {
 		return false
@@ -138,7 +138,7 @@ func split(path string) (parts []string, pointer bool) {
 	return parts, true
 }
 
-// text returns what GetJSON must say of a value.
+// text returns what GetJSON must return for a value.
 func text(t *testing.T, raw []byte) string {
 	var s string
 	if raw = bytes.TrimSpace(raw); raw[0] != '"' {

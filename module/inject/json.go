@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// MaxDepth is how deep the objects and arrays of a JSON body may be nested, both
-// as it comes and with what is put into it.
+// MaxDepth is how deep the objects and arrays of a JSON body may be nested, before and
+// after a value is put into it.
 const MaxDepth = 64
 
 var (
@@ -21,8 +21,8 @@ var (
 	// not fit.
 	ErrPath = errors.New("path does not fit the body")
 
-	// ErrLiteral is wrapped by every error about a literal that cannot be put into
-	// a JSON body. It speaks of the value that is put, not of the request.
+	// ErrLiteral is wrapped by every error about a literal that cannot be put into a
+	// JSON body. It is about the value to be put, not about the request.
 	ErrLiteral = errors.New("literal is not usable JSON")
 )
 
@@ -36,14 +36,14 @@ var (
 // member becomes the last of its object; missing parents become objects, except
 // that the parent of "-" becomes an array. It is an error if a scalar is in the
 // way, if an index is beyond the array's end, or if an object along the path has
-// the member's name twice or in another case: whoever decodes the body next
-// might take the other one.
+// the member's name twice or in another case: the next decoder of the body might
+// take the other member.
 func SetJSON(body []byte, path string, literal []byte) ([]byte, error) {
 	p, err := parsePath(path)
 	if err != nil {
 		return nil, err
 	}
-	// Scanned as deep as it will stand, so that the result keeps to MaxDepth.
+	// Scan it at the depth where it will stand, so that the result keeps to MaxDepth.
 	value, err := scan(literal, p, len(p.parts))
 	if err != nil {
 		return nil, fmt.Errorf("%w: json %s: %w", ErrLiteral, path, err)
@@ -89,13 +89,13 @@ func CheckJSON(body []byte) error {
 	return nil
 }
 
-// Quote returns s as a JSON string literal. Unlike json.Marshal it leaves <, >
-// and & as they are; like it, it replaces what is not UTF-8 by U+FFFD.
+// Quote returns s as a JSON string literal. Unlike json.Marshal it leaves <, > and & as
+// they are; like json.Marshal it replaces what is not UTF-8 by U+FFFD.
 func Quote(s string) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(s) // Every string has a JSON form, and a buffer takes it.
+	_ = e.Encode(s) // Encoding a string into a buffer cannot fail.
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
@@ -105,7 +105,8 @@ func QuoteWithin(s string) string {
 	return string(quoted[1 : len(quoted)-1])
 }
 
-// locate returns where the path leads in a body, if no decoder can disagree.
+// locate returns where the path leads in a body. It is an error if decoders could read
+// the path differently.
 func locate(body []byte, p path) (spot, error) {
 	at, err := scan(body, p, 0)
 	if err != nil {
@@ -117,7 +118,7 @@ func locate(body []byte, p path) (spot, error) {
 	return at, nil
 }
 
-// surroundings returns what a value needs around it to stand at the spot.
+// surroundings returns the text that must stand around a value at the spot.
 func (at spot) surroundings(p path) (before, after []byte) {
 	if at.found {
 		return nil, nil

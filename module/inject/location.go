@@ -1,6 +1,6 @@
-// Package inject puts values into, and reads them from, the places of an HTTP
-// request: its headers, its query, its form body and its JSON body. All that it
-// was not told to change stays as it was, byte for byte.
+// Package inject puts values into, and reads them from, the places of an HTTP request:
+// its headers, its query, its form body and its JSON body. What it was not told to
+// change stays the same, byte for byte.
 package inject
 
 import (
@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// ErrLocation is wrapped by every error about a location that no request can
-// have, or that must not be touched. It speaks of configuration, not of a request.
+// ErrLocation is wrapped by every error about a location that no request can have, or
+// that must not be changed. It is about configuration, not about a request.
 var ErrLocation = errors.New("not a location of a request")
 
 // Place is a part of a request that holds named values.
@@ -48,10 +48,10 @@ func ParseLocation(in, name string) (Location, error) {
 	return l, nil
 }
 
-// Validate says whether a request can have this location. A header must be a
-// token, and none that frames the message or speaks of the connection; a query
-// parameter or form field needs a name; a JSON member needs a path that
-// SetJSON understands.
+// Validate says whether a request can have this location. A header name must be a
+// token, and not that of a header for the framing of the message or for the connection;
+// a query parameter or form field needs a name; a JSON member needs a path that SetJSON
+// understands.
 func (l Location) Validate() error {
 	switch l.In {
 	case Header:
@@ -77,8 +77,8 @@ func (l Location) String() string {
 	return string(l.In) + " " + l.Name
 }
 
-// connectionHeaders belong to the connection or to the message's framing, or
-// never show in a header map. Setting one can smuggle a second request.
+// connectionHeaders belong to the connection or to the message's framing, or never
+// appear in a header map. Setting one can smuggle a second request.
 var connectionHeaders = map[string]bool{
 	"Connection":          true,
 	"Content-Length":      true,

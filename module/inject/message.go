@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// ErrNotForm is wrapped by every error about a body whose Content-Type is not that
-// of a form, and from which a form field is read.
+// ErrNotForm is wrapped by every error about reading a form field from a body whose
+// Content-Type is not that of a form.
 var ErrNotForm = errors.New("body is not a form")
 
 // Message is the part of an HTTP message that values are read from and put into. A
@@ -19,13 +19,13 @@ type Message struct {
 	Body  []byte
 }
 
-// Values returns the values at the location, in order: none where nothing is
-// there, and several where a header, a parameter or a field is given more than
-// once. A JSON member is read whatever the Content-Type says.
+// Values returns the values at the location, in order: none if nothing is there, and
+// several if a header, a parameter or a field is given more than once. A JSON member is
+// read whatever the Content-Type says.
 //
-// It is an error if the body cannot be read in the way that the location asks
-// for; the error wraps ErrNotForm, ErrNotJSON or ErrPath. Of an empty body no form
-// field is read, which is no error.
+// It is an error if the body cannot be read in the way that the location requires; the
+// error wraps ErrNotForm, ErrNotJSON or ErrPath. An empty body has no form fields,
+// which is no error.
 func (m *Message) Values(at Location) ([]string, error) {
 	switch at.In {
 	case Header:

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// path is a JSON path, taken apart.
+// path is a parsed JSON path.
 type path struct {
 	text    string
 	parts   []string
@@ -59,7 +59,7 @@ func (p path) appends(i int) bool {
 	return p.pointer && p.parts[i] == "-"
 }
 
-// index returns the array index that the i-th part is, if it is one. As in
+// index returns the i-th part as an array index; ok is false if it is none. As in
 // RFC 6901 an index has no leading zeros.
 func (p path) index(i int) (index int, ok bool) {
 	part := p.parts[i]
@@ -71,7 +71,7 @@ func (p path) index(i int) (index int, ok bool) {
 			return 0, false
 		}
 	}
-	// What does not fit an int becomes the greatest one: beyond any array's end.
+	// A number too large for an int becomes the largest int, beyond any array's end.
 	index, _ = strconv.Atoi(part)
 	return index, true
 }

@@ -17,9 +17,9 @@ type spot struct {
 	ambiguous error // why a decoder might take another value
 }
 
-// scanner checks one JSON text and follows a path through it, in a single pass.
-// While it is on the path, the depth of nesting is also the number of the part
-// of the path that comes next.
+// scanner checks one JSON text and follows a path through it, in a single pass. While
+// it is on the path, the depth of nesting is also the index of the next part of the
+// path.
 type scanner struct {
 	text []byte
 	pos  int
@@ -27,9 +27,9 @@ type scanner struct {
 	at   spot
 }
 
-// scan checks that text is exactly one JSON value, and returns where the path
-// leads in it. The text counts as nested depth levels deep already, after so
-// many parts of the path.
+// scan checks that text is exactly one JSON value, and returns where the path leads in
+// it. depth is how many levels the text will be nested in, and how many parts of the
+// path lead to it.
 func scan(text []byte, p path, depth int) (spot, error) {
 	s := scanner{text: text, path: p}
 	if bytes.HasPrefix(text, []byte("\ufeff")) {
@@ -135,8 +135,8 @@ func (s *scanner) array(depth int, onPath bool) error {
 	return err
 }
 
-// open goes past the bracket that begins an object or array inside depth others,
-// and says whether there is anything in it.
+// open goes past the bracket that begins an object or array inside depth others, and
+// says whether anything is in it.
 func (s *scanner) open(closing byte, depth int) (more bool, err error) {
 	if depth >= MaxDepth {
 		return false, s.fault(fmt.Sprintf("nested deeper than %d levels", MaxDepth))
@@ -165,9 +165,9 @@ func (s *scanner) next(closing byte) (more bool, err error) {
 	return false, s.unexpected()
 }
 
-// compare says whether a member's name, as it is quoted in the text, is the part
-// of the path at this depth, and whether it is so to the letter. Names that
-// differ only in case are the same to encoding/json and others.
+// compare says whether a member's name, as it is quoted in the text, is the part of the
+// path at this depth, and whether it is exactly that. Names that differ only in case
+// are the same to encoding/json and others.
 func (s *scanner) compare(literal []byte, depth int) (same, exact bool) {
 	name, part := unquote(literal), s.path.parts[depth]
 	return bytes.EqualFold(name, []byte(part)), string(name) == part

@@ -19,7 +19,7 @@ func (s *scanner) unexpected() error {
 	return s.fault("unexpected character")
 }
 
-// peek returns the next byte, or at the end 0, with which no token begins.
+// peek returns the next byte, or the zero byte, which begins no token, at the end.
 func (s *scanner) peek() byte {
 	if s.pos < len(s.text) {
 		return s.text[s.pos]
@@ -164,8 +164,8 @@ func isHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// unquote returns the text of a string that has been scanned. Like encoding/json
-// it takes half a surrogate pair for U+FFFD.
+// unquote returns the text of a string that has been scanned. Like encoding/json it
+// reads half a surrogate pair as U+FFFD.
 func unquote(literal []byte) []byte {
 	rest := literal[1 : len(literal)-1]
 	i := bytes.IndexByte(rest, '\\')
@@ -199,8 +199,8 @@ func unquote(literal []byte) []byte {
 	return append(text, rest...)
 }
 
-// codePoint takes the four digits of a \u escape off text, and with them the
-// other half if they are one half of a surrogate pair.
+// codePoint reads the four digits of a \u escape at the beginning of text, and the
+// second half of a surrogate pair as well if they are the first half.
 func codePoint(text []byte) (r rune, rest []byte) {
 	r, rest = hexUnit(text), text[4:]
 	if utf16.IsSurrogate(r) && bytes.HasPrefix(rest, []byte(`\u`)) {
