@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// CheckBases makes sure that both can be the bases of URLs that are given out, where they
-// are given. Errors begin with the option.
+// CheckBases makes sure that both can be the bases of URLs that are given out. An empty one
+// is not checked. Errors begin with the option.
 func CheckBases(baseURL, statusURL string) error {
 	for _, u := range []struct{ name, value string }{{"base_url", baseURL}, {"status_url", statusURL}} {
 		if u.value == "" {
@@ -59,7 +59,7 @@ func checkPortAndPath(text string, u *url.URL) error {
 	return nil
 }
 
-// outsideURL reports whether a character cannot stand in a URL as it is.
+// outsideURL reports whether a character must be escaped in a URL.
 func outsideURL(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune("\"<>\\^`|", c) }
 
 // CheckPath makes sure that text is the path at which an app is asked. Errors begin with

@@ -1,18 +1,18 @@
-// Package config knows what the options of the directives may hold: URLs, names and
-// texts with placeholders.
+// Package config checks values that several directives have in their options: URLs, names
+// and texts with placeholders.
 package config
 
 import (
 	"strings"
 )
 
-// Value is a configured text with Caddy's placeholders, compiled once. What they
-// yield is data: it is never looked at for placeholders again. Braces that hold
-// none, as in JSON, stand for themselves.
+// Value is a configured text with Caddy's placeholders, compiled once. The values of the
+// placeholders are data: they are never searched for further placeholders. Braces that
+// hold no placeholder, as in JSON, are literal text.
 type Value []valuePart
 
-// valuePart is literal text, or the key of a placeholder with the text to show
-// where nothing is known by that key.
+// valuePart is literal text, or the key of a placeholder with its text as written, which
+// is used if the key is unknown.
 type valuePart struct {
 	text string
 	key  string
@@ -41,8 +41,7 @@ func NewValue(text string) Value {
 	return append(v, valuePart{text: text[from:]})
 }
 
-// isPlaceholder reports whether what stands in braces looks like the key of a
-// placeholder.
+// isPlaceholder reports whether the text in braces looks like the key of a placeholder.
 func isPlaceholder(key string) bool {
 	return key != "" && !strings.ContainsAny(key, " \t\r\n\"'{},")
 }
@@ -58,7 +57,7 @@ func (v Value) Keys() []string {
 	return keys
 }
 
-// With returns the text with every placeholder replaced by the same.
+// With returns the value with every placeholder replaced by text.
 func (v Value) With(text string) string {
 	var b strings.Builder
 	for _, p := range v {

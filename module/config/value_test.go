@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// valuesOf knows the given values and no others.
+// valuesOf returns a function that finds the given values and no others.
 func valuesOf(values map[string]string) func(key string) (string, bool) {
 	return func(key string) (string, bool) {
 		value, ok := values[key]

@@ -16,13 +16,13 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
-// callUpstream sends the request upstream while the client waits, and goes on with
-// what the upstream says.
+// callUpstream sends the request upstream while the client waits, and then acts on the
+// upstream's answer.
 func (x *exchange) callUpstream() error {
 	if x.retry != nil {
 		land, ok := x.rt.Engine.Depart(x.callback.ID)
 		if !ok {
-			// Another request was faster.
+			// Another request for the same callback is already being served.
 			return x.attach()
 		}
 		defer land()
@@ -39,7 +39,7 @@ func (x *exchange) callUpstream() error {
 	call := upstream.Start(handler, x.w, x.request.out, x.limits(), x.accepts)
 	x.follow(call)
 	if x.h.Call == nil {
-		// Nobody looks at it any more, and it takes room while the client is held.
+		// It is not used any more, and it would take memory while the client is held.
 		x.request.lease.Release()
 		x.request = nil
 	}
@@ -66,9 +66,10 @@ func (x *exchange) limits() upstream.Limits {
 	return l
 }
 
-// accepts decides what to do with the upstream's answer. It returns false where
-// it is to be passed on to the client, and has then closed the callback. A
-// callback that was called before stands, whatever the upstream says later.
+// accepts decides by its status whether the upstream's answer is kept from the client.
+// An answer that is no ack closes the callback and is passed on, unless a call came
+// before it: then the call decides, and the answer is kept. After 502 or 504 the upstream
+// may have got the request, so the callback stays open.
 func (x *exchange) accepts(status int) bool {
 	if x.h.accepts(x.r.Method, status) {
 		x.acked = true
@@ -100,8 +101,8 @@ func (x *exchange) follow(call *upstream.Call) {
 			x.cut = cutByExit
 			call.Cancel()
 		case <-gone:
-			// The upstream goes on without the client, unless nobody wants
-			// to know how it ends.
+			// The upstream continues without the client, unless the callback is
+			// to be closed when the client leaves.
 			gone = nil
 			if x.h.OnDisconnect == "close" {
 				x.cut = cutByClient
@@ -115,8 +116,8 @@ func (x *exchange) follow(call *upstream.Call) {
 	}
 }
 
-// pass waits until an answer has been passed on. It takes as long as it takes:
-// the callback is closed, and timeout and exit are the business of the proxy.
+// pass waits until an answer has been passed on. It applies neither timeout nor exit:
+// the callback has ended, and the proxy handles both.
 func (x *exchange) pass(call *upstream.Call) {
 	select {
 	case <-call.Done():
@@ -126,18 +127,18 @@ func (x *exchange) pass(call *upstream.Call) {
 	}
 }
 
-// settle acts on the upstream's answer. It reports whether the request is dealt
-// with; if not, the request is accepted.
+// settle acts on the upstream's answer. It reports whether the exchange is finished;
+// if not, the upstream has accepted the request.
 func (x *exchange) settle(call *upstream.Call) (settled bool, err error) {
 	outcome := call.Outcome()
 	if outcome == upstream.PassedOn {
 		return true, x.conclude(call)
 	}
 	if crash := call.Crash(); crash != nil {
-		// It is not passed on, because the client is still to be answered.
+		// Do not panic again: the client still needs an answer.
 		x.h.log.Error("a handler after callback panicked", zap.Any("panic", crash), zap.Stringer("id", x.callback.ID))
 	}
-	// A call that came before the upstream's answer decides.
+	// If a call came before the upstream's answer, the call decides.
 	select {
 	case n := <-x.ended():
 		x.keepAck(call)
@@ -171,8 +172,10 @@ func (x *exchange) called() bool {
 	return err == nil && (cb.Call != nil || cb.Phase.Final())
 }
 
-// conclude ends an exchange whose answer was passed on: the answer is kept for when the
-// client asks again, and an error or panic of the handlers is Caddy's.
+// conclude ends an exchange whose answer was passed on. If the request has a key, the
+// answer is stored for a repeated request; an answer that is a 5xx, too large or
+// incomplete frees the key instead. An error or panic of the handlers is handed on to
+// Caddy.
 func (x *exchange) conclude(call *upstream.Call) error {
 	if x.retry != nil {
 		answer := call.Response()
@@ -187,7 +190,8 @@ func (x *exchange) conclude(call *upstream.Call) error {
 	return call.Err()
 }
 
-// acknowledge notes the ack, where somebody will want to know of it.
+// acknowledge stores what is needed of the ack: the correlation id in it, the ack itself
+// if it is the result, or, for a request with a key, that there was an ack.
 func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 	if x.h.CorrelationID != nil && x.h.CorrelationID.From == fromAck && x.acked {
 		if settled, err := x.correlate(call); settled {
@@ -201,7 +205,7 @@ func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 		return false, nil
 	}
 	if call.Broken() {
-		// The ack broke off on its way, and half of it is no result.
+		// The ack is incomplete, so it cannot be the result.
 		return true, x.leave(problem.UpstreamUnknown)
 	}
 	if call.Overflowed() {
@@ -252,20 +256,20 @@ func (x *exchange) refuseAck() error {
 	return x.refuse(problem.AckTooLarge)
 }
 
-// keepAck keeps the upstream's ack for the answer, if it is whole.
+// keepAck keeps the upstream's ack for the client, if it is the result and complete.
 func (x *exchange) keepAck(call *upstream.Call) {
 	if x.h.policy.AckIsResult && x.acked {
 		x.ack = call.Response()
 	}
 }
 
-// storeAck stores the ack, so that the result that is fetched later is the same.
+// storeAck stores the ack, so that a result fetched later is the same.
 func (x *exchange) storeAck(id callback.UUID) error {
 	ctx, cancel := context.WithTimeout(x.lasting(), commitWithin)
 	defer cancel()
 	return x.rt.Engine.Acknowledge(ctx, store.ByID(id), x.ack)
 }
 
-// commitWithin bounds how long a client that leaves is kept for the commit of its
-// callback.
+// commitWithin is how long an answer to the client may be delayed by a commit of the
+// callback or its ack.
 const commitWithin = time.Second

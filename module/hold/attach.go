@@ -14,8 +14,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// retryKeyOf returns what the request is known by when it comes again; nil where it
-// has no key, or keys mean nothing. Keys of one client mean nothing to another.
+// retryKeyOf returns what identifies the request when it is repeated; nil if it has no
+// key or keys are switched off. The same key of another client is another key.
 func (x *exchange) retryKeyOf() (*callback.Retry, error) {
 	if x.step != nil {
 		alias := callback.IdempotencyAlias("step", x.step.parent.String()+" "+x.h.Name)
@@ -34,8 +34,8 @@ func (x *exchange) retryKeyOf() (*callback.Retry, error) {
 	}, nil
 }
 
-// scopeOf names the client: the host that it asks, and who it is, as far as that is
-// known.
+// scopeOf identifies the client: the host of its request, with the user that Caddy has
+// authenticated or else a hash of the Authorization header.
 func scopeOf(r *http.Request) string {
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		if user, ok := repl.GetString("http.auth.user.id"); ok && user != "" {
@@ -46,8 +46,8 @@ func scopeOf(r *http.Request) string {
 	return r.Host + " authorization " + hex.EncodeToString(sum[:])
 }
 
-// attach answers a request that was made before: with what came of it, or, if that
-// is not known yet, as another waiter.
+// attach answers a repeated request: with the answer to the first one, or, if there is
+// none yet, as another waiter.
 func (x *exchange) attach() error {
 	if x.callback.Fingerprint != x.retry.Fingerprint {
 		return x.refuse(problem.KeyReused)
@@ -72,8 +72,9 @@ func (x *exchange) attach() error {
 		case x.replays(cb.Record):
 			return x.replay()
 		case landed == nil && x.untried(cb.Record):
-			// Whether it has reached the upstream is not known: its process was
-			// ended. The same callback, correlation id and key go out again.
+			// The process that served the first request has ended, so nobody knows
+			// whether the upstream got it. Send it again with the same callback,
+			// correlation id and key.
 			return x.callUpstream()
 		case landed == nil || x.settledFor(cb.Record):
 			return x.waitAttached()
@@ -110,19 +111,19 @@ func (x *exchange) replay() error {
 	return x.show(r)
 }
 
-// untried reports whether the upstream is not known to have got the request.
+// untried reports whether nothing shows that the upstream got the request.
 func (x *exchange) untried(r *callback.Record) bool {
 	return r.Phase == callback.Waiting && !r.Acked && r.Job == nil && r.Call == nil && r.Step.IsZero() && !x.h.background()
 }
 
-// settledFor reports whether the request is known to be accepted, so that its end is
-// all there is to wait for.
+// settledFor reports whether the request is known to be accepted, so that only the end
+// of its callback is to be waited for.
 func (x *exchange) settledFor(r *callback.Record) bool {
 	return r.Phase == callback.Waiting && (r.Acked || r.Job != nil || r.Call != nil || !r.Step.IsZero())
 }
 
-// waitAttached waits as a held client does. Where the first request goes on after the
-// callback, this one then gets what the first one was answered.
+// waitAttached waits as a held client does. If the first request goes on to the next
+// handlers after the callback, this one gets the same answer as the first.
 func (x *exchange) waitAttached() error {
 	if !x.h.isStep() {
 		return x.waitOrPark()

@@ -17,7 +17,7 @@ import (
 	_ "github.com/caddy-callback/caddy-callback/module/store/badger"
 )
 
-// sidecar is the directives of one configuration, without the servers around them.
+// sidecar holds the directives of one configuration, without the servers around them.
 type sidecar struct {
 	hold, calls caddyhttp.MiddlewareHandler
 	server      *caddyhttp.Server
@@ -67,7 +67,7 @@ func newSidecar(tb testing.TB) *sidecar {
 	}
 }
 
-// serve lets a handler answer a request, as Caddy does.
+// serve runs a handler for a request, as Caddy does.
 func (s *sidecar) serve(h caddyhttp.MiddlewareHandler, r *http.Request, next caddyhttp.Handler) (*httptest.ResponseRecorder, error) {
 	w := httptest.NewRecorder()
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, s.server)
@@ -75,7 +75,7 @@ func (s *sidecar) serve(h caddyhttp.MiddlewareHandler, r *http.Request, next cad
 	return w, err
 }
 
-// round is a request that is held, and its callback. The partner calls as soon as the
+// round makes a request that is held, and its callback. The partner calls as soon as the
 // upstream has accepted the request.
 func (s *sidecar) round() error {
 	called := make(chan error, 1)
@@ -108,7 +108,7 @@ func (s *sidecar) call(url string) error {
 	return err
 }
 
-// bare is what a round costs without us: the same requests and the same answers.
+// bare is a round without the plugin: the same requests and the same answers.
 func (s *sidecar) bare() error {
 	answer := middleware(func(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 		body, err := io.ReadAll(r.Body)
@@ -135,8 +135,8 @@ func (m middleware) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddy
 	return m(w, r, next)
 }
 
-// BenchmarkHold is a hold without the network, by many clients at once. BenchmarkBare
-// is what of that is not ours.
+// BenchmarkHold measures holds without the network, by many clients at once. BenchmarkBare
+// measures the same requests without the plugin, to be subtracted.
 func BenchmarkHold(b *testing.B) { benchmark(b, (*sidecar).round) }
 
 func BenchmarkBare(b *testing.B) { benchmark(b, (*sidecar).bare) }
@@ -155,8 +155,8 @@ func benchmark(b *testing.B, round func(*sidecar) error) {
 	})
 }
 
-// A hold's allocations, over those of the requests themselves, stay within a bound:
-// whoever raises it does so knowingly. Those of the store are among them.
+// The allocations of a hold, with those of its store and without those of the requests
+// themselves, stay within a bound. An increase is then a deliberate change of the bound.
 func TestHoldAllocatesWithinItsBound(t *testing.T) {
 	s := newSidecar(t)
 	allocations := func(round func() error) float64 {

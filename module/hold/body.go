@@ -14,22 +14,23 @@ import (
 type trackedBody struct {
 	io.ReadCloser
 	ended atomic.Bool
-	// atEnd is called at its end, before the reader is told of it.
+	// atEnd is called at the end of the body, before Read reports the end.
 	atEnd func()
 
 	mu sync.Mutex
-	// users are in a Read or Close: the body of an HTTP/2 or HTTP/3 request does
-	// not bear a second reader beside them.
+	// users counts the calls of Read and Close that are running: the body of an
+	// HTTP/2 or HTTP/3 request must not be read by two goroutines at once.
 	users int
-	// detached says that the handlers have had their time. One that still reads
-	// must not be given a body with a hole.
+	// detached says that the handlers may no longer read: drain has taken over, and
+	// a late Read must fail rather than skip bytes.
 	detached bool
-	// drained is closed when what was left has been read; nil where nothing is.
+	// drained is closed when the rest of the body has been read; nil if drain has
+	// not started.
 	drained chan struct{}
 }
 
-// trackBody puts a trackedBody into the request. The server has read the trailers at
-// the end of the body: only then can be stripped what came in them.
+// trackBody puts a trackedBody into the request. The trailers can only be stripped at
+// the end of the body, when the server has read them.
 func (h *Handler) trackBody(r *http.Request) *trackedBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
@@ -54,7 +55,7 @@ func (t *trackedBody) Read(b []byte) (int, error) {
 	return n, err
 }
 
-var errDetached = errors.New("the upstream has answered before it had read the request")
+var errDetached = errors.New("the upstream answered before it read the whole request body")
 
 // Close implements io.Closer. A body that is drained is closed by the server.
 func (t *trackedBody) Close() error {
@@ -65,7 +66,8 @@ func (t *trackedBody) Close() error {
 	return t.ReadCloser.Close()
 }
 
-// enter returns whether the handlers may still use the body.
+// enter registers a user of the body. It returns false if the handlers may no longer
+// use it.
 func (t *trackedBody) enter() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,7 +78,7 @@ func (t *trackedBody) enter() bool {
 	return true
 }
 
-// leave ends what enter allowed.
+// leave ends a use that enter allowed.
 func (t *trackedBody) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -84,8 +86,8 @@ func (t *trackedBody) leave() {
 	t.discard()
 }
 
-// drain reads what is left of the body, beside everything else, as soon as nobody
-// is in a Read or Close.
+// drain reads the rest of the body in the background, as soon as no Read or Close is
+// running.
 func (t *trackedBody) drain() {
 	if t == nil || t.ended.Load() {
 		return
@@ -96,11 +98,12 @@ func (t *trackedBody) drain() {
 	t.discard()
 }
 
-// drainWithin is how long a client that has its answer may go on sending.
+// drainWithin is how long the client may go on sending its body when its answer is
+// ready.
 const drainWithin = 50 * time.Millisecond
 
 // stop ends what drain has begun, before the client is answered: the server does not send
-// an answer while somebody reads the body, and looks at how much there was of it then.
+// an answer while the body is being read, and then checks how much of it was read.
 func (t *trackedBody) stop(w http.ResponseWriter) {
 	if t == nil || t.drained == nil {
 		return
@@ -115,8 +118,8 @@ func (t *trackedBody) stop(w http.ResponseWriter) {
 	}
 }
 
-// discard reads on where the handlers have left off, if they have. It happens once:
-// nobody enters a body that is detached. The lock is held.
+// discard reads on where the handlers stopped, if the body is detached and has no users.
+// It starts at most once: nobody can enter a detached body. t.mu must be locked.
 func (t *trackedBody) discard() {
 	if t.detached && t.users == 0 {
 		go func() {

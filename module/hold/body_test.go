@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// strictBody is a request's body that, as one of HTTP/2, bears one reader at a
-// time: its state is guarded by nothing but the race detector.
+// strictBody is a request's body that, like one of HTTP/2, allows one reader at a time. It
+// has no lock: the race detector reports a second reader.
 type strictBody struct {
 	more  chan struct{}
 	state int

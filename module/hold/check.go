@@ -18,7 +18,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// maxTimeout bounds a hold's timeout, so that ten times as long is a duration, too.
+// maxTimeout is the longest timeout of a hold. Ten times as long still fits into a
+// time.Duration.
 const maxTimeout = 365 * 24 * time.Hour
 
 // Check makes sure that the configuration makes sense on its own. It is called
@@ -39,10 +40,9 @@ func (h *Handler) Check() error {
 	return h.checkDefaultHeaders()
 }
 
-// CheckOptions makes sure that the options make sense, each one and together, as
-// far as they are given. Nothing that it refuses can be put right by a further
-// option: while a Caddyfile is parsed it is called after each, so that the error
-// can name the line.
+// CheckOptions makes sure that the options given so far make sense, each one and
+// together. It refuses only what no further option can correct: while a Caddyfile is
+// parsed, it is called after each option, so that the error can name the line.
 func (h *Handler) CheckOptions() error {
 	if !slices.Contains([]string{modeHold, modePark, modeDefer}, h.Mode) {
 		return fmt.Errorf("there is no mode %q; the modes are hold, park and defer", h.Mode)
@@ -97,8 +97,8 @@ func (h *Handler) checkWords() error {
 	return nil
 }
 
-// checkURLs makes sure that the URLs are usable once their placeholders are
-// replaced, which they are not while a Caddyfile is parsed.
+// checkURLs makes sure that the URLs are usable. It is not called while a Caddyfile is
+// parsed, because their placeholders are not replaced then.
 func (h *Handler) checkURLs() error { return config.CheckBases(h.BaseURL, h.StatusURL) }
 
 func (h *Handler) checkStateQuery() error {
@@ -137,8 +137,8 @@ func (h *Handler) checkInjections() error {
 	return nil
 }
 
-// check makes sure that the value can stand where it is put, whatever its
-// placeholders yield.
+// check makes sure that the value is valid in its place, with 0 as the value of each
+// placeholder.
 func (i injection) check() error {
 	for _, key := range i.value.Keys() {
 		if name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix); ours && !canInject(name) {
@@ -157,8 +157,8 @@ func (i injection) check() error {
 	return nil
 }
 
-// checkDefaultHeaders makes sure that nothing is put into the headers that are
-// injected anyway.
+// checkDefaultHeaders makes sure that no configured injection sets one of the headers
+// that are injected by default.
 func (h *Handler) checkDefaultHeaders() error {
 	if h.InjectOff {
 		return nil
@@ -175,7 +175,7 @@ func (h *Handler) checkDefaultHeaders() error {
 
 func (h *Handler) checkCalls() error {
 	if h.Methods != nil && len(h.Methods) == 0 {
-		return errors.New("methods: there is none, so that nobody could call; leave it out for the default")
+		return errors.New("methods: the list is empty, so nobody could call; leave the option out for the default")
 	}
 	for _, s := range h.Ack {
 		if _, err := parseAck(s); err != nil {
@@ -185,14 +185,14 @@ func (h *Handler) checkCalls() error {
 	return nil
 }
 
-// checkPolicy makes sure that the options which calls are judged by make sense. Their
+// checkPolicy makes sure that the options that form the policy make sense. Their
 // placeholders are not replaced yet.
 func (h *Handler) checkPolicy() error {
 	return h.newPolicy(func(text string) string { return text }).Check()
 }
 
-// checkReplyTexts makes sure that every placeholder in the reply means something when a
-// call is answered.
+// checkReplyTexts makes sure that every placeholder in the reply has a value when a call
+// is answered.
 func (h *Handler) checkReplyTexts() error {
 	if h.Respond != nil {
 		if err := checkReplyText(h.Respond.Body); err != nil {
@@ -225,15 +225,15 @@ func listPlaceholders() string {
 	return "{" + callback.PlaceholderPrefix + strings.Join(callback.PlaceholderNames(), "}, {"+callback.PlaceholderPrefix) + "}"
 }
 
-// canInject reports whether {http.callback.<name>} means something before the callback
+// canInject reports whether {http.callback.<name>} can have a value before the callback
 // has been called.
 func canInject(name string) bool {
 	_, earlier := callback.EarlierCall(name)
 	return earlier || slices.Contains(callback.PlaceholderNames(), name)
 }
 
-// checkReplyText makes sure that every placeholder of Caddy's in a reply means
-// something when a call is answered.
+// checkReplyText refuses placeholders that have no value when a call is answered: those
+// of the request, {http.*}, except the {http.callback.*} that a reply can have.
 func checkReplyText(text string) error {
 	for _, key := range config.NewValue(text).Keys() {
 		name, ours := strings.CutPrefix(key, callback.PlaceholderPrefix)

@@ -9,13 +9,15 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// Delivery says where results are sent, and how.
+// Delivery configures where results are sent, and how.
 type Delivery struct {
-	// From is where the client has put the URL that its result goes to. Towards the
-	// upstream, ours takes its place. Default: json callbackUrl.
+	// From is the place in the client's request that holds the URL to which its result
+	// is sent. In park, the upstream gets the callback URL in that place instead.
+	// Default: json callbackUrl, or no place if to is given.
 	From *inject.Location `json:"from,omitempty"`
 
-	// To is where the results of clients go that have given no URL.
+	// To is the URL to which a result is sent if the request holds no URL. Default: a
+	// request without a URL is refused.
 	To string `json:"to,omitempty"`
 
 	app.DeliveryRules

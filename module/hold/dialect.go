@@ -12,56 +12,58 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// Dialect says what calls must have, and what they mean.
+// Dialect configures what a call must contain and what it means.
 type Dialect struct {
-	// Require refuses calls without the headers that say so: "correlation_id",
-	// "status" or both.
+	// Require lists the headers that every call must have: "correlation_id", "status"
+	// or both. Other calls are refused. Default: none.
 	Require []string `json:"require,omitempty"`
 
-	// Failed tells calls that mean Failed, beside those that say so in the status
-	// header or come to /cb/{state}/failed.
+	// Failed matches calls that mean Failed, in addition to calls with Failed in the
+	// status header and calls to /cb/{state}/failed. One match is enough. Default: none.
 	Failed []Match `json:"failed,omitempty"`
 
-	// Progress tells calls that are not the answer yet. They are answered and
-	// kept as the latest, and change nothing else.
+	// Progress matches calls that are not the answer yet. Such a call gets the reply
+	// and is stored as the latest progress; it changes nothing else. One match is
+	// enough. Default: none.
 	Progress []Match `json:"progress,omitempty"`
 
-	// ErrorCode is where a failed call has its error code. Default: the wire header.
+	// ErrorCode is the place in a failed call that holds its error code. Default: the
+	// header X-Link-Error-Code, with the prefix of header_prefix.
 	ErrorCode *inject.Location `json:"error_code,omitempty"`
 
-	// ErrorText is where a failed call has its error text. Default: the wire header.
+	// ErrorText is the place in a failed call that holds its error text. Default: the
+	// header X-Link-Error-Text, with the prefix of header_prefix.
 	ErrorText *inject.Location `json:"error_text,omitempty"`
 
-	// DocumentStatuses are the document statuses that are known. Another one
-	// becomes the technical status, and the document status is then Failed.
+	// DocumentStatuses lists the known document statuses. An unknown one becomes the
+	// technical status, and the document status is then Failed. Default: none is known.
 	DocumentStatuses []string `json:"document_statuses,omitempty"`
 
 	// FailedStatus is the status of the answer to a failed callback. Default: 424.
 	FailedStatus int `json:"failed_status,omitempty"`
 
-	// FailedBody makes the call's own body that answer's, in place of a problem
-	// document. Default: false.
+	// FailedBody answers a failed callback with the body of the call, in place of a
+	// problem document. Default: false.
 	FailedBody bool `json:"failed_body,omitempty"`
 
 	// Retryable says whether a call that is refused for its content can be made
 	// again. If it is false, such a call ends the callback as failed. Default: true.
 	Retryable *bool `json:"retryable,omitempty"`
 
-	// Multiple goes on accepting calls after the first, until the callback
-	// expires or is closed. The last one is the result; a held client gets the
-	// first. Default: false.
+	// Multiple accepts further calls after the first, until the callback expires or is
+	// closed. The last one is the result; a held client gets the first. Default: false.
 	Multiple bool `json:"multiple,omitempty"`
 
-	// Keys are the names of the keys of which a call needs one. "include" makes a
-	// key for each callback and puts it into the callback URL. Default: whoever
-	// has the URL may call.
+	// Keys lists the names of the keys that allow a call; a call needs one of them.
+	// "include" makes a key for each callback and puts it into the callback URL.
+	// Default: no key is needed, the URL is enough.
 	Keys []string `json:"keys,omitempty"`
 }
 
-// Match tells calls by a value in them.
+// Match recognizes calls by a value in them.
 type Match struct {
 	inject.Location
-	// Values are those that match.
+	// Values lists the values that match. They are compared exactly.
 	Values []string `json:"values"`
 }
 
@@ -119,8 +121,8 @@ func (h *Handler) checkKeyNames() error {
 	return nil
 }
 
-// checkOwnKey makes sure that there is a key where one is named. Until all options
-// are read, key include may still come.
+// checkOwnKey makes sure that the callback has a key if a placeholder refers to it. It is
+// called when all options are read, because key include may be the last.
 func (h *Handler) checkOwnKey() error {
 	if h.mentions("api_key") && !slices.Contains(h.Keys, app.KeyInclude) {
 		return errors.New("there is no {http.callback.api_key} without key include; add that option or remove the placeholder")
@@ -128,8 +130,8 @@ func (h *Handler) checkOwnKey() error {
 	return nil
 }
 
-// mentions reports whether an injected value or the reply holds a placeholder of the
-// callback's.
+// mentions reports whether an injected value or the reply holds the placeholder
+// {http.callback.<placeholder>}.
 func (h *Handler) mentions(placeholder string) bool {
 	placeholder = "{" + callback.PlaceholderPrefix + placeholder + "}"
 	var texts []string

@@ -18,7 +18,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// exchange is one request of a client's, from its arrival to its answer.
+// exchange is one request from a client, from its arrival to its answer.
 type exchange struct {
 	h    *Handler
 	rt   *app.Runtime
@@ -27,36 +27,37 @@ type exchange struct {
 	next caddyhttp.Handler
 
 	request *outgoing
-	// retry is what a request that comes again is known by, nil if it cannot be.
+	// retry identifies the request when it is repeated; nil if it has no key.
 	retry *callback.Retry
-	// step is the background job that the request is part of, nil for a client's.
+	// step is the background job that the request is part of, nil for a request from a
+	// client.
 	step *step
 
 	callback *engine.Callback
-	// waiter is nil where nobody waits for the end.
+	// waiter is nil if the exchange does not wait for the end of the callback.
 	waiter *engine.Waiter
 	// attached says that the callback was made by an earlier request.
 	attached bool
 
 	preference answer.Preference
-	// body is the client's, while the upstream has it.
+	// body is the body of the request that was sent upstream.
 	body *trackedBody
 
 	// timeout ends the wait as failed. patience ends it with 202 once the upstream
 	// has accepted the request; nil for never.
 	timeout  *time.Timer
 	patience <-chan time.Time
-	// parks says that the client gets 202 at some time, if its callback has not come by
-	// then.
+	// parks says that the client gets 202, at once or later, if its callback has not come
+	// by then.
 	parks bool
 
-	// phase is how the callback has ended, if the exchange was told.
+	// phase is the final phase of the callback, if the exchange knows it.
 	phase callback.Phase
 
-	// cut is why the client will not be held any longer, if it is so.
+	// cut is why the client is not held any longer; notCut while it is.
 	cut cut
-	// acked says that the upstream has answered with an ack, and ack is that, where
-	// it is the result.
+	// acked says that the upstream has answered with an ack. ack is that ack, if it is
+	// the result.
 	acked bool
 	ack   *callback.Response
 }
@@ -71,8 +72,8 @@ const (
 	cutByClient
 )
 
-// ServeHTTP makes a callback of the request and sends it upstream, or leaves that to
-// a job. The client is held until the callback has come, or let go with 202.
+// ServeHTTP makes a callback for the request and sends the request upstream, or stores it
+// for a job. The client is held until the callback has come, or gets 202.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	arrived := time.Now()
 	if upgrades(r) {
@@ -101,7 +102,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	return x.proceed()
 }
 
-// end gives back what the exchange holds on to.
+// end releases the resources of the exchange.
 func (x *exchange) end() {
 	x.body.stop(x.w)
 	if x.request != nil {
@@ -115,7 +116,7 @@ func (x *exchange) end() {
 	}
 }
 
-// logAs puts the callback into the line that Caddy's access log has for the request.
+// logAs adds id and phase of the callback to the request's line in Caddy's access log.
 func (x *exchange) logAs() {
 	if fields, ok := x.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Set(zap.Stringer("callback_id", x.callback.ID))
@@ -123,14 +124,14 @@ func (x *exchange) logAs() {
 	}
 }
 
-// String returns where the callback stands as far as the exchange knows, when the
-// access log asks for it.
+// String returns the phase of the callback, as far as the exchange knows it. The access
+// log calls it when it writes the line.
 func (x *exchange) String() string { return max(x.phase, callback.Waiting).String() }
 
 // refuse answers with a problem.
 func (x *exchange) refuse(p problem.Problem) error { return x.h.refuse(x.w, x.r, p) }
 
-// lasting returns a context for what must not end with the client.
+// lasting returns a context that does not end when the client leaves.
 func (x *exchange) lasting() context.Context { return context.WithoutCancel(x.r.Context()) }
 
 // beginTime starts the two timers, counted from the request's arrival: timeout, and
@@ -159,16 +160,16 @@ func (x *exchange) beginTime(arrived time.Time) {
 	x.timeout = time.NewTimer(timeout - elapsed)
 }
 
-// ackGrace is how long the upstream's ack is waited for beyond the time at which the
-// client is to be let go: without an ack there is nothing to let it go with.
+// ackGrace is how much longer an exchange waits for the upstream's ack after the time at
+// which the client should get 202: before the ack, there is no 202 to give.
 const ackGrace = 5 * time.Second
 
 // answersAtOnce reports whether the client gets 202 as soon as the upstream has accepted
 // the request.
 func (x *exchange) answersAtOnce() bool { return x.parks && x.patience == nil }
 
-// begin makes the callback, or finds the one that an earlier request has made. What
-// comes with a key is committed before the upstream is called.
+// begin makes the callback, or finds the one that an earlier request has made. The
+// callback of a request with a key, or with a job, is committed before begin returns.
 func (x *exchange) begin() error {
 	spec, err := x.spec()
 	if err != nil {
@@ -194,7 +195,7 @@ func (x *exchange) begin() error {
 	return store.Wait(x.lasting(), cb.Commit)
 }
 
-// spec says what callback the request makes.
+// spec describes the callback that the request makes.
 func (x *exchange) spec() (engine.Spec, error) {
 	h := x.h
 	spec := callback.Spec{Name: h.Name, ExpiresIn: time.Duration(h.ExpiresIn), Trace: callback.Trace(x.r.Header)}
@@ -208,7 +209,8 @@ func (x *exchange) spec() (engine.Spec, error) {
 		if spec.DeliverTo, err = x.request.deliverTo(); err != nil {
 			return engine.Spec{}, err
 		}
-		// Who takes the delivery for a call knows it by its own correlation id.
+		// If the receiver of the delivery handles it as a call, it expects the
+		// correlation id that the client sent.
 		if ids := x.r.Header[h.policy.Wire().CorrelationID]; len(ids) == 1 && callback.ValidCorrelationID(ids[0]) {
 			spec.DeliverAs = ids[0]
 		}
@@ -252,7 +254,8 @@ func (x *exchange) await() (err error) {
 	return err
 }
 
-// ended yields the notice of the callback's end.
+// ended returns the channel on which the notice of the callback's end comes; nil without
+// a waiter.
 func (x *exchange) ended() <-chan engine.Notice {
 	if x.waiter == nil {
 		return nil
@@ -286,8 +289,8 @@ func (x *exchange) waitOrPark() error {
 	return x.wait()
 }
 
-// upgrades reports whether the request would turn its connection into something
-// else, which cannot be held.
+// upgrades reports whether the request would switch its connection to another protocol.
+// Such a request cannot be held.
 func upgrades(r *http.Request) bool {
 	if r.Method == http.MethodConnect {
 		return true

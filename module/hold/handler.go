@@ -1,5 +1,6 @@
-// Package hold is the directive callback with its modes hold, park and defer: it makes
-// callbacks of requests, and carries requests on when their callbacks have ended.
+// Package hold implements the directive callback with its modes hold, park and defer: it
+// makes callbacks for requests, and answers or continues the requests when their callbacks
+// have ended.
 package hold
 
 import (
@@ -26,39 +27,42 @@ func init() {
 	caddy.RegisterModule(Handler{})
 }
 
-// DefaultTimeout is how long a request is held where nothing is given.
+// DefaultTimeout is the timeout of a directive that gives none.
 const DefaultTimeout = time.Minute
 
-// Handler makes callbacks of requests: it gives the upstream a correlation id and
+// Handler makes a callback for each request: it gives the upstream a correlation id and
 // a callback URL, and answers the client when the callback comes.
 type Handler struct {
-	// Mode says what the client does meanwhile. "hold": it waits on its open
-	// connection. "park": it gets 202 at once, and picks the result up or has it
+	// Mode says what the client does until there is a result. "hold": it waits on its
+	// open connection. "park": it gets 202 at once, and picks the result up or has it
 	// delivered. "defer": the same, for an upstream that answers with its ordinary
 	// response and makes no callback.
 	Mode string `json:"mode"`
 
-	// Timeout is how long a request is held, from its arrival. After it the
-	// client gets 504 with the URLs under which the result can be fetched. In park
-	// it is how long the upstream's ack is waited for. Default: 60s.
+	// Timeout is how long a request is held, counted from its arrival. After that, the
+	// client gets 504 with the URLs from which the result can be fetched. In park, it
+	// is how long the upstream may take for its ack. Default: 60s.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// Name names the directive in logs and metrics: at most 64 letters, digits,
-	// underscores and hyphens. What runs in the background is found by it after a
-	// reload or a restart.
+	// underscores and hyphens. After a reload or a restart, background work finds its
+	// directive by this name: it is then required, and must be unique. Default: none.
 	Name string `json:"name,omitempty"`
 
-	// ExpiresIn is how long calls are accepted, and how long background work is tried.
-	// Default: in hold ten times the timeout and at least an hour, else 24h.
+	// ExpiresIn is how long calls are accepted and background work is tried, counted
+	// from the request's arrival. Default: in hold ten times the timeout and at least
+	// 1h, else 24h.
 	ExpiresIn caddy.Duration `json:"expires_in,omitempty"`
 
-	// BaseURL replaces the app's base_url.
+	// BaseURL is the base of the callback URLs. Default: the app's base_url.
 	BaseURL string `json:"base_url,omitempty"`
 
-	// StatusURL replaces the app's status_url.
+	// StatusURL is the base of the status and result URLs. Default: the app's
+	// status_url, or else base_url.
 	StatusURL string `json:"status_url,omitempty"`
 
-	// HeaderPrefix replaces the app's header_prefix.
+	// HeaderPrefix begins the names of the headers that are injected and understood.
+	// Default: the app's header_prefix, or else X-Link-.
 	HeaderPrefix string `json:"header_prefix,omitempty"`
 
 	// StateQuery is the query parameter that carries the state, for callback URLs
@@ -66,10 +70,11 @@ type Handler struct {
 	StateQuery string `json:"state_query,omitempty"`
 
 	// Inject puts further values into the request to the upstream. They may hold
-	// placeholders, among them {http.callback.url}.
+	// placeholders, for example {http.callback.url}. Default: none.
 	Inject []Injection `json:"inject,omitempty"`
 
-	// InjectOff leaves out the two headers that are injected otherwise.
+	// InjectOff leaves out the two headers that are injected by default, with the
+	// correlation id and the callback URL. Default: false.
 	InjectOff bool `json:"inject_off,omitempty"`
 
 	// Ack lists the upstream's statuses that mean "accepted, I will call back":
@@ -77,75 +82,78 @@ type Handler struct {
 	// only 202. Any other answer is passed to the client as it is.
 	Ack []string `json:"ack,omitempty"`
 
-	// Methods are the methods of calls. Default: POST, PUT, PATCH and DELETE; and
-	// GET, where the reply is a redirect alone.
+	// Methods lists the methods that count as a call. Default: POST, PUT, PATCH and
+	// DELETE; also GET if redirect is given without respond.
 	Methods []string `json:"methods,omitempty"`
 
-	// Respond is what the partner is answered when it calls. Default: 200, empty.
+	// Respond is the response that the partner gets to its call. Default: 200 with no
+	// body.
 	Respond *Respond `json:"respond,omitempty"`
 
-	// ReplyHeaders are headers of that answer. Values may hold placeholders of
-	// the callback.
+	// ReplyHeaders are further headers of the reply to a call. Values may hold
+	// placeholders of the callback. Default: none.
 	ReplyHeaders http.Header `json:"reply_headers,omitempty"`
 
-	// Redirect redirects whoever calls. Together with respond, it is for people
-	// who come back with GET, and respond is for the partner's server.
+	// Redirect answers calls with a redirect. If respond is given, too, the redirect is
+	// for people who come back with GET, and respond is for the partner's server.
+	// Default: no redirect.
 	Redirect *Redirect `json:"redirect,omitempty"`
 
 	Dialect
 
 	// CorrelationID says where the correlation id is taken from. Default: it is a
-	// UUID of its own.
+	// UUID that is generated for the callback.
 	CorrelationID *Correlation `json:"correlation_id,omitempty"`
 
-	// Ask is the path at which the app is asked about each call, over the route "ask"
-	// of callback_server. Default: no app is asked.
+	// Ask is the path at which the app is asked about each call, through the route
+	// "ask" of callback_server. Default: no app is asked.
 	Ask string `json:"ask,omitempty"`
 
 	// OnTimeout says what a held client gets after the timeout: "fail" for 504, or
 	// "park" for 202, as in the mode park. Default: fail.
 	OnTimeout string `json:"on_timeout,omitempty"`
 
-	// Idempotency lets a client make its request again under the same Idempotency-Key
-	// without anything being done twice. Default: true.
+	// Idempotency lets a client repeat a request with the same Idempotency-Key, without
+	// anything being done twice. Default: true.
 	Idempotency *bool `json:"idempotency,omitempty"`
 
-	// Message is what the client is told with 202. Default: a text that says whether
-	// the result will be delivered or is to be picked up.
+	// Message is the text that the client gets with 202. Default: a text that says
+	// whether the result will be delivered or is to be picked up.
 	Message string `json:"message,omitempty"`
 
 	// Call is the route that answers by callback. In hold it gets a copy of the
-	// request, which itself goes on to the next handlers after the callback. In park
-	// it runs in the background. Default: the next handlers are what answers by
-	// callback.
+	// request; the request itself goes on to the next handlers after the callback. In
+	// park it runs in the background. Default: the next handlers answer by callback.
 	Call caddyhttp.RouteList `json:"call,omitempty"`
 
-	// Then is the route that runs in the background, in park after the callback, and
-	// whose response is the result.
+	// Then is the route that runs in the background and whose response is the result.
+	// In park it runs after the callback, and needs call. In defer it is required.
+	// Default: in park, the call is the result.
 	Then caddyhttp.RouteList `json:"then,omitempty"`
 
 	// AttemptTimeout is how long one attempt at background work may take.
 	// Default: 30s.
 	AttemptTimeout caddy.Duration `json:"attempt_timeout,omitempty"`
 
-	// RetryUnsafe tries background work again, although the upstream may have carried
-	// it out, with methods that are not idempotent, too. Default: false.
+	// RetryUnsafe retries background work that the upstream may already have carried
+	// out, even if its method is not idempotent. Default: false.
 	RetryUnsafe bool `json:"retry_unsafe,omitempty"`
 
-	// Deliver sends the result to a URL. Default: it is picked up.
+	// Deliver sends the result to a URL. Default: the client picks the result up.
 	Deliver *Delivery `json:"deliver,omitempty"`
 
-	// OnDisconnect says what becomes of the callback when the client leaves: it is
-	// kept, and its result can be fetched, or it is closed. Default: keep.
+	// OnDisconnect says what happens to the callback when the client leaves: "keep"
+	// keeps it, so that its result can be fetched; "close" closes it. Default: keep.
 	OnDisconnect string `json:"on_disconnect,omitempty"`
 
-	// CopyHeaders are the headers of the call that the client gets. Default:
-	// Content-Type, Content-Language, Content-Disposition, Content-Encoding,
+	// CopyHeaders lists the headers of the call that the client's answer has, too.
+	// Default: Content-Type, Content-Language, Content-Disposition, Content-Encoding,
 	// ETag, Last-Modified and Link.
 	CopyHeaders []string `json:"copy_headers,omitempty"`
 
-	// UseBody says whether the call's body is the answer. If it is false, the
-	// upstream's ack is, once the call has come. Default: true.
+	// UseBody says whether the call's body is the answer. If it is false, the client
+	// gets the upstream's ack, once the call has come; a request that goes on after the
+	// call then keeps its own body. Default: true.
 	UseBody *bool `json:"use_body,omitempty"`
 
 	// Errors says who writes error answers: "problem" for problem documents, or
@@ -158,17 +166,18 @@ type Handler struct {
 	policy    *callback.Policy
 	acks      []ackRange
 	deliverer *app.Deliverer
-	// deliverFrom is where the client's URL stands, nil for nowhere; deliverTo is the
-	// URL where there is none.
+	// deliverFrom is the place in the request that holds the client's URL, nil for none.
+	// deliverTo is the URL for a request that holds none.
 	deliverFrom *inject.Location
 	deliverTo   string
-	// readsBody says that the request's body is read before anything else.
+	// readsBody says that the request's body is read into memory before the callback is
+	// made.
 	readsBody bool
 
 	injections []injection
-	// injectsInto is form or json where something is put into the body.
+	// injectsInto is form or json if a value is injected into the body.
 	injectsInto inject.Place
-	// injectsHeader has the plain names of the headers that something is put into.
+	// injectsHeader holds the plain names of the headers that values are injected into.
 	injectsHeader map[string]bool
 }
 
@@ -178,8 +187,8 @@ type Injection struct {
 	In inject.Place `json:"in"`
 	// Name is the name there; for json a dotted path or an RFC 6901 pointer.
 	Name string `json:"name"`
-	// Value is the value; in json it is a string, or with "json:" before it any
-	// JSON.
+	// Value is the value. In json it is inserted as a string, or as JSON if it begins
+	// with "json:".
 	Value string `json:"value"`
 }
 
@@ -191,7 +200,7 @@ type Respond struct {
 	Body string `json:"body,omitempty"`
 }
 
-// Redirect is a redirect of whoever calls.
+// Redirect is a redirect in reply to a call.
 type Redirect struct {
 	// URL is absolute, or relative to the base URL. It may hold placeholders of
 	// the callback, in path and query.
@@ -202,7 +211,7 @@ type Redirect struct {
 
 // Correlation says where the correlation id of a callback is taken from.
 type Correlation struct {
-	// From is "request", the client's, or "ack", the upstream's answer to it.
+	// From is "request" for the client's request, or "ack" for the upstream's ack.
 	From string `json:"from"`
 	inject.Location
 }
@@ -227,7 +236,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision compiles the policy that calls will be judged by.
+// Provision checks the configuration, and compiles what requests and calls need of it.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.log = ctx.Logger()
 	a, err := app.Of(ctx)
@@ -277,14 +286,16 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return h.checkWriteTimeout(ctx)
 }
 
-// insideCall is what tells a directive that it stands in the block call of another.
+// insideCall is the context key that tells a directive that it is inside the block call
+// of another.
 type insideCall struct{}
 
-// provisionBlocks makes the blocks ready, and findable by the directive's name.
+// provisionBlocks provisions the blocks, and registers the directive by its name if it
+// must be found by that.
 func (h *Handler) provisionBlocks(ctx caddy.Context) error {
 	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if h.Mode != modeHold && ctx.Value(insideCall{}) != nil {
-		return errors.New("it stands in a block call { ... }, whose upstream answers by callback; what goes on after that belongs into then { ... }")
+		return errors.New("it stands in a block call { ... }, whose upstream must answer by callback; put what runs after the callback into then { ... }")
 	}
 	if err := h.Call.Provision(ctx.WithValue(insideCall{}, true)); err != nil {
 		return fmt.Errorf("call: %w", err)
@@ -298,7 +309,7 @@ func (h *Handler) provisionBlocks(ctx caddy.Context) error {
 	return nil
 }
 
-// checkTo makes sure that results may be sent to the directive's own URL.
+// checkTo makes sure that results may be sent to the URL in the option to.
 func (h *Handler) checkTo() error {
 	if err := h.deliverer.CheckURL(h.deliverTo); err != nil {
 		return fmt.Errorf("to: %w", err)
@@ -306,8 +317,8 @@ func (h *Handler) checkTo() error {
 	return nil
 }
 
-// provisionDelivery compiles the rules of delivery. Where the client has put its URL,
-// the upstream finds ours.
+// provisionDelivery compiles the rules of delivery. It injects the callback URL into the
+// place where the client's request holds its URL.
 func (h *Handler) provisionDelivery() (err error) {
 	if h.Deliver == nil {
 		return nil
@@ -321,7 +332,7 @@ func (h *Handler) provisionDelivery() (err error) {
 		h.deliverFrom = &inject.Location{In: inject.JSON, Name: "callbackUrl"}
 	}
 	if h.deliverTo != "" {
-		// Once more at the start: then the base URLs of all directives are known.
+		// Check again at the start, when the base URLs of all directives are known.
 		h.app.AtStart(func() error {
 			if err := h.checkTo(); err != nil {
 				return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
@@ -351,7 +362,7 @@ func (h *Handler) background() bool {
 	return h.Mode == modeDefer || h.Mode == modePark && h.Call != nil
 }
 
-// firstBlock is the block that background work begins with.
+// firstBlock returns the block that background work begins with.
 func (h *Handler) firstBlock() callback.Block {
 	if h.Mode == modeDefer {
 		return callback.ThenBlock
@@ -367,13 +378,15 @@ func (h *Handler) block(b callback.Block) caddyhttp.RouteList {
 	return h.Then
 }
 
-// usesBody reports whether the call's body is what goes on.
+// usesBody reports whether the call's body is the answer, or the body of a request that
+// goes on after the call.
 func (h *Handler) usesBody() bool { return h.UseBody == nil || *h.UseBody }
 
 // correlates reports whether the upstream's ack names the correlation id.
 func (h *Handler) correlates() bool { return h.CorrelationID != nil && h.CorrelationID.From == fromAck }
 
-// inBody reports whether the correlation id is read from the body of that message.
+// inBody reports whether the correlation id is read from the body of the given message,
+// fromRequest or fromAck.
 func (c *Correlation) inBody(from string) bool { return c != nil && c.From == from && c.InBody() }
 
 func (h *Handler) setDefaults() {
@@ -390,7 +403,7 @@ func (h *Handler) setDefaults() {
 	h.ExpiresIn = caddy.Duration(cmp.Or(time.Duration(h.ExpiresIn), lifetime))
 }
 
-// newPolicy returns what calls are judged by. expand replaces the placeholders that are
+// newPolicy returns the policy of the directive. expand replaces the placeholders that are
 // known when the configuration is loaded; those of the callback are left for the reply.
 func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
 	p := &callback.Policy{
@@ -405,7 +418,7 @@ func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
 		Ask:          h.Ask,
 	}
 	if h.Mode == modeDefer {
-		// There is nobody who could call.
+		// There is no callback URL, so there are no calls.
 		p.Methods = []string{}
 	}
 	h.apply(p)
@@ -475,7 +488,7 @@ func (h *Handler) accepts(method string, status int) bool {
 	return slices.ContainsFunc(h.acks, func(r ackRange) bool { return r.from <= status && status <= r.to })
 }
 
-// checkWriteTimeout refuses a configuration where the server would cut held requests off.
+// checkWriteTimeout refuses a server whose write timeout would cut held requests off.
 func (h *Handler) checkWriteTimeout(ctx caddy.Context) error {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if ok && h.Mode == modeHold && server.WriteTimeout > 0 && server.WriteTimeout < h.Timeout {

@@ -21,11 +21,11 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
-// DefaultAttemptTimeout is how long an attempt at a job may take.
+// DefaultAttemptTimeout is the attempt_timeout of a directive that gives none.
 const DefaultAttemptTimeout = 30 * time.Second
 
-// step is a background job as the handlers see it that run in it. A callback that is
-// made in it becomes the job's next step.
+// step is what the handlers that run in a background job see of it. A callback that they
+// make becomes the job's next step.
 type step struct {
 	parent callback.UUID
 	next   callback.UUID
@@ -33,7 +33,7 @@ type step struct {
 
 type stepKey struct{}
 
-// stepOf returns the job that a request is part of, nil for a client's.
+// stepOf returns the job that a request is part of, nil for a request from a client.
 func stepOf(ctx context.Context) *step {
 	s, _ := ctx.Value(stepKey{}).(*step)
 	return s
@@ -61,7 +61,7 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	case errors.Is(err, store.ErrDamaged):
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRequest, Error: "The stored request cannot be read any more."}, true
 	case err != nil:
-		return j.again("the stored request could not be made ready: "+err.Error(), 0), true
+		return j.again("the stored request could not be prepared: "+err.Error(), 0), true
 	}
 	return j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize)), true
 }
@@ -94,7 +94,8 @@ func (j *job) request(ctx context.Context) (*http.Request, error) {
 	return j.fill(r, repl, body)
 }
 
-// fill puts into the request what its block is to get beside it.
+// fill completes the request for its block. The block call gets the injected values, the
+// block then the correlation id and the body of the call. Both get an Idempotency-Key.
 func (j *job) fill(r *http.Request, repl *caddy.Replacer, body []byte) (*http.Request, error) {
 	key := j.cb.ID.String()
 	if j.cb.Job.Block == callback.CallBlock {
@@ -116,13 +117,14 @@ func (j *job) fill(r *http.Request, repl *caddy.Replacer, body []byte) (*http.Re
 		}
 	}
 	if r.Header.Get(callback.IdempotencyKey) == "" {
-		// The same on every attempt: who takes requests twice can tell.
+		// The key is the same on every attempt, so that the upstream can recognize a
+		// repeated request.
 		r.Header.Set(callback.IdempotencyKey, key)
 	}
 	return r, nil
 }
 
-// maxSteps bounds how many steps before this one are looked at.
+// maxSteps is how many steps setCalls goes back, the job's own step included.
 const maxSteps = 32
 
 // setCalls makes the callback's placeholders, its call, and the calls of earlier
@@ -152,7 +154,7 @@ func (j *job) setCalls(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// attemptOf returns what an attempt has come to.
+// attemptOf returns the outcome of an attempt.
 func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 	if !j.step.next.IsZero() {
 		return callback.Attempt{Kind: callback.AttemptContinued, Step: j.step.next}
@@ -166,7 +168,7 @@ func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 	case outcome == upstream.Unhandled:
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "No handler of the block " + string(j.cb.Job.Block) + " has answered."}
 	case outcome == upstream.Unknown || call.Broken():
-		return j.unknown("the connection to the upstream failed, or it has not answered in time", 0)
+		return j.unknown("the connection to the upstream failed, or the upstream did not answer in time", 0)
 	}
 	status := call.Status()
 	retryAfter := deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now())
@@ -177,7 +179,7 @@ func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 	case asked && j.h.accepts(j.cb.Request.Method, status):
 		return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
-		// It says itself that it has not done it.
+		// With these statuses, the upstream says that it has not carried the request out.
 		return j.again("the upstream answered "+strconv.Itoa(status), retryAfter)
 	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
 		return j.unknown("the upstream answered "+strconv.Itoa(status), retryAfter)
@@ -187,7 +189,7 @@ func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 	return callback.Attempt{Kind: callback.AttemptAnswered, Response: call.Response()}
 }
 
-// ackOf returns the ack, where it is the result.
+// ackOf returns the ack if it is the result, else nil.
 func (j *job) ackOf(call *upstream.Call) *callback.Response {
 	if !j.h.policy.AckIsResult {
 		return nil
@@ -209,8 +211,8 @@ func (j *job) correlate(call *upstream.Call) callback.Attempt {
 	return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
 }
 
-// unknown says what becomes of a job that the upstream may have got. It is tried again
-// only where that does no harm.
+// unknown returns the attempt at a job whose request the upstream may have carried out.
+// The job is tried again only if its method is idempotent, or with retry_unsafe.
 func (j *job) unknown(reason string, retryAfter time.Duration) callback.Attempt {
 	switch {
 	case j.h.RetryUnsafe || slices.Contains(idempotentMethods, j.cb.Request.Method):
@@ -233,7 +235,8 @@ const (
 	longestBackoff = 5 * time.Minute
 )
 
-// again says that a job is to be tried again, when its upstream may be better.
+// again returns an attempt that is to be repeated after a wait, in which the upstream may
+// recover.
 func (j *job) again(reason string, retryAfter time.Duration) callback.Attempt {
 	wait := longestBackoff
 	if n := j.cb.Job.Attempts; n < 9 {

@@ -42,7 +42,7 @@ func (h *Handler) checkMode() error {
 		}
 	}
 	if h.Multiple && h.Then != nil {
-		return errors.New("multiple: then goes on with one call; leave out one of the two")
+		return errors.New("multiple: the block then runs for one call only; leave one of the two out")
 	}
 	return nil
 }
@@ -59,17 +59,17 @@ func (h *Handler) callOptions() []given {
 	}
 }
 
-// checkBlocks makes sure that what is needed beside the options is there.
+// checkBlocks makes sure that the blocks and the name that are needed are given.
 func (h *Handler) checkBlocks() error {
 	switch {
 	case h.Mode == modeDefer && h.Then == nil:
 		return errors.New("it needs a block then { ... }: what runs in the background cannot be what follows in the route")
 	case h.Mode == modePark && h.Then != nil && h.Call == nil:
-		return errors.New("then: it goes on after the callback to a call in the background; put what is called into a block call { ... }")
+		return errors.New("then: it runs after the callback of a call in the background; put that call into a block call { ... }")
 	case h.background() && h.Name == "":
-		return errors.New("it needs a name: what runs in the background is found by it after a restart; add the option name")
+		return errors.New("it needs a name: after a restart, background work is found by the directive's name; add the option name")
 	case h.Deliver != nil && h.Name == "" && !h.Deliver.IsZero():
-		return errors.New("deliver: its options are found by the directive's name after a restart; add the option name, or put them into the global callback option")
+		return errors.New("deliver: after a restart, its options are found by the directive's name; add the option name, or put them into the global callback option")
 	case !h.background() && (h.AttemptTimeout != 0 || h.RetryUnsafe):
 		return errors.New("attempt_timeout and retry_unsafe are about background work, and there is none without a block call { ... }; leave them out")
 	}
@@ -116,5 +116,5 @@ func (h *Handler) checkDelivery() error {
 }
 
 // NeedsName reports whether the directive is found by its name, which must then be
-// its own.
+// unique.
 func (h *Handler) NeedsName() bool { return h.background() || h.Deliver != nil && h.Name != "" }

@@ -7,7 +7,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/app/apptest"
 )
 
-// blocks are what call and then hold, and a name to find them by.
+// Parts of configurations: a block call with the name that it needs, and a block then.
 const (
 	someCall = `"name":"orders","call":[{"handle":[{"handler":"static_response"}]}]`
 	someThen = `"then":[{"handle":[{"handler":"static_response"}]}]`

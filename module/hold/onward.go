@@ -8,9 +8,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
-// goOn lets the client's request go on to the handlers that follow, after the
-// callback that it had to wait for. With a key, what they answer is kept for when the
-// client asks again.
+// goOn sends the client's own request to the next handlers, after its callback has ended.
+// If the client gave a key, their answer is stored for a repeated request.
 func (x *exchange) goOn(r *callback.Record) error {
 	scope := scopeFor(x.r, x.rt)
 	scope.set(x.callback)

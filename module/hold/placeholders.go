@@ -14,13 +14,12 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 )
 
-// placeholdersVar is the request variable that holds what {http.callback.*} stands
-// for.
+// placeholdersVar is the request variable that holds the scope of a request.
 const placeholdersVar = "callback.placeholders"
 
-// scope is what the placeholders {http.callback.*} of one request stand for. Where
-// several directives make callbacks, the latest counts; the calls of all can be read by
-// the names of their directives.
+// scope holds the values of the placeholders {http.callback.*} of one request. If several
+// directives make callbacks, the placeholders stand for the latest one; the calls of all
+// can be read by the names of their directives.
 type scope struct {
 	mu      sync.Mutex
 	rt      *app.Runtime

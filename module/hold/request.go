@@ -25,19 +25,19 @@ type outgoing struct {
 	client http.Header
 	out    *http.Request
 	repl   *caddy.Replacer
-	// buffered says that body is the whole body; changed that something was put
-	// into it.
+	// buffered says that body is the whole body; changed, that a value was put into
+	// it.
 	buffered bool
 	body     []byte
 	changed  bool
-	// lease is the memory that the body takes; nil for none.
+	// lease is the memory that is reserved for the body; nil for none.
 	lease *engine.Lease
 }
 
 // injection is a compiled Injection.
 type injection struct {
 	at inject.Location
-	// json says that the value is JSON as it stands.
+	// json says that the value is inserted as JSON, not as a string.
 	json  bool
 	value config.Value
 }
@@ -53,12 +53,12 @@ func newInjection(i Injection) (injection, error) {
 	return injection{at: at, value: config.NewValue(i.Value)}, nil
 }
 
-// prepare takes the client's request: it strips what only we may say, and reads
-// the body if it is needed.
+// prepare copies the client's request for the upstream: it removes the headers that only
+// we may set, and reads the body if it is needed.
 func (x *exchange) prepare() error {
 	out := x.r.WithContext(x.r.Context())
 	out.Header = x.r.Header.Clone()
-	// What a block rewrites must not be rewritten for the handlers after it.
+	// A block may rewrite the URL. The handlers after the callback must not see that.
 	u := *x.r.URL
 	out.URL = &u
 	x.h.strip(out.Header)
@@ -76,8 +76,8 @@ func (x *exchange) prepare() error {
 			return err
 		}
 	}
-	// After a body that was read the trailers are there; of one that is passed on, they
-	// are only announced.
+	// If the body has been read, the trailers are complete. Otherwise only their names
+	// are known.
 	x.h.strip(out.Trailer)
 	var err error
 	x.retry, err = x.retryKeyOf()
@@ -95,8 +95,8 @@ func (o *outgoing) buffer(e *engine.Engine, r *http.Request) (err error) {
 	return nil
 }
 
-// original returns the client's request as it goes on after the callback: with its
-// own body, and without what only we may say.
+// original returns the client's request as it goes on after the callback: with its own
+// body, and without the headers that only we may set.
 func (o *outgoing) original(r *http.Request) *http.Request {
 	request := r.WithContext(r.Context())
 	request.Header = r.Header.Clone()
@@ -122,8 +122,8 @@ func (o *outgoing) stored(r *http.Request) *callback.Request {
 	}
 }
 
-// read returns a value from the client's request: "" where there is none, where there
-// are several, and where the body cannot be read.
+// read returns a value from the client's request: "" if there is none, if there are
+// several, or if the body cannot be parsed.
 func (o *outgoing) read(at inject.Location) string {
 	if at.In == inject.JSON && !inject.IsJSON(o.out.Header.Get("Content-Type")) {
 		return ""
@@ -146,7 +146,7 @@ func (o *outgoing) correlationID(at inject.Location) (string, error) {
 	return id, nil
 }
 
-// deliverTo returns where the result goes.
+// deliverTo returns the URL to which the result is sent.
 func (o *outgoing) deliverTo() (string, error) {
 	from, to := o.h.deliverFrom, o.h.deliverTo
 	if from == nil {
@@ -165,13 +165,13 @@ func (o *outgoing) deliverTo() (string, error) {
 	return url, nil
 }
 
-// ours reports whether a header is one that we inject or speak.
+// ours reports whether a header is one that we inject, or a wire header.
 func (h *Handler) ours(name string) bool {
 	return h.policy.Wire().Speaks(name) || h.injectsHeader[plainName(name)]
 }
 
-// strip removes the client's own copies of every header that is ours. Nor may a
-// Connection header name one: the proxy takes away whatever that names.
+// strip removes the client's own copies of every header that is ours. It also removes
+// their names from the Connection header: the proxy would remove the headers named there.
 func (h *Handler) strip(header http.Header) {
 	for name := range header {
 		if h.ours(name) {
@@ -203,11 +203,11 @@ func options(value string) []string {
 
 var hyphens = strings.NewReplacer("_", "-", ".", "-")
 
-// plainName returns the one name for all spellings of a header that some server
-// takes for the same: any case, and underscores or dots for hyphens.
+// plainName returns one name for all spellings of a header that some servers treat as
+// equal: in any case, and with underscores or dots in place of hyphens.
 func plainName(name string) string { return http.CanonicalHeaderKey(hyphens.Replace(name)) }
 
-// checkBodyType makes sure that something can be put into the body.
+// checkBodyType makes sure that a value can be put into the body.
 func checkBodyType(in inject.Place, header http.Header) error {
 	contentType := header.Get("Content-Type")
 	switch {
@@ -222,7 +222,7 @@ func checkBodyType(in inject.Place, header http.Header) error {
 	return nil
 }
 
-// fill puts correlation id, callback URL and whatever else is configured into the
+// fill puts the correlation id, the callback URL and the configured values into the
 // request.
 func (o *outgoing) fill(cb *engine.Callback) error {
 	if !o.h.InjectOff {
@@ -273,10 +273,12 @@ func (o *outgoing) put(i injection) error {
 	return nil
 }
 
-// bodyDigests are headers that say something about the very bytes of a body.
+// bodyDigests are headers that hold a digest of the bytes of a body. They are wrong once
+// the body is changed.
 var bodyDigests = []string{"Content-Digest", "Content-Md5", "Digest", "Repr-Digest"}
 
-// setErrorPlaceholders tells the site's error handlers what is the matter.
+// setErrorPlaceholders sets the placeholders that describe a problem to the site's error
+// handlers.
 func setErrorPlaceholders(r *http.Request, p problem.Problem) {
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
@@ -292,7 +294,7 @@ func setErrorPlaceholders(r *http.Request, p problem.Problem) {
 	}
 }
 
-// snakeCase turns a name as JSON has it into one as placeholders have it.
+// snakeCase turns a name in camelCase, as in JSON, into snake_case, as in placeholders.
 func snakeCase(camel string) string {
 	var b strings.Builder
 	for _, c := range camel {

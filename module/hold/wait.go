@@ -13,7 +13,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
-// wait holds the client until the callback has ended, or the hold has.
+// wait holds the client until the callback has ended, the client is to get 202, or the
+// exchange is cut.
 func (x *exchange) wait() error {
 	created := x.callback.Commit.Done()
 	for x.cut == notCut {
@@ -37,13 +38,13 @@ func (x *exchange) wait() error {
 	return x.leaveCut()
 }
 
-// event is what an exchange waits for.
+// event is what ends a wait of an exchange.
 type event uint8
 
 const (
 	// noticed: the callback has ended.
 	noticed event = iota
-	// done: what the exchange waits for beside that is done.
+	// done: the other channel that the exchange waits for is closed.
 	done
 	// impatient: the client is to get 202.
 	impatient
@@ -51,7 +52,7 @@ const (
 	wasCut
 )
 
-// first waits for what comes first. A nil channel is not waited for.
+// first waits for the first event. A nil channel is not waited for.
 func (x *exchange) first(ended <-chan engine.Notice, other <-chan struct{}, patience <-chan time.Time) (event, engine.Notice) {
 	select {
 	case n := <-ended:
@@ -94,8 +95,8 @@ func (x *exchange) leaveCut() error {
 	return nil
 }
 
-// shuttingDown is what a client is told that is let go because Caddy exits. One that
-// has given a key can ask again without doing anything twice.
+// shuttingDown returns the problem for a client that is not held any longer because Caddy
+// exits. A client that gave a key can safely repeat its request.
 func (x *exchange) shuttingDown() problem.Problem {
 	p := problem.ShuttingDown
 	if x.retry != nil {
@@ -104,8 +105,8 @@ func (x *exchange) shuttingDown() problem.Problem {
 	return p
 }
 
-// leave ends a hold whose callback goes on waiting: the client is told where to
-// look for the result. No such URL is given out before the callback is committed.
+// leave ends an exchange whose callback still waits. The problem tells the client the
+// status and result URLs; they are not given out before the callback is committed.
 func (x *exchange) leave(p problem.Problem) error {
 	ctx, cancel := context.WithTimeout(x.lasting(), commitWithin)
 	defer cancel()
@@ -122,14 +123,14 @@ func (x *exchange) leave(p problem.Problem) error {
 	return x.refuse(p)
 }
 
-// answer answers the client with how its callback has ended.
+// answer answers the client, or sends its request on, when its callback has ended.
 func (x *exchange) answer(n engine.Notice) error {
 	defer n.Done()
 	x.body.stop(x.w)
 	r := n.Record
 	x.phase = r.Phase
 	if r.Ack == nil && x.ack != nil {
-		// The call was decided before the ack was there.
+		// The call was decided before the ack had come.
 		withAck := *r
 		withAck.Ack = x.ack
 		r = &withAck
@@ -143,7 +144,7 @@ func (x *exchange) answer(n engine.Notice) error {
 	return x.show(r)
 }
 
-// show answers the client with a callback that has ended.
+// show answers the client with the result of a callback that has ended.
 func (x *exchange) show(r *callback.Record) error {
 	switch {
 	case r.Phase == callback.Expired:
@@ -158,19 +159,20 @@ func (x *exchange) show(r *callback.Record) error {
 	h := x.w.Header()
 	x.preference.Apply(h)
 	if r.Answer == nil {
-		// Unless the result says otherwise, it is meant for this client alone.
+		// Unless the result has its own Cache-Control, it is for this client only.
 		h.Set("Cache-Control", "no-store")
 	}
 	return answer.WriteResult(x.w, x.r, x.rt.Engine, result)
 }
 
-// The default messages to a client that is let go.
+// The default messages to a client that gets 202.
 const (
 	messageDeliver = "The resolution has started. We will send the result to the callback URL you provided on completion."
 	messagePickUp  = "The request was accepted. Look for its result at statusUrl."
 )
 
-// park lets the client go. No URL is given out before the callback is committed.
+// park answers the client with 202. The URLs in it are not given out before the callback is
+// committed.
 func (x *exchange) park() error {
 	if err := store.Wait(x.lasting(), x.callback.Commit); err != nil {
 		return x.refuse(problem.NotKept)

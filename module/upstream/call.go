@@ -19,18 +19,18 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// Call is a request's way through handlers. They run in a goroutine of their own, so
-// that the stack that they grow is gone while a client is held. Writer and replacer of
-// the request belong to that goroutine until it has ended.
+// Call is one request that is sent through handlers. They run in a goroutine of their own,
+// so that their large stack is freed while the client is held. The writer and the replacer
+// of the request belong to that goroutine until it has ended.
 type Call struct {
 	done    chan struct{}
 	passing chan struct{}
 	cancel  context.CancelFunc
-	// sent says that a request has been written to a connection. A proxy that
-	// tries again reports only its last try.
+	// sent says that a request has been written to a connection. The error of the
+	// handlers does not say so: a proxy that retries reports only its last try.
 	sent atomic.Bool
 
-	// What follows is valid once done is closed.
+	// The fields below are valid once done is closed.
 	recorder *recorder
 	err      error
 	panicked any
@@ -45,8 +45,9 @@ type Limits struct {
 }
 
 // Start sends a request through the handlers. Its context does not end with that of r.
-// accept is asked once, with the status of the answer, whether to keep the answer from
-// the client w; if not, it is passed on as it comes.
+// accept is called once, with the status of the answer. If it returns true, the answer is
+// kept from the client w; otherwise the answer is passed on as it comes, except 502 and
+// 504, after which the outcome is Unknown.
 func Start(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, limits Limits, accept func(status int) bool) *Call {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	c := &Call{
@@ -59,7 +60,7 @@ func Start(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, limit
 	r = r.WithContext(ctx)
 	go func() {
 		defer close(c.done)
-		// A panic here would end the process: nobody above would recover it.
+		// A panic in this goroutine would end the process.
 		defer func() { c.panicked = recover() }()
 		growStack()
 		c.err = next.ServeHTTP(c.recorder, r)
@@ -67,8 +68,8 @@ func Start(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, limit
 	return c
 }
 
-// growStack makes room on the stack for what a proxy needs, at once: a stack that grows
-// in the usual steps is copied at each.
+// growStack grows the stack at once to the size that a proxy needs. Otherwise the stack
+// would grow in several steps, and be copied at each of them.
 //
 //go:noinline
 func growStack() {
@@ -80,13 +81,13 @@ func growStack() {
 // may be called.
 func (c *Call) Done() <-chan struct{} { return c.done }
 
-// Passing is closed when the answer has begun to be passed on to the client.
+// Passing is closed when the handlers begin to pass the answer on to the client.
 func (c *Call) Passing() <-chan struct{} { return c.passing }
 
-// Cancel ends the request's context. It must be called at some time.
+// Cancel ends the request's context. It must be called for every Call.
 func (c *Call) Cancel() { c.cancel() }
 
-// Outcome is what the upstream said, as far as can be known.
+// Outcome is what is known about the upstream's answer.
 type Outcome uint8
 
 const (
@@ -102,7 +103,7 @@ const (
 	Unhandled
 )
 
-// Outcome returns what the call has come to.
+// Outcome returns the outcome of the call.
 func (c *Call) Outcome() Outcome {
 	switch {
 	case c.recorder.passed:
@@ -127,8 +128,8 @@ func (c *Call) Err() error { return c.err }
 // Panic returns what the handlers panicked with, nil if they did not.
 func (c *Call) Panic() any { return c.panicked }
 
-// Crash returns what the handlers panicked with, unless they panicked in order to break
-// the answer off (http.ErrAbortHandler).
+// Crash returns what the handlers panicked with, unless they panicked only to abort the
+// answer (http.ErrAbortHandler).
 func (c *Call) Crash() any {
 	if err, ok := c.panicked.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return nil
@@ -136,21 +137,21 @@ func (c *Call) Crash() any {
 	return c.panicked
 }
 
-// Broken reports whether the handlers have failed, be it in the middle of an answer.
+// Broken reports whether the handlers have failed, before or during an answer.
 func (c *Call) Broken() bool { return c.err != nil || c.panicked != nil }
 
 // Status returns the status of the answer, 0 if there is none.
 func (c *Call) Status() int { return c.recorder.status }
 
-// Overflowed reports whether the answer was larger than was to be kept.
+// Overflowed reports whether the body of the answer was larger than its limit.
 func (c *Call) Overflowed() bool { return c.recorder.overflow }
 
-// Message returns the answer as values are read from it.
+// Message returns the answer as a message that values can be read from.
 func (c *Call) Message() *inject.Message {
 	return &inject.Message{Header: c.recorder.answered(), Body: c.recorder.body}
 }
 
-// Response returns the answer as it is stored, nil if it was not kept whole.
+// Response returns the answer as it is stored, nil if it is incomplete or too large.
 func (c *Call) Response() *callback.Response {
 	if c.Broken() || c.Overflowed() {
 		return nil
@@ -187,9 +188,9 @@ func neverSent(err error) bool {
 	case errors.As(err, &op) && op.Op == "dial":
 		return true
 	}
-	// Handlers before the proxy answer with statuses of their own; the proxy says
-	// 503 where it has no upstream to send to. 499 is what it says when the
-	// request is cancelled on its way.
+	// Handlers before the proxy fail with statuses of their own, below 500. The proxy
+	// fails with 503 if it has no upstream to send to, and with 499 if the request is
+	// cancelled on its way.
 	var h caddyhttp.HandlerError
 	if !errors.As(err, &h) {
 		return false
@@ -203,5 +204,5 @@ func neverSent(err error) bool {
 	return h.StatusCode < http.StatusInternalServerError
 }
 
-// StatusClientClosed is what Caddy answers, for its logs, a client that has left.
+// StatusClientClosed is the status that Caddy logs for a client that has left.
 const StatusClientClosed = 499

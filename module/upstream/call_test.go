@@ -47,7 +47,7 @@ func proxyTo(t *testing.T, transport *reverseproxy.HTTPTransport, upstreams ...s
 	})
 }
 
-// listen returns the address of a server that does with each connection as told.
+// listen returns the address of a server that calls serve for each connection.
 func listen(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -68,10 +68,10 @@ func listen(t *testing.T, serve func(net.Conn)) string {
 	return listener.Addr().String()
 }
 
-// readRequest reads a request's first bytes, so that it has arrived.
+// readRequest reads the first byte of a request, to know that the request has arrived.
 func readRequest(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)) }
 
-// call sends a request through the handler and waits for what it comes to.
+// call sends a request through the handler and waits until the handler has ended.
 func call(t *testing.T, next caddyhttp.Handler, acks ...int) *Call {
 	t.Helper()
 	w := httptest.NewRecorder()

@@ -6,10 +6,10 @@ import (
 	"net/http"
 )
 
-// recorder takes the upstream's answer. The answer is kept from the client if accept
-// says so, and else passed on as it comes. caddyhttp.ResponseRecorder would not do: its
-// header map is the client's, it decides only by status and header whether to buffer,
-// and it passes interim answers on before that.
+// recorder receives the upstream's answer. If accept returns true, it keeps the answer from
+// the client; otherwise it passes the answer on as it comes. caddyhttp.ResponseRecorder
+// cannot be used: its header map is the client's, it decides only by status and header
+// whether to buffer, and it passes interim answers on before that.
 type recorder struct {
 	ctx     context.Context
 	client  http.ResponseWriter
@@ -19,9 +19,10 @@ type recorder struct {
 	passing chan struct{}
 
 	passed bool
-	// status is that of the answer, kept or passed on.
+	// status is the status of the answer, kept or passed on.
 	status int
-	// gateway is the status where a gateway on the way has lost the upstream.
+	// gateway is 502 or 504 if a gateway in between lost the upstream, or the call was
+	// cancelled; else 0.
 	gateway  int
 	body     []byte
 	overflow bool
@@ -41,12 +42,12 @@ func (rec *recorder) WriteHeader(status int) {
 	case rec.passed || rec.status != 0 || rec.gateway != 0:
 		return
 	case status == StatusClientClosed && rec.ctx.Err() != nil:
-		// The proxy says so when we have cancelled the call.
+		// The proxy answers this when we have cancelled the call.
 		rec.gateway = http.StatusGatewayTimeout
 	case status >= 100 && status <= 199 && status != http.StatusSwitchingProtocols:
 		rec.inform(status)
 	case status == http.StatusBadGateway || status == http.StatusGatewayTimeout:
-		// A gateway on the way lost the upstream: the request may have arrived.
+		// A gateway in between lost the upstream, which may have got the request.
 		if rec.accept(status) {
 			rec.status = status
 		} else {
@@ -80,8 +81,8 @@ func (rec *recorder) pass(status int) {
 	rec.client.WriteHeader(status)
 }
 
-// Write implements http.ResponseWriter. What is not for the client is dropped, and
-// never refused: a proxy that cannot write panics.
+// Write implements http.ResponseWriter. Unless the answer is passed on, Write never fails,
+// not even beyond the limit: a proxy that cannot write panics.
 func (rec *recorder) Write(b []byte) (int, error) {
 	if !rec.passed && rec.status == 0 && rec.gateway == 0 {
 		rec.WriteHeader(http.StatusOK)

@@ -37,7 +37,7 @@ func (c *client) FlushError() error {
 	return nil
 }
 
-// newRecorder returns a writer that takes the given statuses for an ack.
+// newRecorder returns a writer that accepts the given statuses as an ack.
 func newRecorder(w *client, keep int64, acks ...int) *recorder {
 	return &recorder{
 		ctx: context.Background(), client: w, header: w.Header().Clone(), limits: Limits{Kept: keep, Passed: -1}, passing: make(chan struct{}),

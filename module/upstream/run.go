@@ -35,7 +35,7 @@ func Handler(routes caddyhttp.RouteList) caddyhttp.Handler {
 }
 
 // NewRequest returns a request that has no client, as the server's routes expect it,
-// and its replacer. body is the body; that of the stored request is not looked at.
+// and its replacer. The request gets body; the body of the stored request is ignored.
 func NewRequest(ctx context.Context, server *caddyhttp.Server, stored *callback.Request, body []byte) (*http.Request, *caddy.Replacer, error) {
 	u, err := url.ParseRequestURI(stored.URI)
 	if err != nil {
@@ -60,7 +60,7 @@ func SetBody(r *http.Request, body []byte) {
 	r.ContentLength = int64(len(body))
 	r.TransferEncoding = nil
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
-	// The body has been asked for already.
+	// The body is complete, so the client need not be asked to send it.
 	r.Header.Del("Expect")
 	if len(body) == 0 {
 		r.Body = http.NoBody
