@@ -43,7 +43,7 @@ func TestTimeToRefuseAKeyTellsNothingOfIt(t *testing.T) {
 	if apart := difference(compare, hardly, nearly); apart < confident {
 		t.Errorf("a plain comparison is not found out: t is %.1f", apart)
 	}
-	// One large difference may be chance, two in a row are not.
+	// One large difference may be chance; two in a row count as real.
 	first := difference(refuse, hardly, nearly)
 	if first < confident {
 		return
