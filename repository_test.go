@@ -162,6 +162,26 @@ func nestedModules(t *testing.T) (dirs []string) {
 	return dirs
 }
 
+// TestCorporaAreSmall makes sure that the folder of a fuzz target holds only inputs
+// that failed once, and the few that cover what f.Add's do not: every clone carries
+// them, and every go test runs them. What fuzzing finds interesting belongs into the
+// fuzzing cache.
+func TestCorporaAreSmall(t *testing.T) {
+	t.Parallel()
+	const most = 32
+	files := make(map[string]int)
+	walk(t, ".", func(path string) {
+		if dir := filepath.Dir(path); strings.HasSuffix(filepath.Dir(dir), filepath.Join("testdata", "fuzz")) {
+			files[dir]++
+		}
+	})
+	for dir, n := range files {
+		if n > most {
+			t.Errorf("%s holds %d files, want at most %d: keep what failed once, and leave out what covers no more statements", dir, n, most)
+		}
+	}
+}
+
 // goMod is a go.mod, as the go command prints it.
 type goMod struct {
 	Module  struct{ Path string }
