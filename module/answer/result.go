@@ -12,12 +12,12 @@ import (
 
 // WriteResult answers with a result that has a body. If the store cannot open the body,
 // it answers with a problem.
-func WriteResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, result callback.Result) error {
+func WriteResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, result callback.Result) {
 	body, err := e.OpenBody(context.WithoutCancel(r.Context()), *result.Body)
 	if err != nil {
 		w.Header().Del("ETag")
 		ProblemOf(err).Write(w)
-		return nil
+		return
 	}
 	defer func() { _ = body.Close() }()
 	h := w.Header()
@@ -32,5 +32,4 @@ func WriteResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, resul
 	if r.Method != http.MethodHead && callback.StatusHasBody(result.Status) {
 		_, _ = io.Copy(w, body)
 	}
-	return nil
 }

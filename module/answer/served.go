@@ -47,7 +47,7 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	result.Header = slices.DeleteFunc(result.Header, func(f callback.Field) bool {
 		return isNeverServed(f.Name) || tagged && f.Name == "Etag"
 	})
-	_ = WriteResult(w, r, e, result)
+	WriteResult(w, r, e, result)
 }
 
 // neverServed are headers of an upstream's ack that a result fetched by URL must not

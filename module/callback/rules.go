@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,42 +26,34 @@ func (u *Unfit) Error() string { return u.Option + ": " + u.Err.Error() }
 // Unwrap returns the reason.
 func (u *Unfit) Unwrap() error { return u.Err }
 
-// rule checks one option.
-type rule struct {
-	option string
-	check  func() error
-}
-
-// firstUnfit returns the error of the first rule that fails.
-func firstUnfit(rules []rule) error {
-	for _, r := range rules {
-		if err := r.check(); err != nil {
-			return &Unfit{Option: r.option, Err: err}
-		}
+// unfit adds to an error which option it is about; nil for nil.
+func unfit(option string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return &Unfit{Option: option, Err: err}
 }
 
 // Check makes sure that a policy is valid as it was given, before Compile sets its
 // defaults. The error is an *Unfit that names the directive's option. Placeholders in
 // texts are not checked.
 func (p *Policy) Check() error {
-	return firstUnfit([]rule{
-		{"state_query", p.checkStateQuery},
-		{"methods", p.checkMethods},
-		{"respond", p.checkRespond},
-		{"redir", p.checkRedirect},
-		{"methods", p.checkReturn},
-		{"header", p.checkReplyHeader},
-		{"copy_headers", p.checkCopyHeaders},
-		{"failed", func() error { return checkMatches(p.Failed) }},
-		{"progress", func() error { return checkMatches(p.Progress) }},
-		{"error_code", func() error { return checkOptional(p.ErrorCode) }},
-		{"error_text", func() error { return checkOptional(p.ErrorText) }},
-		{"document_statuses", p.checkDocumentStatuses},
-		{"failed_status", p.checkFailedStatus},
-		{"key", p.checkOwnKey},
-	})
+	return cmp.Or(
+		unfit("state_query", p.checkStateQuery()),
+		unfit("methods", p.checkMethods()),
+		unfit("respond", p.checkRespond()),
+		unfit("redir", p.checkRedirect()),
+		unfit("methods", p.checkReturn()),
+		unfit("header", p.checkReplyHeader()),
+		unfit("copy_headers", p.checkCopyHeaders()),
+		unfit("failed", checkMatches(p.Failed)),
+		unfit("progress", checkMatches(p.Progress)),
+		unfit("error_code", checkOptional(p.ErrorCode)),
+		unfit("error_text", checkOptional(p.ErrorText)),
+		unfit("document_statuses", p.checkDocumentStatuses()),
+		unfit("failed_status", p.checkFailedStatus()),
+		unfit("key", p.checkOwnKey()),
+	)
 }
 
 func (p *Policy) checkStateQuery() error {
@@ -250,11 +243,11 @@ func (p *Policy) checkOwnKey() error {
 // Check makes sure that a reply of that type can be sent. Fields that do not count for
 // the type are not checked. The error is an *Unfit that names the API's field.
 func (f *Fields) Check() error {
-	rules := []rule{{"responseType", f.checkType}, {"responseHeaders", f.checkHeader}}
+	err := cmp.Or(unfit("responseType", f.checkType()), unfit("responseHeaders", f.checkHeader()))
 	if f.Type == TypeRedirect {
-		return firstUnfit(append(rules, rule{"responseRedirectUrl", f.checkRedirectURL}))
+		return cmp.Or(err, unfit("responseRedirectUrl", f.checkRedirectURL()))
 	}
-	return firstUnfit(append(rules, rule{"responseCode", func() error { return checkStatus(f.Code) }}, rule{"responseBody", f.checkBody}))
+	return cmp.Or(err, unfit("responseCode", checkStatus(f.Code)), unfit("responseBody", f.checkBody()))
 }
 
 // CheckAll is Check for both types, because the app that is asked can change the type

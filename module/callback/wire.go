@@ -48,6 +48,10 @@ func (w Wire) Names() []string {
 
 var hyphens = strings.NewReplacer("_", "-", ".", "-")
 
+// PlainHeader returns one name for all spellings of a header that some servers treat as
+// equal: in any case, and with underscores or dots in place of hyphens.
+func PlainHeader(name string) string { return http.CanonicalHeaderKey(hyphens.Replace(name)) }
+
 // Speaks reports whether name is a wire header, in any case, and also if it is spelled
 // with underscores or dots, which some servers treat as hyphens.
 func (w Wire) Speaks(name string) bool {

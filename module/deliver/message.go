@@ -106,18 +106,16 @@ var notPassedOn = []string{
 }
 
 func (m *Message) header() http.Header {
-	without := slices.Clone(notPassedOn)
+	var connection []string
 	for name, values := range m.Header {
 		if strings.EqualFold(name, "Connection") {
-			for option := range strings.SplitSeq(strings.Join(values, ","), ",") {
-				without = append(without, http.CanonicalHeaderKey(strings.TrimSpace(option)))
-			}
+			connection = append(connection, values...)
 		}
 	}
 	h := make(http.Header, len(m.Header)+4)
 	for name, values := range m.Header {
 		name = http.CanonicalHeaderKey(name)
-		if slices.Contains(without, name) || !httpguts.ValidHeaderFieldName(name) {
+		if slices.Contains(notPassedOn, name) || httpguts.HeaderValuesContainsToken(connection, name) || !httpguts.ValidHeaderFieldName(name) {
 			continue
 		}
 		for _, v := range values {

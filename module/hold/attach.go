@@ -125,11 +125,8 @@ func (x *exchange) settledFor(r *callback.Record) bool {
 // waitAttached waits as a held client does. If the first request goes on to the next
 // handlers after the callback, this one gets the same answer as the first.
 func (x *exchange) waitAttached() error {
-	if !x.h.isStep() {
+	if !x.h.isStep() || x.answersAtOnce() {
 		return x.waitOrPark()
-	}
-	if x.answersAtOnce() {
-		return x.park()
 	}
 	switch e, n := x.first(x.ended(), nil, x.patience); e {
 	case noticed:

@@ -77,17 +77,17 @@ func (h *Handler) checkWords() error {
 	if callback.HidesPlaceholder(h.Name) {
 		return fmt.Errorf("name: %s would hide the placeholder {http.callback.%s}; choose another name", h.Name, h.Name)
 	}
-	if h.OnTimeout != "" && h.OnTimeout != "fail" && h.OnTimeout != onTimeoutPark {
-		return fmt.Errorf("on_timeout: %q is not known; write fail or park", h.OnTimeout)
-	}
 	if h.Name != "" && !config.IsName(h.Name) {
 		return fmt.Errorf("name: %q must be at most 64 letters, digits, underscores and hyphens", h.Name)
 	}
-	if h.OnDisconnect != "" && h.OnDisconnect != "keep" && h.OnDisconnect != "close" {
-		return fmt.Errorf("on_disconnect: %q is not known; write keep or close", h.OnDisconnect)
-	}
-	if h.Errors != "" && h.Errors != "problem" && h.Errors != "caddy" {
-		return fmt.Errorf("errors: %q is not known; write problem or caddy", h.Errors)
+	for _, word := range []struct{ option, given, either, or string }{
+		{"on_timeout", h.OnTimeout, "fail", onTimeoutPark},
+		{"on_disconnect", h.OnDisconnect, "keep", "close"},
+		{"errors", h.Errors, "problem", "caddy"},
+	} {
+		if word.given != "" && word.given != word.either && word.given != word.or {
+			return fmt.Errorf("%s: %q is not known; write %s or %s", word.option, word.given, word.either, word.or)
+		}
 	}
 	if h.HeaderPrefix != "" {
 		if err := config.CheckPrefix(h.HeaderPrefix); err != nil {

@@ -454,7 +454,7 @@ func (h *Handler) addInjection(configured Injection) error {
 	h.injections = append(h.injections, i)
 	switch i.at.In {
 	case inject.Header:
-		h.injectsHeader[plainName(i.at.Name)] = true
+		h.injectsHeader[callback.PlainHeader(i.at.Name)] = true
 	case inject.Form, inject.JSON:
 		h.injectsInto = i.at.In
 	}

@@ -167,7 +167,7 @@ func (o *outgoing) deliverTo() (string, error) {
 
 // ours reports whether a header is one that we inject, or a wire header.
 func (h *Handler) ours(name string) bool {
-	return h.policy.Wire().Speaks(name) || h.injectsHeader[plainName(name)]
+	return h.policy.Wire().Speaks(name) || h.injectsHeader[callback.PlainHeader(name)]
 }
 
 // strip removes the client's own copies of every header that is ours. It also removes
@@ -200,12 +200,6 @@ func options(value string) []string {
 	}
 	return all
 }
-
-var hyphens = strings.NewReplacer("_", "-", ".", "-")
-
-// plainName returns one name for all spellings of a header that some servers treat as
-// equal: in any case, and with underscores or dots in place of hyphens.
-func plainName(name string) string { return http.CanonicalHeaderKey(hyphens.Replace(name)) }
 
 // checkBodyType makes sure that a value can be put into the body.
 func checkBodyType(in inject.Place, header http.Header) error {

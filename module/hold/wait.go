@@ -162,7 +162,8 @@ func (x *exchange) show(r *callback.Record) error {
 		// Unless the result has its own Cache-Control, it is for this client only.
 		h.Set("Cache-Control", "no-store")
 	}
-	return answer.WriteResult(x.w, x.r, x.rt.Engine, result)
+	answer.WriteResult(x.w, x.r, x.rt.Engine, result)
+	return nil
 }
 
 // The default messages to a client that gets 202.
