@@ -178,30 +178,16 @@ func Known(text string) string {
 func (a *App) setDefaults() {
 	a.BaseURL = Known(a.BaseURL)
 	a.StatusURL = Known(a.StatusURL)
-	if a.HeaderPrefix == "" {
-		a.HeaderPrefix = callback.DefaultHeaderPrefix
-	}
-	if a.MaxBodySize == 0 {
-		a.MaxBodySize = DefaultMaxBodySize
-	}
-	if a.MaxMemory == 0 {
-		a.MaxMemory = DefaultMaxMemory
-	}
-	if a.MaxWaiting == 0 {
-		a.MaxWaiting = DefaultMaxWaiting
-	}
-	if a.MaxHeld == 0 {
-		a.MaxHeld = DefaultMaxHeld
-	}
-	if a.Concurrency == 0 {
-		a.Concurrency = DefaultConcurrency
-	}
+	a.HeaderPrefix = cmp.Or(a.HeaderPrefix, callback.DefaultHeaderPrefix)
+	a.MaxBodySize = cmp.Or(a.MaxBodySize, DefaultMaxBodySize)
+	a.MaxMemory = cmp.Or(a.MaxMemory, DefaultMaxMemory)
+	a.MaxWaiting = cmp.Or(a.MaxWaiting, DefaultMaxWaiting)
+	a.MaxHeld = cmp.Or(a.MaxHeld, DefaultMaxHeld)
+	a.Concurrency = cmp.Or(a.Concurrency, DefaultConcurrency)
 	if a.Deliver == nil {
 		a.Deliver = new(DeliveryRules)
 	}
-	if a.Retain == 0 {
-		a.Retain = caddy.Duration(callback.DefaultRetain)
-	}
+	a.Retain = cmp.Or(a.Retain, caddy.Duration(callback.DefaultRetain))
 }
 
 // Check makes sure that the configuration makes sense on its own. It is called

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -73,9 +74,7 @@ func (d DeliveryRules) over(others DeliveryRules) DeliveryRules {
 	if len(d.Retry) == 0 {
 		d.Retry = others.Retry
 	}
-	if d.Timeout == 0 {
-		d.Timeout = others.Timeout
-	}
+	d.Timeout = cmp.Or(d.Timeout, others.Timeout)
 	return d
 }
 

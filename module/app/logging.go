@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"sync/atomic"
 
 	"go.uber.org/zap"
@@ -46,9 +47,7 @@ func (l *liveLog) With(fields []zapcore.Field) zapcore.Core {
 
 // Check implements zapcore.Core.
 func (l *liveLog) Check(e zapcore.Entry, c *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if e.LoggerName == "" {
-		e.LoggerName = "callback"
-	}
+	e.LoggerName = cmp.Or(e.LoggerName, "callback")
 	return l.whole().Check(e, c)
 }
 

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -48,9 +49,7 @@ type Fields struct {
 func (f *Fields) reply(p *Policy, method string) *Reply {
 	if f.Type != TypeRedirect {
 		r := &Reply{Status: f.Code, Header: f.Header, Body: f.Body}
-		if r.Status == 0 {
-			r.Status = DefaultReplyStatus
-		}
+		r.Status = cmp.Or(r.Status, DefaultReplyStatus)
 		return r
 	}
 	location := Field{Name: "Location", Value: resolveAgainst(p.BaseURL, f.RedirectURL)}
@@ -114,9 +113,7 @@ func (r *Record) AskPath(p *Policy) string {
 func (r *Record) ReplyFields(p *Policy, c *Call, look Lookup) Fields {
 	if own := r.ownReply(); own != nil {
 		f := *own
-		if f.Code == 0 {
-			f.Code = DefaultReplyStatus
-		}
+		f.Code = cmp.Or(f.Code, DefaultReplyStatus)
 		return f
 	}
 	f := Fields{Type: TypeResponse, Code: DefaultReplyStatus, Header: p.replyHeader(look)}

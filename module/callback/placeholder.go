@@ -71,19 +71,19 @@ var ownPlaceholders = []struct {
 // name that ends with a dot is a prefix: what follows it names a value of the call.
 var callPlaceholders = []struct {
 	name  string
-	value func(m *inject.Message, c *Call, rest string) string
+	value func(c *Call, rest string) string
 }{
-	{"call.method", func(_ *inject.Message, c *Call, _ string) string { return c.Method }},
-	{"call.body", func(_ *inject.Message, c *Call, _ string) string { return string(c.Body.Data) }},
-	{"call.body.", func(m *inject.Message, _ *Call, path string) string { return valueAt(m, inject.JSON, path) }},
-	{"call.header.", func(m *inject.Message, _ *Call, name string) string { return valueAt(m, inject.Header, name) }},
-	{"call.query.", func(m *inject.Message, _ *Call, name string) string { return valueAt(m, inject.Query, name) }},
-	{"call.form.", func(m *inject.Message, _ *Call, name string) string { return valueAt(m, inject.Form, name) }},
+	{"call.method", func(c *Call, _ string) string { return c.Method }},
+	{"call.body", func(c *Call, _ string) string { return string(c.Body.Data) }},
+	{"call.body.", func(c *Call, path string) string { return c.text(inject.JSON, path) }},
+	{"call.header.", func(c *Call, name string) string { return c.text(inject.Header, name) }},
+	{"call.query.", func(c *Call, name string) string { return c.text(inject.Query, name) }},
+	{"call.form.", func(c *Call, name string) string { return c.text(inject.Form, name) }},
 }
 
-// valueAt returns the value at a location, "" if there is none or it cannot be read.
-func valueAt(m *inject.Message, in inject.Place, name string) string {
-	value, _ := m.Get(inject.Location{In: in, Name: name})
+// text returns a value of the call for a text, which does without what cannot be read.
+func (c *Call) text(in inject.Place, name string) string {
+	value, _ := c.Value(inject.Location{In: in, Name: name})
 	return value
 }
 
@@ -104,7 +104,7 @@ func (i Issued) Placeholder(name string) (value string, ok bool) {
 func (c *Call) Placeholder(name string) (value string, ok bool) {
 	for _, p := range callPlaceholders {
 		if rest, found := strings.CutPrefix(name, p.name); found && (rest != "") == strings.HasSuffix(p.name, ".") {
-			return p.value(c.message(), c, rest), true
+			return p.value(c, rest), true
 		}
 	}
 	return "", false
@@ -121,16 +121,14 @@ func (i Issued) Lookup(c *Call) Lookup {
 	}
 }
 
-// message returns the call in the form that values are read from.
-func (c *Call) message() *inject.Message {
-	header := make(http.Header, len(c.Header))
-	c.Header.AddTo(header)
-	return &inject.Message{Header: header, Query: c.Query, Body: c.Body.Data}
-}
-
 // Value returns the first value at a location of the call, "" if there is none. Its
 // errors are those of inject.Message.
-func (c *Call) Value(at inject.Location) (string, error) { return c.message().Get(at) }
+func (c *Call) Value(at inject.Location) (string, error) {
+	header := make(http.Header, len(c.Header))
+	c.Header.AddTo(header)
+	m := inject.Message{Header: header, Query: c.Query, Body: c.Body.Data}
+	return m.Get(at)
+}
 
 // PlaceholderNames returns the names of the placeholders that do not depend on a call,
 // without their prefix.

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -202,18 +203,10 @@ func (p *Policy) Compile() error {
 }
 
 func (p *Policy) setDefaults() {
-	if p.StatusURL == "" {
-		p.StatusURL = p.BaseURL
-	}
-	if p.HeaderPrefix == "" {
-		p.HeaderPrefix = DefaultHeaderPrefix
-	}
-	if p.FailedStatus == 0 {
-		p.FailedStatus = DefaultFailedStatus
-	}
-	if p.Retain == 0 {
-		p.Retain = DefaultRetain
-	}
+	p.StatusURL = cmp.Or(p.StatusURL, p.BaseURL)
+	p.HeaderPrefix = cmp.Or(p.HeaderPrefix, DefaultHeaderPrefix)
+	p.FailedStatus = cmp.Or(p.FailedStatus, DefaultFailedStatus)
+	p.Retain = cmp.Or(p.Retain, DefaultRetain)
 	if p.Respond != nil && p.Respond.Status == 0 {
 		p.Respond = &Respond{Status: DefaultReplyStatus, Body: p.Respond.Body}
 	}

@@ -7,8 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
-	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // ErrLocation is wrapped by every error about a location that no request can have, or
@@ -99,19 +100,11 @@ func validateHeader(name string) error {
 	if name == "" {
 		return fmt.Errorf("%w: header needs a name", ErrLocation)
 	}
-	for i := range len(name) {
-		if !isTokenByte(name[i]) {
-			return fmt.Errorf("%w: header name %q has an illegal character at byte %d", ErrLocation, name, i)
-		}
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("%w: %q is not the name of a header", ErrLocation, name)
 	}
 	if connectionHeaders[textproto.CanonicalMIMEHeaderKey(name)] {
 		return fmt.Errorf("%w: header %s belongs to the connection", ErrLocation, name)
 	}
 	return nil
-}
-
-// isTokenByte follows the token rule of RFC 9110, section 5.6.2.
-func isTokenByte(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }

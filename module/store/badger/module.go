@@ -74,9 +74,7 @@ func (c *Config) provision(repl *caddy.Replacer) (err error) {
 		return err
 	}
 	c.MinFree = cmp.Or(c.MinFree, DefaultMinFree)
-	if c.Dir == "" {
-		c.Dir = filepath.Join(caddy.AppDataDir(), "callback")
-	}
+	c.Dir = cmp.Or(c.Dir, filepath.Join(caddy.AppDataDir(), "callback"))
 	if c.Dir = repl.ReplaceKnown(c.Dir, ""); c.Dir == "" {
 		return errors.New("dir is empty once its placeholder is replaced: set the environment variable or file that it names")
 	}
