@@ -27,7 +27,7 @@ const (
 
 var permissions = []string{PermissionSend, PermissionCreate, PermissionRead, PermissionManage}
 
-// KeyInclude, in place of a key's name, makes a key for each callback.
+// KeyInclude is what stands in the place of a key's name to make a key for each callback.
 const KeyInclude = "include"
 
 // minKey is the minimum length of a key, in bytes.
