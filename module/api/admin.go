@@ -46,7 +46,7 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer q.rt.Release()
 	q.log = q.rt.Log()
-	m.serve(q)
+	q.serve(m)
 	return nil
 }
 

@@ -95,7 +95,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		return nil
 	}
 	defer q.rt.Release()
-	m.serve(q)
+	q.serve(m)
 	return nil
 }
 
@@ -167,8 +167,13 @@ type request struct {
 	scope string
 }
 
-// fail answers with the problem for an error, and logs the error if it is none itself.
-func (a *request) fail(err error) {
+// serve serves the request by a method. It answers errors with their problems, and logs
+// those that are none themselves.
+func (a *request) serve(m method) {
+	err := m.serve(a)
+	if err == nil {
+		return
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		problem.UnknownCallback.Write(a.w)
 		return
@@ -181,10 +186,11 @@ func (a *request) fail(err error) {
 }
 
 // describe answers with the OpenAPI document.
-func (a *request) describe() {
+func (a *request) describe() error {
 	a.w.Header().Set("Content-Type", "application/json")
 	a.w.Header().Set("X-Content-Type-Options", "nosniff")
 	_, _ = a.w.Write(openAPI)
+	return nil
 }
 
 // Interface guards

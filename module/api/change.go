@@ -14,41 +14,37 @@ import (
 
 // resolve takes the request as a call to the callback. The callback's rules for keys and
 // methods do not apply to it.
-func (a *request) resolve() {
+func (a *request) resolve() error {
 	call, err := callback.NewCall(a.r.Method, "", a.r.URL.RawQuery, a.r.Header, callback.At(time.Now()))
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	cb, err := a.rt.Engine.FindCommitted(a.r.Context(), a.key())
 	if err != nil {
 		// There is no such callback: leave the body unread.
 		answer.LeaveUnread(a.w, a.r)
-		a.fail(err)
-		return
+		return err
 	}
 	call.Header = renamed(call.Header, cb.Policy.Wire())
 	var lease *engine.Lease
 	if answer.HasBody(a.r) {
 		body, taken, err := a.readBody(a.app.MaxBodySize)
 		if err != nil {
-			a.fail(err)
-			return
+			return err
 		}
 		lease, call.Body = taken, callback.NewBody(body)
 		defer lease.Release()
 	}
 	verdict, err := a.rt.Engine.Resolve(a.r.Context(), a.at.id, call, lease)
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	switch verdict.Kind {
 	case callback.Accepted, callback.Repeated, callback.Returned, callback.Progressed:
-		a.showNow(http.StatusOK)
-	default:
-		answer.WriteVerdict(a.w, verdict, nil, callback.Caller{})
+		return a.showNow(http.StatusOK)
 	}
+	answer.WriteVerdict(a.w, verdict, nil, callback.Caller{})
+	return nil
 }
 
 // renamed returns the header lines, with the default names of the wire headers replaced by
@@ -66,37 +62,35 @@ func renamed(h callback.Header, wire callback.Wire) callback.Header {
 }
 
 // showNow answers with the callback as it is after a change.
-func (a *request) showNow(code int) {
+func (a *request) showNow(code int) error {
 	cb, err := a.rt.Engine.FindCommitted(a.r.Context(), a.key())
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
-	a.writeStatus(code, cb)
+	return a.writeStatus(code, cb)
 }
 
 // redeliver starts the delivery of the result again.
-func (a *request) redeliver() {
+func (a *request) redeliver() error {
 	begun, err := a.rt.Engine.Redeliver(a.r.Context(), a.key())
 	switch {
 	case err != nil:
-		a.fail(err)
+		return err
 	case !begun:
-		a.fail(problem.NothingToDeliver)
-	default:
-		a.showNow(http.StatusAccepted)
+		return problem.NothingToDeliver
 	}
+	return a.showNow(http.StatusAccepted)
 }
 
 // close closes the callback. One that has ended stays as it is.
-func (a *request) close() {
+func (a *request) close() error {
 	_, err := a.rt.Engine.CloseCallback(a.r.Context(), a.key(), "it was closed through the API")
 	if err == nil {
 		_, err = a.rt.Engine.FindCommitted(a.r.Context(), a.key())
 	}
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	a.w.WriteHeader(http.StatusNoContent)
+	return nil
 }

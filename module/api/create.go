@@ -23,33 +23,29 @@ import (
 const maxCreation = 1 << 20
 
 // create makes a callback.
-func (a *request) create() {
+func (a *request) create() error {
 	body, lease, err := a.readJSON()
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	defer lease.Release()
 	retry, err := a.retryKeyOf(body)
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	c, err := parseCreation(body)
 	if err == nil {
 		err = c.check(a.app)
 	}
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	cb, replayed, err := a.createOnce(c, retry)
 	if err == nil {
 		err = store.Wait(a.r.Context(), cb.Commit)
 	}
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	if replayed {
 		a.w.Header().Set("Idempotency-Replayed", "true")
@@ -60,6 +56,7 @@ func (a *request) create() {
 	}
 	a.w.Header().Set("Location", location)
 	answer.WriteJSON(a.w, http.StatusCreated, newCreated(cb))
+	return nil
 }
 
 // readJSON reads a body that must be JSON. The lease must be released.

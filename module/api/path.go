@@ -71,12 +71,12 @@ func parsePath(escaped string) location {
 type method struct {
 	name       string
 	permission string
-	serve      func(*request)
+	serve      func(*request) error
 }
 
 // methods returns the methods that the resource has.
 func (r resource) methods() []method {
-	reads := func(serve func(*request)) []method {
+	reads := func(serve func(*request) error) []method {
 		return []method{{http.MethodGet, app.PermissionRead, serve}, {http.MethodHead, app.PermissionRead, serve}}
 	}
 	switch r {

@@ -22,28 +22,27 @@ import (
 func (a *request) key() store.Key { return store.ByID(a.at.id) }
 
 // show shows one callback.
-func (a *request) show() {
-	if cb := a.awaited(answer.Document{Tag: a.fullTag}); cb != nil {
-		a.writeStatus(http.StatusOK, cb)
+func (a *request) show() error {
+	cb, err := a.awaited(answer.Document{Tag: a.fullTag})
+	if cb == nil || err != nil {
+		return err
 	}
+	return a.writeStatus(http.StatusOK, cb)
 }
 
 // result shows what a held client would have got.
-func (a *request) result() {
-	if cb := a.awaited(answer.ResultDocument); cb != nil {
+func (a *request) result() error {
+	cb, err := a.awaited(answer.ResultDocument)
+	if cb != nil && err == nil {
 		answer.ServeResult(a.w, a.r, a.rt.Engine, cb)
 	}
+	return err
 }
 
 // awaited returns the callback that the path names, once the client can read what it
 // waits for. It returns nil if it has answered the request itself.
-func (a *request) awaited(d answer.Document) *engine.Callback {
-	cb, err := answer.Reading{Engine: a.rt.Engine, Exit: a.rt.Exit, Key: a.key(), Document: d}.Await(a.w, a.r)
-	if err != nil {
-		a.fail(err)
-		return nil
-	}
-	return cb
+func (a *request) awaited(d answer.Document) (*engine.Callback, error) {
+	return answer.Reading{Engine: a.rt.Engine, Exit: a.rt.Exit, Key: a.key(), Document: d}.Await(a.w, a.r)
 }
 
 // fullTag returns the entity tag of the whole status.
@@ -56,13 +55,13 @@ func (a *request) fullTag(cb *engine.Callback) (string, error) {
 }
 
 // writeStatus answers with the whole status of a callback.
-func (a *request) writeStatus(code int, cb *engine.Callback) {
+func (a *request) writeStatus(code int, cb *engine.Callback) error {
 	s, err := answer.CompleteStatus(a.r.Context(), a.rt.Engine, cb)
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	answer.WriteJSON(a.w, code, s)
+	return nil
 }
 
 // page is a page of a list. Its callbacks come without their latest calls.
@@ -77,16 +76,14 @@ type page struct {
 }
 
 // list shows callbacks, the newest first.
-func (a *request) list() {
+func (a *request) list() error {
 	query, err := parseQuery(a.r.URL.RawQuery, time.Now())
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	callbacks, next, err := a.rt.Engine.List(a.r.Context(), query)
 	if err != nil {
-		a.fail(err)
-		return
+		return err
 	}
 	p := page{
 		Callbacks: make([]answer.FullStatus, len(callbacks)),
@@ -98,6 +95,7 @@ func (a *request) list() {
 		p.Callbacks[i] = answer.NewFullStatus(cb)
 	}
 	answer.WriteJSON(a.w, http.StatusOK, p)
+	return nil
 }
 
 // queryParameters read the parameters of a list.

@@ -111,7 +111,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	case callback.StatusPath, callback.ResultPath:
 		s.serveTicket(w, r, rt, at)
 	default:
-		s.serveCall(w, r, rt, at)
+		if err := s.serveCall(w, r, rt, at); err != nil {
+			callProblem(err).Write(w)
+		}
 	}
 	return nil
 }
@@ -119,29 +121,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 // anyMethods is the value of Allow as long as the callback is not known.
 var anyMethods = strings.Join(callback.CallMethods, ", ")
 
-// serveCall takes a call to a callback URL.
-func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path) {
+// serveCall takes a call to a callback URL. Its error is answered with a problem.
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path) error {
 	if !countsAsCall(r) {
-		problem.NotAllowed(anyMethods).Write(w)
-		return
+		return problem.NotAllowed(anyMethods)
 	}
 	keys, query := app.KeysOf(r)
 	caller := s.app.Caller(keys, app.PermissionSend)
-	if refusal, refused := s.admit(caller); refused {
+	if err := s.admit(caller); err != nil {
 		answer.LeaveUnread(w, r)
-		refusal.Write(w)
-		return
+		return err
 	}
 	in, err := newIncoming(r, at, keys, query)
 	if err != nil {
-		callProblem(err).Write(w)
-		return
+		return err
 	}
 	in.Call.Caller = caller
 	in.Ask = s.ask
 	if at.Resource == callback.FixedPath {
-		s.serveFixed(w, r, rt, in)
-		return
+		return s.serveFixed(w, r, rt, in)
 	}
 	if answer.HasBody(r) && !in.State.IsZero() {
 		// Check method and keys before the body is read, so that a refused caller
@@ -151,57 +149,49 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 			answer.LeaveUnread(w, r)
 		}
 		if err != nil {
-			s.logFailure(err)
-			callProblem(err).Write(w)
-			return
+			return s.failed(err)
 		}
 		if kind != callback.Accepted {
 			answer.WriteVerdict(w, callback.Verdict{Kind: kind}, policy, caller)
-			return
+			return nil
 		}
 	}
 	if err := s.readBody(w, r, rt.Engine, &in); err != nil {
-		callProblem(err).Write(w)
-		return
+		return err
 	}
 	defer in.Lease.Release()
 	verdict, policy, err := rt.Engine.Receive(r.Context(), in)
 	if err != nil {
-		s.logFailure(err)
-		callProblem(err).Write(w)
-		return
+		return s.failed(err)
 	}
 	answer.WriteVerdict(w, verdict, policy, caller)
+	return nil
 }
 
 // serveFixed takes a call to the fixed URL, which gives the correlation id of its
 // callback. It needs a named key, because a callback is found by key and correlation id.
-func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming) {
+func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming) error {
 	if len(s.Keys) > 0 {
 		in.Call.Caller.Names = slices.DeleteFunc(in.Call.Caller.Names, func(name string) bool { return !slices.Contains(s.Keys, name) })
 	}
 	if len(in.Call.Caller.Names) == 0 {
 		answer.LeaveUnread(w, r)
-		answer.KeyProblem(in.Call.Caller).Write(w)
-		return
+		return answer.KeyProblem(in.Call.Caller)
 	}
 	if err := s.readBody(w, r, rt.Engine, &in); err != nil {
-		callProblem(err).Write(w)
-		return
+		return err
 	}
 	defer in.Lease.Release()
 	id := s.correlationOf(in.Call)
 	if !callback.ValidCorrelationID(id) {
-		problem.InvalidCorrelationID.Write(w)
-		return
+		return problem.InvalidCorrelationID
 	}
 	verdict, policy, err := rt.Engine.ReceiveCorrelated(r.Context(), in, id)
 	if err != nil {
-		s.logFailure(err)
-		callProblem(err).Write(w)
-		return
+		return s.failed(err)
 	}
 	answer.WriteVerdict(w, verdict, policy, in.Call.Caller)
+	return nil
 }
 
 // correlationOf returns the correlation id of a call to the fixed URL.
@@ -234,11 +224,11 @@ func countsAsCall(r *http.Request) bool {
 }
 
 // admit refuses callers that show none of the keys that the server requires.
-func (s *Server) admit(c callback.Caller) (refusal problem.Problem, refused bool) {
+func (s *Server) admit(c callback.Caller) error {
 	if len(s.Keys) == 0 || slices.ContainsFunc(c.Names, func(name string) bool { return slices.Contains(s.Keys, name) }) {
-		return problem.Problem{}, false
+		return nil
 	}
-	return answer.KeyProblem(c), true
+	return answer.KeyProblem(c)
 }
 
 // callProblem returns the problem that answers a call for which there is no verdict.
@@ -249,12 +239,12 @@ func callProblem(err error) problem.Problem {
 	return answer.ProblemOf(err)
 }
 
-// logFailure logs that a call failed, unless its URL is unknown.
-func (s *Server) logFailure(err error) {
-	if errors.Is(err, store.ErrNotFound) {
-		return
+// failed logs the error of a call, unless its URL is unknown, and returns it.
+func (s *Server) failed(err error) error {
+	if !errors.Is(err, store.ErrNotFound) {
+		s.log.Error("a call could not be taken", zap.Error(err))
 	}
-	s.log.Error("a call could not be taken", zap.Error(err))
+	return err
 }
 
 // Interface guards
