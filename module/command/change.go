@@ -199,12 +199,7 @@ func (c *adminClient) resolve(args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.json {
-		_, err = c.out.Write(answer)
-		return err
-	}
-	c.say("%s is %s.", cb.ID, cb.Phase)
-	return nil
+	return c.report(answer, "%s is %s.", cb.ID, cb.Phase)
 }
 
 func closeCommand() *cobra.Command {
@@ -232,12 +227,7 @@ func redeliverCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if c.json {
-				_, err = c.out.Write(answer)
-				return err
-			}
-			c.say("The result of %s is being delivered again.", args[0])
-			return nil
+			return c.report(answer, "The result of %s is being delivered again.", args[0])
 		}),
 	}
 }

@@ -168,6 +168,16 @@ func (c *adminClient) say(format string, args ...any) {
 	}
 }
 
+// report prints the answer if JSON is wanted, else a line.
+func (c *adminClient) report(answer []byte, format string, args ...any) error {
+	c.say(format, args...)
+	if !c.json {
+		return nil
+	}
+	_, err := c.out.Write(answer)
+	return err
+}
+
 // row writes a line of a table with two columns, unless there is no value.
 func row(w io.Writer, name, value string) {
 	if value != "" {

@@ -271,9 +271,5 @@ func (c *adminClient) watchAll(ctx context.Context) error {
 
 // printChange prints one change as one line.
 func (c *adminClient) printChange(cb *listedCallback, answer []byte) {
-	if c.json {
-		_, _ = c.out.Write(answer)
-		return
-	}
-	c.say("%s  %s  %s  calls: %d  %s %s", time.Now().Format(time.TimeOnly), cb.ID, cb.Phase, cb.Calls, cb.Name, cb.ErrorText)
+	_ = c.report(answer, "%s  %s  %s  calls: %d  %s %s", time.Now().Format(time.TimeOnly), cb.ID, cb.Phase, cb.Calls, cb.Name, cb.ErrorText)
 }

@@ -1,7 +1,9 @@
 package deliver
 
 import (
+	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -56,14 +58,12 @@ func RetryAfter(value string, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), maxRetryAfter)
 }
 
-// parseSeconds reads a number of any length.
+// parseSeconds reads a number of seconds. One that is too large for a duration is the
+// longest that a target can ask for.
 func parseSeconds(text string) (d time.Duration, ok bool) {
-	for i := range len(text) {
-		digit := text[i] - '0'
-		if digit > 9 {
-			return 0, false
-		}
-		d = min(10*d+time.Duration(digit)*time.Second, maxRetryAfter)
+	seconds, err := strconv.ParseUint(text, 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, false
 	}
-	return d, text != ""
+	return time.Duration(min(seconds, uint64(maxRetryAfter/time.Second))) * time.Second, true
 }

@@ -119,21 +119,17 @@ func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callba
 	return cb.Policy.Admit(in.Call.Method, in.Call.Caller), cb.Policy, nil
 }
 
-// transitionOf returns the transition that a call has caused.
+// phaseTransitions are what a call has done to a callback that is then in the phase.
+var phaseTransitions = map[callback.Phase]Transition{
+	callback.Waiting: Called, callback.Resolved: Resolved, callback.Failed: Failed, callback.Expired: Expired, callback.Closed: Closed,
+}
+
+// transitionOf returns what a call has done to a callback.
 func transitionOf(kind callback.Kind, phase callback.Phase) Transition {
-	switch {
-	case kind == callback.Progressed:
+	if kind == callback.Progressed {
 		return Progressed
-	case phase == callback.Waiting:
-		return Called
-	case phase == callback.Resolved:
-		return Resolved
-	case phase == callback.Expired:
-		return Expired
-	case phase == callback.Closed:
-		return Closed
 	}
-	return Failed
+	return phaseTransitions[phase]
 }
 
 // verdictOn returns the domain's decision on a call.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -150,25 +151,15 @@ func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error
 	if err := e.putResponse(ctx, attempt.Response); err != nil {
 		return err
 	}
-	return e.record(ctx, cb, transitionOfAttempt(attempt.Kind), func(r *callback.Record) *callback.Record {
+	return e.record(ctx, cb, cmp.Or(attemptTransitions[attempt.Kind], JobEnded), func(r *callback.Record) *callback.Record {
 		next, _ := r.Attempted(cb.Policy, block, attempt, callback.At(e.now()))
 		return next
 	})
 }
 
-// transitionOfAttempt returns the transition that an attempt at a job causes.
-func transitionOfAttempt(kind callback.AttemptKind) Transition {
-	switch kind {
-	case callback.AttemptAcked:
-		return JobAccepted
-	case callback.AttemptContinued:
-		return JobPassedOn
-	case callback.AttemptUnknown:
-		return JobUnknown
-	case callback.AttemptRetry:
-		return JobRetried
-	}
-	return JobEnded
+// attemptTransitions are the results of attempts that do not end their job.
+var attemptTransitions = map[callback.AttemptKind]Transition{
+	callback.AttemptAcked: JobAccepted, callback.AttemptContinued: JobPassedOn, callback.AttemptUnknown: JobUnknown, callback.AttemptRetry: JobRetried,
 }
 
 // putResponse puts a large response body into a file.

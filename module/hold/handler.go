@@ -237,53 +237,55 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 }
 
 // Provision checks the configuration, and compiles what requests and calls need of it.
-func (h *Handler) Provision(ctx caddy.Context) error {
+func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	h.log = ctx.Logger()
-	a, err := app.Of(ctx)
-	if err != nil {
+	if h.app, err = app.Of(ctx); err != nil {
 		return err
 	}
-	h.app = a
 	h.setDefaults()
-	for _, check := range []func() error{h.checkURLs, h.Check} {
-		if err := check(); err != nil {
-			return fmt.Errorf("callback %s: %w", h.Mode, err)
+	for _, step := range []struct {
+		option string
+		do     func() error
+	}{
+		{"", h.checkURLs},
+		{"", h.Check},
+		{"", func() error { return app.CheckKeysExist(h.Keys, h.app.Keys) }},
+		{"", h.compilePolicy},
+		{"ack: ", h.compileAcks},
+		{"inject: ", h.compileInjections},
+		{"base_url: ", func() error { return h.app.AddBases(h.BaseURL, h.StatusURL) }},
+		{"deliver: ", h.provisionDelivery},
+		{"", func() error { return h.provisionBlocks(ctx) }},
+		{"", func() error { return h.checkWriteTimeout(ctx) }},
+	} {
+		if err := step.do(); err != nil {
+			return fmt.Errorf("callback %s: %s%w", h.Mode, step.option, err)
 		}
 	}
+	h.app.Mention(h.Mode, h.Name, h.placeholderKeys())
+	h.readsBody = h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest) ||
+		h.deliverFrom != nil && h.deliverFrom.InBody()
+	return nil
+}
+
+// compilePolicy makes the policy, with the placeholders replaced that are known when the
+// configuration is loaded.
+func (h *Handler) compilePolicy() error {
 	repl := caddy.NewReplacer()
-	if err := app.CheckKeysExist(h.Keys, a.Keys); err != nil {
-		return fmt.Errorf("callback %s: %w", h.Mode, err)
-	}
 	h.policy = h.newPolicy(func(text string) string { return repl.ReplaceKnown(text, "") })
-	h.policy.Retain = time.Duration(a.Retain)
-	if err := h.policy.Compile(); err != nil {
-		return fmt.Errorf("callback %s: %w", h.Mode, err)
-	}
+	h.policy.Retain = time.Duration(h.app.Retain)
+	return h.policy.Compile()
+}
+
+func (h *Handler) compileAcks() error {
 	for _, s := range h.Ack {
 		r, err := parseAck(s)
 		if err != nil {
-			return fmt.Errorf("callback %s: ack: %w", h.Mode, err)
+			return err
 		}
 		h.acks = append(h.acks, r)
 	}
-	if err := h.compileInjections(); err != nil {
-		return fmt.Errorf("callback %s: inject: %w", h.Mode, err)
-	}
-	h.app.Mention(h.Mode, h.Name, h.placeholderKeys())
-	if err := h.app.AddBases(h.BaseURL, h.StatusURL); err != nil {
-		return fmt.Errorf("callback %s: base_url: %w", h.Mode, err)
-	}
-	if err := h.provisionDelivery(); err != nil {
-		return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
-	}
-	h.readsBody = h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest)
-	if h.deliverFrom != nil {
-		h.readsBody = h.readsBody || h.deliverFrom.InBody()
-	}
-	if err := h.provisionBlocks(ctx); err != nil {
-		return fmt.Errorf("callback %s: %w", h.Mode, err)
-	}
-	return h.checkWriteTimeout(ctx)
+	return nil
 }
 
 // insideCall is the context key that tells a directive that it is inside the block call
@@ -492,8 +494,8 @@ func (h *Handler) accepts(method string, status int) bool {
 func (h *Handler) checkWriteTimeout(ctx caddy.Context) error {
 	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if ok && h.Mode == modeHold && server.WriteTimeout > 0 && server.WriteTimeout < h.Timeout {
-		return fmt.Errorf("callback %s: the server's write timeout (%s) would cut requests off before their timeout (%s); raise the one or lower the other",
-			h.Mode, time.Duration(server.WriteTimeout), time.Duration(h.Timeout))
+		return fmt.Errorf("the server's write timeout (%s) would cut requests off before their timeout (%s); raise the one or lower the other",
+			time.Duration(server.WriteTimeout), time.Duration(h.Timeout))
 	}
 	return nil
 }

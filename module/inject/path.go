@@ -1,7 +1,9 @@
 package inject
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -63,15 +65,10 @@ func (p path) appends(i int) bool {
 // RFC 6901 an index has no leading zeros.
 func (p path) index(i int) (index int, ok bool) {
 	part := p.parts[i]
-	if part == "" || part[0] == '0' && len(part) > 1 {
+	if len(part) > 1 && part[0] == '0' {
 		return 0, false
 	}
-	for j := range len(part) {
-		if part[j] < '0' || part[j] > '9' {
-			return 0, false
-		}
-	}
-	// A number too large for an int becomes the largest int, beyond any array's end.
-	index, _ = strconv.Atoi(part)
-	return index, true
+	n, err := strconv.ParseUint(part, 10, 64)
+	// What does not fit an int is the greatest one: beyond any array's end.
+	return int(min(n, math.MaxInt)), err == nil || errors.Is(err, strconv.ErrRange)
 }

@@ -148,7 +148,7 @@ func (c *Call) Overflowed() bool { return c.recorder.overflow }
 
 // Message returns the answer as a message that values can be read from.
 func (c *Call) Message() *inject.Message {
-	return &inject.Message{Header: c.recorder.answered(), Body: c.recorder.body}
+	return &inject.Message{Header: c.recorder.Header(), Body: c.recorder.body}
 }
 
 // Response returns the answer as it is stored, nil if it is incomplete or too large.
@@ -158,7 +158,7 @@ func (c *Call) Response() *callback.Response {
 	}
 	return &callback.Response{
 		Status: c.recorder.status,
-		Header: callback.AckHeader(c.recorder.answered()),
+		Header: callback.AckHeader(c.recorder.Header()),
 		Body:   callback.NewBody(c.recorder.body),
 	}
 }

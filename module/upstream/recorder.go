@@ -116,6 +116,3 @@ func (rec *recorder) FlushError() error {
 
 // Flush implements http.Flusher.
 func (rec *recorder) Flush() { _ = rec.FlushError() }
-
-// answered returns the header of the answer.
-func (rec *recorder) answered() http.Header { return rec.Header() }
