@@ -51,7 +51,7 @@ func newMetrics() *metrics {
 
 // register puts the metrics into the registry of a configuration.
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.created, m.ended, m.timeToCall, m.jobs, m.deliveries, m.refusals, m.unmatched, current{}} {
+	for _, c := range []prometheus.Collector{m.created, m.ended, m.timeToCall, m.jobs, m.deliveries, m.refusals, m.unmatched, gauges{}} {
 		var already prometheus.AlreadyRegisteredError
 		if err := r.Register(c); err != nil && !errors.As(err, &already) {
 			return err
@@ -90,8 +90,8 @@ func (m *metrics) observe(t engine.Transition, r *callback.Record, ended bool) {
 	}
 }
 
-// current collects the current numbers of all stores that are open.
-type current struct{}
+// gauges collect the current numbers of all stores that are open.
+type gauges struct{}
 
 var (
 	descWaiting    = prometheus.NewDesc(metricsPrefix+"waiting", "Callbacks that wait.", nil, nil)
@@ -103,14 +103,14 @@ var (
 )
 
 // Describe implements prometheus.Collector.
-func (current) Describe(to chan<- *prometheus.Desc) {
+func (gauges) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descWaiting, descHeld, descCommits, descRecords, descCommitTime, descReady} {
 		to <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (current) Collect(to chan<- prometheus.Metric) {
+func (gauges) Collect(to chan<- prometheus.Metric) {
 	var waiting, held, ready = 0, 0, 1.0
 	var commits, records uint64
 	var took time.Duration

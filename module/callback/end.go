@@ -37,8 +37,8 @@ func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
 
 // Withdraw returns the closed record of a callback whose request was not accepted, if
 // it waits. Its client learns that from the response, so nothing is delivered. Its
-// Idempotency-Key can be used again, unless keep says that Conclude will follow.
-func (r *Record) Withdraw(p *Policy, reason string, keep bool, now Time) (*Record, bool) {
+// Idempotency-Key can be used again, unless concluding says that Conclude will follow.
+func (r *Record) Withdraw(p *Policy, reason string, concluding bool, now Time) (*Record, bool) {
 	if r.Phase != Waiting || r.Call != nil {
 		return nil, false
 	}
@@ -46,7 +46,7 @@ func (r *Record) Withdraw(p *Policy, reason string, keep bool, now Time) (*Recor
 	next.Delivery, next.Parent = nil, UUID{}
 	next = *next.finish(p, Closed, now)
 	next.Reason = reason
-	if !keep {
+	if !concluding {
 		next.Aliases = nil
 	}
 	return &next, true

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // Field is one header line.
@@ -18,12 +20,8 @@ type Field struct {
 // Header is a list of header lines, names in canonical form and sorted.
 type Header []Field
 
-// connectionHeaders belong to one connection (RFC 9110, section 7.6.1), not to
-// the message, and are never stored or handed on.
-var connectionHeaders = []string{
-	"Alt-Svc", "Connection", "Content-Length", "Expect", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te",
-	"Trailer", "Transfer-Encoding", "Upgrade",
-}
+// connectionHeaders are never stored or handed on.
+var connectionHeaders = append([]string{"Alt-Svc"}, inject.ConnectionHeaders...)
 
 // credentialHeaders say who is calling, or may contain the URL with its secrets. They
 // are never stored.

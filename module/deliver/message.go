@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 const userAgent = "caddy-callback"
@@ -99,11 +101,7 @@ func (m *Message) signature(ctx context.Context) (string, error) {
 
 // notPassedOn are headers that belong to one connection (RFC 9110, section 7.6.1) or
 // to how a message is sent, and those that a delivery sets itself.
-var notPassedOn = []string{
-	"Alt-Svc", "Connection", "Content-Length", "Expect", "Host", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate",
-	"Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"User-Agent", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
-}
+var notPassedOn = append([]string{"Alt-Svc", "User-Agent", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp"}, inject.HopHeaders...)
 
 func (m *Message) header() http.Header {
 	var connection []string

@@ -222,11 +222,11 @@ func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason string
 }
 
 // Withdraw closes a callback whose request was not accepted, unless a call came
-// before. keep says that Conclude will follow.
-func (e *Engine) Withdraw(ctx context.Context, id callback.UUID, reason string, keep bool) (*callback.Record, error) {
+// before. concluding says that Conclude will follow.
+func (e *Engine) Withdraw(ctx context.Context, id callback.UUID, reason string, concluding bool) (*callback.Record, error) {
 	key := store.ByID(id)
 	return e.transition(ctx, key, Closed, func(r *callback.Record, p *callback.Policy) store.Change {
-		next, _ := r.Withdraw(p, reason, keep, callback.At(e.now()))
+		next, _ := r.Withdraw(p, reason, concluding, callback.At(e.now()))
 		return store.Change{Next: next}
 	})
 }

@@ -3,8 +3,11 @@ package hold
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -78,8 +81,8 @@ func (x *exchange) accepts(status int) bool {
 	if status == http.StatusBadGateway || status == http.StatusGatewayTimeout {
 		return false
 	}
-	keep := x.retry != nil && status < http.StatusInternalServerError
-	r, err := x.withdraw("the upstream answered "+strconv.Itoa(status), keep)
+	concluding := x.retry != nil && status < http.StatusInternalServerError
+	r, err := x.withdraw("the upstream answered "+strconv.Itoa(status), concluding)
 	return err == nil && r.Phase != callback.Closed
 }
 
@@ -273,3 +276,30 @@ func (x *exchange) storeAck(id callback.UUID) error {
 // commitWithin is how long an answer to the client may be delayed by a commit of the
 // callback or its ack.
 const commitWithin = time.Second
+
+// ackRange is a status, or a class of them.
+type ackRange struct{ from, to int }
+
+func parseAck(s string) (ackRange, error) {
+	if class, ok := strings.CutSuffix(strings.ToLower(s), "xx"); ok && len(class) == 1 && class[0] >= '2' && class[0] <= '5' {
+		from := int(class[0]-'0') * 100
+		return ackRange{from, from + 99}, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 200 || n > 599 {
+		return ackRange{}, fmt.Errorf("%q is not a status; write one like 202, or a class like 2xx", s)
+	}
+	return ackRange{n, n}, nil
+}
+
+// accepts reports whether the upstream's status means that it will call back.
+func (h *Handler) accepts(method string, status int) bool {
+	if len(h.acks) == 0 {
+		switch method {
+		case http.MethodGet, http.MethodHead, http.MethodOptions:
+			return status == http.StatusAccepted
+		}
+		return status >= 200 && status <= 299
+	}
+	return slices.ContainsFunc(h.acks, func(r ackRange) bool { return r.from <= status && status <= r.to })
+}

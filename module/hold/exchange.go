@@ -72,36 +72,6 @@ const (
 	cutByClient
 )
 
-// ServeHTTP makes a callback for the request and sends the request upstream, or stores it
-// for a job. The client is held until the callback has come, or gets 202.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	arrived := time.Now()
-	if upgrades(r) {
-		return h.refuse(w, r, problem.Upgrade)
-	}
-	rt, err := h.app.Use(r.Context())
-	if err != nil || rt.Exiting() {
-		if err == nil {
-			rt.Release()
-		}
-		return h.refuse(w, r, problem.Unavailable)
-	}
-	defer rt.Release()
-	x := &exchange{h: h, rt: rt, w: w, r: r, next: next, step: stepOf(r.Context())}
-	defer x.end()
-	if err := x.prepare(); err != nil {
-		return x.refuse(answer.ProblemOf(err))
-	}
-	x.beginTime(arrived)
-	if err := x.begin(); err != nil {
-		return x.refuse(answer.ProblemOf(err))
-	}
-	if x.attached {
-		return x.attach()
-	}
-	return x.proceed()
-}
-
 // end releases the resources of the exchange.
 func (x *exchange) end() {
 	x.body.stop(x.w)
@@ -264,8 +234,8 @@ func (x *exchange) ended() <-chan engine.Notice {
 }
 
 // withdraw closes the callback of a request that was not accepted.
-func (x *exchange) withdraw(reason string, keep bool) (*callback.Record, error) {
-	return x.rt.Engine.Withdraw(x.lasting(), x.callback.ID, reason, keep)
+func (x *exchange) withdraw(reason string, concluding bool) (*callback.Record, error) {
+	return x.rt.Engine.Withdraw(x.lasting(), x.callback.ID, reason, concluding)
 }
 
 // close closes the callback, if it still waits.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/textproto"
+	"slices"
 	"unicode/utf8"
 
 	"golang.org/x/net/http/httpguts"
@@ -78,23 +79,17 @@ func (l Location) String() string {
 	return string(l.In) + " " + l.Name
 }
 
-// connectionHeaders belong to the connection or to the message's framing, or never
-// appear in a header map. Setting one can smuggle a second request.
-var connectionHeaders = map[string]bool{
-	"Connection":          true,
-	"Content-Length":      true,
-	"Expect":              true,
-	"Host":                true,
-	"Http2-Settings":      true,
-	"Keep-Alive":          true,
-	"Proxy-Authenticate":  true,
-	"Proxy-Authorization": true,
-	"Proxy-Connection":    true,
-	"Te":                  true,
-	"Trailer":             true,
-	"Transfer-Encoding":   true,
-	"Upgrade":             true,
+// ConnectionHeaders belong to one connection or to the message's framing (RFC 9110,
+// section 7.6.1), not to the message. They are never stored, and never handed on.
+var ConnectionHeaders = []string{
+	"Connection", "Content-Length", "Expect", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade",
 }
+
+// HopHeaders are ConnectionHeaders and those that must not be set, either: they say where
+// the connection leads, or never show in a header map. Setting one can smuggle a second
+// request.
+var HopHeaders = append([]string{"Host", "Http2-Settings", "Proxy-Authorization"}, ConnectionHeaders...)
 
 func validateHeader(name string) error {
 	if name == "" {
@@ -103,7 +98,7 @@ func validateHeader(name string) error {
 	if !httpguts.ValidHeaderFieldName(name) {
 		return fmt.Errorf("%w: %q is not the name of a header", ErrLocation, name)
 	}
-	if connectionHeaders[textproto.CanonicalMIMEHeaderKey(name)] {
+	if slices.Contains(HopHeaders, textproto.CanonicalMIMEHeaderKey(name)) {
 		return fmt.Errorf("%w: header %s belongs to the connection", ErrLocation, name)
 	}
 	return nil

@@ -1,0 +1,255 @@
+package hold
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+// Provision checks the configuration, and compiles what requests and calls need of it.
+func (h *Handler) Provision(ctx caddy.Context) (err error) {
+	h.log = ctx.Logger()
+	if h.app, err = app.Of(ctx); err != nil {
+		return err
+	}
+	h.setDefaults()
+	for _, step := range []struct {
+		option string
+		do     func() error
+	}{
+		{"", h.checkURLs},
+		{"", h.Check},
+		{"", func() error { return app.CheckKeysExist(h.Keys, h.app.Keys) }},
+		{"", h.compilePolicy},
+		{"ack: ", h.compileAcks},
+		{"inject: ", h.compileInjections},
+		{"base_url: ", func() error { return h.app.AddBases(h.BaseURL, h.StatusURL) }},
+		{"deliver: ", h.provisionDelivery},
+		{"", func() error { return h.provisionBlocks(ctx) }},
+		{"", func() error { return h.checkWriteTimeout(ctx) }},
+	} {
+		if err := step.do(); err != nil {
+			return fmt.Errorf("callback %s: %s%w", h.Mode, step.option, err)
+		}
+	}
+	h.app.Mention(h.Mode, h.Name, h.placeholderKeys())
+	h.readsBody = h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest) ||
+		h.deliverFrom != nil && h.deliverFrom.InBody()
+	return nil
+}
+
+// compilePolicy makes the policy, with the placeholders replaced that are known when the
+// configuration is loaded.
+func (h *Handler) compilePolicy() error {
+	repl := caddy.NewReplacer()
+	h.policy = h.newPolicy(func(text string) string { return repl.ReplaceKnown(text, "") })
+	h.policy.Retain = time.Duration(h.app.Retain)
+	return h.policy.Compile()
+}
+
+func (h *Handler) compileAcks() error {
+	for _, s := range h.Ack {
+		r, err := parseAck(s)
+		if err != nil {
+			return err
+		}
+		h.acks = append(h.acks, r)
+	}
+	return nil
+}
+
+// insideCall is the context key that tells a directive that it is inside the block call
+// of another.
+type insideCall struct{}
+
+// provisionBlocks provisions the blocks, and registers the directive by its name if it
+// must be found by that.
+func (h *Handler) provisionBlocks(ctx caddy.Context) error {
+	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if h.Mode != modeHold && ctx.Value(insideCall{}) != nil {
+		return errors.New("it stands in a block call { ... }, whose upstream must answer by callback; put what runs after the callback into then { ... }")
+	}
+	if err := h.Call.Provision(ctx.WithValue(insideCall{}, true)); err != nil {
+		return fmt.Errorf("call: %w", err)
+	}
+	if err := h.Then.Provision(ctx); err != nil {
+		return fmt.Errorf("then: %w", err)
+	}
+	if h.NeedsName() {
+		return h.app.Register(h.Name, h)
+	}
+	return nil
+}
+
+// checkTo makes sure that results may be sent to the URL in the option to.
+func (h *Handler) checkTo() error {
+	if err := h.deliverer.CheckURL(h.deliverTo); err != nil {
+		return fmt.Errorf("to: %w", err)
+	}
+	return nil
+}
+
+// provisionDelivery compiles the rules of delivery. It injects the callback URL into the
+// place where the client's request holds its URL.
+func (h *Handler) provisionDelivery() (err error) {
+	if h.Deliver == nil {
+		return nil
+	}
+	h.deliverer, err = h.app.NewDeliverer(h.Deliver.DeliveryRules)
+	if err != nil {
+		return err
+	}
+	h.deliverFrom, h.deliverTo = h.Deliver.From, app.Known(h.Deliver.To)
+	if h.Deliver.From == nil && h.Deliver.To == "" {
+		h.deliverFrom = &inject.Location{In: inject.JSON, Name: "callbackUrl"}
+	}
+	if h.deliverTo != "" {
+		// Check again at the start, when the base URLs of all directives are known.
+		h.app.AtStart(func() error {
+			if err := h.checkTo(); err != nil {
+				return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
+			}
+			return nil
+		})
+		if err := h.checkTo(); err != nil {
+			return err
+		}
+	}
+	if h.Mode == modeDefer || h.deliverFrom == nil {
+		return nil
+	}
+	return h.addInjection(Injection{In: h.deliverFrom.In, Name: h.deliverFrom.Name, Value: "{" + callback.PlaceholderPrefix + "url}"})
+}
+
+// placeholderKeys returns the keys of the placeholders that are injected.
+func (h *Handler) placeholderKeys() (keys []string) {
+	for _, i := range h.injections {
+		keys = append(keys, i.value.Keys()...)
+	}
+	return keys
+}
+
+// background reports whether the request is carried out in the background.
+func (h *Handler) background() bool {
+	return h.Mode == modeDefer || h.Mode == modePark && h.Call != nil
+}
+
+// firstBlock returns the block that background work begins with.
+func (h *Handler) firstBlock() callback.Block {
+	if h.Mode == modeDefer {
+		return callback.ThenBlock
+	}
+	return callback.CallBlock
+}
+
+// block returns the routes of a block, nil if there is none.
+func (h *Handler) block(b callback.Block) caddyhttp.RouteList {
+	if b == callback.CallBlock {
+		return h.Call
+	}
+	return h.Then
+}
+
+// usesBody reports whether the call's body is the answer, or the body of a request that
+// goes on after the call.
+func (h *Handler) usesBody() bool { return h.UseBody == nil || *h.UseBody }
+
+// correlates reports whether the upstream's ack names the correlation id.
+func (h *Handler) correlates() bool { return h.CorrelationID != nil && h.CorrelationID.From == fromAck }
+
+// inBody reports whether the correlation id is read from the body of the given message,
+// fromRequest or fromAck.
+func (c *Correlation) inBody(from string) bool { return c != nil && c.From == from && c.InBody() }
+
+func (h *Handler) setDefaults() {
+	h.BaseURL = strings.TrimSuffix(cmp.Or(app.Known(h.BaseURL), h.app.BaseURL), "/")
+	h.StatusURL = strings.TrimSuffix(cmp.Or(app.Known(h.StatusURL), h.app.StatusURL, h.BaseURL), "/")
+	h.HeaderPrefix = cmp.Or(h.HeaderPrefix, h.app.HeaderPrefix)
+	h.OnDisconnect = cmp.Or(h.OnDisconnect, "keep")
+	h.Errors = cmp.Or(h.Errors, "problem")
+	h.Timeout = caddy.Duration(cmp.Or(time.Duration(h.Timeout), DefaultTimeout))
+	lifetime := 24 * time.Hour
+	if h.Mode == modeHold {
+		lifetime = max(time.Hour, 10*time.Duration(h.Timeout))
+	}
+	h.ExpiresIn = caddy.Duration(cmp.Or(time.Duration(h.ExpiresIn), lifetime))
+}
+
+// newPolicy returns the policy of the directive. expand replaces the placeholders that are
+// known when the configuration is loaded; those of the callback are left for the reply.
+func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
+	p := &callback.Policy{
+		BaseURL:      h.BaseURL,
+		StatusURL:    h.StatusURL,
+		HeaderPrefix: h.HeaderPrefix,
+		StateQuery:   h.StateQuery,
+		Methods:      h.Methods,
+		CopyHeaders:  h.CopyHeaders,
+		AckIsResult:  !h.usesBody() && h.Then == nil && (h.Call == nil || h.Mode == modePark),
+		Then:         h.Mode == modePark && h.Then != nil,
+		Ask:          h.Ask,
+	}
+	if h.Mode == modeDefer {
+		// There is no callback URL, so there are no calls.
+		p.Methods = []string{}
+	}
+	h.apply(p)
+	if h.Respond != nil {
+		p.Respond = &callback.Respond{Status: h.Respond.Status, Body: expand(h.Respond.Body)}
+	}
+	if h.Redirect != nil {
+		p.Redirect = &callback.Redirect{URL: expand(h.Redirect.URL), Status: h.Redirect.Status}
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.ReplyHeaders)) {
+		for _, value := range h.ReplyHeaders[name] {
+			p.ReplyHeader = append(p.ReplyHeader, callback.Field{Name: name, Value: expand(value)})
+		}
+	}
+	return p
+}
+
+func (h *Handler) compileInjections() error {
+	h.injectsHeader = make(map[string]bool)
+	for _, configured := range h.Inject {
+		if err := h.addInjection(configured); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Handler) addInjection(configured Injection) error {
+	i, err := newInjection(configured)
+	if err != nil {
+		return err
+	}
+	h.injections = append(h.injections, i)
+	switch i.at.In {
+	case inject.Header:
+		h.injectsHeader[callback.PlainHeader(i.at.Name)] = true
+	case inject.Form, inject.JSON:
+		h.injectsInto = i.at.In
+	}
+	return nil
+}
+
+// checkWriteTimeout refuses a server whose write timeout would cut held requests off.
+func (h *Handler) checkWriteTimeout(ctx caddy.Context) error {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if ok && h.Mode == modeHold && server.WriteTimeout > 0 && server.WriteTimeout < h.Timeout {
+		return fmt.Errorf("the server's write timeout (%s) would cut requests off before their timeout (%s); raise the one or lower the other",
+			time.Duration(server.WriteTimeout), time.Duration(h.Timeout))
+	}
+	return nil
+}
