@@ -1,5 +1,5 @@
 // Package caddyfile turns the Caddyfile's callback directives into the
-// configuration of package module.
+// configuration of the app and of the handlers.
 package caddyfile
 
 import (

@@ -191,7 +191,7 @@ func CheckLocation(at inject.Location) error {
 	if err := at.Validate(); err != nil {
 		return fmt.Errorf("%w; choose another place or name", err)
 	}
-	if at.In == inject.Header && isOneOf(credentialHeaders, at.Name) {
+	if at.In == inject.Header && (isOneOf(credentialHeaders, at.Name) || isOneOf(connectionHeaders, at.Name)) {
 		return fmt.Errorf("header %s carries credentials, and is not kept of a call; choose another place or name", at.Name)
 	}
 	return nil
