@@ -82,7 +82,7 @@ func TestCaddyfilesOfTheDocs(t *testing.T) {
 	for _, page := range pages(t) {
 		for i, match := range block.FindAllStringSubmatch(read(t, page), -1) {
 			count++
-			if warnings, err := adapt(match[1]); err != nil || len(warnings) > 0 {
+			if warnings, err := adapt(whole(match[1])); err != nil || len(warnings) > 0 {
 				t.Errorf("%s, Caddyfile %d: %v %v", page, i+1, err, warnings)
 			}
 		}
@@ -90,6 +90,15 @@ func TestCaddyfilesOfTheDocs(t *testing.T) {
 	if count == 0 {
 		t.Error("the docs have no Caddyfile")
 	}
+}
+
+// whole puts a directive that stands alone into a Caddyfile.
+func whole(example string) string {
+	if !strings.HasPrefix(example, "callback") {
+		return example
+	}
+	site := "\t" + strings.ReplaceAll(strings.TrimSuffix(example, "\n"), "\n", "\n\t")
+	return "{\n\tcallback {\n\t\tbase_url https://app.example.com\n\t}\n}\n\napp.example.com {\n" + site + "\n}\n"
 }
 
 func adapt(caddyfile string) ([]caddyconfig.Warning, error) {

@@ -11,7 +11,7 @@ import (
 var floors = []string{
 	"inject problem failpoint",
 	"callback",
-	"config deliver upstream store",
+	"config deliver upstream routes store",
 	"engine store/storetest store/badger",
 	"answer",
 	"app app/apptest",
@@ -20,8 +20,8 @@ var floors = []string{
 }
 
 // caddysRooms are the packages below module/app that import Caddy: upstream sends requests
-// through Caddy's handlers, and a store registers itself.
-var caddysRooms = []string{"upstream", "store/badger", "app/apptest"}
+// through Caddy's handlers, routes walks through them, and a store registers itself.
+var caddysRooms = []string{"upstream", "routes", "store/badger", "app/apptest"}
 
 // TestImportsPointDown holds the packages below module to their floors.
 func TestImportsPointDown(t *testing.T) {

@@ -190,13 +190,12 @@ func parseGlobalDeliver(o *options, a *app.App) error {
 	return nil
 }
 
-// namesKey is the key in h.State of the names of directives that run in the
-// background.
+// namesKey is the key in h.State of the names of directives.
 const namesKey = "callback.names"
 
-// claimName checks that no other directive that runs in the background has the name.
+// claimName checks that no other directive has the name.
 func claimName(h httpcaddyfile.Helper, start caddyfile.Dispenser, handler *hold.Handler) error {
-	if !handler.NeedsName() {
+	if handler.Name == "" {
 		return nil
 	}
 	names, _ := h.State[namesKey].(map[string]string)
@@ -205,8 +204,8 @@ func claimName(h httpcaddyfile.Helper, start caddyfile.Dispenser, handler *hold.
 		h.State[namesKey] = names
 	}
 	if other, taken := names[handler.Name]; taken {
-		return start.Errf("callback %s: name: the directive at %s has the name %s, too, and what runs in the background is found by its name; give each its own",
-			handler.Mode, other, handler.Name)
+		return start.Errf("callback %s: name: the directive at %s has the name %s, too; %s",
+			handler.Mode, other, handler.Name, app.OneNameOneDirective)
 	}
 	names[handler.Name] = start.File() + ":" + strconv.Itoa(start.Line())
 	return nil

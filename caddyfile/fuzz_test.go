@@ -17,7 +17,7 @@ import (
 // directive returns a parser's view of a directive's text.
 func directive(text string) (httpcaddyfile.Helper, bool) {
 	tokens, err := caddyfile.Tokenize([]byte(text), "Caddyfile")
-	return httpcaddyfile.Helper{Dispenser: caddyfile.NewDispenser(tokens)}, err == nil && len(tokens) > 0
+	return httpcaddyfile.Helper{Dispenser: caddyfile.NewDispenser(tokens), State: make(map[string]any)}, err == nil && len(tokens) > 0
 }
 
 // FuzzCallback parses any text as a directive. A directive that is accepted must also

@@ -99,8 +99,12 @@ type App struct {
 	bases deliver.Bases
 	// atStart are checks that need the whole configuration; Start runs them.
 	atStart []func() error
+	// placed are the directives that learn their place when the app starts.
+	placed []stands
 	// names are the names of all directives, and those that placeholders refer to.
 	names names
+	// claims are the directives with names.
+	claims map[string][]claim
 	// directives holds the directives that do background work, by name.
 	directives map[string]Directive
 
@@ -234,6 +238,7 @@ func (a *App) Start() error {
 			return err
 		}
 	}
+	a.place()
 	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger) (*engine.Engine, error) {
 		s, err := a.opener.Open(log)
 		if err != nil {

@@ -2,7 +2,11 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
@@ -19,15 +23,47 @@ type Directive interface {
 	Deliverer() *Deliverer
 }
 
-// Register lets background work find a directive by its name.
-func (a *App) Register(name string, d Directive) error {
+// Register lets background work find a directive by its name. Of the copies of a directive
+// that Claim allows, the first is found.
+func (a *App) Register(name string, d Directive) {
 	if a.directives == nil {
 		a.directives = make(map[string]Directive)
 	}
-	if a.directives[name] != nil {
-		return fmt.Errorf("name: there are two directives with the name %s, and what runs in the background is found by its name; give each its own", name)
+	if a.directives[name] == nil {
+		a.directives[name] = d
 	}
-	a.directives[name] = d
+}
+
+// OneNameOneDirective says why a name belongs to one directive.
+const OneNameOneDirective = "idempotency keys, metrics and background work belong to one name; give each directive its own"
+
+// claim is a directive that has a name.
+type claim struct {
+	server *caddyhttp.Server
+	config [sha256.Size]byte
+}
+
+// Claim makes sure that no other directive has the same name. A site with addresses on
+// several ports is a server for each, so a server may have a copy of what another has. d is
+// the directive as it is configured, before it is provisioned.
+func (a *App) Claim(server *caddyhttp.Server, name string, d any) error {
+	if name == "" {
+		return nil
+	}
+	config, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	c := claim{server, sha256.Sum256(config)}
+	if a.claims == nil {
+		a.claims = make(map[string][]claim)
+	}
+	for _, other := range a.claims[name] {
+		if other.config != c.config || other.server == server {
+			return fmt.Errorf("name: there are two directives with the name %s; %s", name, OneNameOneDirective)
+		}
+	}
+	a.claims[name] = append(a.claims[name], c)
 	return nil
 }
 

@@ -9,10 +9,19 @@ import (
 // Idempotency-Key, in the scope of one client.
 func IdempotencyAlias(scope, key string) Digest { return alias("idempotency", scope, key) }
 
+// DirectiveAlias is IdempotencyAlias for the callbacks of one directive: a request can
+// pass several, and each makes a callback of its own.
+func DirectiveAlias(directive, scope, key string) Digest {
+	return alias("idempotency", directive, scope, key)
+}
+
 // Retry identifies a request that a client repeats under the same Idempotency-Key.
 type Retry struct {
 	// Alias leads to the callback that the first request created.
 	Alias Digest
+	// Old leads to the callback if version 0.1 created it; zero for none. It does not say
+	// which directive did.
+	Old Digest
 	// Fingerprint is the digest of the request.
 	Fingerprint Digest
 }

@@ -5,11 +5,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -18,8 +20,7 @@ import (
 // key or keys are switched off. The same key of another client is another key.
 func (x *exchange) retryKeyOf() (*callback.Retry, error) {
 	if x.step != nil {
-		alias := callback.IdempotencyAlias("step", x.step.parent.String()+" "+x.h.Name)
-		return &callback.Retry{Alias: alias, Fingerprint: alias}, nil
+		return x.stepKey(), nil
 	}
 	if x.h.Idempotency != nil && !*x.h.Idempotency {
 		return nil, nil
@@ -28,10 +29,77 @@ func (x *exchange) retryKeyOf() (*callback.Retry, error) {
 	if key == "" || err != nil {
 		return nil, err
 	}
+	scope := scopeOf(x.r)
 	return &callback.Retry{
-		Alias:       callback.IdempotencyAlias(scopeOf(x.r), key),
+		Alias:       callback.DirectiveAlias(x.directive(), scope, key),
+		Old:         callback.IdempotencyAlias(scope, key),
 		Fingerprint: callback.Fingerprint(x.r.Method, x.r.URL.RequestURI(), x.r.Header.Get("Content-Type"), x.request.body),
 	}, nil
+}
+
+// stepKey returns what identifies a step when its job is tried again: the callback whose
+// job it is, and the directive's name or else its number in the block.
+func (x *exchange) stepKey() *callback.Retry {
+	alias := func(directive string) callback.Digest {
+		return callback.IdempotencyAlias("step", x.step.parent.String()+" "+directive)
+	}
+	// A name has none of these characters, so that no name stands for a number.
+	directive, again := x.h.Name, passedBefore(x.r, x.h)
+	if directive == "" {
+		directive = "#" + strconv.Itoa(x.h.inBlock)
+	}
+	retry := &callback.Retry{}
+	if x.h.Name == "" && x.h.inBlock == 0 && again == 0 {
+		retry.Old = alias("")
+	}
+	if again > 0 {
+		directive += "+" + strconv.Itoa(again)
+	}
+	retry.Alias = alias(directive)
+	retry.Fingerprint = retry.Alias
+	return retry
+}
+
+// directive identifies the directive that the request passes: by its name, or else by its
+// place in the configuration. If the request passes it more than once, each time counts.
+func (x *exchange) directive() string {
+	directive := "place " + x.h.place
+	if x.h.Name != "" {
+		directive = "name " + x.h.Name
+	}
+	if again := passedBefore(x.r, x.h); again > 0 {
+		directive += " again " + strconv.Itoa(again)
+	}
+	return directive
+}
+
+// findOld finds the callback that version 0.1 made for the same key, if it is one of this
+// directive: the key itself did not say so.
+func (x *exchange) findOld() (*engine.Callback, error) {
+	if x.retry == nil || x.retry.Old.IsZero() {
+		return nil, nil
+	}
+	cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByAlias(x.retry.Old))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case madeBefore(x.r, cb.ID):
+		return nil, nil
+	}
+	same := cb.Policy.Hash() == x.h.policy.Hash()
+	if x.h.Name != "" || cb.Name != "" {
+		same = cb.Name == x.h.Name
+	}
+	if !same {
+		return nil, nil
+	}
+	if x.step != nil {
+		// The fingerprint of a step is its alias.
+		x.retry.Fingerprint = x.retry.Old
+	}
+	return cb, nil
 }
 
 // scopeOf identifies the client: the host of its request, with the user that Caddy has

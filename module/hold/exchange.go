@@ -145,6 +145,9 @@ func (x *exchange) begin() error {
 	if err != nil {
 		return err
 	}
+	if old, err := x.findOld(); old != nil || err != nil {
+		return x.found(old, err)
+	}
 	cb, err := x.rt.Engine.Create(x.r.Context(), spec)
 	if errors.Is(err, store.ErrExists) {
 		return x.find()
@@ -202,16 +205,21 @@ func (x *exchange) spec() (engine.Spec, error) {
 func (x *exchange) find() error {
 	if x.retry != nil {
 		cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByAlias(x.retry.Alias))
-		if err == nil {
-			x.callback, x.attached = cb, true
-			x.logAs()
-			return nil
-		}
 		if !errors.Is(err, store.ErrNotFound) {
-			return err
+			return x.found(cb, err)
 		}
 	}
 	return problem.CorrelationTaken
+}
+
+// found attaches the exchange to a callback that an earlier request has made.
+func (x *exchange) found(cb *engine.Callback, err error) error {
+	if err != nil {
+		return err
+	}
+	x.callback, x.attached = cb, true
+	x.logAs()
+	return nil
 }
 
 // await registers the exchange as a waiter, unless the client does not wait.

@@ -40,8 +40,9 @@ type Handler struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// Name names the directive in logs and metrics: at most 64 letters, digits,
-	// underscores and hyphens. After a reload or a restart, background work finds its
-	// directive by this name: it is then required, and must be unique. Default: none.
+	// underscores and hyphens. No other directive has the same. After a reload or a
+	// restart, background work finds its directive by this name: it is then required.
+	// Default: none.
 	Name string `json:"name,omitempty"`
 
 	// ExpiresIn is how long calls are accepted and background work is tried, counted
@@ -155,8 +156,12 @@ type Handler struct {
 	// "caddy" to hand them to the site's handle_errors. Default: problem.
 	Errors string `json:"errors,omitempty"`
 
-	app       *app.App
-	server    *caddyhttp.Server
+	app    *app.App
+	server *caddyhttp.Server
+	// place is where the directive stands in the configuration, inBlock its number in the
+	// block that it stands in. Both are known when the app has started.
+	place     string
+	inBlock   int
 	log       *zap.Logger
 	policy    *callback.Policy
 	acks      []ackRange
@@ -274,4 +279,5 @@ var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+	_ app.Placed                  = (*Handler)(nil)
 )

@@ -3,6 +3,7 @@ package hold
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -26,6 +27,14 @@ type scope struct {
 	current *engine.Callback
 	call    *callback.Call
 	named   map[string]*callback.Call
+	// passed are the directives that the request has passed, in order.
+	passed []passage
+}
+
+// passage is a directive, and the callback that it made for the request.
+type passage struct {
+	h  *Handler
+	id callback.UUID
 }
 
 // scopeFor returns the request's scope, and makes the placeholders available to the
@@ -128,4 +137,44 @@ func (s *scope) whole(call *callback.Call) *callback.Call {
 }
 
 // setPlaceholders makes {http.callback.*} stand for the exchange's callback.
-func (x *exchange) setPlaceholders() { scopeFor(x.r, x.rt).set(x.callback) }
+func (x *exchange) setPlaceholders() {
+	s := scopeFor(x.r, x.rt)
+	s.set(x.callback)
+	s.pass(passage{x.h, x.callback.ID})
+}
+
+// pass notes that the request has passed a directive.
+func (s *scope) pass(p passage) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.passed, p) {
+		s.passed = append(s.passed, p)
+	}
+}
+
+// passedBefore returns how many times the request has passed a directive.
+func passedBefore(r *http.Request, h *Handler) int {
+	n := 0
+	for _, p := range passages(r) {
+		if p.h == h {
+			n++
+		}
+	}
+	return n
+}
+
+// madeBefore reports whether a callback was made for the request by a directive that the
+// request has passed.
+func madeBefore(r *http.Request, id callback.UUID) bool {
+	return slices.ContainsFunc(passages(r), func(p passage) bool { return p.id == id })
+}
+
+func passages(r *http.Request) []passage {
+	s, ok := caddyhttp.GetVar(r.Context(), placeholdersVar).(*scope)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.passed)
+}

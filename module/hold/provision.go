@@ -23,6 +23,11 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	if h.app, err = app.Of(ctx); err != nil {
 		return err
 	}
+	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if err := h.app.Claim(h.server, h.Name, h); err != nil {
+		return fmt.Errorf("callback %s: %w", h.Mode, err)
+	}
+	h.app.Stands(h.server, h)
 	h.setDefaults()
 	for _, step := range []struct {
 		option string
@@ -76,7 +81,6 @@ type insideCall struct{}
 // provisionBlocks provisions the blocks, and registers the directive by its name if it
 // must be found by that.
 func (h *Handler) provisionBlocks(ctx caddy.Context) error {
-	h.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if h.Mode != modeHold && ctx.Value(insideCall{}) != nil {
 		return errors.New("it stands in a block call { ... }, whose upstream must answer by callback; put what runs after the callback into then { ... }")
 	}
@@ -87,10 +91,13 @@ func (h *Handler) provisionBlocks(ctx caddy.Context) error {
 		return fmt.Errorf("then: %w", err)
 	}
 	if h.NeedsName() {
-		return h.app.Register(h.Name, h)
+		h.app.Register(h.Name, h)
 	}
 	return nil
 }
+
+// SetPlace implements app.Placed.
+func (h *Handler) SetPlace(place string, inBlock int) { h.place, h.inBlock = place, inBlock }
 
 // checkTo makes sure that results may be sent to the URL in the option to.
 func (h *Handler) checkTo() error {
