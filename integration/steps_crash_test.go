@@ -108,8 +108,8 @@ func TestThenIsRunAgainAfterACrashUnderTheSameKey(t *testing.T) {
 	}
 }
 
-// A held request ends with its server; its callback does not.
-func TestCallbackOfAStepOutlastsTheCrashThatEndedItsHold(t *testing.T) {
+// A held request ends with its server, and its callback with it: the request cannot go on.
+func TestCallbackOfAStepEndsWithTheCrashThatEndedItsHold(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	cfg := harness.Config{Private: step("hold", "", s.side("/side"), s.toPartner())}
@@ -121,6 +121,40 @@ func TestCallbackOfAStepOutlastsTheCrashThatEndedItsHold(t *testing.T) {
 	if answer, err := j.Outcome(); err == nil {
 		t.Errorf("the client got %d", answer.Status)
 	}
-	j.resolve(t, "nobody waits")
+	wantProblem(t, j.call(t, "text/plain", "nobody waits"), http.StatusGone, "closed")
 	j.notDone(t)
+}
+
+// The client of a request with a key can come back: until then a call is not used up.
+func TestStepWithAKeyGoesOnWhenItsClientComesBackAfterACrash(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	cfg := harness.Config{Private: step("hold", "", s.side("/side"), s.toPartner())}
+	s.Start(t, cfg)
+	path := s.path()
+	s.partner.Handle(path, harness.Ack(http.StatusOK, nil, appsAnswer))
+	s.again(t, withKey(t, path, "k-1", "order"))
+	first := s.partner.Received(t, "/side"+path)
+	s.Acknowledged(t)
+	s.crash(t, cfg)
+	url := first.Header.Get(callbackHeader)
+	early := s.partner.Call(t, http.MethodPost, url, "text/plain", "checked")
+	wantProblem(t, early, http.StatusServiceUnavailable, "nobody-waits")
+	wantHeader(t, early.Header, "Retry-After", "5")
+	if n := s.partner.Arrived(path); n != 0 {
+		t.Fatal("the app was asked for nobody")
+	}
+	back := s.again(t, withKey(t, path, "k-1", "order"))
+	var status int
+	harness.Eventually(t, "the client is back", func() bool {
+		status = s.partner.Call(t, http.MethodPost, url, "text/plain", "checked").Status
+		return status != http.StatusServiceUnavailable
+	})
+	if status != http.StatusOK {
+		t.Errorf("the call got %d", status)
+	}
+	wantAnswer(t, back.Answer(t), http.StatusOK, appsAnswer)
+	if got := s.partner.Received(t, path); string(got.Body) != "checked" {
+		t.Errorf("the app got %s", got.Body)
+	}
 }

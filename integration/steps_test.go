@@ -201,10 +201,10 @@ func TestRequestDoesNotGoOnAfterItsTime(t *testing.T) {
 			j := s.setOut(t, "hold")
 			j.arrives(t, "/side")
 			p := wantProblem(t, j.Answer(t), http.StatusGatewayTimeout, "timeout")
-			// A call that comes later is kept but does not go on to the app, because
-			// nobody waits for its answer.
-			j.resolve(t, "late")
-			wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "late")
+			if p.StatusURL != "" || p.ResultURL != "" || p.ID == "" {
+				t.Errorf("there is no result, and the client is told of one: %+v", p)
+			}
+			wantProblem(t, j.call(t, "text/plain", "late"), http.StatusGone, "closed")
 			j.notDone(t)
 		})
 	}

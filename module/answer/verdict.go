@@ -21,6 +21,8 @@ func WriteVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy,
 			gone = problem.Closed
 		}
 		gone.Write(w)
+	case callback.Unattended:
+		problem.NobodyWaits.Write(w)
 	case callback.WrongMethod:
 		problem.NotAllowed(p.Allow()).Write(w)
 	case callback.Unauthorized, callback.Forbidden:

@@ -44,6 +44,8 @@ type Call struct {
 	// Asked is what the app decided about the call; nil if the app was not asked. It is
 	// never stored.
 	Asked *Asked `cbor:"-" json:"-"`
+	// Unattended says that nobody waits for the callback. It is never stored.
+	Unattended bool `cbor:"-" json:"-"`
 }
 
 // maxCallHeader bounds header and query of a call together, in bytes. Both are stored.

@@ -130,6 +130,10 @@ type Record struct {
 	Step UUID `cbor:"33,keyasint,omitzero"`
 	// Trace is the trace context of the client's request (W3C Trace Context).
 	Trace Header `cbor:"34,keyasint,omitempty"`
+	// Attended says that the callback is of use only to a client that waits for it: the
+	// client's own request goes on after the callback. A call that nobody waits for is
+	// not accepted.
+	Attended bool `cbor:"35,keyasint,omitempty"`
 }
 
 // Response is an HTTP response: an upstream's ack, or one that is the result.
@@ -181,6 +185,8 @@ type Spec struct {
 	Parent UUID
 	// Trace is the trace context of the client's request.
 	Trace Header
+	// Attended says that the callback ends with the client that waits for it.
+	Attended bool
 }
 
 // New returns a waiting callback with a fresh id, its state and ticket derived
@@ -206,6 +212,7 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		Request:       spec.Request,
 		Parent:        spec.Parent,
 		Trace:         spec.Trace,
+		Attended:      spec.Attended,
 	}
 	if !spec.Idempotency.IsZero() {
 		r.Aliases = append(r.Aliases, spec.Idempotency)

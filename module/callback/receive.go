@@ -38,6 +38,9 @@ const (
 	// Asks: the app must be asked about the call. The call is then received again, with
 	// the app's decision.
 	Asks
+	// Unattended: the callback is of use only to a client that waits for it. None does
+	// at the moment, but the client can come back with its Idempotency-Key.
+	Unattended
 )
 
 // Verdict is the decision on a call.
@@ -97,7 +100,20 @@ func (r *Record) route(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	if expired, yes := r.Expire(p, now); yes {
 		return Verdict{Kind: Gone, Next: expired}
 	}
+	if r.Attended && c.Unattended {
+		return r.leftAlone(p, now)
+	}
 	return r.weigh(p, c, look, now)
+}
+
+// leftAlone decides on a call to a callback whose client has gone. To accept it would be to
+// tell the partner of a success, while the client's request never goes on.
+func (r *Record) leftAlone(p *Policy, now Time) Verdict {
+	if !r.Fingerprint.IsZero() {
+		return Verdict{Kind: Unattended}
+	}
+	closed, _ := r.Close(p, "its client does not wait any more", now)
+	return Verdict{Kind: Gone, Closed: true, Next: closed}
 }
 
 // Admit decides whether a caller may make a call with that method, whatever is in it:

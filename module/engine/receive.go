@@ -141,6 +141,7 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 	if p.StateQuery != in.Parameter && !in.Fixed && !in.Trusted {
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
+	in.Call.Unattended = r.Attended && !e.waiters.attend(r.ID)
 	issued := callback.Issued{Record: r, Policy: p, Secret: e.store.Secret()}
 	if in.Trusted {
 		return r.Resolve(p, in.Call, issued.Lookup(in.Call), callback.At(e.now())), p, nil

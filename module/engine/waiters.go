@@ -132,6 +132,22 @@ func (ws *waiters) notify(r *callback.Record, lease *Lease, durable bool) (told 
 	return told
 }
 
+// attend reports whether a client waits for the end of a callback.
+func (ws *waiters) attend(id callback.UUID) bool { return ws.attendBeside(id, nil) }
+
+// attendBeside is attend for all waiters but one.
+func (ws *waiters) attendBeside(id callback.UUID, but *Waiter) bool {
+	s := ws.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := s.first[id]; w != nil; w = w.next {
+		if w != but && !w.changes {
+			return true
+		}
+	}
+	return false
+}
+
 // ids lists the callbacks that have waiters.
 func (ws *waiters) ids() []callback.UUID {
 	var ids []callback.UUID
@@ -154,6 +170,10 @@ func (ws *waiters) ids() []callback.UUID {
 func (e *Engine) Await(id callback.UUID, durable bool) (*Waiter, error) {
 	return e.waiters.add(&Waiter{id: id, durable: durable}, e.limits.Load().MaxHeld)
 }
+
+// Alone reports whether no other client waits for the end of the same callback. It is true
+// for nil.
+func (w *Waiter) Alone() bool { return w == nil || !w.owner.attendBeside(w.id, w) }
 
 // AwaitChange is Await for a waiter that is told of every change of a callback when it
 // is committed. Until it takes its notice, it gets no second one for further changes.

@@ -107,7 +107,7 @@ func (x *exchange) follow(call *upstream.Call) {
 			// The upstream continues without the client, unless the callback is
 			// to be closed when the client leaves.
 			gone = nil
-			if x.h.OnDisconnect == "close" {
+			if x.h.OnDisconnect == "close" && x.waiter.Alone() {
 				x.cut = cutByClient
 				call.Cancel()
 			}

@@ -193,15 +193,12 @@ func (x *exchange) settledFor(r *callback.Record) bool {
 // waitAttached waits as a held client does. If the first request goes on to the next
 // handlers after the callback, this one gets the same answer as the first.
 func (x *exchange) waitAttached() error {
-	if !x.h.isStep() || x.answersAtOnce() {
+	if !x.h.isStep() {
 		return x.waitOrPark()
 	}
-	switch e, n := x.first(x.ended(), nil, x.patience); e {
-	case noticed:
+	if e, n := x.first(x.ended(), nil, nil); e == noticed {
 		n.Done()
 		return x.attach()
-	case impatient:
-		return x.park()
 	}
 	return x.leaveCut()
 }

@@ -50,7 +50,7 @@ func (h *Handler) CheckOptions() error {
 	for _, check := range []func() error{
 		h.checkTimes, h.checkWords, h.checkPolicy, h.checkStateQuery, h.checkInjections, h.checkCalls,
 		h.checkReplyTexts, h.checkCopyHeaders, h.checkDialect,
-		h.checkMode, h.checkCorrelation, h.checkAsk, h.checkDelivery,
+		h.checkMode, h.checkStep, h.checkCorrelation, h.checkAsk, h.checkDelivery,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -61,6 +61,9 @@ func (h *Handler) CheckOptions() error {
 
 func (h *Handler) checkTimes() error {
 	timeout := cmp.Or(time.Duration(h.Timeout), DefaultTimeout)
+	if h.isStep() && time.Duration(h.ExpiresIn) > timeout {
+		return fmt.Errorf("expires_in (%s) is longer than the timeout (%s), and %s", time.Duration(h.ExpiresIn), timeout, endsWithClient)
+	}
 	switch {
 	case timeout < time.Millisecond:
 		return fmt.Errorf("the timeout (%s) must be at least a millisecond", timeout)

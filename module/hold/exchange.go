@@ -108,11 +108,15 @@ func (x *exchange) lasting() context.Context { return context.WithoutCancel(x.r.
 // patience if 202 comes first.
 func (x *exchange) beginTime(arrived time.Time) {
 	timeout := time.Duration(x.h.Timeout)
-	p := answer.PreferenceOf(x.r.Header, timeout)
-	x.preference = p
+	x.preference = answer.PreferenceOf(x.r.Header, timeout)
+	if x.h.isStep() {
+		// The request goes on after its callback, so there is no result to fetch later.
+		x.preference.Async = false
+	}
+	p := x.preference
 	elapsed := time.Since(arrived)
 	switch {
-	case x.h.Mode == modeHold && !p.Async:
+	case x.h.Mode == modeHold && !x.preference.Async:
 		if p.Waits {
 			timeout = p.Wait
 		}
@@ -191,6 +195,8 @@ func (x *exchange) spec() (engine.Spec, error) {
 	if x.retry != nil {
 		spec.Idempotency, spec.Fingerprint = x.retry.Alias, x.retry.Fingerprint
 	}
+	// A step of a job waits for its job, which survives a restart.
+	spec.Attended = h.isStep() && x.step == nil
 	if x.step != nil && h.Mode != modeHold {
 		spec.Parent = x.step.parent
 	}

@@ -47,7 +47,7 @@ type Handler struct {
 
 	// ExpiresIn is how long calls are accepted and background work is tried, counted
 	// from the request's arrival. Default: in hold ten times the timeout and at least
-	// 1h, else 24h.
+	// 1h, or the timeout if there is a block call; else 24h.
 	ExpiresIn caddy.Duration `json:"expires_in,omitempty"`
 
 	// BaseURL is the base of the callback URLs. Default: the app's base_url.
@@ -118,7 +118,8 @@ type Handler struct {
 	Message string `json:"message,omitempty"`
 
 	// Call is the route that answers by callback. In hold it gets a copy of the
-	// request; the request itself goes on to the next handlers after the callback. In
+	// request; the request itself goes on to the next handlers after the callback, and
+	// the callback is closed when the client leaves or its time is over. In
 	// park it runs in the background. Default: the next handlers answer by callback.
 	Call caddyhttp.RouteList `json:"call,omitempty"`
 
@@ -139,7 +140,8 @@ type Handler struct {
 	Deliver *Delivery `json:"deliver,omitempty"`
 
 	// OnDisconnect says what happens to the callback when the client leaves: "keep"
-	// keeps it, so that its result can be fetched; "close" closes it. Default: keep.
+	// keeps it, so that its result can be fetched; "close" closes it. Default: keep; in
+	// hold with a block call: close.
 	OnDisconnect string `json:"on_disconnect,omitempty"`
 
 	// CopyHeaders lists the headers of the call that the client's answer has, too.

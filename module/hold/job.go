@@ -29,6 +29,15 @@ const DefaultAttemptTimeout = 30 * time.Second
 type step struct {
 	parent callback.UUID
 	next   callback.UUID
+	// left are the callbacks that were waited for in vain.
+	left []callback.UUID
+}
+
+// leave notes that an exchange does not wait any longer. If the job is tried again, it will.
+func (s *step) leave(x *exchange) {
+	if x.cut != cutByExit {
+		s.left = append(s.left, x.callback.ID)
+	}
 }
 
 type stepKey struct{}
@@ -63,7 +72,23 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	case err != nil:
 		return j.again("the stored request could not be prepared: "+err.Error(), 0), true
 	}
-	return j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize)), true
+	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize))), true
+}
+
+// closeLeft closes the callbacks that the attempt has waited for in vain, if it was the
+// last: nothing would come of their calls. If one was called in the meantime, the job is
+// tried again.
+func (j *job) closeLeft(a callback.Attempt) callback.Attempt {
+	if a.Kind != callback.AttemptFailed && a.Kind != callback.AttemptAnswered {
+		return a
+	}
+	for _, id := range j.step.left {
+		r, err := j.rt.Engine.CloseCallback(context.Background(), store.ByID(id), "the job that waited for it has ended")
+		if err == nil && r.Call != nil {
+			return j.again("a callback came late", 0)
+		}
+	}
+	return a
 }
 
 // Deliverer implements app.Directive.

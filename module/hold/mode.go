@@ -47,6 +47,25 @@ func (h *Handler) checkMode() error {
 	return nil
 }
 
+// endsWithClient says why options that let a callback outlive its client make no sense.
+const endsWithClient = "with a block call the client's own request goes on after the callback, so the callback ends with the client; what is to go on without its client is callback park with call and then"
+
+// checkStep refuses options by which the callback would outlive the client, if the client's
+// own request goes on after the callback.
+func (h *Handler) checkStep() error {
+	if !h.isStep() {
+		return nil
+	}
+	for _, s := range []given{
+		{"on_timeout", h.OnTimeout == onTimeoutPark}, {"on_disconnect", h.OnDisconnect == "keep"}, {"multiple", h.Multiple},
+	} {
+		if s.given {
+			return fmt.Errorf("%s: %s", s.option, endsWithClient)
+		}
+	}
+	return nil
+}
+
 // callOptions are the options that are about calls.
 func (h *Handler) callOptions() []given {
 	return []given{

@@ -15,6 +15,10 @@ func (x *exchange) goOn(r *callback.Record) error {
 	scope.set(x.callback)
 	scope.setCall(x.h.Name, r.Call)
 	request := x.request.original(x.r)
+	if x.cut == cutByClient {
+		// The call was accepted before it was known that the client has left.
+		request = request.WithContext(x.lasting())
+	}
 	if x.h.usesBody() {
 		body, err := x.rt.Engine.BodyOf(x.lasting(), r.Call.Body)
 		if err != nil {

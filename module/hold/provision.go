@@ -183,11 +183,17 @@ func (h *Handler) setDefaults() {
 	h.BaseURL = strings.TrimSuffix(cmp.Or(app.Known(h.BaseURL), h.app.BaseURL), "/")
 	h.StatusURL = strings.TrimSuffix(cmp.Or(app.Known(h.StatusURL), h.app.StatusURL, h.BaseURL), "/")
 	h.HeaderPrefix = cmp.Or(h.HeaderPrefix, h.app.HeaderPrefix)
+	if h.isStep() {
+		h.OnDisconnect = cmp.Or(h.OnDisconnect, "close")
+	}
 	h.OnDisconnect = cmp.Or(h.OnDisconnect, "keep")
 	h.Errors = cmp.Or(h.Errors, "problem")
 	h.Timeout = caddy.Duration(cmp.Or(time.Duration(h.Timeout), DefaultTimeout))
 	lifetime := 24 * time.Hour
-	if h.Mode == modeHold {
+	switch {
+	case h.isStep():
+		lifetime = time.Duration(h.Timeout)
+	case h.Mode == modeHold:
 		lifetime = max(time.Hour, 10*time.Duration(h.Timeout))
 	}
 	h.ExpiresIn = caddy.Duration(cmp.Or(time.Duration(h.ExpiresIn), lifetime))

@@ -88,11 +88,56 @@ func (x *exchange) leaveCut() error {
 	case cutByExit:
 		return x.leave(x.shuttingDown())
 	}
-	if x.h.OnDisconnect == "close" {
+	if x.h.isStep() {
+		return x.leaveStep(problem.Timeout)
+	}
+	if x.h.OnDisconnect == "close" && x.waiter.Alone() {
 		x.close("the client has left")
 	}
 	x.w.WriteHeader(upstream.StatusClientClosed)
 	return nil
+}
+
+// leaveStep ends an exchange whose request would have gone on after the callback: the
+// callback ends with its client, before the client is told. If a call was accepted in the
+// meantime, the request goes on.
+func (x *exchange) leaveStep(p problem.Problem) error {
+	switch {
+	case x.step != nil:
+		x.step.leave(x)
+	case x.cut == cutByExit && x.retry != nil, !x.waiter.Alone():
+		// The client can come back with its key, or is here with another request.
+	default:
+		if called := x.closeStep(); called != nil {
+			return x.answer(engine.Notice{Record: called})
+		}
+	}
+	if x.cut == cutByClient {
+		x.w.WriteHeader(upstream.StatusClientClosed)
+		return nil
+	}
+	p.Detail = "The request has not gone on to the handlers that follow."
+	p.Members = []problem.Member{
+		{Name: "id", Value: x.callback.ID.String()},
+		{Name: "correlationId", Value: x.callback.CorrelationID},
+	}
+	x.preference.Apply(x.w.Header())
+	return x.refuse(p)
+}
+
+// closeStep closes the callback of a step. It returns the record of a callback that was
+// called before, nil for none.
+func (x *exchange) closeStep() *callback.Record {
+	r, err := x.rt.Engine.CloseCallback(x.lasting(), store.ByID(x.callback.ID), "its client does not wait any more")
+	if err != nil || r.Call == nil {
+		x.phase = callback.Closed
+		return nil
+	}
+	cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
+	if err != nil {
+		return nil
+	}
+	return cb.Record
 }
 
 // shuttingDown returns the problem for a client that is not held any longer because Caddy
@@ -108,6 +153,9 @@ func (x *exchange) shuttingDown() problem.Problem {
 // leave ends an exchange whose callback still waits. The problem tells the client the
 // status and result URLs; they are not given out before the callback is committed.
 func (x *exchange) leave(p problem.Problem) error {
+	if x.h.isStep() {
+		return x.leaveStep(p)
+	}
 	ctx, cancel := context.WithTimeout(x.lasting(), commitWithin)
 	defer cancel()
 	if err := store.Wait(ctx, x.callback.Commit); err != nil {

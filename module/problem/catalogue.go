@@ -36,6 +36,9 @@ var (
 	Closed = Problem{Slug: "closed", Status: http.StatusGone,
 		Title:  "The callback is closed.",
 		Detail: "Calls are not accepted any more."}
+	NobodyWaits = Problem{Slug: "nobody-waits", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
+		Title:  "The client that this call is for is not connected.",
+		Detail: "The client can come back. Send the call again: until then it was not used."}
 	TooLarge = Problem{Slug: "too-large", Status: http.StatusRequestEntityTooLarge,
 		Title:  "The body is larger than allowed.",
 		Detail: "The limit is max_body_size in the global callback option."}
