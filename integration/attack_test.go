@@ -97,6 +97,7 @@ func TestDocumentedFilterKeepsSecretsOutOfEveryLog(t *testing.T) {
 		Private: lines("private") + "callback /park/* park\ncallback /steps/* park {\nname steps\ncall {\n" + to + "}\n}\n" +
 			harness.Hold("/orders/*", "", "") + to,
 		Before: filter,
+		Sites:  s.Site("blind", lines("blind")+"respond \"the app\""),
 	}
 	s.Start(t, cfg)
 	held := s.get(t)
@@ -114,9 +115,23 @@ func TestDocumentedFilterKeepsSecretsOutOfEveryLog(t *testing.T) {
 		wantStatus(t, s.fetch(t, p.ResultURL), http.StatusOK)
 	}
 	late := s.get(t)
-	wantStatus(t, s.partner.Call(t, http.MethodPost, strings.Replace(late.url, "/cb/", "/CB/", 1), "", "misspelt"), http.StatusOK)
+	s.NeverLog("a-key-in-a-url")
+	// What the site gets for want of the exact form, and what gets nowhere near
+	// callback_server.
+	for site, spellings := range map[string][]string{
+		harness.BaseURL: {"/CB/STATE/more", "/CB/STATE-", "//cb/x/STATE"},
+		"http://blind.test": {
+			"/cb/STATE", "/cb/STATE/failed", "//cb/STATE", "/cb//STATE", "/CB/STATE", "/Cbr/STATE/RESULT", "/cb%2FSTATE", "/cb%252fSTATE", "/%2Fcb/STATE",
+			"/c%62/STATE", "/%63%42%71/state?state=STATE", "/CB%52/STATE", "/cb/./STATE", "/x/../cb/STATE", "/x/%2e%2e/cb/STATE", "/cb/STATE?api_key=a-key-in-a-url?x=1",
+			"/cbq/state?a=1&state=STATE?x=1", "/cb?api_key=a-key-in-a-url", "//CB?api_key=a-key-in-a-url?x=1", "/cb/?x=1&api_key=a-key-in-a-url", "/cb%3Fapi_key=a-key-in-a-url",
+		},
+	} {
+		for _, path := range spellings {
+			wantStatus(t, s.fetch(t, site+strings.Replace(path, "STATE", late.state(), 1)), http.StatusOK)
+		}
+	}
 	late.stillWaits(t)
-	for _, name := range []string{"log-private", "log-public"} {
+	for _, name := range []string{"log-private", "log-public", "log-blind"} {
 		if content, err := os.ReadFile(s.Path(name)); err != nil || !bytes.Contains(content, []byte("REDACTED")) {
 			t.Errorf("%s: %v; nothing was taken out of %d bytes", name, err, len(content))
 		}

@@ -42,9 +42,43 @@ callback_server`})
 func TestOtherPathsAreLeftToTheSite(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{Public: "callback_server\nrespond \"the app\""})
-	for _, path := range []string{"/", "/cbx", "/cbqx/state", "/cbrs", "/app/cb/x", "/CB/x"} {
+	for _, path := range []string{"/", "/cbx", "/cbqx/state", "/cbrs", "/app/cb/x", "/CB/catalogue", "//cb/readme", "/CB/00000000-0000-4000-8000-000000000000/more"} {
 		wantAnswer(t, s.fetch(t, harness.BaseURL+path), http.StatusOK, "the app")
 	}
+}
+
+// URLs are joined and shown by software that doubles slashes or likes capitals. Neither a
+// single-page app nor Caddy itself may take such a call and say 200.
+func TestOtherSpellingsOfAPathAreTaken(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{
+		Public:  "callback_server\nrespond \"the app\"",
+		Private: harness.Hold("/orders/*", "500ms", "") + s.HoldAndForward("/query/*", "", "state_query State"),
+	})
+	for name, spell := range map[string]func(string) string{
+		"a slash before":     func(path string) string { return "/" + path },
+		"slashes within":     func(path string) string { return strings.ReplaceAll(path, "/", "//") },
+		"slashes at its end": func(path string) string { return path + "//" },
+		"capitals": func(path string) string {
+			return strings.NewReplacer("/cb/", "/CB/", "/cbr/", "/Cbr/", "/result", "/RESULT", "/failed", "/Failed").Replace(path)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			at := func(url string) string { return harness.BaseURL + spell(strings.TrimPrefix(url, harness.BaseURL)) }
+			x, p := s.timedOut(t)
+			wantAnswer(t, s.partner.Call(t, http.MethodPost, at(x.url), "text/plain", "paid"), http.StatusOK, "")
+			wantStatus(t, s.fetch(t, at(p.StatusURL)), http.StatusOK)
+			wantAnswer(t, s.fetch(t, at(p.ResultURL)), http.StatusOK, "paid")
+			failed, _ := s.timedOut(t)
+			wantAnswer(t, s.partner.Call(t, http.MethodPost, at(failed.url+"/failed"), "", ""), http.StatusOK, "")
+			wantUnauthorized(t, s.partner.Call(t, http.MethodPost, at(harness.BaseURL+"/cb"), "", ""), "key-required")
+		})
+	}
+	x := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodGet, harness.HTTP1.URL("/query"+s.path()), "", ""))
+	wantAnswer(t, s.partner.Call(t, http.MethodPost, strings.Replace(x.url, "/cbq/State", "//CBQ//State/", 1), "text/plain", "paid"), http.StatusOK, "")
+	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
 }
 
 func TestServerCanBeMountedDeeper(t *testing.T) {

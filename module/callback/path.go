@@ -45,7 +45,8 @@ type Resource uint8
 const (
 	// OfSite means that the path is the site's own.
 	OfSite Resource = iota
-	// Nowhere means that the path is callback_server's own, but nothing is there.
+	// Nowhere means that the path is callback_server's own, or looks like one that is, but
+	// nothing is there.
 	Nowhere
 	// CallPath is /cb/{state} and /cb/{state}/failed
 	CallPath
@@ -70,42 +71,115 @@ type Path struct {
 	Suffix string
 }
 
-// ParsePath reads a path in its escaped form, as the request has it, so that there is
-// only one spelling of a state. A slash at the end changes nothing.
+// ParsePath reads a path in its escaped form, as the request has it. Doubled slashes, a
+// slash at the end, and the case of all but secret and parameter change nothing. A secret
+// has one spelling: in any other, and behind dots or escapes, nothing is there.
 func ParsePath(escaped string) Path {
-	space, rest, deeper := strings.Cut(strings.TrimPrefix(escaped, "/"), "/")
-	if !strings.HasPrefix(escaped, "/") || !IsOwnSpace(space) {
+	if !strings.HasPrefix(escaped, "/") {
 		return Path{}
 	}
-	if space == callSpace && rest == "" {
-		return Path{Resource: FixedPath}
-	}
-	rest = strings.TrimSuffix(rest, "/")
-	if !deeper || rest == "" {
+	at := parseClean(cleanPath(escaped))
+	space, _, _ := strings.Cut(escaped[1:], "/")
+	if at.Resource == OfSite && (IsOwnSpace(space) || hidesOwnSpace(escaped)) {
 		return Path{Resource: Nowhere}
 	}
-	if space == querySpace {
-		if !queryName.MatchString(rest) {
-			return Path{Resource: Nowhere}
+	return at
+}
+
+// cleanPath returns a path without empty parts, its words for spaces and ends in lower
+// case.
+func cleanPath(path string) string {
+	parts := partsOf(path)
+	for i, part := range parts {
+		word := strings.ToLower(part)
+		if i == 0 && IsOwnSpace(word) || i == 2 && (word == SuffixFailed || word == suffixResult) {
+			parts[i] = word
 		}
+	}
+	return "/" + strings.Join(parts, "/")
+}
+
+// partsOf returns the parts of a path that are not empty.
+func partsOf(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+}
+
+// parseClean reads a path that cleanPath has cleaned. A path that has not the form of one
+// of ours is the site's.
+func parseClean(path string) Path {
+	space, rest, _ := strings.Cut(path[1:], "/")
+	switch {
+	case !IsOwnSpace(space):
+		return Path{}
+	case rest == "" && space == callSpace:
+		return Path{Resource: FixedPath}
+	case space == querySpace && queryName.MatchString(rest):
 		return Path{Resource: QueryPath, Parameter: rest}
 	}
-	text, suffix, more := strings.Cut(rest, "/")
-	secret, ok := ParseUUID(text)
-	if !ok || more && suffix == "" {
+	text, suffix, _ := strings.Cut(rest, "/")
+	resource := secretPaths[space+"/"+suffix]
+	secret, canonical := ParseUUID(text)
+	switch {
+	case resource == OfSite || !uuidShape.MatchString(text):
+		return Path{}
+	case !canonical:
 		return Path{Resource: Nowhere}
+	case resource == CallPath:
+		return Path{Resource: resource, Secret: secret, Suffix: suffix}
 	}
-	switch space + "/" + suffix {
-	case callSpace + "/":
-		return Path{Resource: CallPath, Secret: secret}
-	case callSpace + "/" + SuffixFailed:
-		return Path{Resource: CallPath, Secret: secret, Suffix: suffix}
-	case ticketSpace + "/":
-		return Path{Resource: StatusPath, Secret: secret}
-	case ticketSpace + "/" + suffixResult:
-		return Path{Resource: ResultPath, Secret: secret}
+	return Path{Resource: resource, Secret: secret}
+}
+
+// secretPaths are the paths that hold a secret, by what is around it.
+var secretPaths = map[string]Resource{
+	callSpace + "/":                  CallPath,
+	callSpace + "/" + SuffixFailed:   CallPath,
+	ticketSpace + "/":                StatusPath,
+	ticketSpace + "/" + suffixResult: ResultPath,
+}
+
+// uuidShape matches what somebody may have made of a UUID.
+var uuidShape = regexp.MustCompile(`^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$`)
+
+// maxEscapes bounds how often a path is unescaped to see where it leads.
+const maxEscapes = 3
+
+// hidesOwnSpace reports whether a path leads to one of ours for a reader that resolves
+// its escapes and dots.
+func hidesOwnSpace(path string) bool {
+	if !strings.Contains(path, "%") && !strings.Contains(path, "/.") {
+		return false
 	}
-	return Path{Resource: Nowhere}
+	for range maxEscapes {
+		if dotsLeadToOwnSpace(path) {
+			return true
+		}
+		plain, err := url.PathUnescape(path)
+		if err != nil || plain == path {
+			return false
+		}
+		path = plain
+	}
+	return dotsLeadToOwnSpace(path)
+}
+
+// dotsLeadToOwnSpace reports whether a path with dots leads to one of ours, or through one
+// of our spaces.
+func dotsLeadToOwnSpace(path string) bool {
+	var parts []string
+	for part := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		switch part {
+		case ".":
+		case "..":
+			parts = parts[:max(0, len(parts)-1)]
+		default:
+			parts = append(parts, part)
+		}
+		if len(parts) > 0 && IsOwnSpace(parts[0]) {
+			return true
+		}
+	}
+	return parseClean(cleanPath("/"+strings.Join(parts, "/"))).Resource != OfSite
 }
 
 // IsOwnSpace reports whether a path that begins with this segment is one of

@@ -35,13 +35,24 @@ func TestPathsLeadWhereTheyShould(t *testing.T) {
 		"/cbq":                                ours,
 		"/cb":                                 {Resource: callback.FixedPath},
 		"/cb/":                                {Resource: callback.FixedPath},
-		"/cb//":                               ours,
+		"/cb//":                               {Resource: callback.FixedPath},
+		"//cb":                                {Resource: callback.FixedPath},
+		"/CB":                                 {Resource: callback.FixedPath},
+		"///Cb///":                            {Resource: callback.FixedPath},
 		"/cbr":                                ours,
-		"/cb//" + secretText:                  ours,
-		"/cb/" + secretText + "//":            ours,
+		"/cb//" + secretText:                  call,
+		"/cb/" + secretText + "//":            call,
+		"//cb/" + secretText:                  call,
+		"///cb///" + secretText + "///":       call,
+		"/CB/" + secretText:                   call,
+		"//Cb//" + secretText + "//FAILED":    failed,
+		"//cbr/" + secretText:                 status,
+		"/CBR/" + secretText + "/Result":      result,
+		"//cbq//state":                        {Resource: callback.QueryPath, Parameter: "state"},
+		"/CBQ/RelayState":                     {Resource: callback.QueryPath, Parameter: "RelayState"},
 		"/cb/" + secretText + "/failed":       failed,
 		"/cb/" + secretText + "/failed/":      failed,
-		"/cb/" + secretText + "/failed//":     ours,
+		"/cb/" + secretText + "/failed//":     failed,
 		"/cb/" + secretText + "/failed/x":     ours,
 		"/cbr/" + secretText + "/failed":      ours,
 		"/cb/" + secretText + "/result":       ours,
@@ -59,9 +70,39 @@ func TestPathsLeadWhereTheyShould(t *testing.T) {
 		"/":                                   {},
 		"*":                                   {},
 		"cb/" + secretText:                    {},
-		"//cb/" + secretText:                  {},
-		"/CB/" + secretText:                   {},
-		"/c%62/" + secretText:                 {},
+		"//cb/" + strings.ToUpper(secretText): ours,
+		"/CB/" + strings.ToUpper(secretText):  ours,
+		"/c%62/" + secretText:                 ours,
+		"/cb%2F" + secretText:                 ours,
+		"/cb%252f" + secretText:               ours,
+		"/cb%2Freadme":                        ours,
+		"/%2Fcb/" + secretText:                ours,
+		"/CB%2F" + secretText:                 ours,
+		"/CB/%30" + secretText[1:]:            ours,
+		"/cb/./x":                             ours,
+		"/cb/../index.html":                   ours,
+		"/./cb/" + secretText:                 ours,
+		"/x/../cb/" + secretText:              ours,
+		"/x/%2e%2e/cb/" + secretText:          ours,
+		"/x/../cb/..":                         ours,
+		"/x/../CB/" + secretText:              ours,
+		"/CB/./" + secretText:                 ours,
+		"//./cb/" + secretText:                ours,
+		"/x/../CB/catalogue":                  {},
+		"/x/../app":                           {},
+		"/CB%2Fcatalogue":                     {},
+		"/CB/catalogue":                       {},
+		"//cb/readme":                         {},
+		"//cb/read%20me":                      {},
+		"/CB/" + secretText + "/more":         {},
+		"/CB/" + secretText + "/result":       {},
+		"/CB/" + secretText[:35]:              {},
+		"/CBR":                                {},
+		"/CBQ":                                {},
+		"/CBQ/a/b":                            {},
+		"/%zz/../cb%2":                        {},
+		"/app%2Fcb/" + secretText:             {},
+		"/app//cb/" + secretText:              {},
 		"/cbx/" + secretText:                  {},
 		"/app/cb/" + secretText:               {},
 	} {
@@ -71,11 +112,12 @@ func TestPathsLeadWhereTheyShould(t *testing.T) {
 	}
 }
 
-// FuzzParsePath makes sure that only one spelling of a path leads to a secret, and that
-// every path outside of our prefixes is left to the site.
+// FuzzParsePath makes sure that a path is taken, refused as one of ours, or the site's;
+// that a secret has one spelling; and that all below our own prefixes is ours.
 func FuzzParsePath(f *testing.F) {
 	for _, path := range []string{
 		"/cb/" + secretText, "/cb/" + secretText + "/failed", "/cbr/" + secretText + "/result/", "/cbq/state/", "/cb/../cb/" + secretText, "/cbr/%2e/" + secretText, "/cb;/x", "//cb/",
+		"//CB//" + secretText + "//Failed", "/x/../cbQ/State", "/cb%2F" + secretText, "/CB/" + strings.ToUpper(secretText), "/CB/catalogue", "/%2563b/x",
 	} {
 		f.Add(path)
 	}
@@ -83,23 +125,49 @@ func FuzzParsePath(f *testing.F) {
 		got := callback.ParsePath(path)
 		first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 		below := strings.HasPrefix(path, "/") && (first == "cb" || first == "cbq" || first == "cbr")
-		if below != (got.Resource != callback.OfSite) {
-			t.Fatalf("%q leads to %+v", path, got)
+		if below && got.Resource == callback.OfSite {
+			t.Fatalf("%q is left to the site", path)
 		}
-		canonical := map[callback.Resource]string{
-			callback.CallPath:   "/cb/" + got.Secret.String(),
-			callback.QueryPath:  "/cbq/" + got.Parameter,
-			callback.StatusPath: "/cbr/" + got.Secret.String(),
-			callback.ResultPath: "/cbr/" + got.Secret.String() + "/result",
-		}[got.Resource]
-		if got.Suffix != "" {
-			canonical += "/" + got.Suffix
+		canonical := spelling(got)
+		if canonical == "" {
+			if got != (callback.Path{Resource: got.Resource}) {
+				t.Fatalf("%q leads nowhere and still to %+v", path, got)
+			}
+			return
 		}
-		switch {
-		case canonical == "" && got != callback.Path{Resource: got.Resource}:
-			t.Fatalf("%q leads nowhere and still to %+v", path, got)
-		case canonical != "" && strings.TrimSuffix(path, "/") != canonical:
+		if again := callback.ParsePath(canonical); again != got {
+			t.Fatalf("%q leads to %+v, and %s to %+v", path, got, canonical, again)
+		}
+		secret := got.Parameter
+		if !got.Secret.IsZero() {
+			secret = got.Secret.String()
+		}
+		if !strings.Contains(path, secret) || !strings.EqualFold(merged(path), canonical) {
 			t.Fatalf("%q leads to %s", path, canonical)
 		}
 	})
+}
+
+// spelling returns the one path that is given out for what a path leads to; empty for
+// what is nowhere or the site's.
+func spelling(at callback.Path) string {
+	path := map[callback.Resource]string{
+		callback.FixedPath:  "/cb",
+		callback.CallPath:   "/cb/" + at.Secret.String(),
+		callback.QueryPath:  "/cbq/" + at.Parameter,
+		callback.StatusPath: "/cbr/" + at.Secret.String(),
+		callback.ResultPath: "/cbr/" + at.Secret.String() + "/result",
+	}[at.Resource]
+	if at.Suffix != "" {
+		path += "/" + at.Suffix
+	}
+	return path
+}
+
+// merged returns a path without empty parts.
+func merged(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	return strings.TrimSuffix(path, "/")
 }
