@@ -115,12 +115,12 @@ func TestWrongOrRepeatedParameterIsNotFound(t *testing.T) {
 	for name, test := range map[string]struct{ path, form string }{
 		"another parameter":           {path: "/cbq/other?other=" + state},
 		"state under another name":    {path: "/cbq/state?other=" + state},
-		"repeated":                    {path: "/cbq/state?state=" + state + "&state=" + state},
 		"repeated with another":       {path: "/cbq/state?state=" + state + "&state=x"},
+		"repeated with a known form":  {path: "/cbq/state?state=" + state + "&state=00000000-0000-4000-8000-000000000000"},
 		"missing":                     {path: "/cbq/state"},
 		"empty":                       {path: "/cbq/state?state="},
-		"repeated in the form":        {path: "/cbq/state", form: "state=" + state + "&state=" + state},
-		"in the query and the form":   {path: "/cbq/state?state=" + state, form: "state=" + state},
+		"different in the form":       {path: "/cbq/state", form: "state=" + state + "&state=x"},
+		"another in the form":         {path: "/cbq/state?state=" + state, form: "state=00000000-0000-4000-8000-000000000000"},
 		"missing in query and form":   {path: "/cbq/state", form: "code=17"},
 		"upper case":                  {path: "/cbq/state?state=" + withUpperCase(state)},
 		"the form of the plain route": {path: "/cb/" + state},
@@ -135,6 +135,54 @@ func TestWrongOrRepeatedParameterIsNotFound(t *testing.T) {
 		})
 	}
 	x.stillWaits(t)
+}
+
+// TestStateTwiceIsThatState shows what forms that browsers bring back look like: the state
+// is in the address that they post to, and in a field.
+func TestStateTwiceIsThatState(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Hold: "state_query RelayState\nredir https://shop.example/in"})
+	for name, test := range map[string]struct{ query, form string }{
+		"in the query":              {query: "?RelayState=STATE&RelayState=STATE"},
+		"in the form":               {form: "RelayState=STATE&a=1&RelayState=STATE"},
+		"in the query and the form": {query: "?RelayState=STATE", form: "a=1&RelayState=STATE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := s.get(t)
+			fill := strings.NewReplacer("STATE", x.state())
+			reply := s.callURL(t, http.MethodPost, harness.BaseURL+"/cbq/RelayState"+fill.Replace(test.query), fill.Replace(test.form), "Content-Type", "application/x-www-form-urlencoded")
+			wantStatus(t, reply, http.StatusSeeOther)
+			if got := x.Answer(t); strings.Contains(string(got.Body), x.state()) {
+				t.Errorf("the client got %q", got.Body)
+			}
+		})
+	}
+}
+
+// TestAnotherQueryAppendedIsTheRestOfTheQuery shows what partners make of a callback URL
+// that has a query already.
+func TestAnotherQueryAppendedIsTheRestOfTheQuery(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Setenv("CB_KEY", envKey)
+	s.Start(t, harness.Config{Callback: "key env {env.CB_KEY} send", Private: harness.Hold("/key/*", "", "key include\nrespond \"{http.callback.call.query.paid}\"") +
+		harness.Hold("/named/*", "", "key env\nrespond \"{http.callback.call.query.paid}\"") +
+		s.HoldAndForward("/state/*", "", "state_query state\nrespond \"{http.callback.call.query.paid}\"")})
+	for _, appended := range []string{"?paid=yes", "?paid=yes&b=2", "?a=1&paid=yes", "%3Fpaid%3Dyes", "?&paid=yes"} {
+		for _, path := range []string{"/key", "/named", "/state"} {
+			t.Run(path+appended, func(t *testing.T) {
+				t.Parallel()
+				x := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodGet, harness.HTTP1.URL(path+s.path()), "", ""))
+				url := x.url
+				if path == "/named" {
+					url += "?api_key=" + envKey
+				}
+				wantAnswer(t, s.partner.Call(t, http.MethodPost, url+appended, "text/plain", "paid"), http.StatusOK, "yes")
+				wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+			})
+		}
+	}
 }
 
 func TestLooksAndPrefetchesNeverCountAsCalls(t *testing.T) {

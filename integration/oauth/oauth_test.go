@@ -215,7 +215,7 @@ func TestUnknownStateIsNotFound(t *testing.T) {
 		"in a form":            harness.NewRequest(t, http.MethodPost, waiting.RedirectURI, form, unknown),
 		"missing in the query": harness.NewRequest(t, http.MethodGet, waiting.RedirectURI+"?code=c", "", ""),
 		"missing in a form":    harness.NewRequest(t, http.MethodPost, waiting.RedirectURI, form, "code=c"),
-		"twice in a form":      harness.NewRequest(t, http.MethodPost, waiting.RedirectURI, form, known+"&state="+waiting.State),
+		"twice, different":     harness.NewRequest(t, http.MethodPost, waiting.RedirectURI, form, known+"&state=7a1f2f0e-4f0b-4c4e-9a51-0c8f3a6f9a10"),
 		"in a body of no form": harness.NewRequest(t, http.MethodPost, waiting.RedirectURI, "text/plain", known),
 		"of another parameter": harness.NewRequest(t, http.MethodGet, harness.BaseURL+"/cbq/RelayState?RelayState="+waiting.State, "", ""),
 		"in the path":          harness.NewRequest(t, http.MethodGet, harness.BaseURL+"/cb/"+waiting.State, "", ""),

@@ -153,9 +153,11 @@ func (ring keyRing) caller(shown []string, permission string) callback.Caller {
 const maxShown = 4
 
 // KeysOf returns the keys that a request shows, as bearer tokens (RFC 6750,
-// section 2.1) and in the URL, and the query without them.
-func KeysOf(r *http.Request) (shown []string, query string) {
-	query = r.URL.RawQuery
+// section 2.1) and in the URL, and the query without them. A key in the URL ends at a
+// second question mark, unless it is a named key that has one itself.
+func (a *App) KeysOf(r *http.Request) (shown []string, query string) {
+	named := func(key string) bool { return a.keyRing.caller([]string{key}, "").Known }
+	query = inject.SplitAppended(r.URL.RawQuery, callback.KeyParameter, named)
 	if shown = inject.GetQuery(query, callback.KeyParameter); len(shown) > 0 {
 		query = inject.RemoveQuery(query, callback.KeyParameter)
 	}

@@ -153,6 +153,11 @@ func TestCallerIsKnownByTheKey(t *testing.T) {
 
 func TestKeysAreFoundInHeaderAndQuery(t *testing.T) {
 	t.Parallel()
+	ring, err := newKeyRing([]Key{{"sender", sumOf("a named key?"), []string{"send"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &App{keyRing: ring}
 	for name, c := range map[string]struct {
 		query         string
 		authorization []string
@@ -177,12 +182,15 @@ func TestKeysAreFoundInHeaderAndQuery(t *testing.T) {
 		"basic beside bearer":          {"", []string{"Basic azE6azI=", "Bearer k1"}, "k1", ""},
 		"basic beside query":           {"api_key=k1", []string{"Basic azE6azI="}, "k1", ""},
 		"empty in the query, and more": {"api_key=", []string{"Bearer k1"}, "k1", ""},
+		"another query appended":       {"api_key=k1?a=1&b=2", nil, "k1", "a=1&b=2"},
+		"the same, escaped":            {"api_key=k1%3Fa%3D1&b=2", nil, "k1", "a=1&b=2"},
+		"a named key with a mark":      {"api_key=a named key?&a=1", nil, "a named key?", "a=1"},
 		"very many":                    {"api_key=1&api_key=2&api_key=3&api_key=4&api_key=5", nil, "1 2 3 4", ""},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/cb/x", nil)
 		r.URL.RawQuery = c.query
 		r.Header["Authorization"] = c.authorization
-		keys, left := KeysOf(r)
+		keys, left := a.KeysOf(r)
 		if got := strings.Join(keys, " "); got != c.keys || left != c.left {
 			t.Errorf("%s: keys %q, query %q", name, got, left)
 		}

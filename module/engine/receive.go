@@ -36,13 +36,6 @@ type Incoming struct {
 	Trusted bool
 }
 
-// SetState sets the state from its text, and reports whether the text is valid.
-func (in *Incoming) SetState(text string) bool {
-	var ok bool
-	in.State, ok = callback.ParseUUID(text)
-	return ok
-}
-
 // Receive decides on a call. It returns when the decision is committed: only then may
 // the partner be told. A held client that need not wait for the commit has its answer
 // by then. store.ErrNotFound: no callback has that URL.

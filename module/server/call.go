@@ -23,16 +23,26 @@ func newIncoming(r *http.Request, at callback.Path, keys []string, query string)
 	if at.Resource != callback.QueryPath {
 		return in, nil
 	}
-	values := inject.GetQuery(query, in.Parameter)
-	in.Call.Query = inject.RemoveQuery(query, in.Parameter)
 	formed := answer.HasBody(r) && inject.IsForm(r.Header.Get("Content-Type"))
-	if len(values) > 1 || len(values) == 0 && !formed {
-		return engine.Incoming{}, store.ErrNotFound
-	}
-	if len(values) == 1 && !in.SetState(values[0]) {
+	var ok bool
+	if in.Call.Query, ok = takeState(&in, query); !ok || in.State.IsZero() && !formed {
 		return engine.Incoming{}, store.ErrNotFound
 	}
 	return in, nil
+}
+
+// takeState takes the state out of a query, or of the text of a form, and returns what is
+// left. It may be there several times, and in both, but not with different values.
+func takeState(in *engine.Incoming, text string) (left string, ok bool) {
+	text = inject.SplitAppended(text, in.Parameter, nil)
+	for _, value := range inject.GetQuery(text, in.Parameter) {
+		state, ok := callback.ParseUUID(value)
+		if !ok || !in.State.IsZero() && state != in.State {
+			return "", false
+		}
+		in.State = state
+	}
+	return inject.RemoveQuery(text, in.Parameter), true
 }
 
 // readBlindWithin is how long the body of a call may take to arrive that has shown neither
@@ -55,26 +65,22 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engi
 	}
 	in.Lease = lease
 	in.Call.Body = callback.NewBody(body)
-	if in.Parameter != "" && inject.IsForm(r.Header.Get("Content-Type")) && !takeState(in) {
+	if in.Parameter != "" && inject.IsForm(r.Header.Get("Content-Type")) && !takeFormState(in) {
 		lease.Release()
 		return store.ErrNotFound
 	}
 	return nil
 }
 
-// takeState takes the state out of a form body. It must be in the query or in the
-// body, and not in both.
-func takeState(in *engine.Incoming) bool {
+// takeFormState takes the state out of a form body, unless it is in the query alone.
+func takeFormState(in *engine.Incoming) bool {
 	form := string(in.Call.Body.Data)
-	values := inject.GetQuery(form, in.Parameter)
-	if len(values) == 0 {
+	if len(inject.GetQuery(form, in.Parameter)) == 0 {
 		return !in.State.IsZero()
 	}
-	if len(values) > 1 || !in.State.IsZero() {
-		return false
-	}
-	in.Call.Body = callback.NewBody([]byte(inject.RemoveQuery(form, in.Parameter)))
-	return in.SetState(values[0])
+	form, ok := takeState(in, form)
+	in.Call.Body = callback.NewBody([]byte(form))
+	return ok
 }
 
 // isPrefetch reports whether a header value says that a browser makes the request in

@@ -18,7 +18,7 @@ import (
 const formType = "application/x-www-form-urlencoded"
 
 func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
-	const state = "state=" + secretText
+	const state, other = "state=" + secretText, "state=00000000-0000-4000-8000-000000000000"
 	s := &Server{app: &app.App{MaxBodySize: 1000}}
 	for name, c := range map[string]struct {
 		query, contentType, body string
@@ -34,11 +34,20 @@ func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 		"missing":                   {"a=1", formType, "b=2", false, "", ""},
 		"no form":                   {"", "text/plain", state, false, "", ""},
 		"JSON":                      {"", "application/json", `{"state":"` + secretText + `"}`, false, "", ""},
-		"both":                      {state, formType, state, false, "", ""},
+		"both":                      {"a=1&" + state, formType, state + "&b=2", true, "a=1", "b=2"},
+		"both, several times":       {state + "&a=1&" + state, formType, state + "&" + state, true, "a=1", ""},
+		"both, and different":       {other, formType, state, false, "", ""},
 		"both, one of them empty":   {"state=", formType, state, false, "", ""},
-		"twice in the query":        {state + "&" + state, "", "", false, "", ""},
-		"twice in the form":         {"", formType, state + "&" + state, false, "", ""},
+		"twice in the query":        {state + "&" + state, "", "", true, "", ""},
+		"twice in the form":         {"", formType, state + "&" + state, true, "", ""},
+		"twice, and different":      {state + "&" + other, "", "", false, "", ""},
+		"different in the form":     {"", formType, state + "&" + other, false, "", ""},
 		"twice, one of them broken": {state + "&state=x", "", "", false, "", ""},
+		"a query was appended":      {state + "?a=1&b=2", "", "", true, "a=1&b=2", ""},
+		"the same, escaped":         {state + "%3Fa%3D1&b=2", "", "", true, "a=1&b=2", ""},
+		"the same, in a form":       {"", formType, state + "?a=1", true, "", "a=1"},
+		"the state was appended":    {state + "?" + state, "", "", true, "", ""},
+		"another was appended":      {state + "?" + other, "", "", false, "", ""},
 		"empty":                     {"state=", "", "", false, "", ""},
 		"no value":                  {"state", "", "", false, "", ""},
 		"upper case":                {"state=" + strings.ToUpper(secretText), "", "", false, "", ""},
@@ -69,7 +78,7 @@ func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 // reads the body.
 func readCall(t *testing.T, s *Server, r *http.Request) (engine.Incoming, error) {
 	t.Helper()
-	keys, query := app.KeysOf(r)
+	keys, query := s.app.KeysOf(r)
 	in, err := newIncoming(r, callback.ParsePath(r.URL.EscapedPath()), keys, query)
 	if err != nil {
 		return in, err
@@ -154,12 +163,12 @@ func TestCallThatCannotBeReadIsRefused(t *testing.T) {
 
 func FuzzState(f *testing.F) {
 	const state = "2d3cd3d3-9e6c-40c0-819f-8c49540f6b83"
-	for _, text := range []string{"state=" + state, "state=" + state + "&state=" + state, "a=1&%73tate=" + state, "state=", "&&=;", "state=" + state + "&a=%zz"} {
+	for _, text := range []string{"state=" + state, "state=" + state + "&state=" + state, "a=1&%73tate=" + state, "state=", "&&=;", "state=" + state + "&a=%zz", "state=" + state + "?state=" + state + "&a=1?b"} {
 		f.Add(text, "state")
 	}
 	f.Fuzz(func(t *testing.T, text, parameter string) {
 		in := &engine.Incoming{Parameter: parameter, Call: &callback.Call{Body: callback.NewBody([]byte(text))}}
-		if !takeState(in) || parameter == "" {
+		if !takeFormState(in) || parameter == "" {
 			return
 		}
 		rest := string(in.Call.Body.Data)

@@ -126,7 +126,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	if !countsAsCall(r) {
 		return problem.NotAllowed(anyMethods)
 	}
-	keys, query := app.KeysOf(r)
+	keys, query := s.app.KeysOf(r)
 	caller := s.app.Caller(keys, app.PermissionSend)
 	if err := s.admit(caller); err != nil {
 		answer.LeaveUnread(w, r)

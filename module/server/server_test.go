@@ -63,7 +63,7 @@ func TestOfTwoKeysOneIsEnoughAndNoneIsKept(t *testing.T) {
 	s := &Server{app: global}
 	r := httptest.NewRequest(http.MethodPost, "/cb/"+secretText+"?a=1&api_key=other", nil)
 	r.Header.Set("Authorization", "Bearer "+key)
-	shown, _ := app.KeysOf(r)
+	shown, _ := global.KeysOf(r)
 	if c := global.Caller(shown, app.PermissionSend); !c.Shown || !c.Known {
 		t.Errorf("the caller is %+v", c)
 	}

@@ -1,0 +1,47 @@
+package inject
+
+import "strings"
+
+// SplitAppended returns the raw query with what was appended to the parameters of that
+// name made parameters of their own: some software adds "?a=b" to a URL that has a query
+// already, and "&c=d" to that. Their values end at the first question mark, unless whole,
+// which may be nil, says that a value is one as it stands.
+func SplitAppended(raw, name string, whole func(value string) bool) string {
+	if !strings.Contains(raw, "?") && !strings.Contains(raw, "%3") {
+		return raw
+	}
+	segments := strings.Split(raw, "&")
+	for i, segment := range segments {
+		key, value, ok := split(segment)
+		if !ok || key != name || whole != nil && whole(unescape(value)) {
+			continue
+		}
+		end, rest := cutAppended(value)
+		if end < 0 {
+			continue
+		}
+		segments[i] = segment[:len(segment)-len(value)+end]
+		if rest != "" {
+			segments[i] += "&" + rest
+		}
+	}
+	return strings.Join(segments, "&")
+}
+
+// escapedQuery has the signs of a query that was escaped together with the value that it
+// was appended to.
+var escapedQuery = strings.NewReplacer("%3F", "?", "%3f", "?", "%3D", "=", "%3d", "=", "%26", "&")
+
+// cutAppended returns where an escaped value ends, -1 if nothing was appended to it, and
+// what was appended.
+func cutAppended(value string) (end int, rest string) {
+	mark := strings.IndexByte(value, '?')
+	escaped := strings.Index(strings.ToUpper(value), "%3F")
+	switch {
+	case escaped >= 0 && (mark < 0 || escaped < mark):
+		return escaped, escapedQuery.Replace(value[escaped+len("%3F"):])
+	case mark >= 0:
+		return mark, value[mark+1:]
+	}
+	return -1, ""
+}
