@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,6 +63,48 @@ func TestFixedURLReadsTheCorrelationIDWhereTheServerSays(t *testing.T) {
 	body := `{"job":{"id":"A-7"}}`
 	wantAnswer(t, s.callURL(t, http.MethodPost, fixedURL, body, append(bearer(envKey), "Content-Type", jsonType)...), http.StatusOK, "")
 	wantAnswer(t, x.Answer(t), http.StatusOK, body)
+}
+
+// Partners that keep a UUID as one give it back in another spelling.
+func TestCorrelationIDOfOursIsTakenInAnySpelling(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Setenv("CB_KEY", envKey)
+	s.Start(t, harness.Config{
+		Callback: "key env {env.CB_KEY} send",
+		Public:   "callback_server",
+		Hold:     "key env",
+		Sites:    s.Site("json", "callback_server {\n\tcorrelation_id json job\n}"),
+	})
+	for name, spell := range map[string]func(string) string{
+		"capitals": strings.ToUpper, "braces": func(id string) string { return "{" + id + "}" }, "URN": func(id string) string { return "urn:uuid:" + id },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			x := s.get(t)
+			id := spell(x.received.Header.Get(correlationHeader))
+			wantAnswer(t, s.callURL(t, http.MethodPost, x.url, "paid", append(bearer(envKey), correlationHeader, id)...), http.StatusOK, "")
+			wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+			x = s.get(t)
+			wantAnswer(t, s.callFixed(t, spell(x.received.Header.Get(correlationHeader)), "paid", bearer(envKey)...), http.StatusOK, "")
+			wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+			x = s.get(t)
+			body := `{"job":"` + spell(x.received.Header.Get(correlationHeader)) + `"}`
+			wantAnswer(t, s.callURL(t, http.MethodPost, "http://json.test/cb", body, append(bearer(envKey), "Content-Type", jsonType)...), http.StatusOK, "")
+			wantAnswer(t, x.Answer(t), http.StatusOK, body)
+		})
+	}
+	t.Run("twice", func(t *testing.T) {
+		t.Parallel()
+		x := s.get(t)
+		id := x.received.Header.Get(correlationHeader)
+		req := harness.NewRequest(t, http.MethodPost, fixedURL, "text/plain", "paid")
+		req.Header = http.Header{correlationHeader: {id, id}, statusHeader: {"Ok", "Ok"}, "Authorization": {"Bearer " + envKey}}
+		wantAnswer(t, s.public(t, req), http.StatusOK, "")
+		wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+		req.Header[correlationHeader] = []string{id, "another"}
+		wantProblem(t, s.public(t, req), http.StatusBadRequest, "invalid-correlation-id")
+	})
 }
 
 // TestFixedURLKnowsNoCallbacksOfOthers waits as long as the server keeps a call whose

@@ -3,6 +3,8 @@ package callback
 import (
 	"crypto/sha256"
 	"slices"
+
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // IdempotencyAlias returns the alias of a callback that was made under an
@@ -30,6 +32,39 @@ type Retry struct {
 // callback by its correlation id, at the fixed URL.
 func CorrelationAlias(key, correlationID string) Digest {
 	return alias("correlation", key, correlationID)
+}
+
+// CorrelationSpellings returns the correlation ids that a caller can mean by a text: the
+// text itself, and, if it is a UUID in another spelling, that UUID as we write it.
+func CorrelationSpellings(text string) []string {
+	if u, ok := readUUID(text); ok && u.String() != text {
+		return []string{text, u.String()}
+	}
+	return []string{text}
+}
+
+// meantIDs returns correlation ids with all UUIDs as we write them.
+func meantIDs(texts []string) []string {
+	ids := make([]string, len(texts))
+	for i, text := range texts {
+		meant := CorrelationSpellings(text)
+		ids[i] = meant[len(meant)-1]
+	}
+	return ids
+}
+
+// sameCorrelation reports whether a caller means a correlation id by a text.
+func sameCorrelation(id, text string) bool { return slices.Contains(CorrelationSpellings(text), id) }
+
+// CorrelationID returns the correlation id that the call gives at a location, "" if it
+// gives none, or several that differ.
+func (c *Call) CorrelationID(at inject.Location) string {
+	m := c.message()
+	ids, err := m.Values(at)
+	if err != nil || len(ids) == 0 || len(slices.Compact(meantIDs(ids))) > 1 {
+		return ""
+	}
+	return ids[0]
 }
 
 // alias digests parts so that no two lists of parts have the same digest.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash"
 	"net/http"
+	"slices"
 )
 
 // Body is the body of a call or of an ack. A small one is kept in the record, a
@@ -84,14 +85,19 @@ type Caller struct {
 
 // Payload returns the digest by which a repeated call is recognized. It covers the path
 // suffix, the query, the wire headers, the headers that Failed and Progress compare, and
-// the body. Other headers do not count, because a proxy on the way may change them.
+// the body. Other headers do not count, because a proxy on the way may change them, and
+// neither does the spelling of a correlation id that is a UUID.
 func (c *Call) Payload(p *Policy) Digest {
 	h := sha256.New()
 	write := func(s string) { writePart(h, s) }
 	write(c.Suffix)
 	write(c.Query)
 	for _, name := range append(p.wire.Names(), p.reads...) {
-		for _, v := range c.Header.Values(name) {
+		values := c.Header.Values(name)
+		if name == p.wire.CorrelationID {
+			values = meantIDs(values)
+		}
+		for _, v := range slices.Compact(values) {
 			write(name)
 			write(v)
 		}

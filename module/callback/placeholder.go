@@ -124,10 +124,15 @@ func (i Issued) Lookup(c *Call) Lookup {
 // Value returns the first value at a location of the call, "" if there is none. Its
 // errors are those of inject.Message.
 func (c *Call) Value(at inject.Location) (string, error) {
+	m := c.message()
+	return m.Get(at)
+}
+
+// message returns the call as a message that values can be read from.
+func (c *Call) message() inject.Message {
 	header := make(http.Header, len(c.Header))
 	c.Header.AddTo(header)
-	m := inject.Message{Header: header, Query: c.Query, Body: c.Body.Data}
-	return m.Get(at)
+	return inject.Message{Header: header, Query: c.Query, Body: c.Body.Data}
 }
 
 // PlaceholderNames returns the names of the placeholders that do not depend on a call,

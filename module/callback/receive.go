@@ -252,7 +252,7 @@ func (r *Record) read(p *Policy, c *Call) (said, Fault) {
 	ids := c.Header.Values(p.wire.CorrelationID)
 	statuses := c.Header.Values(p.wire.Status)
 	switch {
-	case slices.ContainsFunc(ids, func(id string) bool { return id != r.CorrelationID }):
+	case slices.ContainsFunc(ids, func(id string) bool { return !sameCorrelation(r.CorrelationID, id) }):
 		return said{}, Fault{Slug: "correlation-mismatch", Detail: p.wire.CorrelationID + " does not belong to this callback."}
 	case len(ids) == 0 && p.RequireCorrelationID:
 		return said{}, Fault{Slug: "missing-header", Detail: p.wire.CorrelationID + " is required."}
@@ -262,19 +262,20 @@ func (r *Record) read(p *Policy, c *Call) (said, Fault) {
 	failed, valid := readStatus(statuses)
 	switch {
 	case !valid:
-		return said{}, Fault{Slug: "invalid-status", Detail: p.wire.Status + " must be Ok or Failed, once."}
+		return said{}, Fault{Slug: "invalid-status", Detail: p.wire.Status + " must be Ok or Failed, and not both."}
 	case failed || c.Suffix == SuffixFailed || matches(p.Failed, c):
 		return said{failure: p.failure(c)}, Fault{}
 	}
 	return said{progress: matches(p.Progress, c)}, Fault{}
 }
 
-// readStatus reads the status header, which may be absent.
+// readStatus reads the status header, which may be absent, or there several times with
+// the same value.
 func readStatus(values []string) (failed, valid bool) {
 	switch {
 	case len(values) == 0:
 		return false, true
-	case len(values) > 1:
+	case slices.ContainsFunc(values, func(v string) bool { return !strings.EqualFold(v, values[0]) }):
 		return false, false
 	}
 	failed = strings.EqualFold(values[0], StatusFailed)

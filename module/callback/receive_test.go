@@ -51,10 +51,11 @@ func TestCallWithoutAnAcceptableStatusOrCorrelationIsRefused(t *testing.T) {
 		"other correlation id":      {newCall("POST", "", correlationHeader, "order-1"), "correlation-mismatch"},
 		"empty correlation id":      {newCall("POST", "", correlationHeader, ""), "correlation-mismatch"},
 		"correlation id's case":     {newCall("POST", "", correlationHeader, strings.ToUpper(correlation)), "correlation-mismatch"},
+		"another UUID in capitals":  {newCall("POST", "", correlationHeader, strings.ToUpper(callback.NewUUID().String())), "correlation-mismatch"},
 		"one right, one wrong":      {newCall("POST", "", correlationHeader, correlation, correlationHeader, "order-1"), "correlation-mismatch"},
 		"unknown status":            {newCall("POST", "", statusHeader, "Done"), "invalid-status"},
 		"empty status":              {newCall("POST", "", statusHeader, ""), "invalid-status"},
-		"status twice":              {newCall("POST", "", statusHeader, "Ok", statusHeader, "Ok"), "invalid-status"},
+		"unknown status twice":      {newCall("POST", "", statusHeader, "Done", statusHeader, "Done"), "invalid-status"},
 		"contradicting statuses":    {newCall("POST", "", statusHeader, "Ok", statusHeader, "Failed"), "invalid-status"},
 		"status list":               {newCall("POST", "", statusHeader, "Ok, Failed"), "invalid-status"},
 		"both are wrong":            {newCall("POST", "", statusHeader, "x", correlationHeader, "y"), "correlation-mismatch"},
@@ -75,6 +76,74 @@ func TestCallWithoutAnAcceptableStatusOrCorrelationIsRefused(t *testing.T) {
 			}
 			accept(t, r, p, newCall("POST", "right"))
 		})
+	}
+}
+
+func TestWhatIsSaidTwiceIsSaidOnce(t *testing.T) {
+	p := compiled(t, callback.Policy{RequireCorrelationID: true, RequireStatus: true})
+	v := receive(waiting(p), p, newCall("POST", "", correlationHeader, correlation, correlationHeader, correlation, statusHeader, "Ok", statusHeader, "ok"), born)
+	if v.Kind != callback.Accepted || v.Next.Phase != callback.Resolved {
+		t.Errorf("got %+v", v)
+	}
+	v = receive(waiting(p), p, newCall("POST", "", correlationHeader, correlation, statusHeader, "Failed", statusHeader, "FAILED"), born)
+	if v.Kind != callback.Accepted || v.Next.Phase != callback.Failed {
+		t.Errorf("got %+v", v)
+	}
+}
+
+// TestCorrelationIDOfOursIsAUUIDInAnySpelling has the forms in which software writes
+// UUIDs. An id that somebody else chose has one spelling.
+func TestCorrelationIDOfOursIsAUUIDInAnySpelling(t *testing.T) {
+	p := compiled(t, callback.Policy{})
+	for name, spell := range map[string]func(string) string{
+		"as it is":           func(id string) string { return id },
+		"capitals":           strings.ToUpper,
+		"one capital":        func(id string) string { return strings.Replace(id, "a", "A", 1) },
+		"braces":             func(id string) string { return "{" + id + "}" },
+		"capitals in braces": func(id string) string { return "{" + strings.ToUpper(id) + "}" },
+		"brackets":           func(id string) string { return "(" + id + ")" },
+		"URN":                func(id string) string { return "urn:uuid:" + id },
+		"URN in capitals":    func(id string) string { return strings.ToUpper("urn:uuid:" + id) },
+		"no hyphens":         func(id string) string { return strings.ReplaceAll(id, "-", "") },
+	} {
+		ours := callback.New(&secret, p, callback.Spec{ExpiresIn: lifetime}, born)
+		if v := receive(ours, p, newCall("POST", "", correlationHeader, spell(ours.CorrelationID)), born); v.Kind != callback.Accepted {
+			t.Errorf("%s: got %+v", name, v)
+		}
+		next := accept(t, ours, p, newCall("POST", "done", correlationHeader, ours.CorrelationID))
+		again := newCall("POST", "done", correlationHeader, spell(ours.CorrelationID), correlationHeader, ours.CorrelationID)
+		if v := receive(next, p, again, born); v.Kind != callback.Repeated {
+			t.Errorf("%s, again: got %+v", name, v)
+		}
+		for _, chosen := range []string{"Order-A", strings.ToUpper(aUUID), "{" + aUUID + "}", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"} {
+			theirs := callback.New(&secret, p, callback.Spec{CorrelationID: chosen, ExpiresIn: lifetime}, born)
+			v := receive(theirs, p, newCall("POST", "", correlationHeader, spell(chosen)), born)
+			if (v.Kind == callback.Accepted) != (spell(chosen) == chosen) {
+				t.Errorf("%s of %s: got %+v", name, chosen, v)
+			}
+		}
+		if _, ok := callback.ParseUUID(spell(ours.ID.String())); ok != (spell(ours.ID.String()) == ours.ID.String()) {
+			t.Errorf("%s is taken as a state", name)
+		}
+	}
+}
+
+func TestCallNamesOneCorrelationID(t *testing.T) {
+	for name, c := range map[string]struct {
+		ids  []string
+		want string
+	}{
+		"none": {nil, ""}, "one": {[]string{"a"}, "a"}, "twice the same": {[]string{"a", "a"}, "a"}, "two": {[]string{"a", "b"}, ""}, "two cases": {[]string{"a", "A"}, ""},
+		"two spellings": {[]string{strings.ToUpper(aUUID), aUUID}, strings.ToUpper(aUUID)}, "two UUIDs": {[]string{aUUID, secretText}, ""},
+		"three spellings": {[]string{aUUID, "{" + aUUID + "}", "urn:uuid:" + aUUID}, aUUID},
+	} {
+		var lines []string
+		for _, id := range c.ids {
+			lines = append(lines, correlationHeader, id)
+		}
+		if got := newCall("POST", "", lines...).CorrelationID(at("header", correlationHeader)); got != c.want {
+			t.Errorf("%s: got %q", name, got)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // UUID is a version 4 UUID (RFC 9562, section 5.4): the form of every id, state
@@ -46,6 +47,19 @@ func ParseUUID(s string) (UUID, bool) {
 		return UUID{}, false
 	}
 	return u, true
+}
+
+// readUUID reads a UUID as other software writes it: in capitals, in braces or brackets,
+// without hyphens, or as a URN (RFC 9562, section 4). States and tickets are never read so.
+func readUUID(s string) (UUID, bool) {
+	s = strings.TrimPrefix(strings.ToLower(s), "urn:uuid:")
+	if n := len(s); n > 2 && (s[0] == '{' && s[n-1] == '}' || s[0] == '(' && s[n-1] == ')') {
+		s = s[1 : n-1]
+	}
+	if len(s) == uuidLength-4 && !strings.Contains(s, "-") {
+		s = strings.Join([]string{s[:8], s[8:12], s[12:16], s[16:20], s[20:]}, "-")
+	}
+	return ParseUUID(s)
 }
 
 // String returns the canonical text form.

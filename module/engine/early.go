@@ -93,16 +93,18 @@ func isClosed(c <-chan struct{}) bool {
 }
 
 // ReceiveCorrelated decides on a call to the fixed URL, which names its callback by the
-// correlation id. It finds only callbacks that one of the caller's named keys may call.
+// correlation id, in any spelling if that is a UUID of ours. It finds only callbacks that one of the caller's named keys may call.
 // If there is none yet, the call waits for a while. store.ErrNotFound: no callback was
 // found in time. ErrBusy: too many calls wait.
 func (e *Engine) ReceiveCorrelated(ctx context.Context, in Incoming, correlationID string) (callback.Verdict, *callback.Policy, error) {
 	in.Fixed = true
 	names := slices.Compact(slices.Sorted(slices.Values(in.Call.Caller.Names)))
-	for _, name := range names {
-		alias := callback.CorrelationAlias(name, correlationID)
-		if _, _, err := e.store.Find(ctx, store.ByAlias(alias)); !errors.Is(err, store.ErrNotFound) {
-			return e.receiveAlias(ctx, in, alias, err)
+	for _, spelling := range callback.CorrelationSpellings(correlationID) {
+		for _, name := range names {
+			alias := callback.CorrelationAlias(name, spelling)
+			if _, _, err := e.store.Find(ctx, store.ByAlias(alias)); !errors.Is(err, store.ErrNotFound) {
+				return e.receiveAlias(ctx, in, alias, err)
+			}
 		}
 	}
 	if len(names) == 0 {

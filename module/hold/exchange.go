@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -188,8 +189,9 @@ func (x *exchange) spec() (engine.Spec, error) {
 		}
 		// If the receiver of the delivery handles it as a call, it expects the
 		// correlation id that the client sent.
-		if ids := x.r.Header[h.policy.Wire().CorrelationID]; len(ids) == 1 && callback.ValidCorrelationID(ids[0]) {
-			spec.DeliverAs = ids[0]
+		m := inject.Message{Header: x.r.Header}
+		if id, _ := m.Only(inject.Location{In: inject.Header, Name: h.policy.Wire().CorrelationID}); callback.ValidCorrelationID(id) {
+			spec.DeliverAs = id
 		}
 	}
 	if x.retry != nil {

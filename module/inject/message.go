@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // ErrNotForm is wrapped by every error about reading a form field from a body whose
@@ -60,11 +61,11 @@ func (m *Message) Get(at Location) (string, error) {
 	return values[0], nil
 }
 
-// Only returns the value at the location if there is exactly one, else "". Its
-// errors are those of Values.
+// Only returns the value at the location if there is one, or the same several times, else
+// "". Its errors are those of Values.
 func (m *Message) Only(at Location) (string, error) {
 	values, err := m.Values(at)
-	if err != nil || len(values) != 1 {
+	if err != nil || len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
 		return "", err
 	}
 	return values[0], nil

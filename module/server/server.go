@@ -196,15 +196,11 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 
 // correlationOf returns the correlation id of a call to the fixed URL.
 func (s *Server) correlationOf(call *callback.Call) string {
+	at := inject.Location{In: inject.Header, Name: callback.NewWire(s.app.HeaderPrefix).CorrelationID}
 	if s.CorrelationID != nil {
-		value, _ := call.Value(*s.CorrelationID)
-		return value
+		at = *s.CorrelationID
 	}
-	ids := call.Header.Values(callback.NewWire(s.app.HeaderPrefix).CorrelationID)
-	if len(ids) != 1 {
-		return ""
-	}
-	return ids[0]
+	return call.CorrelationID(at)
 }
 
 // countsAsCall reports whether a request can count as a call at all. HEAD, OPTIONS and
