@@ -1,6 +1,7 @@
 package caddycallback_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"path/filepath"
@@ -99,6 +100,68 @@ func whole(example string) string {
 	}
 	site := "\t" + strings.ReplaceAll(strings.TrimSuffix(example, "\n"), "\n", "\n\t")
 	return "{\n\tcallback {\n\t\tbase_url https://app.example.com\n\t}\n}\n\napp.example.com {\n" + site + "\n}\n"
+}
+
+// TestNoExampleLeavesCallsToNobody makes sure that something follows callback_server in
+// every site: Caddy answers what no handler takes with an empty 200, and a partner with a
+// wrong URL would believe that it was heard.
+func TestNoExampleLeavesCallsToNobody(t *testing.T) {
+	t.Parallel()
+	block := regexp.MustCompile("(?s)\n```caddyfile\n(.*?)```\n")
+	caddyfiles := make(map[string]string)
+	for _, page := range pages(t) {
+		for i, match := range block.FindAllStringSubmatch(read(t, page), -1) {
+			caddyfiles[fmt.Sprintf("%s, Caddyfile %d", page, i+1)] = whole(match[1])
+		}
+	}
+	examples, err := filepath.Glob("examples/*/Caddyfile")
+	if err != nil || len(examples) == 0 {
+		t.Fatalf("there are no examples: %v", err)
+	}
+	for _, path := range examples {
+		caddyfiles[path] = read(t, path)
+	}
+	for name, caddyfile := range caddyfiles {
+		raw, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(caddyfile), map[string]any{"filename": "Caddyfile"})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var config struct {
+			Apps struct {
+				HTTP struct {
+					Servers map[string]struct{ Routes []any }
+				}
+			}
+		}
+		if err := json.Unmarshal(raw, &config); err != nil {
+			t.Fatal(err)
+		}
+		for _, server := range config.Apps.HTTP.Servers {
+			for _, site := range server.Routes {
+				if handlers := handlersIn(site); len(handlers) > 0 && handlers[len(handlers)-1] == "callback_server" {
+					t.Errorf("%s: nothing follows callback_server; add respond 404", name)
+				}
+			}
+		}
+	}
+}
+
+// handlersIn returns the names of a site's handlers, in order.
+func handlersIn(site any) []string {
+	var names []string
+	switch site := site.(type) {
+	case []any:
+		for _, element := range site {
+			names = append(names, handlersIn(element)...)
+		}
+	case map[string]any:
+		if name, ok := site["handler"].(string); ok && name != "subroute" {
+			return []string{name}
+		}
+		names = append(handlersIn(site["routes"]), handlersIn(site["handle"])...)
+	}
+	return names
 }
 
 func adapt(caddyfile string) ([]caddyconfig.Warning, error) {

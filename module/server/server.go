@@ -68,6 +68,9 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 	if err := s.Check(s.app.Keys); err != nil {
 		return fmt.Errorf("callback_server: %w", err)
 	}
+	if err := checkPlacement(ctx); err != nil {
+		return fmt.Errorf("callback_server: %w", err)
+	}
 	s.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if err := s.Ask.Provision(ctx); err != nil {
 		return fmt.Errorf("callback_server: ask: %w", err)
