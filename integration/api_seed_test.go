@@ -77,7 +77,7 @@ func TestAllMethodsOfTheSeedAreCalls(t *testing.T) {
 	c := s.create(t, `{"methods":["PUT","GET"]}`)
 	refused := s.callURL(t, http.MethodPost, c.CallbackURL, "")
 	wantProblem(t, refused, http.StatusMethodNotAllowed, "method-not-allowed")
-	wantHeader(t, refused.Header, "Allow", "GET, PUT")
+	wantHeader(t, refused.Header, "Allow", "GET, PUT, HEAD, OPTIONS")
 	wantStatus(t, s.callURL(t, http.MethodPut, c.CallbackURL, ""), http.StatusOK)
 }
 

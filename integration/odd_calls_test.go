@@ -194,14 +194,17 @@ func TestLooksAndPrefetchesNeverCountAsCalls(t *testing.T) {
 		for name, test := range map[string]struct {
 			method string
 			header http.Header
+			status int
 		}{
-			"HEAD":                  {method: http.MethodHead},
-			"OPTIONS":               {method: http.MethodOptions},
-			"Sec-Purpose":           {method: http.MethodGet, header: http.Header{"Sec-Purpose": {"prefetch"}}},
-			"Sec-Purpose prerender": {method: http.MethodGet, header: http.Header{"Sec-Purpose": {"prefetch;prerender"}}},
-			"Purpose":               {method: http.MethodGet, header: http.Header{"Purpose": {"prefetch"}}},
+			"HEAD":                  {http.MethodHead, nil, http.StatusOK},
+			"OPTIONS":               {http.MethodOptions, nil, http.StatusNoContent},
+			"TRACE":                 {"TRACE", nil, http.StatusMethodNotAllowed},
+			"CORS":                  {http.MethodOptions, http.Header{"Origin": {"https://shop.example"}, "Access-Control-Request-Method": {"POST"}}, http.StatusMethodNotAllowed},
+			"Sec-Purpose":           {http.MethodGet, http.Header{"Sec-Purpose": {"prefetch"}}, http.StatusMethodNotAllowed},
+			"Sec-Purpose prerender": {http.MethodGet, http.Header{"Sec-Purpose": {"prefetch;prerender"}}, http.StatusMethodNotAllowed},
+			"Purpose":               {http.MethodGet, http.Header{"Purpose": {"prefetch"}}, http.StatusMethodNotAllowed},
 		} {
-			if kind == "both" && test.header != nil {
+			if kind == "both" && test.method == http.MethodGet {
 				continue // With both replies, GET is a person's return, which changes nothing anyway.
 			}
 			t.Run(kind+" "+name, func(t *testing.T) {
@@ -213,9 +216,10 @@ func TestLooksAndPrefetchesNeverCountAsCalls(t *testing.T) {
 					req.Header[name] = values
 				}
 				look := s.public(t, req)
-				wantStatus(t, look, http.StatusMethodNotAllowed)
-				if test.method != http.MethodHead {
-					wantProblem(t, look, http.StatusMethodNotAllowed, "method-not-allowed")
+				if test.status == http.StatusMethodNotAllowed {
+					wantProblem(t, look, test.status, "method-not-allowed")
+				} else {
+					wantAnswer(t, look, test.status, "")
 				}
 				if !strings.Contains(look.Header.Get("Allow"), http.MethodPost) {
 					t.Errorf("Allow is %q", look.Header.Get("Allow"))
@@ -235,7 +239,7 @@ func TestGetDoesNotCountWithoutARedirect(t *testing.T) {
 	x := s.get(t)
 	refused := s.fetch(t, x.url)
 	wantProblem(t, refused, http.StatusMethodNotAllowed, "method-not-allowed")
-	wantMethods(t, refused, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete)
+	wantMethods(t, refused, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead, http.MethodOptions)
 	x.stillWaits(t)
 }
 

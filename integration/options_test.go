@@ -144,7 +144,7 @@ func TestMethodsLimitWhatCountsAsACall(t *testing.T) {
 	x := s.get(t)
 	refused := x.call(t, "text/plain", "by POST")
 	wantProblem(t, refused, http.StatusMethodNotAllowed, "method-not-allowed")
-	wantMethods(t, refused, http.MethodPut, http.MethodGet)
+	wantMethods(t, refused, http.MethodPut, http.MethodGet, http.MethodHead, http.MethodOptions)
 	wantAnswer(t, s.partner.Call(t, http.MethodPut, x.url, "text/plain", "by PUT"), http.StatusOK, "")
 	wantAnswer(t, x.Answer(t), http.StatusOK, "by PUT")
 

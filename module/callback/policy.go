@@ -265,10 +265,11 @@ func (p *Policy) Wire() Wire { return p.wire }
 func (p *Policy) Allow() string { return p.allowed }
 
 func (p *Policy) allowedMethods() []string {
+	allowed := slices.Concat(p.Methods, LookMethods)
 	if p.redirectsPeople() && !slices.Contains(p.Methods, http.MethodGet) {
-		return append([]string{http.MethodGet}, p.Methods...)
+		return append([]string{http.MethodGet}, allowed...)
 	}
-	return p.Methods
+	return allowed
 }
 
 // redirectsPeople reports whether the reply is both a response and a redirect. A GET

@@ -223,13 +223,13 @@ func TestAllowListsWhatIsNotAnsweredWith405(t *testing.T) {
 		policy callback.Policy
 		want   string
 	}{
-		"default":             {callback.Policy{}, "POST, PUT, PATCH, DELETE"},
-		"respond":             {respondPolicy(), "POST, PUT, PATCH, DELETE"},
-		"redirect":            {redirectPolicy(), "GET, POST, PUT, PATCH, DELETE"},
-		"both":                {bothPolicy(), "GET, POST, PUT, PATCH, DELETE"},
-		"both, own methods":   {onlyPut, "GET, PUT"},
-		"both, GET among own": {withGet, "POST, GET"},
-		"own methods":         {callback.Policy{Methods: []string{"POST"}}, "POST"},
+		"default":             {callback.Policy{}, "POST, PUT, PATCH, DELETE, HEAD, OPTIONS"},
+		"respond":             {respondPolicy(), "POST, PUT, PATCH, DELETE, HEAD, OPTIONS"},
+		"redirect":            {redirectPolicy(), "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"},
+		"both":                {bothPolicy(), "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"},
+		"both, own methods":   {onlyPut, "GET, PUT, HEAD, OPTIONS"},
+		"both, GET among own": {withGet, "POST, GET, HEAD, OPTIONS"},
+		"own methods":         {callback.Policy{Methods: []string{"POST"}}, "POST, HEAD, OPTIONS"},
 	} {
 		if got := compiled(t, c.policy).Allow(); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)

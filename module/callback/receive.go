@@ -41,6 +41,8 @@ const (
 	// Unattended: the callback is of use only to a client that waits for it. None does
 	// at the moment, but the client can come back with its Idempotency-Key.
 	Unattended
+	// Looked: the request only looks, at a callback that takes calls.
+	Looked
 )
 
 // Verdict is the decision on a call.

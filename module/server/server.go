@@ -122,11 +122,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 }
 
 // anyMethods is the value of Allow as long as the callback is not known.
-var anyMethods = strings.Join(callback.CallMethods, ", ")
+var anyMethods = strings.Join(slices.Concat(callback.CallMethods, callback.LookMethods), ", ")
 
 // serveCall takes a call to a callback URL. Its error is answered with a problem.
 func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path) error {
-	if !countsAsCall(r) {
+	if !countsAsCall(r) && !looks(r) {
 		return problem.NotAllowed(anyMethods)
 	}
 	keys, query := s.app.KeysOf(r)
@@ -143,6 +143,9 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	in.Ask = s.ask
 	if at.Resource == callback.FixedPath {
 		return s.serveFixed(w, r, rt, in)
+	}
+	if looks(r) {
+		return s.serveLook(w, r, rt, in)
 	}
 	if answer.HasBody(r) && !in.State.IsZero() {
 		// Check method and keys before the body is read, so that a refused caller
@@ -181,6 +184,11 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 		answer.LeaveUnread(w, r)
 		return answer.KeyProblem(in.Call.Caller)
 	}
+	if looks(r) {
+		answer.LeaveUnread(w, r)
+		writeLook(w, r, anyMethods)
+		return nil
+	}
 	if err := s.readBody(w, r, rt.Engine, &in); err != nil {
 		return err
 	}
@@ -206,8 +214,8 @@ func (s *Server) correlationOf(call *callback.Call) string {
 	return call.CorrelationID(at)
 }
 
-// countsAsCall reports whether a request can count as a call at all. HEAD, OPTIONS and
-// browser prefetches never count.
+// countsAsCall reports whether a request can count as a call at all. Those that look, and
+// browser prefetches, never count.
 func countsAsCall(r *http.Request) bool {
 	if !slices.Contains(callback.CallMethods, r.Method) {
 		return false
