@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/app/apptest"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/linear"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -161,6 +162,18 @@ func TestWireHeadersAreKnownByTheirDefaultNames(t *testing.T) {
 	if h := renamed(callback.Header{{Name: "X-Link-Status", Value: "Failed"}}, same); h.Get("X-Link-Status") != "Failed" || len(h) != 1 {
 		t.Errorf("%v", h)
 	}
+}
+
+func TestManyWireHeadersAreRenamedInTheTimeOfTheirNumber(t *testing.T) {
+	wire := callback.NewWire("X-Acme-")
+	linear.Check(t, 1000, func(n int) func() {
+		lines := slices.Repeat(callback.Header{{Name: "X-Link-Status"}}, n)
+		return func() {
+			if h := renamed(slices.Clone(lines), wire); len(h.Values("X-Acme-Status")) != n {
+				t.Errorf("%d of %d lines are renamed", len(h.Values("X-Acme-Status")), n)
+			}
+		}
+	})
 }
 
 // apiApp returns an app for the API.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -52,10 +53,14 @@ func (a *request) resolve() error {
 // callback need not know which header_prefix it was made with.
 func renamed(h callback.Header, wire callback.Wire) callback.Header {
 	names, defaults := wire.Names(), callback.NewWire(callback.DefaultHeaderPrefix).Names()
-	for i, f := range h {
-		if at := slices.Index(defaults, f.Name); at >= 0 && h.Get(names[at]) == "" {
-			h[i].Name = names[at]
+	replaced := make(map[string]string)
+	for i, name := range names {
+		if h.Get(name) == "" {
+			replaced[defaults[i]] = name
 		}
+	}
+	for i, f := range h {
+		h[i].Name = cmp.Or(replaced[f.Name], f.Name)
 	}
 	slices.SortStableFunc(h, func(a, b callback.Field) int { return strings.Compare(a.Name, b.Name) })
 	return h

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -69,7 +71,7 @@ func parseCreation(body []byte) (*creation, error) {
 	if err := inject.CheckJSON(body); err != nil {
 		return nil, problem.InvalidRequest.With("The " + err.Error() + ".")
 	}
-	members, err := membersOf(body)
+	members, err := membersOf(body, len(body))
 	if err != nil {
 		return nil, err
 	}
@@ -98,26 +100,47 @@ type member struct {
 	value json.RawMessage
 }
 
-// membersOf returns the members of a valid JSON text that is an object. Names that
-// differ only in case are refused, because many JSON parsers take them for the same.
-func membersOf(text []byte) ([]member, error) {
+// errMembers is returned for an object with more members than are wanted.
+var errMembers = errors.New("the object has too many members")
+
+// membersOf returns the members of a valid JSON text that is an object of at most that
+// many members. Names that differ only in case are refused, because many JSON parsers
+// take them for the same.
+func membersOf(text []byte, most int) ([]member, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	if open, _ := d.Token(); open != json.Delim('{') {
 		return nil, problem.InvalidRequest.With("The body must be a JSON object.")
 	}
 	var members []member
+	seen := make(map[string]bool)
 	for d.More() {
+		if len(members) == most {
+			return nil, errMembers
+		}
 		name, _ := d.Token()
 		m := member{name: name.(string)}
 		if err := d.Decode(&m.value); err != nil {
 			return nil, problem.InvalidRequest.With("The body must be a JSON object.")
 		}
-		if slices.ContainsFunc(members, func(other member) bool { return strings.EqualFold(other.name, m.name) }) {
+		folded := fold(m.name)
+		if seen[folded] {
 			return nil, problem.InvalidField(m.name, "It is given twice, or again in another case; give it once.")
 		}
+		seen[folded] = true
 		members = append(members, m)
 	}
 	return members, nil
+}
+
+// fold returns one text for all texts that strings.EqualFold takes for equal.
+func fold(text string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			least = min(least, other)
+		}
+		return least
+	}, text)
 }
 
 // mustBe returns an error that says what a value must be.
@@ -177,8 +200,12 @@ func readHeaders(c *creation, raw []byte) error {
 	if raw[0] != '{' {
 		return mustBe("an object with the headers' names and values")
 	}
-	members, err := membersOf(raw)
-	if err != nil {
+	tooMuch := fmt.Errorf("there are more than %d headers, or more than %d bytes of them", maxReplyHeaders, maxReplyHeaderBytes)
+	members, err := membersOf(raw, maxReplyHeaders)
+	switch {
+	case errors.Is(err, errMembers):
+		return tooMuch
+	case err != nil:
 		return fmt.Errorf("a header is given twice; join its values with a comma")
 	}
 	size := 0
@@ -191,8 +218,8 @@ func readHeaders(c *creation, raw []byte) error {
 		size += len(m.name) + len(value)
 		c.header = append(c.header, callback.Field{Name: http.CanonicalHeaderKey(m.name), Value: value})
 	}
-	if len(members) > maxReplyHeaders || size > maxReplyHeaderBytes {
-		return fmt.Errorf("there are more than %d headers, or more than %d bytes of them", maxReplyHeaders, maxReplyHeaderBytes)
+	if size > maxReplyHeaderBytes {
+		return tooMuch
 	}
 	slices.SortFunc(c.header, func(a, b callback.Field) int { return strings.Compare(a.Name, b.Name) })
 	return nil

@@ -59,15 +59,11 @@ var ErrCallHeader = errors.New("header and query of the call are over the limit"
 // NewCall returns a call without its body. The query must hold neither state nor key.
 // The error is ErrCallHeader.
 func NewCall(method, suffix, query string, header http.Header, at Time) (*Call, error) {
-	c := &Call{Method: method, Suffix: suffix, Query: query, Header: CallHeader(header), ReceivedAt: at}
-	size := len(query)
-	for _, f := range c.Header {
-		size += len(f.Name) + len(f.Value)
-	}
-	if size > maxCallHeader {
+	stored, ok := collect(header, notOfCalls, maxCallHeader-len(query))
+	if !ok || len(query) > maxCallHeader {
 		return nil, ErrCallHeader
 	}
-	return c, nil
+	return &Call{Method: method, Suffix: suffix, Query: query, Header: stored, ReceivedAt: at}, nil
 }
 
 // Caller says what a caller has proved with the keys that it showed.

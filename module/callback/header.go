@@ -1,11 +1,10 @@
 package callback
 
 import (
+	"math"
 	"net/http"
 	"slices"
 	"strings"
-
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
@@ -30,31 +29,53 @@ var credentialHeaders = []string{
 	"Referer", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Rewrite-Url",
 }
 
+// notOfCalls and notOfAcks are the headers that are not stored of a call and of an
+// upstream's answer.
+var (
+	notOfCalls = setOf(connectionHeaders, credentialHeaders)
+	notOfAcks  = setOf(connectionHeaders)
+)
+
+func setOf(lists ...[]string) map[string]bool {
+	set := make(map[string]bool)
+	for _, name := range slices.Concat(lists...) {
+		set[name] = true
+	}
+	return set
+}
+
 // CallHeader returns what may be stored of a call's header: all but what belongs
 // to the connection and what carries credentials.
 func CallHeader(h http.Header) Header {
-	return collect(h, append(credentialHeaders, connectionHeaders...))
+	header, _ := collect(h, notOfCalls, math.MaxInt)
+	return header
 }
 
 // AckHeader returns what may be stored of an upstream's answer: all but what
 // belongs to the connection.
 func AckHeader(h http.Header) Header {
-	return collect(h, connectionHeaders)
+	header, _ := collect(h, notOfAcks, math.MaxInt)
+	return header
 }
 
-func collect(h http.Header, without []string) Header {
-	named := h["Connection"]
-	out := make(Header, 0, len(h))
+// collect returns the lines of h, except those with names in without and those that
+// belong to the connection. ok is false if names and values have more than limit bytes.
+func collect(h http.Header, without map[string]bool, limit int) (header Header, ok bool) {
+	options := inject.ConnectionOptionsOf(h)
+	header = make(Header, 0, len(h))
 	for name, values := range h {
-		if slices.Contains(without, name) || httpguts.HeaderValuesContainsToken(named, name) {
+		if without[name] || options.Has(name) {
 			continue
 		}
 		for _, v := range values {
-			out = append(out, Field{Name: name, Value: v})
+			if limit -= len(name) + len(v); limit < 0 {
+				return nil, false
+			}
+			header = append(header, Field{Name: name, Value: v})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
-	return out
+	slices.SortStableFunc(header, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
+	return header, true
 }
 
 // Values returns the values of the header lines with that canonical name.
@@ -80,13 +101,13 @@ func (h Header) Get(name string) string {
 
 // Joined returns the header as an object, the values of lines with one name joined.
 func (h Header) Joined() map[string]string {
-	object := make(map[string]string)
+	values := make(map[string][]string)
 	for _, f := range h {
-		if before, several := object[f.Name]; several {
-			object[f.Name] = before + ", " + f.Value
-		} else {
-			object[f.Name] = f.Value
-		}
+		values[f.Name] = append(values[f.Name], f.Value)
+	}
+	object := make(map[string]string, len(values))
+	for name, all := range values {
+		object[name] = strings.Join(all, ", ")
 	}
 	return object
 }

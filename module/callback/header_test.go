@@ -1,11 +1,15 @@
 package callback_test
 
 import (
+	"errors"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/linear"
 )
 
 var ofTheConnection = []string{
@@ -127,4 +131,44 @@ func swap(s string, from, to byte) string {
 		}
 	}
 	return string(b)
+}
+
+func TestManyHeadersAndConnectionOptionsCostWhatTheirLengthCosts(t *testing.T) {
+	linear.Check(t, 500, func(n int) func() {
+		h := http.Header{"Connection": {strings.Repeat("z,", 3*n)}}
+		for i := range n {
+			h["X-"+strconv.Itoa(i)] = []string{""}
+		}
+		return func() {
+			if kept := callback.CallHeader(h); len(kept) != n {
+				t.Errorf("%d of %d headers are kept", len(kept), n)
+			}
+		}
+	})
+}
+
+func TestManyLinesOfOneNameCostWhatTheirLengthCosts(t *testing.T) {
+	linear.Check(t, 5000, func(n int) func() {
+		h := callback.Header{{Name: "B", Value: "b"}}
+		for range n {
+			h = append(h, callback.Field{Name: "A"})
+		}
+		return func() {
+			if got := h.Joined(); len(got["A"]) != 2*(n-1) || got["B"] != "b" {
+				t.Errorf("%d bytes of %d lines", len(got["A"]), n)
+			}
+		}
+	})
+}
+
+func TestHeaderAndQueryOverTheLimitAreRefused(t *testing.T) {
+	exact := http.Header{"A": slices.Repeat([]string{""}, 64<<10-10), "Authorization": {"not counted"}}
+	if _, err := callback.NewCall("POST", "", "0123456789", exact, 0); err != nil {
+		t.Errorf("64 KiB: %v", err)
+	}
+	for name, query := range map[string]string{"header and query": "0123456789a", "query": strings.Repeat("q", 64<<10+1)} {
+		if _, err := callback.NewCall("POST", "", query, exact, 0); !errors.Is(err, callback.ErrCallHeader) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

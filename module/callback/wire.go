@@ -55,9 +55,9 @@ func PlainHeader(name string) string { return http.CanonicalHeaderKey(hyphens.Re
 // Speaks reports whether name is a wire header, in any case, and also if it is spelled
 // with underscores or dots, which some servers treat as hyphens.
 func (w Wire) Speaks(name string) bool {
-	name = hyphens.Replace(name)
+	plain := hyphens.Replace(name)
 	for _, own := range w.Names() {
-		if strings.EqualFold(hyphens.Replace(own), name) {
+		if len(own) == len(name) && strings.EqualFold(hyphens.Replace(own), plain) {
 			return true
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -104,16 +103,11 @@ func (m *Message) signature(ctx context.Context) (string, error) {
 var notPassedOn = append([]string{"Alt-Svc", "User-Agent", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp"}, inject.HopHeaders...)
 
 func (m *Message) header() http.Header {
-	var connection []string
-	for name, values := range m.Header {
-		if strings.EqualFold(name, "Connection") {
-			connection = append(connection, values...)
-		}
-	}
+	options := inject.ConnectionOptionsOf(m.Header)
 	h := make(http.Header, len(m.Header)+4)
 	for name, values := range m.Header {
 		name = http.CanonicalHeaderKey(name)
-		if slices.Contains(notPassedOn, name) || httpguts.HeaderValuesContainsToken(connection, name) || !httpguts.ValidHeaderFieldName(name) {
+		if options.Has(name) || slices.Contains(notPassedOn, name) || !httpguts.ValidHeaderFieldName(name) {
 			continue
 		}
 		for _, v := range values {

@@ -19,7 +19,8 @@ type waiters struct {
 
 type waiterShard struct {
 	mu sync.Mutex
-	// first leads to the waiters of a callback, which form a linked list.
+	// first leads to the waiters of a callback, which form a list that is linked in both
+	// directions: thousands may leave it in any order.
 	first map[callback.UUID]*Waiter
 }
 
@@ -34,7 +35,8 @@ type Waiter struct {
 	durable bool
 	// changes says that the waiter is told of every change.
 	changes bool
-	next    *Waiter
+
+	before, next *Waiter
 }
 
 // Notice tells a waiter that its callback has ended or changed.
@@ -68,7 +70,9 @@ func (ws *waiters) add(w *Waiter, maximum int) (*Waiter, error) {
 	w.C, w.c, w.owner = c, c, ws
 	s := ws.shard(w.id)
 	s.mu.Lock()
-	w.next = s.first[w.id]
+	if w.next = s.first[w.id]; w.next != nil {
+		w.next.before = w
+	}
 	s.first[w.id] = w
 	s.mu.Unlock()
 	return w, nil
@@ -89,19 +93,16 @@ func (w *Waiter) Stop() {
 }
 
 func (s *waiterShard) remove(w *Waiter) {
-	if s.first[w.id] == w {
-		if w.next == nil {
-			delete(s.first, w.id)
-		} else {
-			s.first[w.id] = w.next
-		}
-		return
+	if w.next != nil {
+		w.next.before = w.before
 	}
-	for at := s.first[w.id]; at != nil; at = at.next {
-		if at.next == w {
-			at.next = w.next
-			return
-		}
+	switch {
+	case w.before != nil:
+		w.before.next = w.next
+	case w.next != nil:
+		s.first[w.id] = w.next
+	default:
+		delete(s.first, w.id)
 	}
 }
 

@@ -211,8 +211,24 @@ func files(r *callback.Record) []string {
 	return names
 }
 
+// fileSet returns the body files that records refer to. A record with results that wait to
+// be delivered may refer to a thousand.
+func fileSet(records ...*callback.Record) map[string]bool {
+	set := make(map[string]bool)
+	for _, r := range records {
+		for _, name := range files(r) {
+			set[name] = true
+		}
+	}
+	return set
+}
+
 // dropped lists the body files that before refers to and after does not.
 func dropped(before, after *callback.Record) []string {
-	kept := files(after)
-	return slices.DeleteFunc(files(before), func(name string) bool { return slices.Contains(kept, name) })
+	old := files(before)
+	if len(old) == 0 {
+		return nil
+	}
+	kept := fileSet(after)
+	return slices.DeleteFunc(old, func(name string) bool { return kept[name] })
 }

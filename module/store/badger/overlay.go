@@ -123,10 +123,13 @@ func (e *entry) supersede() {
 // takeOrphans returns the superseded files that neither the stored nor the newest
 // record refers to. The entry must be locked.
 func (e *entry) takeOrphans() []string {
-	kept := append(files(e.stored), files(e.record)...)
+	if len(e.superseded) == 0 {
+		return nil
+	}
+	kept := fileSet(e.stored, e.record)
 	var orphans []string
 	e.superseded = slices.DeleteFunc(e.superseded, func(name string) bool {
-		if slices.Contains(kept, name) {
+		if kept[name] {
 			return false
 		}
 		orphans = append(orphans, name)
