@@ -1,7 +1,10 @@
 package deliver
 
 import (
+	"net"
 	"net/netip"
+	"net/url"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -14,6 +17,24 @@ type host struct {
 	name string
 	// addr is never an IPv4 address in IPv6 form.
 	addr netip.Addr
+}
+
+// Host returns host and port of a URL to deliver to, in one spelling for all that lead to
+// the same place. Of a URL that is never delivered to, it returns some text.
+func Host(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "?"
+	}
+	port, err := portOf(u)
+	h, ok := parseHost(u.Hostname())
+	if err != nil || !ok {
+		return "?"
+	}
+	if h.addr.IsValid() {
+		h.name = h.addr.String()
+	}
+	return net.JoinHostPort(h.name, strconv.Itoa(int(port)))
 }
 
 // parseHost reads a host without its brackets. Of the many ways to write an address

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"container/list"
 	"sync"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -10,93 +11,148 @@ import (
 // fit.
 const maxQueued = 10_000
 
-// lanes is the background work that is due: a lane for each route, one for each host
-// that gets deliveries, and one for steps. A lane takes at most half of what can be
-// done at once, so that a target that hangs blocks only its own lane.
-type lanes struct {
-	mu    sync.Mutex
-	lanes map[string]*lane
-	// turn is the order in which lanes are served.
-	turn []*lane
-	// known are the callbacks that are queued or worked on, so that each has one
-	// owner at a time.
-	known   map[callback.UUID]struct{}
-	queued  int
-	running int
-	closed  bool
+// lane is what work has in common with other work: the directive that it belongs to and,
+// for deliveries, the host that they go to. Of what can be done at once, the work of one
+// name takes at most half, and so do the deliveries to one host: a target that hangs, or
+// a client that names many of them, blocks nobody else.
+type lane struct {
+	name string
+	// host is empty for work that is not a delivery.
+	host string
 }
 
-type lane struct {
-	name    string
-	ids     []callback.UUID
-	running int
+// lanes is the background work that is due.
+type lanes struct {
+	mu sync.Mutex
+	// names and turn have the work by the names of its lanes, turn in the order in which
+	// they are served.
+	names map[string]*list.Element
+	turn  *list.List
+	// known are the callbacks that are queued or worked on, so that each has one
+	// owner at a time.
+	known  map[callback.UUID]struct{}
+	queued int
+	// ofName and ofHost count the work that runs, by its lane's name and host.
+	ofName, ofHost map[string]int
+	running        int
+	closed         bool
+}
+
+// named is the queued work of one name: a queue for each host, turn in the order in which
+// they are served.
+type named struct {
+	name  string
+	hosts map[string]*list.Element
+	turn  *list.List
+}
+
+// queue is the queued work of one lane. It is never empty.
+type queue struct {
+	lane lane
+	ids  []callback.UUID
 }
 
 func newLanes() *lanes {
-	return &lanes{lanes: make(map[string]*lane), known: make(map[callback.UUID]struct{})}
+	return &lanes{
+		names: make(map[string]*list.Element), turn: list.New(), known: make(map[callback.UUID]struct{}),
+		ofName: make(map[string]int), ofHost: make(map[string]int),
+	}
 }
 
 // add queues a callback's work, unless it is known already or there is too much.
-func (ls *lanes) add(name string, id callback.UUID) bool {
+func (ls *lanes) add(l lane, id callback.UUID) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if _, known := ls.known[id]; known || ls.closed || ls.queued >= maxQueued {
 		return false
 	}
-	l := ls.lanes[name]
-	if l == nil {
-		l = &lane{name: name}
-		ls.lanes[name] = l
-		ls.turn = append(ls.turn, l)
-	}
 	ls.known[id] = struct{}{}
-	l.ids = append(l.ids, id)
 	ls.queued++
+	at := ls.names[l.name]
+	if at == nil {
+		at = ls.turn.PushBack(&named{name: l.name, hosts: make(map[string]*list.Element), turn: list.New()})
+		ls.names[l.name] = at
+	}
+	at.Value.(*named).add(l, id)
 	return true
+}
+
+func (n *named) add(l lane, id callback.UUID) {
+	if at := n.hosts[l.host]; at != nil {
+		q := at.Value.(*queue)
+		q.ids = append(q.ids, id)
+		return
+	}
+	n.hosts[l.host] = n.turn.PushBack(&queue{lane: l, ids: []callback.UUID{id}})
 }
 
 // take returns work that may begin, if there is any and fewer than limit are running.
 // done must be called afterwards.
-func (ls *lanes) take(limit int) (*lane, callback.UUID, bool) {
+func (ls *lanes) take(limit int) (lane, callback.UUID, bool) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if ls.closed || ls.running >= limit {
-		return nil, callback.UUID{}, false
+		return lane{}, callback.UUID{}, false
 	}
 	share := max(1, limit/2)
-	for i, l := range ls.turn {
-		if len(l.ids) == 0 || l.running >= share {
+	for at := ls.turn.Front(); at != nil; at = at.Next() {
+		n := at.Value.(*named)
+		if ls.ofName[n.name] >= share {
 			continue
 		}
-		id := l.ids[0]
-		l.ids = l.ids[1:]
-		l.running++
+		l, id, ok := n.take(func(host string) bool { return host == "" || ls.ofHost[host] < share })
+		if !ok {
+			continue
+		}
+		// What was served goes to the end.
+		ls.turn.MoveToBack(at)
+		if n.turn.Len() == 0 {
+			ls.turn.Remove(at)
+			delete(ls.names, n.name)
+		}
 		ls.queued--
 		ls.running++
-		// The lane that was served goes to the end.
-		copy(ls.turn[i:], ls.turn[i+1:])
-		ls.turn[len(ls.turn)-1] = l
+		ls.ofName[l.name]++
+		ls.ofHost[l.host]++
 		return l, id, true
 	}
-	return nil, callback.UUID{}, false
+	return lane{}, callback.UUID{}, false
+}
+
+// take returns work for a host that is free. Few hosts are not, because few can have their
+// share at once.
+func (n *named) take(free func(host string) bool) (lane, callback.UUID, bool) {
+	for at := n.turn.Front(); at != nil; at = at.Next() {
+		q := at.Value.(*queue)
+		if !free(q.lane.host) {
+			continue
+		}
+		id := q.ids[0]
+		q.ids = q.ids[1:]
+		n.turn.MoveToBack(at)
+		if len(q.ids) == 0 {
+			n.turn.Remove(at)
+			delete(n.hosts, q.lane.host)
+		}
+		return q.lane, id, true
+	}
+	return lane{}, callback.UUID{}, false
 }
 
 // done ends the work on a callback.
-func (ls *lanes) done(l *lane, id callback.UUID) {
+func (ls *lanes) done(l lane, id callback.UUID) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	delete(ls.known, id)
-	l.running--
 	ls.running--
-	if l.running > 0 || len(l.ids) > 0 {
-		return
-	}
-	delete(ls.lanes, l.name)
-	for i := range ls.turn {
-		if ls.turn[i] == l {
-			ls.turn = append(ls.turn[:i], ls.turn[i+1:]...)
-			return
-		}
+	lower(ls.ofName, l.name)
+	lower(ls.ofHost, l.host)
+}
+
+// lower counts one less, and forgets what is not counted any more.
+func lower(counts map[string]int, key string) {
+	if counts[key]--; counts[key] == 0 {
+		delete(counts, key)
 	}
 }
 

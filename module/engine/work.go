@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/url"
 
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/failpoint"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -35,29 +35,25 @@ func (e *Engine) SetWorker(w Worker) {
 
 // offer queues the work of a callback, if it has any that is due.
 func (e *Engine) offer(r *callback.Record) {
-	if name, now := workOf(r, callback.At(e.now())); now && e.lanes.add(name, r.ID) {
+	if l, now := workOf(r, callback.At(e.now())); now && e.lanes.add(l, r.ID) {
 		e.kick()
 	}
 }
 
-// workOf reports whether a callback has work that is due at this time, and names its
+// workOf reports whether a callback has work that is due at this time, and returns its
 // lane.
-func workOf(r *callback.Record, now callback.Time) (lane string, due bool) {
+func workOf(r *callback.Record, now callback.Time) (l lane, due bool) {
 	switch {
 	case r.Untold():
-		return "steps", true
+		return lane{name: "steps"}, true
 	case r.Phase == callback.Waiting:
-		return "route " + r.Name, r.Job != nil && r.Job.NextAt <= now && now < r.ExpiresAt
+		return lane{name: "route " + r.Name}, r.Job != nil && r.Job.NextAt <= now && now < r.ExpiresAt
 	}
 	_, _, pending := r.ToDeliver()
 	if !pending || r.Delivery.NextAt > now {
-		return "", false
+		return lane{}, false
 	}
-	u, err := url.Parse(r.Delivery.URL)
-	if err != nil {
-		return "host", true
-	}
-	return "host " + u.Host, true
+	return lane{name: "deliveries " + r.Name, host: deliver.Host(r.Delivery.URL)}, true
 }
 
 // kick makes dispatch look for work that can begin.
@@ -82,13 +78,13 @@ func (e *Engine) dispatch(ctx context.Context) {
 			continue
 		}
 		for {
-			lane, id, ok := e.lanes.take(e.limits.Load().Concurrency)
+			l, id, ok := e.lanes.take(e.limits.Load().Concurrency)
 			if !ok {
 				break
 			}
 			e.background.Go(func() {
 				again := e.work(ctx, *worker, id)
-				e.lanes.done(lane, id)
+				e.lanes.done(l, id)
 				// Work that became due meanwhile was not queued.
 				if again {
 					e.offerNewest(ctx, id)

@@ -71,12 +71,12 @@ func TestWorkOfAnExpiredCallbackIsNotBegun(t *testing.T) {
 	cb := b.deferred(t)
 	b.pass(time.Minute)
 	// It is taken only after the callback has expired.
-	lane, id, _ := b.lanes.take(2)
+	l, id, _ := b.lanes.take(2)
 	b.work(t.Context(), hand{attempt: func() callback.Attempt {
 		t.Error("an attempt was made")
 		return answers()
 	}}, id)
-	b.lanes.done(lane, id)
+	b.lanes.done(l, id)
 	b.sweepOnce(t.Context(), sweepBatch)
 	if phase := b.find(t, cb.ID).Phase; phase != callback.Failed {
 		t.Errorf("the callback is %s", phase)
