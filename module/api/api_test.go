@@ -186,7 +186,7 @@ func apiApp(t testing.TB) *app.App {
 	return a
 }
 
-func TestCallbacksThatDifferInTheirReplyShareAPolicy(t *testing.T) {
+func TestCallbacksThatDifferInWhatIsTheirOwnShareAPolicy(t *testing.T) {
 	t.Parallel()
 	app := apiApp(t)
 	hashes := make(map[callback.Digest]bool)
@@ -194,6 +194,8 @@ func TestCallbacksThatDifferInTheirReplyShareAPolicy(t *testing.T) {
 		`{}`, `{"responseBody":"a"}`, `{"responseRedirectUrl":"/b"}`, `{"data":1,"callbackActivity":"/c","callbackActivityCase":"d"}`,
 		`{"correlationId":"e","expiresIn":"1h","deliverTo":"https://example.com/"}`, `{"methods":["DELETE","PATCH","PUT","POST","GET"]}`,
 		`{"retryableAfterError":true,"allowMultipleCalls":false,"alternativeDomain":"https://app.example.com/"}`,
+		`{"alternativeDomain":"https://other.example.com"}`, `{"stateQueryParameter":"state"}`,
+		`{"alternativeDomain":"https://third.example.com/deep/","stateQueryParameter":"RelayState"}`,
 	} {
 		c, err := parseCreation([]byte(body))
 		if err == nil {

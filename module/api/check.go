@@ -70,7 +70,12 @@ const (
 	maxCase     = 1 << 10
 )
 
-func (c *creation) checkPolicy(a *app.App) error { return c.policy(a).Check() }
+// checkPolicy checks the policy together with what the callback has instead of it.
+func (c *creation) checkPolicy(a *app.App) error {
+	whole := c.policy(a)
+	whole.StateQuery = c.stateQuery
+	return whole.Check()
+}
 
 // checkReply chooses the type of the reply if none is given, and checks the reply.
 func (c *creation) checkReply(*app.App) error {

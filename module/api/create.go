@@ -154,14 +154,20 @@ func newCreated(cb *engine.Callback) created {
 
 // base returns the base URL of the callback's URL.
 func (c *creation) base(a *app.App) string {
-	return strings.TrimSuffix(cmp.Or(c.alternativeDomain, a.BaseURL), "/")
+	return cmp.Or(strings.TrimSuffix(c.alternativeDomain, "/"), baseOf(a))
 }
 
-// spec returns the callback to make. Fields that often differ between callbacks are put
-// into Own instead of the policy, so that many callbacks share few policies.
+// baseOf returns the base URL of callbacks that have no other; empty if there is none.
+func baseOf(a *app.App) string { return strings.TrimSuffix(a.BaseURL, "/") }
+
+// spec returns the callback to make. Fields with any number of values are put into Own
+// instead of the policy, so that all callbacks share few policies.
 func (c *creation) spec(a *app.App) engine.Spec {
-	own := &callback.Own{Ask: c.activity, Case: c.activityCase, Data: c.data, Reply: c.reply()}
-	if own.Ask == "" && own.Case == "" && own.Data == nil && own.Reply == nil {
+	own := &callback.Own{Ask: c.activity, Case: c.activityCase, Data: c.data, Reply: c.reply(), StateQuery: c.stateQuery}
+	if base := c.base(a); base != baseOf(a) {
+		own.BaseURL = base
+	}
+	if own.IsZero() {
 		own = nil
 	}
 	return engine.Spec{Policy: c.policy(a), Spec: callback.Spec{
@@ -169,13 +175,13 @@ func (c *creation) spec(a *app.App) engine.Spec {
 	}}
 }
 
-// policy returns the policy that calls to the callback are judged by.
+// policy returns the policy that calls to the callback are judged by. There are only so many
+// as the configuration and the fields with few values give.
 func (c *creation) policy(a *app.App) *callback.Policy {
 	policy := &callback.Policy{
-		BaseURL:              c.base(a),
-		StatusURL:            strings.TrimSuffix(cmp.Or(a.StatusURL, a.BaseURL, c.alternativeDomain), "/"),
+		BaseURL:              baseOf(a),
+		StatusURL:            strings.TrimSuffix(cmp.Or(a.StatusURL, a.BaseURL), "/"),
 		HeaderPrefix:         a.HeaderPrefix,
-		StateQuery:           c.stateQuery,
 		Methods:              c.methods,
 		RequireStatus:        c.requireStatus,
 		RequireCorrelationID: c.requireCorrelated,

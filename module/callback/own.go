@@ -21,6 +21,33 @@ type Own struct {
 	Case string `cbor:"3,keyasint,omitempty"`
 	// Data is JSON that is returned when the callback is read.
 	Data []byte `cbor:"4,keyasint,omitempty"`
+	// StateQuery is the query parameter that carries the state; empty for the policy's.
+	StateQuery string `cbor:"5,keyasint,omitempty"`
+	// BaseURL is where partners reach us, without a slash at its end; empty for the
+	// policy's.
+	BaseURL string `cbor:"6,keyasint,omitempty"`
+}
+
+// IsZero reports whether nothing was given.
+func (o *Own) IsZero() bool {
+	return o.Reply == nil && o.Ask == "" && o.Case == "" && o.Data == nil && o.StateQuery == "" && o.BaseURL == ""
+}
+
+// StateQuery returns the query parameter that carries the state; empty for a state in the
+// path.
+func (r *Record) StateQuery(p *Policy) string {
+	if r.Own == nil {
+		return p.StateQuery
+	}
+	return cmp.Or(r.Own.StateQuery, p.StateQuery)
+}
+
+// baseURL returns where partners reach us, without a slash at its end.
+func (r *Record) baseURL(p *Policy) string {
+	if r.Own == nil {
+		return p.BaseURL
+	}
+	return cmp.Or(r.Own.BaseURL, p.BaseURL)
 }
 
 // Types of a reply.
@@ -45,14 +72,15 @@ type Fields struct {
 	RedirectURL string `cbor:"5,keyasint,omitempty"`
 }
 
-// reply builds the reply to a call with that method.
-func (f *Fields) reply(p *Policy, method string) *Reply {
+// reply builds the reply to a call with that method. A relative redirect is resolved
+// against base.
+func (f *Fields) reply(p *Policy, base, method string) *Reply {
 	if f.Type != TypeRedirect {
 		r := &Reply{Status: f.Code, Header: f.Header, Body: f.Body}
 		r.Status = cmp.Or(r.Status, DefaultReplyStatus)
 		return r
 	}
-	location := Field{Name: "Location", Value: resolveAgainst(p.BaseURL, f.RedirectURL)}
+	location := Field{Name: "Location", Value: resolveAgainst(base, f.RedirectURL)}
 	return &Reply{Status: p.redirectStatus(method), Header: append(slices.Clone(f.Header), location)}
 }
 
@@ -146,5 +174,5 @@ func (r *Record) reply(p *Policy, c *Call, look Lookup) *Reply {
 	if fields == nil {
 		return p.reply(c.Method, look)
 	}
-	return fields.reply(p, c.Method)
+	return fields.reply(p, r.baseURL(p), c.Method)
 }

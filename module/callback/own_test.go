@@ -54,6 +54,15 @@ func TestReplyOfTheCallbacksOwn(t *testing.T) {
 	}
 }
 
+func TestRelativeRedirectLeadsBelowTheCallbacksOwnBaseURL(t *testing.T) {
+	p := compiled(t, callback.Policy{})
+	reply := callback.Fields{Type: callback.TypeRedirect, RedirectURL: "/done"}
+	r := withOwn(p, &callback.Own{Reply: &reply, BaseURL: "https://own.example.com/in"})
+	if got := accept(t, r, p, newCall("POST", "paid")).Reply.Header.Get("Location"); got != "https://own.example.com/done" {
+		t.Errorf("got %s", got)
+	}
+}
+
 // If the app returns the fields unchanged, the reply is the one that the call would
 // have got without the app.
 func TestFieldsThatTheAppIsShownMakeTheReply(t *testing.T) {

@@ -23,21 +23,19 @@ const (
 // KeyParameter is the query parameter that carries a key.
 const KeyParameter = "api_key"
 
-// CallbackURL returns the URL that the partner is given.
-func (p *Policy) CallbackURL(state UUID) string {
-	if p.StateQuery != "" {
-		return p.BaseURL + "/" + querySpace + "/" + p.StateQuery + "?" + p.StateQuery + "=" + state.String()
+// callbackURL returns the URL that the partner is given. parameter is the query parameter
+// that carries the state; empty for a state in the path.
+func callbackURL(base, parameter string, state UUID) string {
+	if parameter != "" {
+		return base + "/" + querySpace + "/" + parameter + "?" + parameter + "=" + state.String()
 	}
-	return p.BaseURL + "/" + callSpace + "/" + state.String()
+	return base + "/" + callSpace + "/" + state.String()
 }
 
-// StatusLink returns the URL where the waiting side can read the status.
-func (p *Policy) StatusLink(ticket UUID) string {
-	return p.StatusURL + "/" + ticketSpace + "/" + ticket.String()
+// statusURL returns the URL where the waiting side can read the status.
+func statusURL(base string, ticket UUID) string {
+	return base + "/" + ticketSpace + "/" + ticket.String()
 }
-
-// ResultLink returns the URL where the waiting side can fetch the result.
-func (p *Policy) ResultLink(ticket UUID) string { return p.StatusLink(ticket) + "/" + suffixResult }
 
 // Resource is what a path of callback_server leads to.
 type Resource uint8

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,15 +21,19 @@ type Issued struct {
 func (i Issued) State() UUID { return i.Secret.State(i.ID) }
 
 // URL returns the callback URL, with the callback's own key if it has one.
-func (i Issued) URL() string { return i.withKey(i.Policy.CallbackURL(i.State())) }
+func (i Issued) URL() string { return i.withKey(i.urlWithoutKey()) }
+
+func (i Issued) urlWithoutKey() string {
+	return callbackURL(i.baseURL(i.Policy), i.StateQuery(i.Policy), i.State())
+}
 
 // FailedURL returns the URL for calls that mean Failed whatever their content. It is
 // empty if the state is in the query.
 func (i Issued) FailedURL() string {
-	if i.Policy.StateQuery != "" {
+	if i.StateQuery(i.Policy) != "" {
 		return ""
 	}
-	return i.withKey(i.Policy.CallbackURL(i.State()) + "/" + SuffixFailed)
+	return i.withKey(i.urlWithoutKey() + "/" + SuffixFailed)
 }
 
 // Key returns the key that was made for the callback, empty if none was.
@@ -47,10 +52,12 @@ func (i Issued) withKey(url string) string {
 }
 
 // StatusURL returns the URL of the callback's status.
-func (i Issued) StatusURL() string { return i.Policy.StatusLink(i.Secret.Ticket(i.ID)) }
+func (i Issued) StatusURL() string {
+	return statusURL(cmp.Or(i.Policy.StatusURL, i.baseURL(i.Policy)), i.Secret.Ticket(i.ID))
+}
 
 // ResultURL returns the URL of the callback's result.
-func (i Issued) ResultURL() string { return i.Policy.ResultLink(i.Secret.Ticket(i.ID)) }
+func (i Issued) ResultURL() string { return i.StatusURL() + "/" + suffixResult }
 
 // ownPlaceholders are the placeholders {http.callback.<name>} that do not depend on a
 // call. Messages list them in this order.

@@ -3,7 +3,6 @@ package callback
 import (
 	"cmp"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -35,9 +34,10 @@ var DefaultCopyHeaders = []string{
 // hash, and each callback refers to it: a callback keeps the configuration with which
 // it was made.
 type Policy struct {
-	// BaseURL is where partners reach us, without a slash at its end.
+	// BaseURL is where partners reach us, without a slash at its end; empty if each
+	// callback has its own.
 	BaseURL string `cbor:"1,keyasint"`
-	// StatusURL is the base of status and result URLs.
+	// StatusURL is the base of status and result URLs; empty for the callback's base URL.
 	StatusURL string `cbor:"2,keyasint"`
 	// HeaderPrefix begins the names of the wire headers.
 	HeaderPrefix string `cbor:"3,keyasint"`
@@ -165,9 +165,6 @@ func (p *Policy) Compile() error {
 	p.setDefaults()
 	if err := p.checkMethods(); err != nil {
 		return fmt.Errorf("methods: %w", err)
-	}
-	if p.BaseURL == "" {
-		return errors.New("there is no base_url")
 	}
 	p.wire = NewWire(p.HeaderPrefix)
 	for _, m := range slices.Concat(p.Failed, p.Progress) {

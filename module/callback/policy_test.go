@@ -174,7 +174,6 @@ func TestPolicyWithMistakesDoesNotCompile(t *testing.T) {
 		policy callback.Policy
 		says   string
 	}{
-		"no base":           {callback.Policy{}, "base_url"},
 		"HEAD as a call":    {callback.Policy{BaseURL: base, Methods: []string{"POST", "HEAD"}}, "\"HEAD\" can never be a call"},
 		"OPTIONS as a call": {callback.Policy{BaseURL: base, Methods: []string{"OPTIONS"}}, "\"OPTIONS\" can never be a call"},
 		"lower-case method": {callback.Policy{BaseURL: base, Methods: []string{"post"}}, "\"post\" can never be a call"},
@@ -188,7 +187,7 @@ func TestPolicyWithMistakesDoesNotCompile(t *testing.T) {
 
 func TestBytesThatAreNoPolicyAreRefused(t *testing.T) {
 	for name, b := range map[string][]byte{
-		"nothing": nil, "no CBOR": []byte("hello"), "no base url": {0xa0}, "a list": {0x80}, "cut short": {0xa1, 0x01},
+		"nothing": nil, "no CBOR": []byte("hello"), "a list": {0x80}, "cut short": {0xa1, 0x01},
 	} {
 		if p, err := callback.DecodePolicy(b); err == nil {
 			t.Errorf("%s: read as %+v", name, p)
@@ -197,19 +196,34 @@ func TestBytesThatAreNoPolicyAreRefused(t *testing.T) {
 }
 
 func TestLinks(t *testing.T) {
-	state, ticket := callback.NewUUID(), callback.NewUUID()
-	path := compiled(t, callback.Policy{BaseURL: base + "/deep"})
-	query := compiled(t, callback.Policy{StateQuery: "RelayState", StatusURL: "https://status.example.com"})
-	for _, c := range []struct{ got, want string }{
-		{path.CallbackURL(state), base + "/deep/cb/" + state.String()},
-		{path.StatusLink(ticket), base + "/deep/cbr/" + ticket.String()},
-		{path.ResultLink(ticket), base + "/deep/cbr/" + ticket.String() + "/result"},
-		{query.CallbackURL(state), base + "/cbq/RelayState?RelayState=" + state.String()},
-		{query.StatusLink(ticket), "https://status.example.com/cbr/" + ticket.String()},
-		{query.ResultLink(ticket), "https://status.example.com/cbr/" + ticket.String() + "/result"},
+	own := &callback.Own{StateQuery: "state", BaseURL: "https://own.example.com/in"}
+	for name, c := range map[string]struct {
+		policy callback.Policy
+		own    *callback.Own
+		// url and status are what the URLs begin with.
+		url, status string
+	}{
+		"the policy's":           {callback.Policy{BaseURL: base + "/deep"}, nil, base + "/deep/cb/", base + "/deep/cbr/"},
+		"the policy's query":     {callback.Policy{BaseURL: base, StateQuery: "RelayState", StatusURL: "https://status.example.com"}, nil, base + "/cbq/RelayState?RelayState=", "https://status.example.com/cbr/"},
+		"the policy's, with own": {callback.Policy{BaseURL: base, StateQuery: "RelayState"}, &callback.Own{Ask: "/ask"}, base + "/cbq/RelayState?RelayState=", base + "/cbr/"},
+		"its own":                {callback.Policy{BaseURL: base}, own, "https://own.example.com/in/cbq/state?state=", base + "/cbr/"},
+		"its own before":         {callback.Policy{BaseURL: base, StateQuery: "RelayState"}, own, "https://own.example.com/in/cbq/state?state=", base + "/cbr/"},
+		"its own alone":          {callback.Policy{}, own, "https://own.example.com/in/cbq/state?state=", "https://own.example.com/in/cbr/"},
 	} {
-		if c.got != c.want {
-			t.Errorf("got %s, want %s", c.got, c.want)
+		if err := c.policy.Compile(); err != nil {
+			t.Fatal(err)
+		}
+		i := callback.Issued{Record: withOwn(&c.policy, c.own), Policy: &c.policy, Secret: &secret}
+		state, ticket := i.State().String(), secret.Ticket(i.ID).String()
+		if i.URL() != c.url+state || i.StatusURL() != c.status+ticket || i.ResultURL() != c.status+ticket+"/result" {
+			t.Errorf("%s: got %s, %s, %s", name, i.URL(), i.StatusURL(), i.ResultURL())
+		}
+		want := ""
+		if !strings.Contains(c.url, "?") {
+			want = c.url + state + "/failed"
+		}
+		if i.FailedURL() != want {
+			t.Errorf("%s: got %s, want %s", name, i.FailedURL(), want)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func (o *Own) size() int {
 	if o == nil {
 		return 0
 	}
-	size := overhead + len(o.Ask) + len(o.Case) + len(o.Data)
+	size := overhead + len(o.Ask) + len(o.Case) + len(o.Data) + len(o.StateQuery) + len(o.BaseURL)
 	if o.Reply != nil {
 		size += len(o.Reply.Type) + len(o.Reply.Body) + len(o.Reply.RedirectURL) + o.Reply.Header.size()
 	}

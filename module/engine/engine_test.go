@@ -233,25 +233,39 @@ func TestOfManyCallersOneWins(t *testing.T) {
 }
 
 func TestStateOpensOnlyTheWayItWasGivenOut(t *testing.T) {
-	b := newBed(t, plenty, callback.Policy{StateQuery: "state"})
-	cb := b.create(t)
-	in := Incoming{State: b.store.Secret().State(cb.ID), Call: &callback.Call{Method: "POST"}}
-	for _, parameter := range []string{"", "other"} {
-		in.Parameter = parameter
-		if _, _, err := b.Receive(t.Context(), in); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("by %q: %v, want ErrNotFound", parameter, err)
+	for name, given := range map[string]struct {
+		policy callback.Policy
+		own    *callback.Own
+	}{
+		"by its policy": {callback.Policy{StateQuery: "state"}, nil}, "by itself": {callback.Policy{}, &callback.Own{StateQuery: "state"}},
+	} {
+		b := newBed(t, plenty, given.policy)
+		cb, err := b.Create(t.Context(), Spec{Policy: b.policy, Spec: callback.Spec{ExpiresIn: time.Minute, Own: given.own}})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	in.Parameter = "state"
-	if v, _, err := b.Receive(t.Context(), in); err != nil || v.Kind != callback.Accepted {
-		t.Errorf("by state: %v, %v", v.Kind, err)
+		in := Incoming{State: b.store.Secret().State(cb.ID), Call: &callback.Call{Method: "POST"}}
+		for _, parameter := range []string{"", "other"} {
+			in.Parameter = parameter
+			_, _, err := b.Receive(t.Context(), in)
+			if _, _, admitted := b.Admit(t.Context(), in); !errors.Is(err, store.ErrNotFound) || !errors.Is(admitted, store.ErrNotFound) {
+				t.Errorf("%s, called by %q: %v, %v, want ErrNotFound", name, parameter, err, admitted)
+			}
+		}
+		in.Parameter = "state"
+		if kind, _, err := b.Admit(t.Context(), in); err != nil || kind != callback.Accepted {
+			t.Errorf("%s, admitted by state: %v, %v", name, kind, err)
+		}
+		if v, _, err := b.Receive(t.Context(), in); err != nil || v.Kind != callback.Accepted {
+			t.Errorf("%s, called by state: %v, %v", name, v.Kind, err)
+		}
 	}
 }
 
 func TestOwnKeyOpensItsOwnCallbackAlone(t *testing.T) {
 	b := newBed(t, plenty, callback.Policy{OwnKey: true})
 	cb, other := b.create(t), b.create(t)
-	if want := b.policy.CallbackURL(b.store.Secret().State(cb.ID)); cb.URL() != want+"?api_key="+cb.Key() || cb.FailedURL() != want+"/failed?api_key="+cb.Key() {
+	if want := "https://app.example.com/cb/" + b.store.Secret().State(cb.ID).String(); cb.URL() != want+"?api_key="+cb.Key() || cb.FailedURL() != want+"/failed?api_key="+cb.Key() {
 		t.Errorf("the URLs are %s and %s", cb.URL(), cb.FailedURL())
 	}
 	call := func(key string) callback.Kind {
@@ -276,7 +290,7 @@ func TestOwnKeyOpensItsOwnCallbackAlone(t *testing.T) {
 
 func TestCallbackHasNoKeyUnlessItIsAskedFor(t *testing.T) {
 	b := newBed(t, plenty, callback.Policy{})
-	if cb := b.create(t); cb.Key() != "" || cb.URL() != b.policy.CallbackURL(b.store.Secret().State(cb.ID)) {
+	if cb := b.create(t); cb.Key() != "" || cb.URL() != "https://app.example.com/cb/"+b.store.Secret().State(cb.ID).String() {
 		t.Errorf("the key is %q, the URL %s", cb.Key(), cb.URL())
 	}
 }

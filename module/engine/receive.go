@@ -105,7 +105,7 @@ func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callba
 	if err != nil {
 		return 0, nil, err
 	}
-	if cb.Policy.StateQuery != in.Parameter {
+	if cb.StateQuery(cb.Policy) != in.Parameter {
 		return 0, nil, store.ErrNotFound
 	}
 	in.Call.Caller.Own = cb.Policy.OwnKey && shows(in.Keys, cb.Key())
@@ -131,7 +131,7 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	if p.StateQuery != in.Parameter && !in.Fixed && !in.Trusted {
+	if r.StateQuery(p) != in.Parameter && !in.Fixed && !in.Trusted {
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
 	in.Call.Unattended = r.Attended && !e.waiters.attend(r.ID)

@@ -148,6 +148,9 @@ func anyOwn(t *rapid.T) *callback.Own {
 		Ask:  anyText().Draw(t, "ask"),
 		Case: anyText().Draw(t, "case"),
 		Data: anyList(t, "data", func() byte { return rapid.Byte().Draw(t, "byte") }),
+
+		StateQuery: anyText().Draw(t, "state query"),
+		BaseURL:    anyText().Draw(t, "base url"),
 	}
 	if maybe(t, "a reply of its own") {
 		own.Reply = &callback.Fields{
