@@ -16,6 +16,16 @@ func BenchmarkEncodeRecord(b *testing.B) {
 	}
 }
 
+func BenchmarkPolicyOf(b *testing.B) {
+	encoded := encode(b, richRecord())
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := store.PolicyOf(encoded); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkDecodeRecord(b *testing.B) {
 	encoded := encode(b, richRecord())
 	b.ReportAllocs()

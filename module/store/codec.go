@@ -58,9 +58,8 @@ func EncodeRecord(r *callback.Record) ([]byte, error) {
 	return append(b, payload...), nil
 }
 
-// DecodeRecord reads what EncodeRecord returned. Anything else is ErrDamaged.
-// The record shares no memory with b.
-func DecodeRecord(b []byte) (*callback.Record, error) {
+// openEnvelope returns the payload of a stored record if it is complete.
+func openEnvelope(b []byte) ([]byte, error) {
 	if len(b) < envelopeLength {
 		return nil, fmt.Errorf("%w: a record of %d bytes is too short", ErrDamaged, len(b))
 	}
@@ -74,6 +73,16 @@ func DecodeRecord(b []byte) (*callback.Record, error) {
 	if crc32.Checksum(payload, castagnoli) != binary.BigEndian.Uint32(b[5:9]) {
 		return nil, fmt.Errorf("%w: a record does not match its checksum", ErrDamaged)
 	}
+	return payload, nil
+}
+
+// DecodeRecord reads what EncodeRecord returned. Anything else is ErrDamaged.
+// The record shares no memory with b.
+func DecodeRecord(b []byte) (*callback.Record, error) {
+	payload, err := openEnvelope(b)
+	if err != nil {
+		return nil, err
+	}
 	r := new(callback.Record)
 	if err := recordDecoding.Unmarshal(payload, r); err != nil {
 		return nil, fmt.Errorf("%w: a record cannot be read", ErrDamaged)
@@ -82,6 +91,35 @@ func DecodeRecord(b []byte) (*callback.Record, error) {
 		return nil, fmt.Errorf("%w: a record has a phase that this release does not know", ErrDamaged)
 	}
 	return r, nil
+}
+
+// policyKey is the key of the policy's hash in a record.
+const policyKey = 5
+
+// PolicyOf reads, of what EncodeRecord returned, only the hash of the policy. It takes a
+// small part of the time of DecodeRecord.
+func PolicyOf(b []byte) (hash callback.Digest, err error) {
+	rest, err := openEnvelope(b)
+	if err != nil {
+		return hash, err
+	}
+	major, members, rest, ok := readHead(rest)
+	for ok = ok && major == cborMap; ok && members > 0; members-- {
+		var key, value []byte
+		if key, rest, ok = cutItem(rest); !ok {
+			break
+		}
+		if value, rest, ok = cutItem(rest); !ok || len(key) != 1 || key[0] != policyKey {
+			continue
+		}
+		major, length, content, _ := readHead(value)
+		if major != cborBytes || length != uint64(len(hash)) {
+			break
+		}
+		copy(hash[:], content)
+		return hash, nil
+	}
+	return hash, fmt.Errorf("%w: a record names no policy", ErrDamaged)
 }
 
 // withoutFiles returns the record without the data of bodies kept in files.

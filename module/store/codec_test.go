@@ -190,6 +190,24 @@ func TestPayloadThatIsNoRecordIsDamageInAWholeEnvelopeToo(t *testing.T) {
 	}
 }
 
+func TestPolicyIsReadWithoutTheRest(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		r := storetest.AnyRecord().Draw(rt, "record")
+		if hash, err := store.PolicyOf(encode(t, r)); err != nil || hash != r.Policy {
+			rt.Errorf("%x, %v", hash, err)
+		}
+	})
+	whole := encode(t, richRecord())
+	for name, b := range map[string][]byte{
+		"cut": whole[:len(whole)-1], "nothing": envelope(nil), "a list": envelope([]byte{0x80}), "no policy": envelope([]byte{0xa1, 0x02, 0x01}),
+		"another type": envelope([]byte{0xa1, 0x05, 0x01}), "too short": envelope([]byte{0xa1, 0x05, 0x41, 0x01}), "a member too few": envelope([]byte{0xa2, 0x02, 0x01}),
+	} {
+		if hash, err := store.PolicyOf(b); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("%s: %x, %v", name, hash, err)
+		}
+	}
+}
+
 func TestErrorsDoNotTellWhatIsInTheRecord(t *testing.T) {
 	_, err := store.DecodeRecord(envelope([]byte{0xa1, 0x06, 0x46, 's', 'e', 'c', 'r', 'e', 't'}))
 	if err == nil || strings.Contains(err.Error(), "secret") {

@@ -44,7 +44,9 @@ type Store interface {
 	Secret() *callback.Secret
 
 	// PutPolicy stores a compiled policy under its hash. It returns once the policy
-	// is committed. Storing a policy again costs nothing.
+	// is committed. Storing a policy again costs nothing. A policy that was stored or
+	// found stays until the store is closed. When the store is opened again, policies
+	// that no callback refers to are removed, sooner or later.
 	PutPolicy(ctx context.Context, p *callback.Policy) error
 
 	// Policy returns the compiled policy with that hash, or ErrNotFound.

@@ -60,13 +60,14 @@ func Open(o Options) (*Store, error) {
 		o.freeSpace = freeSpace
 	}
 	s := &Store{
-		options:  o,
-		log:      o.Log,
-		overlay:  newOverlay(),
-		recent:   newRecent(),
-		stopping: make(chan struct{}),
-		counted:  make(chan struct{}),
-		verified: make(chan struct{}),
+		options:   o,
+		log:       o.Log,
+		overlay:   newOverlay(),
+		recent:    newRecent(),
+		stopping:  make(chan struct{}),
+		counted:   make(chan struct{}),
+		forgotten: make(chan struct{}),
+		verified:  make(chan struct{}),
 	}
 	s.space = &space{
 		minFree: o.MinFree,

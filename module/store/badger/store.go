@@ -46,12 +46,17 @@ type Store struct {
 	commits commitCounts
 
 	policies sync.Map // callback.Digest -> *callback.Policy
+	// policyLock is held while a policy is read from the database into policies, and while
+	// policies that are not there are removed.
+	policyLock sync.Mutex
 
 	due     dueMark
 	waiting atomic.Int64
 	// counted is closed when the callbacks that waited at the start have been
 	// counted.
 	counted chan struct{}
+	// forgotten is closed when the policies that no callback needs have been removed.
+	forgotten chan struct{}
 	// verified is closed when all tables have been read once.
 	verified   chan struct{}
 	stopping   chan struct{}
@@ -182,6 +187,8 @@ func (s *Store) Policy(_ context.Context, hash callback.Digest) (*callback.Polic
 		}
 		return p.(*callback.Policy), nil
 	}
+	s.policyLock.Lock()
+	defer s.policyLock.Unlock()
 	var p *callback.Policy
 	err := s.view(func(txn *badgerdb.Txn) error {
 		b, err := value(txn, digestKey(keyPolicy, hash))

@@ -49,6 +49,10 @@ func (s *Store) start() {
 		defer close(s.verified)
 		s.verifyTables()
 	})
+	s.background.Go(func() {
+		defer close(s.forgotten)
+		s.forgetPolicies()
+	})
 	s.background.Go(s.supervise)
 	go s.committer.run()
 }

@@ -43,13 +43,27 @@ func NewMemory() *Memory {
 }
 
 // Open returns a store on the memory. Many can be open at once: what is written through one
-// is seen through all, at once and before it is committed, too.
+// is seen through all, at once and before it is committed, too. The first one removes the
+// policies that no callback needs.
 func (m *Memory) Open() store.Store {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(m.open) == 0 {
+		maps.DeleteFunc(m.policies, func(hash callback.Digest, _ []byte) bool { return !m.needs(hash) })
+	}
 	h := &handle{memory: m, changes: make(chan callback.UUID, maxHints)}
 	m.open[h] = true
 	return h
+}
+
+// needs reports whether a callback refers to a policy.
+func (m *Memory) needs(hash callback.Digest) bool {
+	for _, r := range m.records {
+		if r.Policy == hash {
+			return true
+		}
+	}
+	return false
 }
 
 // write is all that is committed together.

@@ -3,7 +3,9 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -12,6 +14,8 @@ import (
 var policies = []test{
 	{"a policy is found by its hash, compiled", policyIsFound},
 	{"a policy can be stored many times, by many at once", policyIsStoredOften},
+	{"policies that no callback needs are forgotten when the store is opened", policiesAreForgotten},
+	{"a policy that is in use is not forgotten", policyInUseStays},
 }
 
 func policyIsFound(h *house) {
@@ -22,13 +26,75 @@ func policyIsFound(h *house) {
 	})
 	other := compiled(h.T, callback.Policy{BaseURL: "https://other.example.com"})
 	h.wantNoPolicy(p.Hash(), callback.Digest{})
-	if err := h.store.PutPolicy(h.Context(), p); err != nil {
-		h.Fatal(err)
-	}
+	h.needed(p)
 	for _, when := range []string{"after storing", "after reopening"} {
 		h.wantPolicy(when, p)
 		h.wantNoPolicy(other.Hash(), callback.Digest{})
 		h.reopen()
+	}
+}
+
+// needed stores a policy and a callback that refers to it, and waits for the commit.
+func (h *house) needed(p *callback.Policy) *callback.Record {
+	h.Helper()
+	h.putPolicy(p)
+	r := callback.New(h.store.Secret(), p, callback.Spec{ExpiresIn: time.Hour}, now)
+	h.wait(h.create(r))
+	return r
+}
+
+func (h *house) putPolicy(p *callback.Policy) {
+	h.Helper()
+	if err := h.store.PutPolicy(h.Context(), p); err != nil {
+		h.Fatalf("storing a policy: %v", err)
+	}
+}
+
+func policiesAreForgotten(h *house) {
+	var all []*callback.Policy
+	for i := range 8 {
+		all = append(all, compiled(h.T, callback.Policy{BaseURL: fmt.Sprintf("https://app%d.example.com", i)}))
+	}
+	needed, unneeded := all[:4], all[4:]
+	for _, p := range needed {
+		h.needed(p)
+	}
+	h.putPolicy(unneeded[0])
+	for _, p := range unneeded[1:] {
+		// Its only callback is deleted.
+		_, c := h.update(store.ByID(h.needed(p).ID), remove)
+		h.wait(c)
+	}
+	for _, p := range all {
+		h.wantPolicy("before closing", p)
+	}
+	h.eventually("forgetting", func() bool {
+		// A policy that is looked at stays, so it is looked at after another opening.
+		h.reopen()
+		h.reopen()
+		return !slices.ContainsFunc(unneeded, func(p *callback.Policy) bool {
+			_, err := h.store.Policy(h.Context(), p.Hash())
+			return !errors.Is(err, store.ErrNotFound)
+		})
+	})
+	for _, p := range needed {
+		h.wantPolicy("after forgetting the others", p)
+	}
+}
+
+func policyInUseStays(h *house) {
+	p := compiled(h.T, callback.Policy{BaseURL: "https://other.example.com"})
+	h.putPolicy(p)
+	for range 5 {
+		h.reopen()
+		// It may be forgotten just now, and may be used again in the same moment.
+		r := h.needed(p)
+		h.wantPolicy("while it is in use", p)
+		h.reopen()
+		h.wantPolicy("after reopening", p)
+		_, c := h.update(store.ByID(r.ID), remove)
+		h.wait(c)
+		h.wantPolicy("after its last callback", p)
 	}
 }
 
@@ -70,6 +136,9 @@ func policyIsStoredOften(h *house) {
 		})
 	}
 	done.Wait()
+	for _, p := range all {
+		h.needed(p)
+	}
 	h.reopen()
 	for _, p := range all {
 		h.wantPolicy("after reopening", p)

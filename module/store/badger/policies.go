@@ -1,0 +1,124 @@
+package badger
+
+import (
+	"bytes"
+	"errors"
+
+	badgerdb "github.com/dgraph-io/badger/v4"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// policyStep is how many records, or policies, are looked at before others may use the
+// database's lock.
+const policyStep = 1000
+
+// forgetPolicies removes the policies that no callback needs. It runs once, when the store
+// has been opened: a policy that is used from then on is cached before a callback refers to
+// it, and whatever is cached stays.
+func (s *Store) forgetPolicies() {
+	unneeded, err := s.unneededPolicies()
+	if err == nil {
+		err = s.removePolicies(unneeded)
+	}
+	if errors.Is(err, store.ErrDamaged) {
+		s.log.Warn("no policies are removed, because it cannot be known which of them are needed", zap.Error(err))
+	}
+}
+
+// unneededPolicies lists the policies to which no callback in the database refers.
+func (s *Store) unneededPolicies() ([]callback.Digest, error) {
+	unneeded := make(map[callback.Digest]bool)
+	err := s.view(func(txn *badgerdb.Txn) error {
+		it := txn.NewIterator(badgerdb.IteratorOptions{Prefix: []byte{keyPolicy}})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			var hash callback.Digest
+			if copy(hash[:], it.Item().Key()[1:]) == len(hash) {
+				unneeded[hash] = true
+			}
+		}
+		return nil
+	})
+	for from := []byte{keyRecord}; err == nil && from != nil && len(unneeded) > 0; {
+		select {
+		case <-s.stopping:
+			return nil, store.ErrClosed
+		default:
+		}
+		err = s.view(func(txn *badgerdb.Txn) (err error) {
+			from, err = dropNeeded(txn, from, unneeded)
+			return err
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	list := make([]callback.Digest, 0, len(unneeded))
+	for hash := range unneeded {
+		list = append(list, hash)
+	}
+	return list, nil
+}
+
+// dropNeeded takes the policies of some records, beginning with the key from, out of a set.
+// It returns the key of the next record, nil if there is none.
+func dropNeeded(txn *badgerdb.Txn, from []byte, unneeded map[callback.Digest]bool) (next []byte, err error) {
+	it := txn.NewIterator(badgerdb.IteratorOptions{Prefix: []byte{keyRecord}})
+	defer it.Close()
+	seen := 0
+	for it.Seek(from); it.Valid() && len(unneeded) > 0; it.Next() {
+		if seen++; seen > policyStep {
+			return bytes.Clone(it.Item().Key()), nil
+		}
+		damaged := error(nil)
+		err := it.Item().Value(func(b []byte) error {
+			var hash callback.Digest
+			hash, damaged = store.PolicyOf(b)
+			delete(unneeded, hash)
+			return nil
+		})
+		if err != nil {
+			err = unreadable(err)
+		}
+		if err := errors.Join(damaged, err); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// removePolicies removes those of the policies that are not cached.
+func (s *Store) removePolicies(hashes []callback.Digest) error {
+	for len(hashes) > 0 {
+		n := min(len(hashes), policyStep)
+		if err := s.removeSomePolicies(hashes[:n]); err != nil {
+			return err
+		}
+		hashes = hashes[n:]
+	}
+	return nil
+}
+
+func (s *Store) removeSomePolicies(hashes []callback.Digest) error {
+	if s.space.exhausted() {
+		return store.ErrFull
+	}
+	s.policyLock.Lock()
+	defer s.policyLock.Unlock()
+	return s.write(func() error {
+		return s.db.Update(func(txn *badgerdb.Txn) error {
+			for _, hash := range hashes {
+				if _, used := s.policies.Load(hash); used {
+					continue
+				}
+				if err := txn.Delete(digestKey(keyPolicy, hash)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
