@@ -21,6 +21,8 @@ type Body struct {
 	Size int64 `cbor:"3,keyasint,omitempty"`
 	// Sum is the digest of a body that is kept in a file.
 	Sum Digest `cbor:"4,keyasint,omitzero"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // NewBody returns a body that is kept in the record.
@@ -47,6 +49,8 @@ type Call struct {
 	Asked *Asked `cbor:"-" json:"-"`
 	// Unattended says that nobody waits for the callback. It is never stored.
 	Unattended bool `cbor:"-" json:"-"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // maxCallHeader bounds header and query of a call together, in bytes. Both are stored.

@@ -134,6 +134,8 @@ type Record struct {
 	// client's own request goes on after the callback. A call that nobody waits for is
 	// not accepted.
 	Attended bool `cbor:"35,keyasint,omitempty"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // Response is an HTTP response: an upstream's ack, or one that is the result.
@@ -141,6 +143,8 @@ type Response struct {
 	Status int    `cbor:"1,keyasint"`
 	Header Header `cbor:"2,keyasint,omitempty"`
 	Body   Body   `cbor:"3,keyasint"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // Failure says why a callback has failed: what a partner said in a call that means
@@ -156,6 +160,8 @@ type Failure struct {
 	ErrorText string `cbor:"4,keyasint,omitempty"`
 	// Later says that the accepted call did not fail: what came after it has failed.
 	Later bool `cbor:"5,keyasint,omitempty"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // Spec says what callback to make.

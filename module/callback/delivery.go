@@ -25,6 +25,8 @@ type Delivery struct {
 	CorrelationID string `cbor:"10,keyasint,omitempty"`
 	// Round counts how often the delivery was restarted.
 	Round int `cbor:"11,keyasint,omitempty"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // Parcel is an earlier result that is still to be delivered, of a callback that
@@ -33,6 +35,8 @@ type Parcel struct {
 	Phase   Phase    `cbor:"1,keyasint"`
 	Call    *Call    `cbor:"2,keyasint"`
 	Failure *Failure `cbor:"3,keyasint,omitempty"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // The results of one callback that wait to be delivered are bounded in number and in

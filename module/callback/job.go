@@ -24,6 +24,8 @@ type Job struct {
 	NextAt Time `cbor:"3,keyasint"`
 	// Error says, for people, why the last attempt failed.
 	Error string `cbor:"4,keyasint,omitempty"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // Request is a client's request as it is stored, before anything is injected.
@@ -40,6 +42,8 @@ type Request struct {
 	RemoteAddr string `cbor:"6,keyasint,omitempty"`
 	// TLS says that the client came over TLS.
 	TLS bool `cbor:"7,keyasint,omitempty"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // Attempt is the outcome of an attempt at a job.

@@ -26,6 +26,8 @@ type Own struct {
 	// BaseURL is where partners reach us, without a slash at its end; empty for the
 	// policy's.
 	BaseURL string `cbor:"6,keyasint,omitempty"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // IsZero reports whether nothing was given.
@@ -70,6 +72,8 @@ type Fields struct {
 	Header Header `cbor:"4,keyasint,omitempty"`
 	// RedirectURL is absolute, or relative to the base URL.
 	RedirectURL string `cbor:"5,keyasint,omitempty"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // reply builds the reply to a call with that method. A relative redirect is resolved

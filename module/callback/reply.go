@@ -12,6 +12,8 @@ type Reply struct {
 	Status int    `cbor:"1,keyasint"`
 	Header Header `cbor:"2,keyasint,omitempty"`
 	Body   string `cbor:"3,keyasint,omitempty"`
+	// Unknown are members that this release does not know.
+	Unknown Unknown `cbor:"-"`
 }
 
 // maxReply bounds the body of a reply, in bytes: it is kept in the record.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -30,8 +31,17 @@ var recordEncoding = func() cbor.EncMode {
 	return mode
 }()
 
-var recordDecoding = func() cbor.DecMode {
+// recordDecoding fails if there is a member that this release does not know;
+// laterDecoding leaves such members out.
+var (
+	recordDecoding = decoding(cbor.ExtraDecErrorUnknownField)
+	laterDecoding  = decoding(cbor.ExtraDecErrorNone)
+)
+
+func decoding(extra cbor.ExtraDecErrorCond) cbor.DecMode {
 	mode, err := cbor.DecOptions{
+		ExtraReturnErrors: extra,
+
 		DupMapKey:   cbor.DupMapKeyEnforcedAPF,
 		IndefLength: cbor.IndefLengthForbidden,
 		TagsMd:      cbor.TagsForbidden,
@@ -42,14 +52,19 @@ var recordDecoding = func() cbor.DecMode {
 		panic(err)
 	}
 	return mode
-}()
+}
 
 // EncodeRecord returns the record as it is stored. Bodies that are kept in files
-// are left out.
+// are left out. Members that this release does not know are written again.
 func EncodeRecord(r *callback.Record) ([]byte, error) {
 	payload, err := recordEncoding.Marshal(withoutFiles(r))
 	if err != nil {
 		return nil, fmt.Errorf("encoding callback %s: %w", r.ID, err)
+	}
+	if r.HasUnknown() {
+		if payload, err = addUnknown(payload, r); err != nil {
+			return nil, fmt.Errorf("encoding callback %s: %w", r.ID, err)
+		}
 	}
 	b := make([]byte, envelopeLength, envelopeLength+len(payload))
 	b[0] = codecVersion
@@ -83,14 +98,31 @@ func DecodeRecord(b []byte) (*callback.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := new(callback.Record)
-	if err := recordDecoding.Unmarshal(payload, r); err != nil {
+	r, err := decode(payload)
+	if err != nil {
 		return nil, fmt.Errorf("%w: a record cannot be read", ErrDamaged)
 	}
 	if r.Phase < callback.Waiting || r.Phase > callback.Closed {
 		return nil, fmt.Errorf("%w: a record has a phase that this release does not know", ErrDamaged)
 	}
 	return r, nil
+}
+
+// decode reads the payload of a record, with the members that this release does not know.
+func decode(payload []byte) (*callback.Record, error) {
+	r := new(callback.Record)
+	err := recordDecoding.Unmarshal(payload, r)
+	if err == nil {
+		return r, nil
+	}
+	if _, later := errors.AsType[*cbor.UnknownFieldError](err); !later {
+		return nil, err
+	}
+	r = new(callback.Record)
+	if err := laterDecoding.Unmarshal(payload, r); err != nil {
+		return nil, err
+	}
+	return r, keepUnknown(payload, r)
 }
 
 // policyKey is the key of the policy's hash in a record.

@@ -83,7 +83,7 @@ func (h *house) fullRecord() *callback.Record {
 func (h *house) addWork(r *callback.Record) {
 	r.Own = &callback.Own{
 		Reply: &callback.Fields{Type: "redirect", Body: "\xff", Code: 201, Header: callback.Header{{Name: "C", Value: "3"}}, RedirectURL: "/y"},
-		Ask:   "/ask", Case: "f", Data: []byte("{}"),
+		Ask:   "/ask", Case: "f", Data: []byte("{}"), StateQuery: "state", BaseURL: "https://other.example.com",
 	}
 	r.Acked = true
 	r.Request = &callback.Request{
@@ -101,6 +101,11 @@ func (h *house) addWork(r *callback.Record) {
 	}
 	r.Parent, r.Told, r.Step = callback.NewUUID(), true, callback.NewUUID()
 	r.Trace = callback.Header{{Name: "Traceparent", Value: "00-1-2-01"}}
+	// What a later release has written comes back, too, in any structure.
+	r.Unknown = "\x18\xc8\x63new\x19\x03\xe8\x81\xf6"
+	for _, unknown := range []*callback.Unknown{&r.Own.Unknown, &r.Own.Reply.Unknown, &r.Answer.Body.Unknown, &r.Delivery.Unknown, &r.Outbox[1].Unknown} {
+		*unknown = "\x18\xc9\x01"
+	}
 }
 
 func recordsComeBackWhole(h *house) {

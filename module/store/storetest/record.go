@@ -48,8 +48,14 @@ func AnyRecord() *rapid.Generator[*callback.Record] {
 			Told:          maybe(t, "been told"),
 			Step:          callback.UUID(bytesOf(16).Draw(t, "step")),
 			Trace:         anyHeader(t),
+			Unknown:       anyUnknown(t),
 		}
 	})
+}
+
+// anyUnknown returns members that only a later release knows.
+func anyUnknown(t *rapid.T) callback.Unknown {
+	return callback.Unknown(rapid.SampledFrom([]string{"", "", "", "\x18\xc8\x01", "\x18\xc8\x81\x63new\x19\x03\xe8\xa1\x01\xf6"}).Draw(t, "unknown"))
 }
 
 func bytesOf(n int) *rapid.Generator[[]byte] { return rapid.SliceOfN(rapid.Byte(), n, n) }
@@ -82,7 +88,9 @@ func anyBody(t *rapid.T) callback.Body {
 	case 0:
 		return callback.Body{}
 	case 1:
-		return callback.NewBody(rapid.SliceOfN(rapid.Byte(), 1, 40).Draw(t, "data"))
+		body := callback.NewBody(rapid.SliceOfN(rapid.Byte(), 1, 40).Draw(t, "data"))
+		body.Unknown = anyUnknown(t)
+		return body
 	}
 	return callback.Body{
 		File: "f" + anyText().Draw(t, "file"),
@@ -104,7 +112,7 @@ func anyResponse(t *rapid.T, label string) *callback.Response {
 	if !maybe(t, label) {
 		return nil
 	}
-	return &callback.Response{Status: rapid.Int().Draw(t, "status"), Header: anyHeader(t), Body: anyBody(t)}
+	return &callback.Response{Status: rapid.Int().Draw(t, "status"), Header: anyHeader(t), Body: anyBody(t), Unknown: anyUnknown(t)}
 }
 
 func anyCall(t *rapid.T, label string) *callback.Call {
@@ -118,6 +126,7 @@ func anyCall(t *rapid.T, label string) *callback.Call {
 		Header:     anyHeader(t),
 		Body:       anyBody(t),
 		ReceivedAt: anyTime(t, "received"),
+		Unknown:    anyUnknown(t),
 	}
 }
 
@@ -125,7 +134,7 @@ func anyReply(t *rapid.T) *callback.Reply {
 	if !maybe(t, "reply") {
 		return nil
 	}
-	return &callback.Reply{Status: rapid.Int().Draw(t, "status"), Header: anyHeader(t), Body: anyText().Draw(t, "body")}
+	return &callback.Reply{Status: rapid.Int().Draw(t, "status"), Header: anyHeader(t), Body: anyText().Draw(t, "body"), Unknown: anyUnknown(t)}
 }
 
 func anyFailure(t *rapid.T) *callback.Failure {
@@ -137,6 +146,7 @@ func anyFailure(t *rapid.T) *callback.Failure {
 		TechnicalStatus: anyText().Draw(t, "technical status"),
 		ErrorCode:       anyText().Draw(t, "error code"),
 		ErrorText:       anyText().Draw(t, "error text"),
+		Unknown:         anyUnknown(t),
 	}
 }
 
@@ -151,6 +161,7 @@ func anyOwn(t *rapid.T) *callback.Own {
 
 		StateQuery: anyText().Draw(t, "state query"),
 		BaseURL:    anyText().Draw(t, "base url"),
+		Unknown:    anyUnknown(t),
 	}
 	if maybe(t, "a reply of its own") {
 		own.Reply = &callback.Fields{
@@ -159,6 +170,7 @@ func anyOwn(t *rapid.T) *callback.Own {
 			Code:        rapid.Int().Draw(t, "code"),
 			Header:      anyHeader(t),
 			RedirectURL: anyText().Draw(t, "redirect"),
+			Unknown:     anyUnknown(t),
 		}
 	}
 	return own
@@ -176,6 +188,7 @@ func anyRequest(t *rapid.T) *callback.Request {
 		Body:       anyBody(t),
 		RemoteAddr: anyText().Draw(t, "address"),
 		TLS:        maybe(t, "tls"),
+		Unknown:    anyUnknown(t),
 	}
 }
 
@@ -188,6 +201,7 @@ func anyJob(t *rapid.T) *callback.Job {
 		Attempts: rapid.Int().Draw(t, "attempts"),
 		NextAt:   anyTime(t, "next"),
 		Error:    anyText().Draw(t, "error"),
+		Unknown:  anyUnknown(t),
 	}
 }
 
@@ -205,6 +219,7 @@ func anyDelivery(t *rapid.T) *callback.Delivery {
 		Dead:        maybe(t, "died"),
 		Status:      rapid.Int().Draw(t, "status"),
 		Error:       anyText().Draw(t, "error"),
+		Unknown:     anyUnknown(t),
 	}
 }
 
@@ -214,5 +229,6 @@ func anyParcel(t *rapid.T) callback.Parcel {
 		Phase:   callback.Phase(rapid.IntRange(1, 5).Draw(t, "phase")),
 		Call:    &callback.Call{Method: anyText().Draw(t, "method"), Header: anyHeader(t), Body: anyBody(t)},
 		Failure: anyFailure(t),
+		Unknown: anyUnknown(t),
 	}
 }
