@@ -74,9 +74,16 @@ type Store interface {
 	Update(ctx context.Context, key Key, decide Decide) (*callback.Record, Commit, error)
 
 	// PutBody stores a body that is too large for a record. Once the body is
-	// committed, PutBody returns the reference that a record can hold. A body that no
-	// record refers to is removed eventually.
+	// committed, PutBody returns the reference that a record can hold. Whoever puts a
+	// body hands it to DropBody unless a record has come to refer to it. What is left
+	// behind all the same, by a crash for example, is removed eventually.
 	PutBody(ctx context.Context, data []byte) (callback.Body, error)
+
+	// DropBody removes a body that PutBody has returned and that no record refers to,
+	// at once. A body that a record refers to stays, committed or not, and so does one
+	// of which that is not known, because a commit has failed. What cannot be removed
+	// now is removed eventually.
+	DropBody(ctx context.Context, b callback.Body)
 
 	// OpenBody reads a body that PutBody has stored. It returns the complete body or
 	// an error: ErrDamaged if the body is not what was stored.

@@ -172,10 +172,10 @@ func changes(before, after *callback.Record) ([]change, error) {
 	}
 	list = replaced(list, dueEntry(before), dueEntry(after))
 	list = replaced(list, listEntry(before), listEntry(after))
-	for _, file := range files(after) {
+	for _, file := range without(files(after), files(before)) {
 		list = append(list, change{bodyKey(file), id[:]})
 	}
-	for _, file := range dropped(before, after) {
+	for _, file := range without(files(before), files(after)) {
 		list = append(list, change{key: bodyKey(file)})
 	}
 	return list, nil
@@ -211,24 +211,14 @@ func files(r *callback.Record) []string {
 	return names
 }
 
-// fileSet returns the body files that records refer to. A record with results that wait to
-// be delivered may refer to a thousand.
-func fileSet(records ...*callback.Record) map[string]bool {
-	set := make(map[string]bool)
-	for _, r := range records {
-		for _, name := range files(r) {
-			set[name] = true
-		}
+// without returns the names that are not among others. It changes names.
+func without(names, others []string) []string {
+	if len(names) == 0 || len(others) == 0 {
+		return names
 	}
-	return set
-}
-
-// dropped lists the body files that before refers to and after does not.
-func dropped(before, after *callback.Record) []string {
-	old := files(before)
-	if len(old) == 0 {
-		return nil
+	known := make(map[string]bool, len(others))
+	for _, name := range others {
+		known[name] = true
 	}
-	kept := fileSet(after)
-	return slices.DeleteFunc(old, func(name string) bool { return kept[name] })
+	return slices.DeleteFunc(names, func(name string) bool { return known[name] })
 }

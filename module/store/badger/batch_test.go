@@ -23,7 +23,7 @@ func TestManyBodyFilesCostWhatTheirNumberCosts(t *testing.T) {
 	linear.Check(t, 500, func(n int) func() {
 		before, after := withFiles(n), withFiles(n-1)
 		return func() {
-			if gone := dropped(before, after); len(gone) != 1 {
+			if gone := without(files(before), files(after)); len(gone) != 1 {
 				t.Errorf("%d files are dropped", len(gone))
 			}
 			e := &entry{stored: after, record: after, superseded: files(before)}

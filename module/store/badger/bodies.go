@@ -13,8 +13,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -30,17 +28,17 @@ type bodies struct {
 	// size is the sum of the files' sizes.
 	size atomic.Int64
 
-	mu sync.Mutex
-	// young holds the names of files made since the store was opened. It is nil once
-	// the sweep is over.
-	young map[string]bool
+	// fresh knows the files about which the database does not tell yet.
+	fresh *fresh
+	// next is the directory that tidy looks into next.
+	next byte
 }
 
 // temporary is the suffix of files that are being written.
 const temporary = ".tmp"
 
 func newBodies(dir string, key []byte) (*bodies, error) {
-	b := &bodies{dir: dir, young: make(map[string]bool)}
+	b := &bodies{dir: dir, fresh: newFresh()}
 	if key != nil {
 		block, err := aes.NewCipher(key)
 		if err != nil {
@@ -67,9 +65,13 @@ func (b *bodies) put(data []byte) (callback.Body, error) {
 	var random [16]byte
 	_, _ = rand.Read(random[:])
 	name := hex.EncodeToString(random[:])
-	b.note(name)
+	// The file must be known before it is there, or a sweep would remove it.
+	b.fresh.put(name)
 	content := b.encrypt(name, data)
 	if err := writeFile(b.path(name), content); err != nil {
+		// It may be there all the same.
+		_ = os.Remove(b.path(name))
+		b.fresh.forget(name)
 		return callback.Body{}, fmt.Errorf("writing a body: %w", err)
 	}
 	b.size.Add(int64(len(content)))
@@ -96,11 +98,17 @@ func (b *bodies) open(body callback.Body) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(data)), nil
 }
 
+// remove removes a file that no record refers to any more. What cannot be removed is
+// found by tidy.
 func (b *bodies) remove(name string) {
 	if !isBodyName(name) {
 		return
 	}
-	path := b.path(name)
+	b.unlink(b.path(name))
+	b.fresh.forget(name)
+}
+
+func (b *bodies) unlink(path string) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return
@@ -108,48 +116,6 @@ func (b *bodies) remove(name string) {
 	if os.Remove(path) == nil {
 		b.size.Add(-info.Size())
 	}
-}
-
-// note protects a file that is about to be written from the sweep. The file's time
-// would not do: clocks are set back, and some file systems store whole seconds only.
-func (b *bodies) note(name string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.young != nil {
-		b.young[name] = true
-	}
-}
-
-func (b *bodies) isYoung(name string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.young[strings.TrimSuffix(name, temporary)]
-}
-
-// sweep removes files from before the store was opened that no record refers to, and
-// adds up the size of the others.
-func (b *bodies) sweep(referred func(name string) bool) {
-	defer func() {
-		b.mu.Lock()
-		b.young = nil
-		b.mu.Unlock()
-	}()
-	_ = filepath.WalkDir(b.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || b.isYoung(d.Name()) {
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return nil
-		}
-		name := d.Name()
-		if isBodyName(name) && referred(name) {
-			b.size.Add(info.Size())
-			return nil
-		}
-		_ = os.Remove(path)
-		return nil
-	})
 }
 
 func (b *bodies) encrypt(name string, data []byte) []byte {

@@ -239,13 +239,18 @@ func (c *committer) end() {
 // commit writes a group and wakes everybody who waits for it.
 func (c *committer) commit(g *group) {
 	if c.s.space.exhausted() {
-		c.abandon(g, store.ErrFull)
+		c.abandon(g, store.ErrFull, func(files []string) {
+			for _, file := range files {
+				c.s.bodies.remove(file)
+			}
+		})
 		return
 	}
 	complete(g)
 	began := time.Now()
 	if err := c.s.write(func() error { return c.write(g) }); err != nil {
-		c.abandon(g, err)
+		// The group may have been stored all the same, and its bodies with it.
+		c.abandon(g, err, c.s.bodies.fresh.doubt)
 		return
 	}
 	c.s.commits.add(len(g.writes), time.Since(began))
@@ -287,16 +292,18 @@ func (c *committer) write(g *group) error {
 	return hitCommit(g, afterCommit)
 }
 
-// abandon drops a group and all later ones, whose decisions may be based on it.
-func (c *committer) abandon(g *group, err error) {
+// abandon drops a group and all later ones, whose decisions may be based on it. dispose
+// is given the body files that only these decisions refer to.
+func (c *committer) abandon(g *group, err error, dispose func(files []string)) {
 	lost := append([]*group{g}, c.drop(err)...)
 	callbacks := 0
 	for _, g := range lost {
 		callbacks += len(g.writes)
 		for _, w := range g.writes {
 			w.entry.mu.Lock()
-			c.s.forget(w.entry)
+			files := c.s.forget(w.entry)
 			w.entry.mu.Unlock()
+			dispose(files)
 			c.s.overlay.unlink(w.links, g)
 			c.s.overlay.release(w.entry)
 		}

@@ -103,7 +103,8 @@ func (s *Store) accept(e *entry, next *callback.Record) error {
 	if err := s.committer.add(e, free); err != nil {
 		return err
 	}
-	e.supersede()
+	s.bodies.fresh.take(without(files(next), files(e.record)))
+	e.supersede(next)
 	s.recount(e.record, next)
 	s.overlay.relink(e, added, true)
 	s.overlay.relink(e, removed, false)
@@ -145,18 +146,21 @@ func (s *Store) settle(w *written, g *group) {
 		s.due.lower(w.after.Due())
 	}
 	s.overlay.unlink(w.links, g)
-	for _, file := range dropped(w.before, w.after) {
+	s.bodies.fresh.settle(without(files(w.after), files(w.before)))
+	for _, file := range without(files(w.before), files(w.after)) {
 		s.bodies.remove(file)
 	}
 	s.overlay.release(e)
 }
 
 // forget resets an entry, whose lock is held, so that it is read from the database
-// again.
-func (s *Store) forget(e *entry) {
+// again. It returns the body files of the decisions that are forgotten.
+func (s *Store) forget(e *entry) []string {
 	s.recount(e.record, e.stored)
 	s.recent.drop(e.id)
-	e.loaded, e.record, e.stored, e.group, e.pending = false, nil, nil, nil, nil
+	lost := without(append(e.superseded, files(e.record)...), files(e.stored))
+	e.loaded, e.record, e.stored, e.superseded, e.group, e.pending = false, nil, nil, nil, nil, nil
+	return lost
 }
 
 // recount updates the number of waiting callbacks.

@@ -112,11 +112,11 @@ func (o *overlay) release(e *entry) {
 	}
 }
 
-// supersede notes the body files of a record that is about to be replaced and is not
-// committed. The entry must be locked.
-func (e *entry) supersede() {
+// supersede notes the body files that the record to replace refers to and next does not,
+// if that record is not committed. The entry must be locked.
+func (e *entry) supersede(next *callback.Record) {
 	if e.group != nil {
-		e.superseded = append(e.superseded, files(e.record)...)
+		e.superseded = append(e.superseded, without(files(e.record), files(next))...)
 	}
 }
 
@@ -126,15 +126,8 @@ func (e *entry) takeOrphans() []string {
 	if len(e.superseded) == 0 {
 		return nil
 	}
-	kept := fileSet(e.stored, e.record)
-	var orphans []string
-	e.superseded = slices.DeleteFunc(e.superseded, func(name string) bool {
-		if kept[name] {
-			return false
-		}
-		orphans = append(orphans, name)
-		return true
-	})
+	orphans := without(slices.Clone(e.superseded), append(files(e.stored), files(e.record)...))
+	e.superseded = without(e.superseded, orphans)
 	return orphans
 }
 

@@ -226,6 +226,9 @@ func (s *Store) PutBody(_ context.Context, data []byte) (callback.Body, error) {
 	return body, nil
 }
 
+// DropBody implements store.Store.
+func (s *Store) DropBody(_ context.Context, b callback.Body) { s.bodies.drop(b.File) }
+
 // OpenBody implements store.Store.
 func (s *Store) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, error) {
 	if err := s.usable(); err != nil {

@@ -41,10 +41,7 @@ func (s *Store) start() {
 		s.waiting.Add(s.countWaiting(snapshot))
 		close(s.counted)
 	})
-	s.background.Go(func() {
-		s.bodies.sweep(s.refersTo)
-		s.space.check()
-	})
+	s.background.Go(s.keepTidy)
 	s.background.Go(func() {
 		defer close(s.verified)
 		s.verifyTables()
@@ -139,15 +136,6 @@ func (m *dueMark) lower(at callback.Time) {
 	}
 }
 
-func (s *Store) refersTo(body string) bool {
-	err := s.view(func(txn *badgerdb.Txn) error {
-		_, err := txn.Get(bodyKey(body))
-		return err
-	})
-	// A file is removed only if it is certain that nothing refers to it.
-	return !errors.Is(err, badgerdb.ErrKeyNotFound)
-}
-
 // supervise checks the free space, writes the sentinel, and reopens the store after a
 // failure.
 func (s *Store) supervise() {
@@ -230,6 +218,7 @@ func (s *Store) recover() {
 		s.dbLock.Unlock()
 		if err == nil {
 			s.log.Info("the store has been verified and is in use again")
+			s.bodies.review(s.refersTo)
 			return
 		}
 		s.log.Error("the failed store cannot be opened again yet", zap.Error(err))
@@ -281,7 +270,7 @@ func (s *Store) size() uint64 {
 		return 0
 	}
 	lsm, _ := s.db.Size()
-	return uint64(lsm + s.bodies.size.Load())
+	return uint64(lsm + max(0, s.bodies.size.Load()))
 }
 
 // Close implements store.Store.

@@ -177,6 +177,7 @@ func closedSaysSo(h *house) {
 			h.Errorf("%s: %v", name, err)
 		}
 	}
+	s.DropBody(ctx, stripped(body))
 	s.Secret()
 	s.Changes()
 	s.Waiting()

@@ -286,6 +286,37 @@ func (h *handle) PutBody(_ context.Context, data []byte) (callback.Body, error) 
 	return callback.Body{Data: data, File: name, Size: int64(len(data)), Sum: sha256.Sum256(data)}, nil
 }
 
+func (h *handle) DropBody(_ context.Context, b callback.Body) {
+	m := h.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.referred(b.File) {
+		delete(m.bodies, b.File)
+	}
+}
+
+// referred reports whether a record refers to a file.
+func (m *Memory) referred(file string) bool {
+	for _, r := range m.records {
+		if refersTo(r, file) {
+			return true
+		}
+	}
+	return false
+}
+
+// Orphans returns how many bodies there are that no record refers to.
+func (m *Memory) Orphans() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for file := range m.bodies {
+		if !m.referred(file) {
+			n++
+		}
+	}
+	return n
+}
+
 func (h *handle) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, error) {
 	m, err := h.enter()
 	defer m.mu.Unlock()
