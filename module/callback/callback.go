@@ -6,6 +6,7 @@ package callback
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -267,6 +268,15 @@ func (r *Record) calls() []*Call {
 		calls = append(calls, parcel.Call)
 	}
 	return calls
+}
+
+// Keeps reports whether the record keeps a call: as the accepted one, or as the latest that
+// was not the answer yet.
+func (r *Record) Keeps(c *Call) bool { return r.Call == c || r.Latest == c }
+
+// Has reports whether the record refers to a body in that file.
+func (r *Record) Has(file string) bool {
+	return slices.ContainsFunc(r.Bodies(), func(b *Body) bool { return b.File == file })
 }
 
 // Bodies returns the bodies that the record refers to.

@@ -75,5 +75,6 @@ func (e *Engine) askThenReceive(ctx context.Context, id callback.UUID, in Incomi
 		in.Call.Asked = in.Ask(ctx, cb, in.Call, cb.ReplyFields(cb.Policy, in.Call, cb.Lookup(in.Call)))
 		_ = failpoint.Hit("ask.answered")
 	}
-	return e.apply(ctx, store.ByID(id), in)
+	d, err := e.apply(ctx, store.ByID(id), in)
+	return e.takeWhole(ctx, store.ByID(id), in, d, err)
 }

@@ -5,6 +5,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -20,9 +21,6 @@ import (
 
 // ErrBusy is returned when a limit on counts or bytes is reached.
 var ErrBusy = errors.New("a limit is reached")
-
-// inlineBody is the size up to which a body is kept in its record.
-const inlineBody = 64 << 10
 
 // Limits bound what the engine takes on.
 type Limits struct {
@@ -139,14 +137,14 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	if l := e.limits.Load(); e.store.Waiting() >= l.MaxWaiting || spec.Held && e.Held() >= l.MaxHeld {
 		return nil, ErrBusy
 	}
+	if err := e.store.Ready(); err != nil {
+		return nil, err
+	}
 	if err := e.store.PutPolicy(ctx, spec.Policy); err != nil {
 		return nil, err
 	}
 	r := callback.New(e.store.Secret(), spec.Policy, spec.Spec, callback.At(e.now()))
-	if err := e.putLarge(ctx, r); err != nil {
-		return nil, err
-	}
-	commit, err := e.store.Create(ctx, r)
+	commit, err := e.createWithRequest(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -156,19 +154,27 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	return e.callback(r, spec.Policy, commit), nil
 }
 
-// putLarge puts a large body of the stored request into a file.
-func (e *Engine) putLarge(ctx context.Context, r *callback.Record) error {
-	if r.Request == nil || len(r.Request.Body.Data) <= inlineBody {
-		return nil
+// createWithRequest stores a new record and the body of the request that it may have.
+func (e *Engine) createWithRequest(ctx context.Context, r *callback.Record) (commit store.Commit, err error) {
+	if r.Request == nil || !isLarge(r.Request.Body) {
+		return e.store.Create(ctx, r)
 	}
-	body, err := e.store.PutBody(ctx, r.Request.Body.Data)
-	if err != nil {
-		return err
+	// A request that is repeated under its Idempotency-Key need not be written again.
+	for _, alias := range r.Aliases {
+		if _, _, err := e.store.Find(ctx, store.ByAlias(alias)); !errors.Is(err, store.ErrNotFound) {
+			return nil, cmp.Or(err, store.ErrExists)
+		}
 	}
 	request := *r.Request
-	request.Body = body
 	r.Request = &request
-	return nil
+	err = e.withFile(ctx, &request.Body, func() (*callback.Record, error) {
+		commit, err = e.store.Create(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
+	})
+	return commit, err
 }
 
 // List returns a page of committed callbacks, the newest first, and where the next
@@ -235,17 +241,7 @@ func (e *Engine) Withdraw(ctx context.Context, id callback.UUID, reason string, 
 // client repeats its request with the same Idempotency-Key. With nil the key can be
 // used again.
 func (e *Engine) Conclude(ctx context.Context, id callback.UUID, answer *callback.Response) error {
-	if err := e.putResponse(ctx, answer); err != nil {
-		return err
-	}
-	_, commit, err := e.store.Update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
-		next, _ := r.Conclude(answer)
-		return store.Change{Next: next}, nil
-	})
-	if err != nil {
-		return err
-	}
-	return store.Wait(ctx, commit)
+	return e.updateWith(ctx, store.ByID(id), answer, func(r *callback.Record) (*callback.Record, bool) { return r.Conclude(answer) })
 }
 
 // Redeliver restarts the delivery of a callback's results. It reports whether there is
@@ -262,17 +258,21 @@ func (e *Engine) Redeliver(ctx context.Context, key store.Key) (begun bool, err 
 // Acknowledge notes the upstream's ack, and keeps it if a is not nil. It returns when
 // that is committed.
 func (e *Engine) Acknowledge(ctx context.Context, key store.Key, a *callback.Response) error {
-	if err := e.putResponse(ctx, a); err != nil {
-		return err
-	}
-	_, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
-		next, _ := r.Acknowledge(a)
-		return store.Change{Next: next}, nil
+	return e.updateWith(ctx, key, a, func(r *callback.Record) (*callback.Record, bool) { return r.Acknowledge(a) })
+}
+
+// updateWith changes a callback by a response that it may keep, and waits for the commit.
+func (e *Engine) updateWith(ctx context.Context, key store.Key, response *callback.Response, change func(*callback.Record) (*callback.Record, bool)) error {
+	return e.withResponse(ctx, response, func() (*callback.Record, error) {
+		r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+			next, _ := change(r)
+			return store.Change{Next: next}, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return r, store.Wait(ctx, commit)
 	})
-	if err != nil {
-		return err
-	}
-	return store.Wait(ctx, commit)
 }
 
 // transition changes a callback, logs the change, tells the waiters, and queues work

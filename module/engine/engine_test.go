@@ -33,6 +33,13 @@ type gatedStore struct {
 	gate atomic.Pointer[chan struct{}]
 	// full says that the store takes no more changes.
 	full atomic.Bool
+	// puts counts the bodies that were stored.
+	puts atomic.Int64
+}
+
+func (g *gatedStore) PutBody(ctx context.Context, data []byte) (callback.Body, error) {
+	g.puts.Add(1)
+	return g.Store.PutBody(ctx, data)
 }
 
 func (g *gatedStore) Ready() error {
@@ -83,7 +90,13 @@ var plenty = Limits{MaxMemory: 64 << 20, MaxWaiting: 1000, MaxHeld: 1000}
 
 func newBed(t *testing.T, limits Limits, policy callback.Policy) *bed {
 	t.Helper()
-	return newBedOn(t, storetest.NewMemory().Open(), limits, policy)
+	memory := storetest.NewMemory()
+	t.Cleanup(func() {
+		if n := memory.Orphans(); n != 0 {
+			t.Errorf("%d bodies are left that no callback refers to", n)
+		}
+	})
+	return newBedOn(t, memory.Open(), limits, policy)
 }
 
 // newBedOn is newBed on a store of the test's choice.

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
-	"github.com/caddy-callback/caddy-callback/module/failpoint"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -43,32 +42,63 @@ func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *c
 	return e.take(ctx, store.ByState(in.State), in)
 }
 
-// take stores a large body of a call, and decides on the call.
-func (e *Engine) take(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
-	if len(in.Call.Body.Data) > inlineBody {
-		if err := e.putBody(ctx, key, in); err != nil {
-			return callback.Verdict{}, nil, err
-		}
-	}
-	return e.apply(ctx, key, in)
+// decision is what was decided on a call.
+type decision struct {
+	verdict callback.Verdict
+	policy  *callback.Policy
+	// record is the newest record after the decision.
+	record *callback.Record
+	// large says that the call is to be kept and its body too large for the record, so
+	// that nothing was changed.
+	large bool
 }
 
-// apply puts the decision on a call into effect, and waits for its commit.
-func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
-	var verdict callback.Verdict
-	var policy *callback.Policy
+// take decides on a call. A body that is too large for the record is stored only once it is
+// known that the call is to be kept.
+func (e *Engine) take(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
+	d, err := e.apply(ctx, key, in)
+	if err == nil && d.verdict.Kind == callback.Asks {
+		return e.askThenReceive(ctx, d.record.ID, in)
+	}
+	return e.takeWhole(ctx, key, in, d, err)
+}
+
+// takeWhole decides anew, with its body stored, on a call whose body is too large for the
+// record. All others were decided on.
+func (e *Engine) takeWhole(ctx context.Context, key store.Key, in Incoming, d decision, err error) (callback.Verdict, *callback.Policy, error) {
+	if err == nil && d.large {
+		err = e.withFile(ctx, &in.Call.Body, func() (*callback.Record, error) {
+			d, err = e.apply(ctx, key, in)
+			return d.record, err
+		})
+	}
+	if err != nil {
+		return callback.Verdict{}, nil, err
+	}
+	return d.verdict, d.policy, nil
+}
+
+// apply puts the decision on a call into effect, and waits for its commit. If the app is to
+// be asked or the body to be stored first, nothing is changed.
+func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (decision, error) {
+	var d decision
 	before := callback.Waiting
 	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
 		var err error
 		before = r.Phase
-		verdict, policy, err = e.verdictOn(ctx, r, in)
-		return store.Change{Next: verdict.Next}, err
+		d.verdict, d.policy, err = e.verdictOn(ctx, r, in)
+		if d.large = d.verdict.Next != nil && d.verdict.Next.Keeps(in.Call) && isLarge(in.Call.Body); d.large {
+			return store.Change{}, err
+		}
+		return store.Change{Next: d.verdict.Next}, err
 	})
 	if err != nil {
-		return callback.Verdict{}, nil, err
+		return decision{}, err
 	}
-	if verdict.Kind == callback.Asks {
-		return e.askThenReceive(ctx, r.ID, in)
+	d.record = r
+	verdict := d.verdict
+	if verdict.Kind == callback.Asks || d.large {
+		return d, nil
 	}
 	released := false
 	if verdict.Next != nil {
@@ -82,12 +112,12 @@ func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (callbac
 	// A repeated call may get its reply from a record that is not committed yet. It
 	// waits, too: a crash must not undo what the partner was told.
 	if err := store.WaitInTurn(context.WithoutCancel(ctx), commit); err != nil {
-		return callback.Verdict{}, nil, err
+		return d, err
 	}
 	if verdict.Next != nil {
 		e.waiters.tellDurable(r, in.Lease)
 	}
-	return verdict, policy, nil
+	return d, nil
 }
 
 // Resolve lets an operator's call be the answer to the callback with that id, whatever
@@ -141,24 +171,6 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 	}
 	in.Call.Caller.Own = p.OwnKey && shows(in.Keys, issued.Key())
 	return r.Receive(p, in.Call, issued.Lookup(in.Call), callback.At(e.now())), p, nil
-}
-
-// putBody puts a large body into a file, if the call is going to be stored.
-func (e *Engine) putBody(ctx context.Context, key store.Key, in Incoming) error {
-	r, _, err := e.store.Find(ctx, key)
-	if err != nil {
-		return err
-	}
-	verdict, _, err := e.verdictOn(ctx, r, in)
-	switch {
-	case err != nil:
-		return err
-	case verdict.Kind != callback.Accepted && verdict.Kind != callback.Progressed && verdict.Kind != callback.Asks:
-		return nil
-	}
-	in.Call.Body, err = e.store.PutBody(ctx, in.Call.Body.Data)
-	_ = failpoint.Hit("body.stored")
-	return err
 }
 
 // shows reports whether a key is among those shown. The time that it takes reveals

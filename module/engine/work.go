@@ -144,31 +144,17 @@ func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := e.putResponse(ctx, attempt.Response); err != nil {
-		return err
-	}
-	return e.record(ctx, cb, cmp.Or(attemptTransitions[attempt.Kind], JobEnded), func(r *callback.Record) *callback.Record {
-		next, _ := r.Attempted(cb.Policy, block, attempt, callback.At(e.now()))
-		return next
+	return e.withResponse(ctx, attempt.Response, func() (*callback.Record, error) {
+		return e.record(ctx, cb, cmp.Or(attemptTransitions[attempt.Kind], JobEnded), func(r *callback.Record) *callback.Record {
+			next, _ := r.Attempted(cb.Policy, block, attempt, callback.At(e.now()))
+			return next
+		})
 	})
 }
 
 // attemptTransitions are the results of attempts that do not end their job.
 var attemptTransitions = map[callback.AttemptKind]Transition{
 	callback.AttemptAcked: JobAccepted, callback.AttemptContinued: JobPassedOn, callback.AttemptUnknown: JobUnknown, callback.AttemptRetry: JobRetried,
-}
-
-// putResponse puts a large response body into a file.
-func (e *Engine) putResponse(ctx context.Context, response *callback.Response) error {
-	if response == nil || len(response.Body.Data) <= inlineBody {
-		return nil
-	}
-	body, err := e.store.PutBody(ctx, response.Body.Data)
-	if err != nil {
-		return err
-	}
-	response.Body = body
-	return nil
 }
 
 // deliver tries once to send a callback's result to its client.
@@ -193,14 +179,16 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 	case sent.Dead:
 		what = DeliveryGivenUp
 	}
-	return e.record(ctx, cb, what, func(r *callback.Record) *callback.Record {
+	_, err := e.record(ctx, cb, what, func(r *callback.Record) *callback.Record {
 		next, _ := r.Delivered(cb.Policy, number, sent, callback.At(e.now()))
 		return next
 	})
+	return err
 }
 
-// record stores the outcome of a callback's work, and waits for its commit.
-func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next func(*callback.Record) *callback.Record) error {
+// record stores the outcome of a callback's work, and waits for its commit. It returns the
+// newest record, unless the outcome was not taken.
+func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next func(*callback.Record) *callback.Record) (*callback.Record, error) {
 	changed, before := false, callback.Waiting
 	r, commit, err := e.store.Update(ctx, store.ByID(cb.ID), func(r *callback.Record) (store.Change, error) {
 		n := next(r)
@@ -208,19 +196,19 @@ func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next fu
 		return store.Change{Next: n}, nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if changed {
 		e.note(t, r, before == callback.Waiting && r.Phase.Final())
 		e.waiters.tell(r, nil)
 	}
 	if err := store.Wait(ctx, commit); err != nil {
-		return err
+		return r, err
 	}
 	if changed {
 		e.waiters.tellDurable(r, nil)
 	}
-	return nil
+	return r, nil
 }
 
 // tellParent ends the parent of a step that has ended.
@@ -231,22 +219,25 @@ func (e *Engine) tellParent(ctx context.Context, step *Callback) error {
 	}
 	parent, err := e.Find(ctx, store.ByID(step.Parent))
 	if err == nil {
-		err = e.record(ctx, parent, StepFollowed, func(r *callback.Record) *callback.Record {
-			next, _ := r.Follow(parent.Policy, step.Record, result, callback.At(e.now()))
-			return next
+		err = e.withResponse(ctx, result, func() (*callback.Record, error) {
+			return e.record(ctx, parent, StepFollowed, func(r *callback.Record) *callback.Record {
+				next, _ := r.Follow(parent.Policy, step.Record, result, callback.At(e.now()))
+				return next
+			})
 		})
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	e.offerNewest(ctx, step.Parent)
-	return e.record(ctx, step, StepTold, func(r *callback.Record) *callback.Record {
+	_, err = e.record(ctx, step, StepTold, func(r *callback.Record) *callback.Record {
 		next, _ := r.Tell()
 		return next
 	})
+	return err
 }
 
-// resultOf returns a callback's result as a response with a body of its own; nil if the
+// resultOf returns a callback's result as a response with its whole body; nil if the
 // result has no body.
 func (e *Engine) resultOf(ctx context.Context, cb *Callback) (*callback.Response, error) {
 	if cb.Phase != callback.Resolved && cb.Phase != callback.Failed {
@@ -260,6 +251,5 @@ func (e *Engine) resultOf(ctx context.Context, cb *Callback) (*callback.Response
 	if err != nil {
 		return nil, err
 	}
-	response := &callback.Response{Status: result.Status, Header: result.Header, Body: callback.NewBody(data)}
-	return response, e.putResponse(ctx, response)
+	return &callback.Response{Status: result.Status, Header: result.Header, Body: callback.NewBody(data)}, nil
 }
