@@ -27,6 +27,8 @@ func WriteVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy,
 		problem.NotAllowed(p.Allow()).Write(w)
 	case callback.Unauthorized, callback.Forbidden:
 		KeyProblem(caller).Write(w)
+	case callback.Backlogged:
+		problem.ResultsWaiting(v.RetryAfter).Write(w)
 	case callback.Refused:
 		problem.Refused(v.Fault.Slug, v.Fault.Detail, v.Fault.Status).Write(w)
 	}

@@ -40,11 +40,20 @@ type Parcel struct {
 }
 
 // The results of one callback that wait to be delivered are bounded in number and in
-// bytes: the oldest are dropped first. A store limits the size of a record, and no call
-// may be refused only because a client does not accept its results.
+// bytes, bodies in files included. A call that would go over is refused, and can be made
+// again: what was acknowledged is never dropped to make room.
 const (
-	maxOutbox      = 1000
-	maxOutboxBytes = 384 << 10
+	maxBacklog      = 1000
+	maxBacklogBytes = 64 << 20
+)
+
+// A store limits the size of a record, so it has room for a few bodies only: from
+// spillAt on, a body that is not small belongs in a file. maxBacklogRecord leaves room for
+// what is stored beside the results.
+const (
+	spillAt          = 128 << 10
+	maxBacklogRecord = 768 << 10
+	smallBody        = 512
 )
 
 // pending reports whether an attempt is still to be made.
@@ -78,26 +87,32 @@ func (r *Record) resend(before *Record) {
 	case before.Delivery.pending():
 		r.Outbox = append(append([]Parcel(nil), before.Outbox...), Parcel{Phase: before.Phase, Call: before.Call, Failure: before.Failure})
 	}
-	if over := r.excess(); over > 0 {
-		delivery := *r.Delivery
-		delivery.Done += over
-		delivery.Attempts = 0
-		r.Delivery, r.Outbox = &delivery, r.Outbox[over:]
-	}
 }
 
-// excess returns how many of the oldest results are over the limits of the outbox.
-func (r *Record) excess() int {
-	first, bytes := len(r.Outbox), 0
-	for first > 0 && len(r.Outbox)-first < maxOutbox {
-		oldest := r.Outbox[first-1]
-		bytes += oldest.Call.size() + oldest.Failure.size()
-		if bytes > maxOutboxBytes {
-			break
-		}
-		first--
+// backlogged reports whether there is no room for the result of another call, because
+// those of earlier calls wait to be delivered.
+func (r *Record) backlogged(c *Call) bool {
+	if !r.Phase.Final() || r.Call == nil || !r.Delivery.pending() {
+		return false
 	}
-	return first
+	bytes := r.Call.weight() + c.weight()
+	for _, parcel := range r.Outbox {
+		bytes += parcel.Call.weight()
+	}
+	// A body that is not small will be in a file.
+	inRecord := c.size() - c.Body.size() + min(c.Body.size(), smallBody)
+	return len(r.Outbox)+2 > maxBacklog || bytes > maxBacklogBytes || r.Size()+inRecord > maxBacklogRecord
+}
+
+// weight returns how many bytes the call takes, with its body wherever that is.
+func (c *Call) weight() int64 {
+	return int64(c.size()-c.Body.size()) + max(c.Body.Size, int64(len(c.Body.Data)))
+}
+
+// Spills reports whether the body of a call that the record keeps belongs in a file although
+// it would fit into a record: the results of earlier calls are there already.
+func (r *Record) Spills(c *Call) bool {
+	return len(r.Outbox) > 0 && len(c.Body.Data) > smallBody && r.Size() > spillAt
 }
 
 // ToDeliver returns the record as it was with the result that is to be delivered next,

@@ -216,38 +216,122 @@ func TestResultIsDeliveredAnewUnderItsNumber(t *testing.T) {
 	toDeliver(t, deliver(t, r, p, 2, callback.Sent{OK: true}, born), 3, "3")
 }
 
-func TestOutboxIsBoundedInNumber(t *testing.T) {
-	p := compiled(t, callback.Policy{Multiple: true})
-	r := working(p, "")
-	for i := range 1500 {
-		r = accept(t, r, p, newCall("POST", fmt.Sprint(i+1)))
-		if i == 500 {
-			r = deliver(t, r, p, 1, callback.Sent{RetryAt: born + 5}, born)
+// backlogged checks that there is no room for a call, and that it changes nothing.
+func backlogged(t *testing.T, r *callback.Record, p *callback.Policy, c *callback.Call, after time.Duration) {
+	t.Helper()
+	before := contents(t, r)
+	for name, decide := range map[string]func(*callback.Policy, *callback.Call, callback.Lookup, callback.Time) callback.Verdict{"partner": r.Receive, "operator": r.Resolve} {
+		c.Asked = nil
+		v := decide(p, c, lookIn(r, p, c), r.FinishedAt)
+		if v.Kind != callback.Backlogged || v.Next != nil || v.Reply != nil || v.RetryAfter != after || contents(t, r) != before {
+			t.Fatalf("the %s gets %+v", name, v)
 		}
 	}
-	if len(r.Outbox) != 1000 || r.Delivery.Total != 1500 || r.Delivery.Done != 499 || r.Delivery.Attempts != 0 || r.Calls != 1500 {
+	c.Asked = nil
+}
+
+// inFile returns a call whose body of that many bytes is in a file.
+func inFile(size int64, lines ...string) *callback.Call {
+	c := newCall("POST", "", lines...)
+	c.Body = callback.Body{File: strings.Repeat("f", 32), Size: size}
+	return c
+}
+
+func TestResultsThatWaitAreBoundedInNumber(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true, Progress: []callback.Match{{Location: at("header", "X-Step"), Values: []string{"1"}}}})
+	r := working(p, "")
+	for i := range 1000 {
+		r = accept(t, r, p, newCall("POST", fmt.Sprint(i+1), "Webhook-Id", fmt.Sprint(i+1)))
+		if i == 500 {
+			r = deliver(t, r, p, 1, callback.Sent{RetryAt: r.FinishedAt + 5000}, r.FinishedAt)
+		}
+	}
+	if len(r.Outbox) != 999 || r.Delivery.Total != 1000 || r.Delivery.Done != 0 || r.Calls != 1000 {
 		t.Errorf("%d wait, %+v", len(r.Outbox), r.Delivery)
 	}
-	for number := 500; number <= 1500; number++ {
+	backlogged(t, r, p, newCall("POST", "1001"), 5*time.Second)
+	// What makes no result needs no room.
+	if v := receive(r, p, newCall("POST", "1", "Webhook-Id", "1"), r.FinishedAt); v.Kind != callback.Repeated {
+		t.Errorf("a repeat gets %+v", v)
+	}
+	if v := receive(r, p, newCall("POST", "half", "X-Step", "1"), r.FinishedAt); v.Kind != callback.Progressed {
+		t.Errorf("progress gets %+v", v)
+	}
+	if v := receive(r, p, newCall("POST", "", statusHeader, "nonsense"), r.FinishedAt); v.Kind != callback.Refused {
+		t.Errorf("nonsense gets %+v", v)
+	}
+	r = deliver(t, r, p, 1, callback.Sent{OK: true}, born)
+	r = accept(t, r, p, newCall("POST", "1001"))
+	backlogged(t, r, p, newCall("POST", "1002"), 0)
+	for number := 2; number <= 1001; number++ {
 		if result, got, _ := r.ToDeliver(); got != number || string(result.Call.Body.Data) != fmt.Sprint(number) {
 			t.Fatalf("number %d is to be delivered, want %d", got, number)
 		}
 		r, _ = r.Delivered(p, number, callback.Sent{OK: true}, born)
 	}
 	toDeliver(t, r, 0, "")
+	accept(t, r, p, newCall("POST", "1002"))
 }
 
-// A store limits the size of a record, and no call may be refused only because a client
-// does not accept its results.
-func TestOutboxIsBoundedInBytes(t *testing.T) {
+func TestResultsThatWaitAreBoundedInBytes(t *testing.T) {
 	p := compiled(t, callback.Policy{Multiple: true})
-	r := working(p, "")
-	for range 50 {
-		r = accept(t, r, p, newCall("POST", strings.Repeat("x", 60_000)))
+	const mib = 1 << 20
+	for name, c := range map[string]struct {
+		size int64
+		want int
+	}{"small": {60_000, 1000}, "large": {mib, 63}, "half": {32 * mib, 1}, "all": {64 * mib, 1}, "more": {200 * mib, 1}} {
+		r := working(p, "")
+		for range c.want {
+			r = accept(t, r, p, inFile(c.size))
+		}
+		backlogged(t, r, p, inFile(c.size), 0)
+		if len(r.Outbox) != c.want-1 || r.Delivery.Total != c.want {
+			t.Errorf("%s: %d wait, %+v", name, len(r.Outbox)+1, r.Delivery)
+		}
+		// What was delivered, or was given up, needs no room.
+		dead := deliver(t, r, p, 1, callback.Sent{Dead: true}, born)
+		accept(t, dead, p, inFile(c.size))
+		for number := range c.want {
+			r = deliver(t, r, p, number+1, callback.Sent{OK: true}, born)
+		}
+		accept(t, r, p, inFile(c.size))
 	}
-	if r.Size() > 512<<10 || len(r.Outbox) < 4 || r.Delivery.Done+len(r.Outbox)+1 != 50 {
-		t.Errorf("%d bytes, %d wait, %+v", r.Size(), len(r.Outbox), r.Delivery)
+}
+
+// A record has room for a few bodies only, but not for a thousand.
+func TestBodiesOfResultsThatWaitMoveOutOfTheRecord(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	r, inline := working(p, ""), 0
+	for i := range 1000 {
+		c := newCall("POST", strings.Repeat("x", 60_000), "Content-Type", "application/json", "User-Agent", "partner/1.0")
+		next := accept(t, r, p, c)
+		if next.Spills(c) {
+			c = inFile(60_000, "Content-Type", "application/json", "User-Agent", "partner/1.0")
+			next = accept(t, r, p, c)
+		} else {
+			inline++
+		}
+		if r = next; r.Size() > 768<<10 {
+			t.Fatalf("with %d results the record has %d bytes", i+1, r.Size())
+		}
 	}
-	huge := accept(t, accept(t, working(p, ""), p, newCall("POST", strings.Repeat("x", 1<<20))), p, newCall("POST", "2"))
-	toDeliver(t, huge, 2, "2")
+	if inline < 2 || inline > 4 || len(r.Outbox) != 999 {
+		t.Errorf("%d of %d bodies are in the record", inline, len(r.Outbox)+1)
+	}
+	if small := newCall("POST", "paid"); r.Spills(small) {
+		t.Error("a small body is put into a file")
+	}
+	if one := accept(t, working(p, ""), p, newCall("POST", strings.Repeat("x", 60_000))); one.Spills(one.Call) {
+		t.Error("the only result is put into a file")
+	}
+	// Headers stay in the record, which has an end.
+	r = working(p, "")
+	heavy := []string{"X-Large", strings.Repeat("h", 62_000)}
+	for range 12 {
+		r = accept(t, r, p, inFile(1, heavy...))
+	}
+	backlogged(t, r, p, inFile(1, heavy...), 0)
+	if r.Size() > 768<<10 {
+		t.Errorf("the record has %d bytes", r.Size())
+	}
 }

@@ -2,6 +2,7 @@ package callback_test
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -51,6 +52,9 @@ type handed struct {
 // attempt is what the model knows about a call.
 type attempt struct {
 	method, body, status, correlation, step, name string
+	// heavy says that the body is in a file, and has a third of the bytes that may wait to
+	// be delivered.
+	heavy bool
 	// says is the app's decision: nothing yet, allow, override or refuse.
 	says string
 	// byHand says that the call is an operator's.
@@ -66,6 +70,9 @@ func (a attempt) call(now callback.Time) *callback.Call {
 	}
 	c := newCall(a.method, a.body, lines...)
 	c.ReceivedAt = now
+	if a.heavy {
+		c.Body.File, c.Body.Size = "heavy", heavy
+	}
 	switch a.says {
 	case "allow":
 		c.Asked = &callback.Asked{}
@@ -110,6 +117,7 @@ func TestAnyCourseOfEventsKeepsTheRules(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"call":        m.call,
 			"repeat":      m.repeat,
+			"crowd":       m.crowd,
 			"attempt":     m.attempt,
 			"deliver":     m.deliver,
 			"redeliver":   m.redeliver,
@@ -138,6 +146,7 @@ func (m *machine) call(t *rapid.T) {
 		status:      rapid.SampledFrom([]string{"", "", "Ok", "ok", "Failed", "FAILED", "Done"}).Draw(t, "status"),
 		correlation: rapid.SampledFrom([]string{"", "", correlation, correlation, "order-1"}).Draw(t, "correlation"),
 		step:        rapid.SampledFrom([]string{"", "", "1", "2"}).Draw(t, "step"),
+		heavy:       rapid.IntRange(0, 2).Draw(t, "heavy") == 0,
 		name:        rapid.SampledFrom([]string{"", "", "m1", "m2"}).Draw(t, "name"),
 		byHand:      rapid.IntRange(0, 5).Draw(t, "by hand") == 0,
 	})
@@ -151,6 +160,16 @@ func (m *machine) repeat(t *rapid.T) {
 	again.says = ""
 	again.method = rapid.SampledFrom([]string{again.method, "POST", "GET"}).Draw(t, "method")
 	m.receive(t, again)
+}
+
+// crowd makes calls with more bytes than may wait to be delivered.
+func (m *machine) crowd(t *rapid.T) {
+	if !m.takesMore() {
+		t.Skip("no further call is taken")
+	}
+	for i := range 4 {
+		m.receive(t, attempt{method: "POST", body: strconv.Itoa(i), heavy: true})
+	}
 }
 
 func (m *machine) receive(t *rapid.T, a attempt) {
@@ -172,6 +191,9 @@ func (m *machine) receive(t *rapid.T, a attempt) {
 	}
 	if v.Closed != (kind == callback.Gone && m.closed()) {
 		t.Fatalf("while %s it is said to be closed: %v", m.phase, v.Closed)
+	}
+	if (v.RetryAfter > 0) != (kind == callback.Backlogged && m.record.Delivery.NextAt > m.clock) {
+		t.Fatalf("kind %d may be made again after %v", kind, v.RetryAfter)
 	}
 	if v.Reply != nil && a.says == "override" && v.Reply.Status != 299 {
 		t.Fatalf("the app's reply is not sent: %+v", v.Reply)
@@ -207,12 +229,12 @@ func (m *machine) accept(t *rapid.T, a attempt, v callback.Verdict) {
 	m.names[a.name] = true
 	switch {
 	case a.failed():
-		m.end(t, v.Next, callback.Failed, a.body)
+		m.endWith(t, v.Next, callback.Failed, a)
 	case m.policy.Then:
 		m.block, m.tries = callback.ThenBlock, 0
 		m.moveTo(t, v.Next, callback.Waiting)
 	default:
-		m.end(t, v.Next, callback.Resolved, a.body)
+		m.endWith(t, v.Next, callback.Resolved, a)
 	}
 }
 
@@ -246,6 +268,8 @@ func (m *machine) expected(a attempt) callback.Kind {
 		return callback.Gone
 	case a.correlation == "order-1" || a.status == "Done":
 		return callback.Refused
+	case m.takesMore() && m.full(a.heavy) && (a.step != "1" || a.failed()):
+		return callback.Backlogged
 	case m.policy.Ask != "" && a.says == "" && !a.byHand:
 		return callback.Asks
 	case a.says == "refuse" && !a.byHand:

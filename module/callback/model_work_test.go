@@ -16,6 +16,10 @@ type outbox struct {
 	waiting []string
 	newest  string
 	total   int
+	// heavy says which of those that wait have a heavy body, newestHeavy whether the last
+	// result has.
+	heavy       []bool
+	newestHeavy bool
 	// failed counts the failed attempts at the first that waits. dead: no more are made.
 	failed int
 	dead   bool
@@ -23,17 +27,28 @@ type outbox struct {
 	round int
 }
 
+// heavy is the size of a heavy body. Three of them may wait, with many that are not.
+const heavy = 21 << 20
+
 // add puts a result into the outbox.
-func (o *outbox) add(result string) {
+func (o *outbox) add(result string, heavy bool) {
 	if o.dead {
-		o.waiting, o.failed, o.dead = nil, 0, false
+		o.waiting, o.heavy, o.failed, o.dead = nil, nil, 0, false
 	}
-	o.waiting = append(o.waiting, result)
-	o.newest = result
+	o.waiting, o.heavy = append(o.waiting, result), append(o.heavy, heavy)
+	o.newest, o.newestHeavy = result, heavy
 	o.total++
-	if len(o.waiting) > 1001 {
-		o.waiting, o.failed = o.waiting[1:], 0
+}
+
+// full reports whether there is no room for another result.
+func (o *outbox) full(heavy bool) bool {
+	weight := 0
+	for _, h := range append(o.heavy, heavy) {
+		if h {
+			weight++
+		}
 	}
+	return o.pending() && (len(o.waiting) == 1000 || weight > 3)
 }
 
 func (o *outbox) pending() bool { return len(o.waiting) > 0 && !o.dead }
@@ -46,9 +61,14 @@ func resultOf(phase callback.Phase, body string) string { return fmt.Sprintf("%s
 
 // end takes the next record, whose phase is final and whose result has that body.
 func (m *machine) end(t *rapid.T, next *callback.Record, phase callback.Phase, body string) {
+	m.endWith(t, next, phase, attempt{body: body})
+}
+
+// endWith takes the next record, whose phase is final and whose result is that call.
+func (m *machine) endWith(t *rapid.T, next *callback.Record, phase callback.Phase, a attempt) {
 	m.block, m.tries = "", 0
 	if m.on {
-		m.add(resultOf(phase, body))
+		m.add(resultOf(phase, a.body), a.heavy)
 	}
 	m.moveTo(t, next, phase)
 }
@@ -169,7 +189,7 @@ func (m *machine) deliver(t *rapid.T) {
 	m.failed++
 	switch kind {
 	case "ok":
-		m.waiting, m.failed = m.waiting[1:], 0
+		m.waiting, m.heavy, m.failed = m.waiting[1:], m.heavy[1:], 0
 	case "dead":
 		m.dead = true
 	}
@@ -183,7 +203,7 @@ func (m *machine) redeliver(t *rapid.T) {
 	}
 	if yes {
 		if len(m.waiting) == 0 {
-			m.waiting = []string{m.newest}
+			m.waiting, m.heavy = []string{m.newest}, []bool{m.newestHeavy}
 		}
 		m.failed, m.dead = 0, false
 		m.round++

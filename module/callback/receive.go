@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
@@ -43,6 +44,9 @@ const (
 	Unattended
 	// Looked: the request only looks, at a callback that takes calls.
 	Looked
+	// Backlogged: too many results of earlier calls wait to be delivered. RetryAfter is
+	// set.
+	Backlogged
 )
 
 // Verdict is the decision on a call.
@@ -57,6 +61,8 @@ type Verdict struct {
 	Closed bool
 	// Fault says what is wrong with a refused call.
 	Fault Fault
+	// RetryAfter is how long it is until there may be room for a call that is Backlogged.
+	RetryAfter time.Duration
 }
 
 // Fault is what is wrong with a refused call.
@@ -147,6 +153,9 @@ func (p *Policy) admit(method string, c Caller) Kind {
 // weigh decides on a call that can still be the answer.
 func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	said, fault := r.read(p, c)
+	if fault.Slug == "" && !said.progress && r.backlogged(c) {
+		return Verdict{Kind: Backlogged, RetryAfter: max(0, r.Delivery.NextAt.Time().Sub(now.Time()))}
+	}
 	if fault.Slug == "" && r.AskPath(p) != "" {
 		if c.Asked == nil {
 			return Verdict{Kind: Asks}

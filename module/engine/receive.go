@@ -48,7 +48,7 @@ type decision struct {
 	policy  *callback.Policy
 	// record is the newest record after the decision.
 	record *callback.Record
-	// large says that the call is to be kept and its body too large for the record, so
+	// large says that the call is to be kept and its body does not fit into the record, so
 	// that nothing was changed.
 	large bool
 }
@@ -87,7 +87,7 @@ func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (decisio
 		var err error
 		before = r.Phase
 		d.verdict, d.policy, err = e.verdictOn(ctx, r, in)
-		if d.large = d.verdict.Next != nil && d.verdict.Next.Keeps(in.Call) && isLarge(in.Call.Body); d.large {
+		if d.large = outgrows(d.verdict.Next, in.Call); d.large {
 			return store.Change{}, err
 		}
 		return store.Change{Next: d.verdict.Next}, err
@@ -118,6 +118,12 @@ func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (decisio
 		e.waiters.tellDurable(r, in.Lease)
 	}
 	return d, nil
+}
+
+// outgrows reports whether a record, nil for none, keeps a call whose body must be put into
+// a file first.
+func outgrows(next *callback.Record, c *callback.Call) bool {
+	return next != nil && next.Keeps(c) && c.Body.File == "" && (isLarge(c.Body) || next.Spills(c))
 }
 
 // Resolve lets an operator's call be the answer to the callback with that id, whatever

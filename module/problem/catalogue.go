@@ -10,6 +10,9 @@ import (
 // failed.
 const retrySoon = 5 * time.Second
 
+// retryLate is the longest Retry-After: an operator may make room earlier than expected.
+const retryLate = 5 * time.Minute
+
 // What a caller of a callback URL can be told.
 var (
 	UnknownState = Problem{Slug: "unknown-state", Status: http.StatusNotFound,
@@ -45,6 +48,9 @@ var (
 	HeaderTooLarge = Problem{Slug: "header-too-large", Status: http.StatusRequestHeaderFieldsTooLarge,
 		Title:  "The header or the query is larger than allowed.",
 		Detail: "Header and query of a call may have 64 KiB together."}
+	resultsWaiting = Problem{Slug: "results-waiting", Status: http.StatusServiceUnavailable,
+		Title:  "Too many results of this callback wait to be delivered.",
+		Detail: "The call was not taken. Make it again once the receiver of the results has taken some of them."}
 	CutShort = Problem{Slug: "cut-short", Status: http.StatusBadRequest,
 		Title:  "The body is incomplete.",
 		Detail: "None of it was used. Send the complete body again."}
@@ -117,6 +123,14 @@ var (
 // stands for 400.
 func Refused(slug, detail string, status int) Problem {
 	return Problem{Slug: slug, Status: cmp.Or(status, http.StatusBadRequest), Title: "The call is not acceptable.", Detail: detail}
+}
+
+// ResultsWaiting returns the problem of a call for whose result there is no room, and which
+// can be made again after about that time.
+func ResultsWaiting(after time.Duration) Problem {
+	p := resultsWaiting
+	p.RetryAfter = min(max(after, retrySoon), retryLate)
+	return p
 }
 
 // bearer returns the challenge of RFC 6750, section 3.
