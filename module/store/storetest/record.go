@@ -48,6 +48,7 @@ func AnyRecord() *rapid.Generator[*callback.Record] {
 			Told:          maybe(t, "been told"),
 			Step:          callback.UUID(bytesOf(16).Draw(t, "step")),
 			Trace:         anyHeader(t),
+			Attended:      maybe(t, "need for a client"),
 			Unknown:       anyUnknown(t),
 		}
 	})
