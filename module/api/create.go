@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
@@ -154,7 +155,7 @@ func newCreated(cb *engine.Callback) created {
 
 // base returns the base URL of the callback's URL.
 func (c *creation) base(a *app.App) string {
-	return cmp.Or(strings.TrimSuffix(c.alternativeDomain, "/"), baseOf(a))
+	return cmp.Or(strings.TrimSuffix(config.Base(c.alternativeDomain), "/"), baseOf(a))
 }
 
 // baseOf returns the base URL of callbacks that have no other; empty if there is none.

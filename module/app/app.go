@@ -180,8 +180,8 @@ func Known(text string) string {
 }
 
 func (a *App) setDefaults() {
-	a.BaseURL = Known(a.BaseURL)
-	a.StatusURL = Known(a.StatusURL)
+	a.BaseURL = config.Base(Known(a.BaseURL))
+	a.StatusURL = config.Base(Known(a.StatusURL))
 	a.HeaderPrefix = cmp.Or(a.HeaderPrefix, callback.DefaultHeaderPrefix)
 	a.MaxBodySize = cmp.Or(a.MaxBodySize, DefaultMaxBodySize)
 	a.MaxMemory = cmp.Or(a.MaxMemory, DefaultMaxMemory)

@@ -20,7 +20,7 @@ func TestAppRefusesWhatMakesNoSense(t *testing.T) {
 		`{"base_url":"https://a.example:"}`:                                         "base_url",
 		`{"base_url":"https://a.example:0"}`:                                        "base_url",
 		`{"base_url":"https://[::1]:65536"}`:                                        "base_url",
-		`{"base_url":"https://ä.example"}`:                                          "base_url",
+		`{"base_url":"https://ä..example"}`:                                         "base_url",
 		`{"base_url":"https://a.example/./b"}`:                                      "base_url",
 		`{"base_url":"https://a.example/b//c"}`:                                     "base_url",
 		`{"base_url":"https://a.example/%2e%2e/"}`:                                  "base_url",

@@ -84,7 +84,9 @@ func (f *Fields) reply(p *Policy, base, method string) *Reply {
 		r.Status = cmp.Or(r.Status, DefaultReplyStatus)
 		return r
 	}
-	location := Field{Name: "Location", Value: resolveAgainst(base, f.RedirectURL)}
+	// A host that no name can be was refused when the URL was given.
+	target, _ := ASCIIURL(resolveAgainst(base, f.RedirectURL))
+	location := Field{Name: "Location", Value: target}
 	return &Reply{Status: p.redirectStatus(method), Header: append(slices.Clone(f.Header), location)}
 }
 
@@ -101,7 +103,8 @@ func resolveAgainst(base, target string) string {
 }
 
 // CheckRedirectURL makes sure that text can be a redirect's URL as it stands:
-// absolute with http or https, or relative if it begins with a single slash.
+// absolute, with a scheme of the web or of an app, or relative if it begins with a single
+// slash.
 func CheckRedirectURL(text string) error {
 	if strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }) {
 		return errors.New("it has a character that no URL can hold")
@@ -109,16 +112,30 @@ func CheckRedirectURL(text string) error {
 	if len(text) > maxURL {
 		return errors.New("it is too long")
 	}
-	u, err := url.Parse(text)
-	switch {
-	case strings.HasPrefix(text, "//"):
+	if strings.HasPrefix(text, "//") {
 		return errors.New("it begins with two slashes, which would make a host of its path")
-	case err != nil:
+	}
+	ascii, err := ASCIIURL(text)
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(ascii)
+	if err != nil {
 		return errors.New("it is not a valid URL; check its host and its percent escapes")
-	case strings.HasPrefix(text, "/"):
+	}
+	if strings.HasPrefix(text, "/") {
 		return nil
-	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		return errors.New("it must begin with http://, https:// or /")
+	}
+	scheme, rest, err := checkScheme(text)
+	switch {
+	case err != nil:
+		return err
+	case rest == "":
+		return errors.New("it ends after its scheme")
+	case !isWeb(scheme):
+		return nil
+	case u.Hostname() == "":
+		return errors.New("it has no host")
 	case u.User != nil:
 		return errors.New("it must not hold a user name")
 	}

@@ -189,18 +189,3 @@ func IsOwnSpace(segment string) bool {
 // queryName matches the names of query parameters that can carry a state. The first
 // character is no dot, because "." and ".." are directories in a path.
 var queryName = regexp.MustCompile(`^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$`)
-
-// LeadsBack reports whether a URL leads to one of callback_server's own paths below
-// the base URL.
-func LeadsBack(target, base string) bool {
-	b, err := url.Parse(strings.TrimSuffix(base, "/"))
-	if err != nil {
-		return false
-	}
-	if end := strings.IndexAny(target, "?#"); end >= 0 {
-		target = target[:end]
-	}
-	target = strings.TrimPrefix(target, b.Scheme+"://"+b.Host)
-	below, found := strings.CutPrefix(target, b.EscapedPath())
-	return found && ParsePath(below).Resource != OfSite
-}

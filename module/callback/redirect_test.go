@@ -2,6 +2,7 @@ package callback_test
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,6 +28,16 @@ func TestRedirectURLIsTakenAsItStands(t *testing.T) {
 		{base, "https://shop.example.com/done?a=b#c", "https://shop.example.com/done?a=b#c"},
 		{base, "http://[::1]:8080", "http://[::1]:8080"},
 		{base, "HTTPS://shop.example.com/", "HTTPS://shop.example.com/"},
+		{base, "https://münchen.example:8443/straße?q=ä#ö", "https://xn--mnchen-3ya.example:8443/stra%C3%9Fe?q=%C3%A4#%C3%B6"},
+		{base, "https://m%C3%BCnchen.example/", "https://xn--mnchen-3ya.example/"},
+		{base, "https://例え。テスト", "https://xn--r8jz45g.xn--zckzah"},
+		{"https://münchen.example", "/danke/ä", "https://xn--mnchen-3ya.example/danke/%C3%A4"},
+		{base, "myapp://done", "myapp://done"},
+		{base, "MyApp:done?a=ä", "MyApp:done?a=%C3%A4"},
+		{base, "com.example.app:/oauth", "com.example.app:/oauth"},
+		{base, "myapp://münchen/", "myapp://m%C3%BCnchen/"},
+		{base, "intent://scan/#Intent;scheme=zxing;package=com.example;end", "intent://scan/#Intent;scheme=zxing;package=com.example;end"},
+		{base, "mailto:a@b", "mailto:a@b"},
 		{base, "/done", base + "/done"},
 		{base, "/", base + "/"},
 		{base, "/@evil.com", base + "/@evil.com"},
@@ -49,7 +60,9 @@ func TestRedirectURLThatLeadsNowhereIsRefused(t *testing.T) {
 	for _, text := range []string{
 		"", "done", "./done", "?a=b", "#a", "//evil.com", "///evil.com", "/\\evil.com", "\\\\evil.com", "http:\\\\evil.com",
 		"http:", "http:/", "http://", "http:///x", "http:host", "http://:80/", "http://user@host/", "http://user:password@host/", "http://@host/",
-		"javascript:alert(1)", "javascript://host/%0aalert(1)", "data:text/html,x", "ftp://host/", "file:///etc", "mailto:a@b",
+		"javascript:alert(1)", "javascript://host/%0aalert(1)", "JAVASCRIPT:alert(1)", "jAvAsCrIpT:x", "data:text/html,x", "Data:,x", "file:///etc", "FILE:x",
+		"vbscript:x", "VBScript:x", "blob:https://h/x", "about:blank", "java\tscript:x", "java\nscript:x", ":x", "1app:x", "my_app:x", "%6aavascript:x", "jävascript:x",
+		"myapp:", "localhost:3000/x", "shop.example.com:443", "shop.example.com:443/x", "https://ä..example/", "https://ä_b.example/", "https://a℀b.example/", "https://\xff.example/",
 		"http://host/\r\nX: y", "/\r\nX: y", "/a b", " /a", "/a\x00", "/a\x7f", "http://ho st/", "http://[::1", "http://host:port/",
 		"http://host/%zz", "/%zz", "/%", "/a#%zz", "/" + strings.Repeat("x", 8<<10),
 	} {
@@ -60,7 +73,7 @@ func TestRedirectURLThatLeadsNowhereIsRefused(t *testing.T) {
 }
 
 func FuzzCheckRedirectURL(f *testing.F) {
-	for _, text := range []string{"/done", "/%2f/evil", "//evil", "http://h", "HTTP://h/", "http://h?a#b", "http://u@h/", "http://[::1%25a]/", "http:h", "/%zz", "/a#%zz"} {
+	for _, text := range []string{"/done", "/%2f/evil", "//evil", "http://h", "HTTP://h/", "http://h?a#b", "http://u@h/", "http://[::1%25a]/", "http:h", "/%zz", "/a#%zz", "myapp://done", "myapp:x", "data:x", "https://münchen.example/ä"} {
 		for _, from := range []string{base, base + "/deep", "http://[fe80::1%25en0]:9000", "http://h%C3%A4st", "HTTP://HOST"} {
 			f.Add(from, text)
 		}
@@ -79,19 +92,31 @@ func FuzzCheckRedirectURL(f *testing.F) {
 			// net/url can parse this zone, but not what it writes for it.
 			return
 		}
+		host := b.Host
+		if ascii, err := callback.ASCIIURL(b.Scheme + "://" + b.Host); err == nil {
+			_, host, _ = strings.Cut(ascii, "://")
+		}
 		got := location(t, compiled(t, callback.Policy{BaseURL: from}), text)
 		u, err := url.Parse(got)
+		scheme, _, _ := strings.Cut(text, ":")
+		web := strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")
 		switch {
 		case err != nil:
 			t.Fatalf("%q leads to %q from %q: %v", text, got, from, err)
-		case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil:
+		case slices.Contains([]string{"javascript", "data", "vbscript", "file", "blob", "about", ""}, u.Scheme), u.Scheme == "http" && (u.Hostname() == "" || u.User != nil):
 			t.Fatalf("%q leads to %q from %q", text, got, from)
-		case strings.HasPrefix(text, "/") && (u.Scheme != b.Scheme || u.Host != b.Host || !strings.HasSuffix(got, text)):
+		case strings.HasPrefix(text, "/") && (u.Scheme != b.Scheme || u.Host != host):
 			t.Fatalf("%q leads to another host: %q from %q", text, got, from)
-		case !strings.HasPrefix(text, "/") && got != text:
+		case !strings.HasPrefix(text, "/") && (!strings.HasPrefix(got, scheme+":") || isASCII(text) && got != text && !web):
 			t.Fatalf("%q leads to %q", text, got)
+		case !isASCII(got) && isASCII(from):
+			t.Fatalf("%q leads to %q, which no header can hold", text, got)
 		case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }):
 			t.Fatalf("%q was taken", text)
 		}
 	})
+}
+
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > '~' })
 }

@@ -127,9 +127,12 @@ func (p *Policy) checkRedirect() error {
 		return nil
 	}
 	_, err := NewTarget(p.Redirect.URL)
+	_, badName := ASCIIURL(p.Redirect.URL)
 	switch {
 	case err != nil:
 		return err
+	case badName != nil:
+		return badName
 	case LeadsBack(p.Redirect.URL, p.BaseURL):
 		return fmt.Errorf("%s leads back to callback_server, which has no page for people there; name one of your own pages", p.Redirect.URL)
 	case !slices.Contains(redirectStatuses, p.Redirect.Status):

@@ -23,8 +23,10 @@ func TestRedirectURLThatCouldLeadElsewhereIsRefused(t *testing.T) {
 		"", "//evil", "//evil/" + id, "/\\evil", "\\\\evil", "/" + "\t" + "/evil", "http:\\\\evil", "http://host\\evil/" + id,
 		id, id + "/path", id + "://host/", "http:" + id, "http:/" + id, "http://" + id, "http://" + id + "/", "http://host" + id + "/",
 		"http://" + id + ".host/", "http://host:" + id + "/", "https://host" + id, "https://host{env.X}/", "http://{http.request.host}/",
-		"http://{http.callback.id/", "javascript:alert(1)", "JavaScript://host/%0aalert(1)", "data:text/html,x", "ftp://host/", "file:///etc",
-		"mailto:a@b", "http://user@host/", "http://user:secret@host/", "http://user:" + id + "@host/", "http://@host/",
+		"http://{http.callback.id/", "javascript:alert(1)", "JavaScript://host/%0aalert(1)", "data:text/html,x", "file:///etc",
+		"vbscript:x", "Blob:https://h/x", "ABOUT:blank", "java" + id + "script:x", "my" + id + "app://done", id + "app:x", "myapp:" + id, "myapp://" + id, "myapp://h" + id, "myapp://h" + id + "/",
+		"myapp://{env.X}/", "localhost:3000/x", "shop.example.com:443/" + id, ":x", "1app:x",
+		"http://user@host/", "http://user:secret@host/", "http://user:" + id + "@host/", "http://@host/",
 		"http:///x", "http://", "http:///" + id, "http://?" + id, "http://#", "http://:80/", "http:host", "http:/host/", "host/path", "path",
 		"?a=b", "#a", "./path", "../path", " http://host/", "http://host/ x", "http://host/\r\nX: y", "http://ho\x00st/", "http://host/\x7f",
 		"http://ho%2fst/", "http://[::1/", "http://host:port/",
@@ -51,6 +53,12 @@ func TestRedirectURLIsBuilt(t *testing.T) {
 		"right after the host": {"https://h/{http.callback.id}", base, "https://h/a%2Fb%3Fc%20d&e=%C3%A4"},
 		"query without a path": {"https://h?{http.callback.id}", base, "https://h?a%2Fb%3Fc+d%26e%3D%C3%A4"},
 		"other placeholders":   {"/{env.X}/{", base, base + "/{env.X}/{"},
+		"IDN":                  {"https://münchen.example/ä/{http.callback.id}?ö={http.callback.id}", base, "https://xn--mnchen-3ya.example/%C3%A4/a%2Fb%3Fc%20d&e=%C3%A4?%C3%B6=a%2Fb%3Fc+d%26e%3D%C3%A4"},
+		"IDN in the base":      {"/ü", "https://xn--mnchen-3ya.example", "https://xn--mnchen-3ya.example/%C3%BC"},
+		"an app":               {"myapp://done?id={http.callback.id}", base, "myapp://done?id=a%2Fb%3Fc+d%26e%3D%C3%A4"},
+		"an app with a path":   {"myapp:///p/{http.callback.id}", base, "myapp:///p/a%2Fb%3Fc%20d&e=%C3%A4"},
+		"an app, opaque":       {"myapp:done/{http.callback.id}", base, "myapp:done/a%2Fb%3Fc%20d&e=%C3%A4"},
+		"an intent":            {"intent://scan/#Intent;S.id={http.callback.id};end", base, "intent://scan/#Intent;S.id=a%2Fb%3Fc+d%26e%3D%C3%A4;end"},
 		"unknown placeholder":  {"/{http.callback.nobody}/x", base, base + "//x"},
 	} {
 		target, err := callback.NewTarget(c.text)
@@ -128,12 +136,16 @@ func TestValueThatWouldMakeTheURLTooLongIsLeftOut(t *testing.T) {
 }
 
 // origin returns the scheme and host that a redirect's URL must have, found in its text
-// as a browser finds them.
+// as a browser finds them; of a URL that is not of the web, the scheme.
 func origin(text string) string {
 	if strings.HasPrefix(text, "/") {
 		return base
 	}
-	scheme, rest, _ := strings.Cut(text, "://")
+	scheme, rest, _ := strings.Cut(text, ":")
+	if !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") {
+		return scheme + ":"
+	}
+	rest = strings.TrimPrefix(rest, "//")
 	if end := strings.IndexAny(rest, "/\\?#"); end >= 0 {
 		rest = rest[:end]
 	}
@@ -143,7 +155,7 @@ func origin(text string) string {
 func FuzzTarget(f *testing.F) {
 	for _, text := range []string{
 		"/done", "/{http.callback.id}", "https://h/{http.callback.id}?{http.callback.id}#{http.callback.id}", "//evil", "http://{http.callback.id}",
-		"http://host{http.callback.id}/", "http://h?{http.callback.id}", "http://h#{http.callback.id}", "/{http.callback.}/x", "http://u@h/",
+		"http://host{http.callback.id}/", "http://h?{http.callback.id}", "http://h#{http.callback.id}", "/{http.callback.}/x", "http://u@h/", "myapp://done", "myapp:x{http.callback.id}", "https://münchen.example/{http.callback.id}ä",
 	} {
 		for _, value := range hostile {
 			f.Add(text, value)
@@ -162,10 +174,18 @@ func FuzzTarget(f *testing.F) {
 		if strings.ContainsAny(want, "{}@\\ ") {
 			t.Fatalf("%q was taken", text)
 		}
+		if ascii, err := callback.ASCIIURL(want); err == nil {
+			want = ascii
+		} else {
+			return
+		}
 		got := target.URL(base, func(string) string { return value })
 		rest, same := strings.CutPrefix(got, want)
-		if !same || rest != "" && !strings.ContainsAny(rest[:1], "/?#") {
+		if !same || rest != "" && !strings.ContainsAny(rest[:1], "/?#") && !strings.HasSuffix(want, ":") {
 			t.Fatalf("%q with %q leads to %q", text, value, got)
+		}
+		if !isASCII(got) {
+			t.Fatalf("%q with %q leads to %q, which no header can hold", text, value, got)
 		}
 		if i := strings.IndexFunc(got, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }); i >= 0 {
 			t.Fatalf("%q with %q has a character that no URL can hold: %q", text, value, got)

@@ -148,8 +148,8 @@ type Target struct {
 	relative bool
 }
 
-// NewTarget compiles a redirect's URL: absolute with http or https, or relative
-// to the base URL if it begins with a single slash.
+// NewTarget compiles a redirect's URL: absolute, with a scheme of the web or of an app, or
+// relative to the base URL if it begins with a single slash.
 func NewTarget(text string) (Target, error) {
 	if text == "" {
 		return Target{}, errors.New("the redirect has no URL")
@@ -162,21 +162,48 @@ func NewTarget(text string) (Target, error) {
 		if strings.HasPrefix(text, "//") || strings.HasPrefix(t.literalStart(), "//") {
 			return Target{}, errors.New("the redirect URL begins with two slashes, which would make a host of its path: write the host with its scheme")
 		}
-		return t, nil
+	} else if err := t.checkHost(text); err != nil {
+		return Target{}, err
 	}
-	return t, t.checkHost(text)
+	t.toASCII()
+	return t, nil
+}
+
+// toASCII replaces what no URL can hold in literal text. A host that no name can be is
+// escaped: it was given before names were checked.
+func (t Target) toASCII() {
+	for i, p := range t.template.parts {
+		switch {
+		case p.name != "":
+		case i == 0:
+			t.template.parts[i].literal, _ = ASCIIURL(p.literal)
+		default:
+			t.template.parts[i].literal = escapeBeyondASCII(p.literal)
+		}
+	}
 }
 
 // checkHost makes sure that scheme and host are literal and end before the
 // first placeholder.
 func (t Target) checkHost(text string) error {
 	start := t.literalStart()
-	scheme, rest, found := strings.Cut(start, "://")
-	if !found || (scheme != "http" && scheme != "https") {
-		return errors.New("the redirect URL must begin with http://, https:// or /; its scheme cannot be a placeholder")
+	scheme, rest, err := checkScheme(start)
+	if err != nil {
+		return err
 	}
-	if len(start) < len(text) && !strings.ContainsAny(rest, "/?#") {
-		return errors.New("the redirect URL's host cannot hold a placeholder: write the host itself, and placeholders only in path and query")
+	authority, found := strings.CutPrefix(rest, "//")
+	end := strings.IndexAny(authority, "/?#")
+	switch {
+	case found && end >= 0:
+		authority = authority[:end]
+	case len(start) < len(text) && (found || rest == ""):
+		return errHostPlaceholder
+	}
+	if found && strings.ContainsAny(authority, "{}") {
+		return errHostPlaceholder
+	}
+	if !isWeb(scheme) {
+		return nil
 	}
 	u, err := url.Parse(start)
 	switch {
@@ -184,11 +211,12 @@ func (t Target) checkHost(text string) error {
 		return errors.New("the redirect URL has no valid host")
 	case u.User != nil:
 		return errors.New("the redirect URL must not hold a user name")
-	case strings.ContainsAny(u.Host, "{}"):
-		return errors.New("the redirect URL's host cannot hold a placeholder: write the host itself, and placeholders only in path and query")
 	}
 	return nil
 }
+
+// errHostPlaceholder is returned for a redirect whose host would come from a call.
+var errHostPlaceholder = errors.New("the redirect URL's host cannot hold a placeholder: write the host itself, and placeholders only in path and query")
 
 func (t Target) literalStart() string {
 	if len(t.template.parts) == 0 {

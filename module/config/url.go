@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
 // CheckBases makes sure that both can be the bases of URLs that are given out. An empty one
@@ -22,15 +24,28 @@ func CheckBases(baseURL, statusURL string) error {
 	return nil
 }
 
+// Base returns the base of URLs as they are given out: the name of its host in punycode. A
+// text that CheckBase refuses is returned unchanged.
+func Base(text string) string {
+	if ascii, err := callback.ASCIIURL(text); err == nil {
+		return ascii
+	}
+	return text
+}
+
 // CheckBase makes sure that text can be the base of URLs that are given out.
 func CheckBase(text string) error {
 	if strings.ContainsAny(text, "{}") {
 		return fmt.Errorf("%q holds a placeholder that is empty or unknown when the configuration is loaded; use one like {env.NAME} and set it, or write the URL out", text)
 	}
-	if strings.ContainsFunc(text, outsideURL) {
+	ascii, err := callback.ASCIIURL(text)
+	if err != nil {
+		return fmt.Errorf("%q: %w", text, err)
+	}
+	if strings.ContainsFunc(ascii, outsideURL) {
 		return fmt.Errorf("%q has a character that no URL can hold; write it escaped, a space as %%20", text)
 	}
-	u, err := url.Parse(text)
+	u, err := url.Parse(ascii)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%q is not a URL; write one like https://app.example.com", text)

@@ -77,7 +77,7 @@ func (g Guard) CheckURL(text string) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ascii, _ := asciiName(u.Hostname()); ascii != u.Hostname() {
+	if ascii, _ := callback.ASCIIName(u.Hostname()); ascii != u.Hostname() {
 		u.Host = ascii + strings.TrimPrefix(u.Host, u.Hostname())
 	}
 	return u, nil

@@ -6,9 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
-	"golang.org/x/net/idna"
+	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
 // host is a host name or an address, or a name with the address that it has.
@@ -45,22 +44,13 @@ func parseHost(text string) (host, bool) {
 	if addr, err := netip.ParseAddr(text); err == nil {
 		return host{addr: addr.Unmap()}, addr.Zone() == ""
 	}
-	ascii, ok := asciiName(text)
+	ascii, ok := callback.ASCIIName(text)
 	if !ok {
 		return host{}, false
 	}
 	name := strings.ToLower(strings.TrimSuffix(ascii, "."))
 	label := name[strings.LastIndexByte(name, '.')+1:]
 	return host{name: name}, isName(name) && !isNumber(label)
-}
-
-// asciiName returns a name as it is looked up.
-func asciiName(text string) (string, bool) {
-	if !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
-		return text, true
-	}
-	ascii, err := idna.Lookup.ToASCII(text)
-	return ascii, err == nil && utf8.ValidString(text)
 }
 
 const (

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
@@ -180,8 +181,8 @@ func (h *Handler) correlates() bool { return h.CorrelationID != nil && h.Correla
 func (c *Correlation) inBody(from string) bool { return c != nil && c.From == from && c.InBody() }
 
 func (h *Handler) setDefaults() {
-	h.BaseURL = strings.TrimSuffix(cmp.Or(app.Known(h.BaseURL), h.app.BaseURL), "/")
-	h.StatusURL = strings.TrimSuffix(cmp.Or(app.Known(h.StatusURL), h.app.StatusURL, h.BaseURL), "/")
+	h.BaseURL = strings.TrimSuffix(cmp.Or(config.Base(app.Known(h.BaseURL)), h.app.BaseURL), "/")
+	h.StatusURL = strings.TrimSuffix(cmp.Or(config.Base(app.Known(h.StatusURL)), h.app.StatusURL, h.BaseURL), "/")
 	h.HeaderPrefix = cmp.Or(h.HeaderPrefix, h.app.HeaderPrefix)
 	if h.isStep() {
 		h.OnDisconnect = cmp.Or(h.OnDisconnect, "close")
