@@ -145,12 +145,10 @@ type created struct {
 }
 
 func newCreated(cb *engine.Callback) created {
-	c := created{
-		ID: cb.ID, State: cb.State(), CallbackURL: cb.URL(), APIKey: cb.Key(),
+	return created{
+		ID: cb.ID, State: cb.State(), CallbackURL: cb.URL(), RedirectURI: cb.RedirectURI(), APIKey: cb.Key(),
 		StatusURL: cb.StatusURL(), ResultURL: cb.ResultURL(), ExpiresAt: cb.ExpiresAt,
 	}
-	c.RedirectURI, _, _ = strings.Cut(c.CallbackURL, "?")
-	return c
 }
 
 // base returns the base URL of the callback's URL.

@@ -27,6 +27,13 @@ func (i Issued) urlWithoutKey() string {
 	return callbackURL(i.baseURL(i.Policy), i.StateQuery(i.Policy), i.State())
 }
 
+// RedirectURI returns the callback URL without its query: what is registered with the
+// partner in advance, if the state is in the query.
+func (i Issued) RedirectURI() string {
+	uri, _, _ := strings.Cut(i.Policy.CallbackURL(i.State()), "?")
+	return uri
+}
+
 // FailedURL returns the URL for calls that mean Failed whatever their content. It is
 // empty if the state is in the query.
 func (i Issued) FailedURL() string {
@@ -68,6 +75,8 @@ var ownPlaceholders = []struct {
 	{"id", func(i Issued) string { return i.ID.String() }},
 	{"correlation_id", func(i Issued) string { return i.CorrelationID }},
 	{"url", Issued.URL},
+	{"redirect_uri", Issued.RedirectURI},
+	{"state", func(i Issued) string { return i.State().String() }},
 	{"failed_url", Issued.FailedURL},
 	{"status_url", Issued.StatusURL},
 	{"result_url", Issued.ResultURL},
