@@ -30,7 +30,7 @@ func (i Issued) urlWithoutKey() string {
 // RedirectURI returns the callback URL without its query: what is registered with the
 // partner in advance, if the state is in the query.
 func (i Issued) RedirectURI() string {
-	uri, _, _ := strings.Cut(i.Policy.CallbackURL(i.State()), "?")
+	uri, _, _ := strings.Cut(i.urlWithoutKey(), "?")
 	return uri
 }
 
