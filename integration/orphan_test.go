@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -92,6 +94,25 @@ func TestFullStoreTakesNoMoreBodies(t *testing.T) {
 		wantProblem(t, send(), http.StatusServiceUnavailable, "store-unavailable")
 	}
 	s.wantBodyFiles(t, "after refused requests", before)
+	if n := s.lines("a request could not be served"); n != 1 {
+		t.Errorf("the log has %d lines about refused requests", n)
+	}
+	s.Terminate(t)
+	s.Exited(t, harness.Patience)
+	if n := s.lines("requests can be served again"); n != 1 {
+		t.Errorf("the log has %d lines that say how many were refused", n)
+	}
+	s.logged(t, "requests can be served again", "the store is full", `"count":`)
+}
+
+// lines returns how many lines of the log hold a text.
+func (s *stage) lines(text string) (n int) {
+	logs, _ := filepath.Glob(s.Path("log-*"))
+	for _, path := range logs {
+		content, _ := os.ReadFile(path)
+		n += strings.Count(string(content), text)
+	}
+	return n
 }
 
 // Calls race for callbacks while the server is killed between storing a body and deciding.

@@ -45,7 +45,6 @@ func serveAdmin(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	defer q.rt.Release()
-	q.log = q.rt.Log()
 	q.serve(m)
 	return nil
 }

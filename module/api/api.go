@@ -33,7 +33,6 @@ type API struct {
 	KeyOff bool `json:"key_off,omitempty"`
 
 	app *app.App
-	log *zap.Logger
 }
 
 // CaddyModule returns the Caddy module information.
@@ -46,7 +45,6 @@ func (API) CaddyModule() caddy.ModuleInfo {
 
 // Provision finds the app.
 func (a *API) Provision(ctx caddy.Context) (err error) {
-	a.log = ctx.Logger()
 	if a.app, err = app.Of(ctx); err != nil {
 		return err
 	}
@@ -77,7 +75,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if at.resource == ofSite {
 		return next.ServeHTTP(w, r)
 	}
-	q := &request{w: w, r: r, at: at, app: a.app, log: a.log, scope: "api"}
+	q := &request{w: w, r: r, at: at, app: a.app, scope: "api"}
 	m, err := q.admit()
 	if err == nil && a.KeyOff && fromElsewhere(r) {
 		err = problem.CrossSite
@@ -162,7 +160,6 @@ type request struct {
 	at  location
 	app *app.App
 	rt  *app.Runtime
-	log *zap.Logger
 	// scope tells the Idempotency-Keys of different clients apart.
 	scope string
 }
@@ -180,7 +177,7 @@ func (a *request) serve(m method) {
 	}
 	var p problem.Problem
 	if !errors.As(err, &p) {
-		a.log.Error("a request to the API could not be served", zap.Stringer("id", a.at.id), zap.Error(err))
+		a.rt.Engine.Refused(err, zap.String("request", "API"), zap.Stringer("id", a.at.id))
 	}
 	answer.ProblemOf(err).Write(a.w)
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"sync/atomic"
 
 	"github.com/caddyserver/caddy/v2"
@@ -9,11 +10,15 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/outage"
 )
 
 // maxPendingEvents bounds the events that wait for their handlers. Further events are
 // dropped, so that a slow handler does not delay requests.
 const maxPendingEvents = 1024
+
+// errSlowHandlers is why events are dropped.
+var errSlowHandlers = errors.New("the event's handlers are too slow")
 
 // event is an event for Caddy's event handlers.
 type event struct {
@@ -26,7 +31,7 @@ type event struct {
 type events struct {
 	ctx     caddy.Context
 	app     *caddyevents.App
-	log     *zap.Logger
+	dropped *outage.Outage
 	pending chan event
 }
 
@@ -35,7 +40,8 @@ func newEvents(ctx caddy.Context, log *zap.Logger) (*events, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &events{ctx: ctx, app: app.(*caddyevents.App), log: log, pending: make(chan event, maxPendingEvents)}, nil
+	dropped := outage.New(log, "an event was dropped; more of them are only counted", "no more events are dropped")
+	return &events{ctx: ctx, app: app.(*caddyevents.App), dropped: dropped, pending: make(chan event, maxPendingEvents)}, nil
 }
 
 // run emits events until the configuration ends.
@@ -44,7 +50,9 @@ func (es *events) run() {
 		select {
 		case e := <-es.pending:
 			es.app.Emit(es.ctx, e.name, e.data)
+			es.dropped.Works()
 		case <-es.ctx.Done():
+			es.dropped.Over()
 			return
 		}
 	}
@@ -62,7 +70,7 @@ func (es *events) add(name string, r *callback.Record) {
 	select {
 	case es.pending <- e:
 	default:
-		es.log.Warn("an event was dropped: its handlers are too slow", zap.String("event", e.name), zap.Stringer("id", r.ID))
+		es.dropped.Failed(errSlowHandlers, 1, zap.String("event", e.name), zap.Stringer("id", r.ID))
 	}
 }
 

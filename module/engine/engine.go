@@ -57,6 +57,7 @@ type Engine struct {
 	kicked chan struct{}
 	// unrecorded says that the store could not record the outcome of some work.
 	unrecorded atomic.Bool
+	outages    *outages
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -73,6 +74,7 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now fu
 	e := &Engine{
 		store: s, log: log, now: now, waiters: newWaiters(), observer: o, stop: stop,
 		early: newEarly(), asking: newAsking(), flights: newFlights(), lanes: newLanes(), kicked: make(chan struct{}, 1),
+		outages: newOutages(log),
 	}
 	e.SetLimits(limits)
 	e.background.Go(func() { e.sweep(ctx) })
@@ -96,6 +98,7 @@ func (e *Engine) SetLimits(l Limits) {
 func (e *Engine) Close() error {
 	e.stop()
 	e.background.Wait()
+	e.outages.over()
 	return e.store.Close()
 }
 

@@ -102,6 +102,12 @@ func newBed(t *testing.T, limits Limits, policy callback.Policy) *bed {
 // newBedOn is newBed on a store of the test's choice.
 func newBedOn(t *testing.T, s store.Store, limits Limits, policy callback.Policy) *bed {
 	t.Helper()
+	return newLoggedBed(t, s, limits, policy, zap.NewNop())
+}
+
+// newLoggedBed is newBedOn with a log of the test's choice.
+func newLoggedBed(t *testing.T, s store.Store, limits Limits, policy callback.Policy, log *zap.Logger) *bed {
+	t.Helper()
 	policy.BaseURL = "https://app.example.com"
 	policy.Retain = time.Hour
 	if err := policy.Compile(); err != nil {
@@ -109,7 +115,7 @@ func newBedOn(t *testing.T, s store.Store, limits Limits, policy callback.Policy
 	}
 	b := &bed{store: &gatedStore{Store: s}, now: new(atomic.Int64), policy: &policy}
 	b.now.Store(time.Now().UnixMilli())
-	b.Engine = newEngine(b.store, limits, zap.NewNop(), nobody{}, func() time.Time { return time.UnixMilli(b.now.Load()) })
+	b.Engine = newEngine(b.store, limits, log, nobody{}, func() time.Time { return time.UnixMilli(b.now.Load()) })
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)

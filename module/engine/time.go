@@ -33,6 +33,9 @@ func (e *Engine) sweep(ctx context.Context) {
 		for batch := sweepBatch; batch > 0; {
 			batch = e.sweepOnce(ctx, batch)
 		}
+		if e.store.Ready() == nil {
+			e.outages.works()
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -63,7 +66,7 @@ func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
 			return 0
 		default:
 			// A record that cannot be read must not block the others.
-			e.log.Warn("a callback that is due could not be processed", zap.Stringer("id", id), zap.Error(err))
+			e.outages.due.Failed(causeOf(err), 1, zap.Stringer("id", id), zap.Error(err))
 		}
 	}
 	switch {

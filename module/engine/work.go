@@ -130,7 +130,7 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 		e.unrecorded.Store(true)
 	}
 	if err != nil && ctx.Err() == nil {
-		e.log.Warn("the outcome of background work could not be recorded, so the work will be done again", zap.Stringer("id", id), zap.Error(err))
+		e.outages.work.Failed(causeOf(err), 1, zap.Stringer("id", id), zap.Error(err))
 	}
 	return err == nil
 }

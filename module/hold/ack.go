@@ -12,7 +12,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -32,7 +31,7 @@ func (x *exchange) callUpstream() error {
 	}
 	if err := x.request.fill(x.callback); err != nil {
 		_, _ = x.withdraw("nothing could be put into the request", false)
-		return x.refuse(answer.ProblemOf(err))
+		return x.refuseFor(err)
 	}
 	handler := x.next
 	if x.h.Call != nil {

@@ -121,7 +121,7 @@ func (x *exchange) attach() error {
 		return x.refuse(problem.KeyReused)
 	}
 	if err := x.await(); err != nil {
-		return x.refuse(answer.ProblemOf(err))
+		return x.refuseFor(err)
 	}
 	x.setPlaceholders()
 	for {
@@ -133,7 +133,7 @@ func (x *exchange) attach() error {
 			return x.refuse(problem.KeyFreed)
 		}
 		if err != nil {
-			return x.refuse(answer.ProblemOf(err))
+			return x.refuseFor(err)
 		}
 		x.callback = cb
 		switch {

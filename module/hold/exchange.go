@@ -102,6 +102,15 @@ func (x *exchange) String() string { return max(x.phase, callback.Waiting).Strin
 // refuse answers with a problem.
 func (x *exchange) refuse(p problem.Problem) error { return x.h.refuse(x.w, x.r, p) }
 
+// refuseFor answers with the problem of an error.
+func (x *exchange) refuseFor(err error) error {
+	var p problem.Problem
+	if !errors.As(err, &p) {
+		x.rt.Engine.Refused(err, zap.String("request", "to a callback directive"))
+	}
+	return x.refuse(answer.ProblemOf(err))
+}
+
 // lasting returns a context that does not end when the client leaves.
 func (x *exchange) lasting() context.Context { return context.WithoutCancel(x.r.Context()) }
 

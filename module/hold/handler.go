@@ -11,7 +11,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/inject"
@@ -256,11 +255,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	x := &exchange{h: h, rt: rt, w: w, r: r, next: next, step: stepOf(r.Context())}
 	defer x.end()
 	if err := x.prepare(); err != nil {
-		return x.refuse(answer.ProblemOf(err))
+		return x.refuseFor(err)
 	}
 	x.beginTime(arrived)
 	if err := x.begin(); err != nil {
-		return x.refuse(answer.ProblemOf(err))
+		return x.refuseFor(err)
 	}
 	if x.attached {
 		return x.attach()

@@ -3,7 +3,6 @@ package hold
 import (
 	"net/http"
 
-	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
@@ -22,7 +21,7 @@ func (x *exchange) goOn(r *callback.Record) error {
 	if x.h.usesBody() {
 		body, err := x.rt.Engine.BodyOf(x.lasting(), r.Call.Body)
 		if err != nil {
-			return x.refuse(answer.ProblemOf(err))
+			return x.refuseFor(err)
 		}
 		putCall(request, r.Call, body)
 	}

@@ -24,7 +24,7 @@ func (s *Server) serveLook(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	verdict, policy, err := rt.Engine.Look(r.Context(), in)
 	switch {
 	case err != nil:
-		return s.failed(err)
+		return failed(rt, err)
 	case verdict.Kind != callback.Looked:
 		answer.WriteVerdict(w, verdict, policy, in.Call.Caller)
 	default:

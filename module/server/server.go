@@ -155,7 +155,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 			answer.LeaveUnread(w, r)
 		}
 		if err != nil {
-			return s.failed(err)
+			return failed(rt, err)
 		}
 		if kind != callback.Accepted {
 			answer.WriteVerdict(w, callback.Verdict{Kind: kind}, policy, caller)
@@ -168,7 +168,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	defer in.Lease.Release()
 	verdict, policy, err := rt.Engine.Receive(r.Context(), in)
 	if err != nil {
-		return s.failed(err)
+		return failed(rt, err)
 	}
 	answer.WriteVerdict(w, verdict, policy, caller)
 	return nil
@@ -199,7 +199,7 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 	}
 	verdict, policy, err := rt.Engine.ReceiveCorrelated(r.Context(), in, id)
 	if err != nil {
-		return s.failed(err)
+		return failed(rt, err)
 	}
 	answer.WriteVerdict(w, verdict, policy, in.Call.Caller)
 	return nil
@@ -246,11 +246,9 @@ func callProblem(err error) problem.Problem {
 	return answer.ProblemOf(err)
 }
 
-// failed logs the error of a call, unless its URL is unknown, and returns it.
-func (s *Server) failed(err error) error {
-	if !errors.Is(err, store.ErrNotFound) {
-		s.log.Error("a call could not be taken", zap.Error(err))
-	}
+// failed notes that a call could not be taken because of an error, and returns it.
+func failed(rt *app.Runtime, err error) error {
+	rt.Engine.Refused(err, zap.String("request", "call"))
 	return err
 }
 

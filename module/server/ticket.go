@@ -28,7 +28,7 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *app.Run
 	case errors.Is(err, store.ErrNotFound):
 		problem.UnknownTicket.Write(w)
 	case err != nil:
-		s.log.Error("a callback could not be read", zap.Error(err))
+		rt.Engine.Refused(err, zap.String("request", "status or result"))
 		answer.ProblemOf(err).Write(w)
 	case cb == nil:
 	case at.Resource == callback.ResultPath:

@@ -315,7 +315,7 @@ func (c *committer) abandon(g *group, err error, dispose func(files []string)) {
 		g.err = err
 		close(g.done)
 	}
-	c.s.log.Error("decisions could not be committed and were dropped", zap.Error(err), zap.Int("callbacks", callbacks))
+	c.s.outages.commits.Failed(causeOf(err), callbacks, zap.Int("callbacks", callbacks))
 }
 
 // drop takes all remaining groups, and refuses further decisions with err until

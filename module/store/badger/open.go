@@ -64,6 +64,7 @@ func Open(o Options) (*Store, error) {
 		log:       o.Log,
 		overlay:   newOverlay(),
 		recent:    newRecent(),
+		outages:   newOutages(o.Log),
 		stopping:  make(chan struct{}),
 		counted:   make(chan struct{}),
 		forgotten: make(chan struct{}),

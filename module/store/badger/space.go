@@ -28,13 +28,13 @@ type space struct {
 	tight atomic.Bool
 }
 
-// check measures the free space, and reports whether the store has begun or stopped
-// refusing new work.
-func (s *space) check() (changed bool) {
+// check measures the free space, and reports whether new work is refused.
+func (s *space) check() (tight bool) {
 	free, err := s.free()
 	// If the free space is unknown, the store goes on working.
-	tight := err == nil && free < s.minFree || s.maxSize > 0 && s.used() > s.maxSize
-	return s.tight.Swap(tight) != tight
+	tight = err == nil && free < s.minFree || s.maxSize > 0 && s.used() > s.maxSize
+	s.tight.Store(tight)
+	return tight
 }
 
 // exhausted reports whether there is too little free space to write anything.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	badgerdb "github.com/dgraph-io/badger/v4"
@@ -32,14 +33,17 @@ type Store struct {
 	committer *committer
 	bodies    *bodies
 	space     *space
+	outages   *outages
 
 	// dbLock is held for reading while db is used, and for writing while it is
 	// closed or replaced.
 	dbLock sync.RWMutex
 	db     *badgerdb.DB
 	// failure is why the database must not be used; nil if it can be.
-	failure  error
-	sequence atomic.Uint64
+	failure error
+	// failedAnew says that the log has a line of its own about the last failure.
+	failedAnew bool
+	sequence   atomic.Uint64
 	// beforeCommit makes commits fail in tests.
 	beforeCommit func() error
 
@@ -220,7 +224,10 @@ func (s *Store) PutBody(_ context.Context, data []byte) (callback.Body, error) {
 	}
 	body, err := s.bodies.put(data)
 	if err != nil {
-		s.log.Error("a body could not be written", zap.Error(err))
+		s.outages.writing.Failed(causeOf(err), 1, zap.Error(err))
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			return callback.Body{}, store.ErrFull
+		}
 		return callback.Body{}, fmt.Errorf("%w: a body could not be written", store.ErrFailed)
 	}
 	return body, nil
@@ -236,7 +243,7 @@ func (s *Store) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, err
 	}
 	body, err := s.bodies.open(b)
 	if err != nil {
-		s.log.Error("a body could not be read", zap.Error(err))
+		s.outages.reading.Failed(causeOf(err), 1, zap.Error(err))
 	}
 	return body, err
 }

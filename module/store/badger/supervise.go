@@ -28,9 +28,7 @@ const (
 
 // start starts the background work.
 func (s *Store) start() {
-	if s.space.check(); s.space.tight.Load() {
-		s.log.Warn("the store has little space left and refuses new callbacks")
-	}
+	s.watchSpace()
 	// From here on every change is counted as it is made, so only the callbacks in
 	// the database at this moment are left to count.
 	s.dbLock.RLock()
@@ -148,17 +146,27 @@ func (s *Store) supervise() {
 			return
 		case <-tick.C:
 		}
-		if s.space.check() {
-			s.log.Warn("the space left for the store has crossed a limit", zap.Bool("takes_new_work", !s.space.tight.Load()))
-		}
+		s.watchSpace()
 		if errors.Is(s.usable(), store.ErrFailed) {
 			s.recover()
 			continue
+		}
+		if s.usable() == nil && !s.space.exhausted() {
+			s.outages.works()
 		}
 		if sequence := s.sequence.Load(); sequence != written && s.writeSentinel(false) == nil {
 			written = sequence
 		}
 	}
+}
+
+// watchSpace measures the space that is left.
+func (s *Store) watchSpace() {
+	if s.space.check() {
+		s.outages.room.Failed(store.ErrFull, 1)
+		return
+	}
+	s.outages.room.Works()
 }
 
 func (s *Store) writeSentinel(clean bool) error {
@@ -170,12 +178,11 @@ func (s *Store) writeSentinel(clean bool) error {
 func (s *Store) fail(err error) {
 	s.committer.refuse(store.ErrFailed)
 	s.dbLock.Lock()
+	defer s.dbLock.Unlock()
 	if s.failure == nil {
 		s.failure = store.ErrFailed
+		s.failedAnew = s.outages.use.Failed(errors.New(errorClass(err)), 1)
 	}
-	s.dbLock.Unlock()
-	s.log.Error("the store has failed and accepts nothing until it has been reopened and verified",
-		zap.String("class", errorClass(err)))
 }
 
 // errorClass describes an error of a commit without its text, which may contain data.
@@ -205,9 +212,10 @@ func (s *Store) recover() {
 	}
 	for {
 		s.dbLock.Lock()
-		err := s.open()
+		err, anew := s.open(), false
 		if err == nil {
 			s.failure = nil
+			anew = s.failedAnew
 			// A commit that has failed may have been stored all the same.
 			s.due.forget()
 			s.waiting.Store(s.recountAll())
@@ -217,11 +225,14 @@ func (s *Store) recover() {
 		}
 		s.dbLock.Unlock()
 		if err == nil {
-			s.log.Info("the store has been verified and is in use again")
+			s.outages.reopening.Over()
+			if anew {
+				s.log.Info("the store has been verified and is in use again")
+			}
 			s.bodies.review(s.refersTo)
 			return
 		}
-		s.log.Error("the failed store cannot be opened again yet", zap.Error(err))
+		s.outages.reopening.Failed(causeOf(err), 1, zap.Error(err))
 		select {
 		case <-s.stopping:
 			return
@@ -293,6 +304,7 @@ func (s *Store) shut() error {
 	close(s.stopping)
 	s.background.Wait()
 	s.committer.end()
+	s.outages.over()
 	s.dbLock.Lock()
 	failed := s.failure != nil
 	s.failure = store.ErrClosed
