@@ -21,6 +21,8 @@ func ProblemOf(err error) problem.Problem {
 		return p
 	case errors.Is(err, engine.ErrBusy):
 		return problem.Busy
+	case errors.Is(err, callback.ErrNeeds):
+		return problem.LaterRelease
 	case errors.Is(err, callback.ErrCallHeader):
 		return problem.HeaderTooLarge
 	case errors.Is(err, engine.ErrTooLarge), errors.Is(err, store.ErrTooLarge):

@@ -38,6 +38,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	}{
 		{problem.NotJSON.With("because"), "not-json"},
 		{engine.ErrBusy, "busy"},
+		{callback.ErrNeeds, "later-release"},
 		{callback.ErrCallHeader, "header-too-large"},
 		{engine.ErrTooLarge, "too-large"},
 		{engine.ErrCutShort, "cut-short"},

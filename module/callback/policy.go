@@ -92,6 +92,10 @@ type Policy struct {
 	// Ask is the path at which the app is asked about each call; empty for none.
 	Ask string `cbor:"26,keyasint,omitempty"`
 
+	// Needs are the names of the features that judging by the policy requires. Compile
+	// sets it.
+	Needs []string `cbor:"60,keyasint,omitempty"`
+
 	compiled
 }
 
@@ -114,8 +118,10 @@ func matches(all []Match, c *Call) bool {
 // compiled is what is derived from the stored fields.
 type compiled struct {
 	hash Digest
-	wire Wire
-	body Template
+	// unmet says which of Needs this release does not know; nil if it knows all.
+	unmet error
+	wire  Wire
+	body  Template
 	// bodyJSON says that the reply's body is JSON, and must stay so.
 	bodyJSON bool
 	header   []Template
@@ -162,11 +168,25 @@ var policyDecoding = func() cbor.DecMode {
 // Compile sets defaults, checks that the policy can be used, and prepares it for use.
 // It must be called once, before any other method except Check.
 func (p *Policy) Compile() error {
+	if err := p.prepare(); err != nil {
+		return err
+	}
+	p.Needs = p.needs()
+	encoded, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	p.hash = sha256.Sum256(encoded)
+	return nil
+}
+
+// prepare sets defaults, and what is derived from the fields except for the hash.
+func (p *Policy) prepare() error {
 	p.setDefaults()
+	p.wire = NewWire(p.HeaderPrefix)
 	if err := p.checkMethods(); err != nil {
 		return fmt.Errorf("methods: %w", err)
 	}
-	p.wire = NewWire(p.HeaderPrefix)
 	for _, m := range slices.Concat(p.Failed, p.Progress) {
 		if m.Location.In == inject.Header {
 			p.reads = append(p.reads, http.CanonicalHeaderKey(m.Location.Name))
@@ -191,11 +211,6 @@ func (p *Policy) Compile() error {
 		}
 		p.target = target
 	}
-	encoded, err := p.Encode()
-	if err != nil {
-		return err
-	}
-	p.hash = sha256.Sum256(encoded)
 	return nil
 }
 
@@ -239,15 +254,21 @@ func (p *Policy) Encode() ([]byte, error) {
 	return b, nil
 }
 
-// DecodePolicy reads a stored policy and compiles it.
+// DecodePolicy reads a stored policy and compiles it. Of a policy that needs a later
+// release it reads what it can.
 func DecodePolicy(b []byte) (*Policy, error) {
 	p := new(Policy)
-	if err := policyDecoding.Unmarshal(b, p); err != nil {
+	err := policyDecoding.Unmarshal(b, p)
+	p.unmet = p.checkNeeds()
+	if err != nil && p.unmet == nil {
 		return nil, fmt.Errorf("decoding a policy: %w", err)
 	}
-	if err := p.Compile(); err != nil {
+	if err := p.prepare(); err != nil && p.unmet == nil {
 		return nil, fmt.Errorf("stored policy: %w", err)
 	}
+	// The bytes, and not what is read of them, are what the policy is stored under: a
+	// later release may have put more into it.
+	p.hash = sha256.Sum256(b)
 	return p, nil
 }
 

@@ -37,7 +37,8 @@ type Incoming struct {
 
 // Receive decides on a call. It returns when the decision is committed: only then may
 // the partner be told. A held client that need not wait for the commit has its answer
-// by then. store.ErrNotFound: no callback has that URL.
+// by then. store.ErrNotFound: no callback has that URL. callback.ErrNeeds: only a later
+// release can judge the call, which changes nothing.
 func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	return e.take(ctx, store.ByState(in.State), in)
 }
@@ -135,7 +136,8 @@ func (e *Engine) Resolve(ctx context.Context, id callback.UUID, call *callback.C
 
 // Admit decides whether the body of a call with that state is worth reading. It returns
 // callback.Accepted, or the decision that the call would get with any content.
-// store.ErrNotFound: no callback has that URL.
+// store.ErrNotFound: no callback has that URL. callback.ErrNeeds: only a later release can
+// judge the call.
 func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callback.Policy, error) {
 	cb, err := e.Find(ctx, store.ByState(in.State))
 	if err != nil {
@@ -143,6 +145,9 @@ func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callba
 	}
 	if cb.StateQuery(cb.Policy) != in.Parameter {
 		return 0, nil, store.ErrNotFound
+	}
+	if err := cb.Policy.CanJudge(); err != nil {
+		return 0, nil, err
 	}
 	in.Call.Caller.Own = cb.Policy.OwnKey && shows(in.Keys, cb.Key())
 	return cb.Policy.Admit(in.Call.Method, in.Call.Caller), cb.Policy, nil
@@ -169,6 +174,9 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 	}
 	if r.StateQuery(p) != in.Parameter && !in.Fixed && !in.Trusted {
 		return callback.Verdict{}, nil, store.ErrNotFound
+	}
+	if err := p.CanJudge(); err != nil {
+		return callback.Verdict{}, nil, err
 	}
 	in.Call.Unattended = r.Attended && !e.waiters.attend(r.ID)
 	issued := callback.Issued{Record: r, Policy: p, Secret: e.store.Secret()}

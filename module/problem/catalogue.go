@@ -114,6 +114,9 @@ var (
 	StoreUnavailable = Problem{Slug: "store-unavailable", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
 		Title:  "The store is unavailable; try again.",
 		Detail: "The log says what is wrong with the store."}
+	LaterRelease = Problem{Slug: "later-release", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
+		Title:  "This release of the server cannot judge the call; try again.",
+		Detail: "A later release has made the callback with options that this one does not know. The call has changed nothing."}
 	Damaged = Problem{Slug: "damaged", Status: http.StatusInternalServerError,
 		Title:  "The stored data cannot be read.",
 		Detail: "The log says what is wrong with the store."}
