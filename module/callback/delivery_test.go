@@ -292,7 +292,7 @@ func TestResultsThatWaitAreBoundedInBytes(t *testing.T) {
 		dead := deliver(t, r, p, 1, callback.Sent{Dead: true}, born)
 		accept(t, dead, p, inFile(c.size))
 		for number := range c.want {
-			r = deliver(t, r, p, number+1, callback.Sent{OK: true}, born)
+			r, _ = r.Delivered(p, number+1, callback.Sent{OK: true}, born)
 		}
 		accept(t, r, p, inFile(c.size))
 	}
