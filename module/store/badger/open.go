@@ -103,8 +103,12 @@ func (s *Store) open() error {
 	if err := expected.checkManifest(database); err != nil {
 		return err
 	}
+	found, err := formatOf(database)
+	if err != nil {
+		return explain(err)
+	}
 	removeEmptyLogs(database)
-	opts := databaseOptions(database, s.options)
+	opts := databaseOptions(database, s.options).WithExternalMagic(found)
 	if err := checkTables(opts); err != nil {
 		return explain(err)
 	}
@@ -116,6 +120,14 @@ func (s *Store) open() error {
 	if err := s.verify(expected); err != nil {
 		_ = db.Close()
 		return err
+	}
+	// Nothing has changed so far. What follows keeps earlier releases out.
+	if err := s.upgrade(opts); err != nil {
+		return err
+	}
+	if err := s.writeSentinel(false); err != nil {
+		_ = s.db.Close()
+		return explain(err)
 	}
 	return nil
 }
@@ -152,7 +164,7 @@ func (s *Store) verify(expected *sentinel) error {
 	if expected != nil && !expected.Clean {
 		s.log.Info("the store was not closed properly, and has recovered", zap.Uint64("sequence", sequence))
 	}
-	return explain(s.writeSentinel(false))
+	return nil
 }
 
 func databaseOptions(dir string, o Options) badgerdb.Options {
@@ -275,13 +287,16 @@ func (s *Store) readSecret(fresh bool) (*callback.Secret, error) {
 	return &secret, nil
 }
 
+// errInUse: the directory belongs to another process.
+var errInUse = errors.New("another process has it open; stop that one, or give this one a directory of its own")
+
 // explain turns an error of the system or the database into one that says what to do.
 // Badger's own texts are not shown: some contain the data to be stored.
 func explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range []error{store.ErrDamaged, store.ErrFull, store.ErrFailed} {
+	for _, known := range []error{store.ErrDamaged, store.ErrFull, store.ErrFailed, errLater, errInUse} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -290,7 +305,7 @@ func explain(err error) error {
 	has := func(e syscall.Errno) bool { return errors.Is(err, e) || strings.Contains(text, e.Error()) }
 	switch {
 	case strings.Contains(text, "Cannot acquire directory lock"):
-		return errors.New("another process has it open; stop that one, or give this one a directory of its own")
+		return errInUse
 	case strings.Contains(text, "Encryption key mismatch"):
 		return errors.New("the encryption_key is not the one that the store was made with; a store cannot be encrypted later")
 	case has(syscall.EACCES) || has(syscall.EPERM):

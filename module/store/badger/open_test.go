@@ -3,7 +3,6 @@ package badger
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -285,13 +284,8 @@ func TestLossCanBeAcceptedByDeletingTheSentinel(t *testing.T) {
 
 func TestSentinelTellsAnOrderlyClose(t *testing.T) {
 	dir := filledStore(t, 1)
-	b, err := os.ReadFile(filepath.Join(dir, sentinelFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var s sentinel
-	if err := json.Unmarshal(b, &s); err != nil || !s.Clean || s.Sequence == 0 {
-		t.Errorf("%s: %+v, %v", b, s, err)
+	if s, err := readSentinel(dir); err != nil || !s.Clean || s.Sequence == 0 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 

@@ -11,19 +11,40 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// sentinel is a file beside the database that says what must be in it. If its
+// sentinel says what must be in the database. It is kept in a file beside it. If its
 // manifest is lost, Badger opens an empty database without an error, and it drops
 // everything after a damaged byte in its log. The sentinel reveals both.
 type sentinel struct {
 	// Store is the store's id, which is also in the database.
-	Store string `json:"store"`
+	Store string `json:"id"`
 	// Sequence is the number of a commit that the database must contain.
 	Sequence uint64 `json:"sequence"`
 	// Clean says that the store was closed properly.
 	Clean bool `json:"clean"`
 }
 
-const sentinelFile = "sentinel.json"
+// sentinelContent is what is in the file. The first release expects a text in the place of
+// Store: it refuses to open the store, and names this file, where Note says why.
+type sentinelContent struct {
+	Note string `json:"note"`
+	// Format is the store's format, and OldestRelease the oldest release that opens it.
+	// Both must be readable to every release.
+	Format        uint64   `json:"format"`
+	OldestRelease string   `json:"oldestRelease"`
+	Store         sentinel `json:"store"`
+}
+
+// firstSentinel is what the first release has put into the file.
+type firstSentinel struct {
+	Store    string `json:"store"`
+	Sequence uint64 `json:"sequence"`
+	Clean    bool   `json:"clean"`
+}
+
+const (
+	sentinelFile = "sentinel.json"
+	sentinelNote = "Releases of caddy-callback before " + oldestRelease + " cannot open this store, also if this file is deleted. Restore a backup that they have made."
+)
 
 // readSentinel returns nil if there is no sentinel.
 func readSentinel(dir string) (*sentinel, error) {
@@ -34,15 +55,36 @@ func readSentinel(dir string) (*sentinel, error) {
 	if err != nil {
 		return nil, err
 	}
-	var s sentinel
-	if err := json.Unmarshal(b, &s); err != nil {
+	s, err := parseSentinel(b)
+	if err != nil && !errors.Is(err, errLater) {
 		return nil, fmt.Errorf("%w: %s cannot be read; delete it if you are sure that the database beside it is whole", store.ErrDamaged, sentinelFile)
 	}
-	return &s, nil
+	return s, err
+}
+
+func parseSentinel(b []byte) (*sentinel, error) {
+	var about struct {
+		Format        uint64 `json:"format"`
+		OldestRelease string `json:"oldestRelease"`
+	}
+	if err := json.Unmarshal(b, &about); err != nil {
+		return nil, err
+	}
+	switch {
+	case about.Format > storeFormat:
+		return nil, later(about.Format, about.OldestRelease)
+	case about.Format == 0:
+		var first firstSentinel
+		err := json.Unmarshal(b, &first)
+		return &sentinel{Store: first.Store, Sequence: first.Sequence, Clean: first.Clean}, err
+	}
+	var content sentinelContent
+	err := json.Unmarshal(b, &content)
+	return &content.Store, err
 }
 
 func (s sentinel) write(dir string) error {
-	b, err := json.Marshal(s)
+	b, err := json.MarshalIndent(sentinelContent{Note: sentinelNote, Format: storeFormat, OldestRelease: oldestRelease, Store: s}, "", "\t")
 	if err != nil {
 		return err
 	}
