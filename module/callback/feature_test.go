@@ -98,7 +98,7 @@ func TestPolicyThatNeedsALaterReleaseDoesNotJudge(t *testing.T) {
 		"a feature that is known":   {map[int]any{60: []string{"known"}, 61: "new"}, ""},
 		"one that is not":           {map[int]any{60: []string{"known", "tomorrow"}}, "tomorrow"},
 		"one that changes a member": {map[int]any{60: []string{"tomorrow"}, 5: map[int]any{1: "POST"}, 17: "pattern"}, "tomorrow"},
-		"one that allows more":      {map[int]any{60: []string{"tomorrow"}, 5: []string{"QUERY"}, 7: map[int]any{1: "myapp://done"}}, "tomorrow"},
+		"one that allows more":      {map[int]any{60: []string{"tomorrow"}, 5: []string{"QUERY"}, 7: map[int]any{1: "{http.callback.id}://done"}}, "tomorrow"},
 	} {
 		b := later(t, tc.members)
 		p, err := DecodePolicy(b)
@@ -121,7 +121,7 @@ func TestPolicyThatNeedsALaterReleaseDoesNotJudge(t *testing.T) {
 
 func TestPolicyThatCannotBeReadIsRefusedUnlessItNeedsALaterRelease(t *testing.T) {
 	for name, members := range map[string]map[int]any{
-		"changed member": {5: map[int]any{1: "POST"}}, "unknown method": {5: []string{"QUERY"}}, "unknown scheme": {7: map[int]any{1: "myapp://done"}},
+		"changed member": {5: map[int]any{1: "POST"}}, "unknown method": {5: []string{"QUERY"}}, "refused scheme": {7: map[int]any{1: "javascript:done()"}},
 		"needs nothing": {60: []string{}, 5: "POST"}, "needs that are none": {60: "tomorrow"},
 	} {
 		if p, err := DecodePolicy(later(t, members)); err == nil {
