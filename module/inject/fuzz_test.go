@@ -183,6 +183,7 @@ func FuzzSetJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, path string, literal []byte) {
 		parts, pointer := split(path)
 		out, err := inject.SetJSON(body, path, literal)
+		body = bytes.TrimPrefix(body, []byte("\ufeff"))
 		if errors.Is(err, inject.ErrLocation) {
 			return
 		}

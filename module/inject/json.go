@@ -45,6 +45,9 @@ func SetJSON(body []byte, path string, literal []byte) ([]byte, error) {
 	}
 	// Scan it at the depth where it will stand, so that the result keeps to MaxDepth.
 	value, err := scan(literal, p, len(p.parts))
+	if err == nil && bytes.HasPrefix(literal, byteOrderMark) {
+		err = errors.New("byte order mark at byte 0")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: json %s: %w", ErrLiteral, path, err)
 	}
@@ -56,7 +59,9 @@ func SetJSON(body []byte, path string, literal []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: json %s: %w", ErrPath, path, at.blocked)
 	}
 	before, after := at.surroundings(p)
-	return slices.Concat(body[:at.start], before, literal[value.start:value.end], after, body[at.end:]), nil
+	// What is put together has no byte order mark (RFC 8259, section 8.1).
+	head := bytes.TrimPrefix(body[:at.start], byteOrderMark)
+	return slices.Concat(head, before, literal[value.start:value.end], after, body[at.end:]), nil
 }
 
 // GetJSON returns the value at the path in body, and whether there is one. A
@@ -65,19 +70,27 @@ func SetJSON(body []byte, path string, literal []byte) ([]byte, error) {
 // JSON, or if an object along the path has the member's name twice or in another
 // case.
 func GetJSON(body []byte, path string) (value string, found bool, err error) {
-	p, err := parsePath(path)
-	if err != nil {
+	source, err := findJSON(body, path)
+	if err != nil || source == nil {
 		return "", false, err
 	}
-	at, err := locate(body, p)
-	if err != nil || !at.found {
-		return "", false, err
-	}
-	source := body[at.start:at.end]
 	if source[0] == '"' {
 		source = unquote(source)
 	}
 	return string(source), true, nil
+}
+
+// findJSON returns the value at the path as it stands in body, nil if none is there.
+func findJSON(body []byte, path string) ([]byte, error) {
+	p, err := parsePath(path)
+	if err != nil {
+		return nil, err
+	}
+	at, err := locate(body, p)
+	if err != nil || !at.found {
+		return nil, err
+	}
+	return body[at.start:at.end], nil
 }
 
 // CheckJSON makes sure that body is exactly one JSON value in UTF-8, nested no deeper

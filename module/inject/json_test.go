@@ -91,7 +91,8 @@ func TestOnlyOneValidValueIsABody(t *testing.T) {
 	for body, want := range map[string]string{
 		"":                                     "no value at byte 0",
 		" \n":                                  "no value at byte 2",
-		"\ufeff{}":                             "byte order mark at byte 0",
+		"\ufeff\ufeff{}":                       "unexpected character at byte 3",
+		"\ufeff":                               "no value at byte 3",
 		"{} {}":                                "more after the value at byte 3",
 		"{}\x00":                               "more after the value at byte 2",
 		"{":                                    "unexpected end at byte 1",

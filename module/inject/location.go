@@ -67,8 +67,10 @@ func (l Location) Validate() error {
 		}
 		return nil
 	case JSON:
-		_, err := parsePath(l.Name)
-		return err
+		if _, err := parsePath(l.Name); err != nil {
+			return err
+		}
+		return checkSpelling(l.Name)
 	}
 	return fmt.Errorf("%w: %q is none of header, query, form and json", ErrLocation, l.In)
 }

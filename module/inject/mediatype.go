@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"errors"
 	"mime"
 	"strings"
 )
@@ -23,5 +24,5 @@ func IsJSON(contentType string) bool {
 // application/x-www-form-urlencoded.
 func IsForm(contentType string) bool {
 	mediaType, _, err := mime.ParseMediaType(contentType)
-	return err == nil && mediaType == "application/x-www-form-urlencoded"
+	return (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)) && mediaType == "application/x-www-form-urlencoded"
 }

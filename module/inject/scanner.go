@@ -32,8 +32,8 @@ type scanner struct {
 // path lead to it.
 func scan(text []byte, p path, depth int) (spot, error) {
 	s := scanner{text: text, path: p}
-	if bytes.HasPrefix(text, []byte("\ufeff")) {
-		return spot{}, s.fault("byte order mark")
+	if bytes.HasPrefix(text, byteOrderMark) {
+		s.pos = len(byteOrderMark)
 	}
 	s.skipSpace()
 	if s.pos == len(text) {

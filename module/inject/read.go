@@ -1,0 +1,151 @@
+package inject
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"mime"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+var (
+	// ErrPacked is wrapped by the error about a body with a content coding.
+	ErrPacked = errors.New("body is packed")
+
+	// ErrCharset is wrapped by the error about a body whose text is not in UTF-8.
+	ErrCharset = errors.New("charset is not UTF-8")
+
+	// ErrAmbiguous is wrapped by every error about a value that two readers of the
+	// message could read differently, such as a field with two values.
+	ErrAmbiguous = errors.New("value is ambiguous")
+)
+
+// Value is what a message has at a location. Its zero value says that nothing is there.
+type Value struct {
+	// Text is the value. A JSON string comes without its quotes and escapes, any other
+	// JSON value as it stands in the body.
+	Text string
+	// first is the first byte of a JSON value; zero in another place.
+	first byte
+}
+
+// Read returns the value at the location, if all readers of the message would read the
+// same; otherwise it is an error. Byte order marks are read past. Nothing is there in an
+// empty body. Of a value that is given several times, all must be the same.
+//
+// The error wraps ErrPacked or ErrCharset, ErrNotForm or ErrNotJSON if the body is no such
+// body, or ErrAmbiguous or ErrPath.
+func (m *Message) Read(at Location) (Value, error) {
+	if at.In == Header {
+		return only(at, m.Header.Values(at.Name))
+	}
+	if at.In == Query {
+		return readParameter(at, m.Query)
+	}
+	if len(m.Body) == 0 {
+		return Value{}, nil
+	}
+	if err := m.checkText(); err != nil {
+		return Value{}, err
+	}
+	if at.In == Form {
+		return m.readForm(at)
+	}
+	source, err := findJSON(m.Body, at.Name)
+	if err != nil || source == nil {
+		return Value{}, err
+	}
+	v := Value{Text: string(source), first: source[0]}
+	if v.first == '"' {
+		v.Text = string(unquote(source))
+	}
+	return v, nil
+}
+
+// checkText makes sure that the body is text in UTF-8, as far as the header says.
+func (m *Message) checkText() error {
+	for _, line := range m.Header.Values("Content-Encoding") {
+		for coding := range strings.SplitSeq(line, ",") {
+			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+				return fmt.Errorf("%w: its Content-Encoding is %q", ErrPacked, coding)
+			}
+		}
+	}
+	_, parameters, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if charset, given := parameters["charset"]; err == nil && given && !isUTF8(charset) {
+		return fmt.Errorf("%w but %q", ErrCharset, charset)
+	}
+	return nil
+}
+
+// isUTF8 reports whether a charset is UTF-8 or a part of it.
+func isUTF8(charset string) bool {
+	return slices.Contains([]string{"utf-8", "utf8", "us-ascii", "ascii"}, strings.ToLower(charset))
+}
+
+func (m *Message) readForm(at Location) (Value, error) {
+	if contentType := m.Header.Get("Content-Type"); !IsForm(contentType) {
+		return Value{}, fmt.Errorf("%w: its Content-Type is %q", ErrNotForm, contentType)
+	}
+	form := bytes.TrimPrefix(m.Body, byteOrderMark)
+	if i := bytes.IndexFunc(form, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
+		return Value{}, fmt.Errorf("%w: it has a control character at byte %d", ErrNotForm, i)
+	}
+	return readParameter(at, string(form))
+}
+
+var byteOrderMark = []byte("\ufeff")
+
+// readParameter reads a parameter of a query or a field of a form. Some readers take a
+// semicolon for an ampersand, and some do not tell names apart that differ in case only.
+func readParameter(at Location, raw string) (Value, error) {
+	var values []string
+	for segment := range strings.SplitSeq(raw, "&") {
+		name, value, ok := split(segment)
+		switch {
+		case !ok:
+		case name == at.Name:
+			text, err := url.QueryUnescape(value)
+			if err != nil || !utf8.ValidString(text) {
+				return Value{}, fmt.Errorf("%w: %s has an invalid escape, or is not UTF-8", ErrAmbiguous, at)
+			}
+			values = append(values, text)
+		case strings.EqualFold(name, at.Name):
+			return Value{}, fmt.Errorf("%w: %s is there as %q", ErrAmbiguous, at, name)
+		}
+		if hidesParameter(segment, at.Name) {
+			return Value{}, fmt.Errorf("%w: some readers find another %s after a semicolon", ErrAmbiguous, at)
+		}
+	}
+	return only(at, values)
+}
+
+// hidesParameter reports whether a reader that separates parameters at semicolons finds
+// another parameter of that name in a segment, or another value.
+func hidesParameter(segment, name string) bool {
+	first, rest, several := strings.Cut(segment, ";")
+	if !several {
+		return false
+	}
+	for part := range strings.SplitSeq(rest, ";") {
+		if key, _, ok := split(part); ok && strings.EqualFold(key, name) {
+			return true
+		}
+	}
+	key, _, ok := split(first)
+	return ok && strings.EqualFold(key, name)
+}
+
+// only returns the one value that is given, once or more often.
+func only(at Location, values []string) (Value, error) {
+	if len(values) == 0 {
+		return Value{}, nil
+	}
+	if slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
+		return Value{}, fmt.Errorf("%w: %s has several values", ErrAmbiguous, at)
+	}
+	return Value{Text: values[0]}, nil
+}
