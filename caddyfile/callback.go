@@ -34,8 +34,11 @@ import (
 //	    header        <name> <value>
 //	    redir         <url> [<code>]
 //	    require       correlation_id|status...
-//	    failed        header|query|form|json <name> <value>...
-//	    progress      header|query|form|json <name> <value>...
+//	    failed        header|query|form|json <name> [<pattern>...]
+//	    succeeded     header|query|form|json <name> <pattern>...
+//	    progress      header|query|form|json <name> [<pattern>...]
+//	    result        body|query|call
+//	    on_conflict   reject|ignore
 //	    error_code    header|query|form|json <name>
 //	    error_text    header|query|form|json <name>
 //	    document_statuses <name>...
@@ -146,8 +149,8 @@ func parseTimeout(h httpcaddyfile.Helper, handler *hold.Handler) error {
 // handlerOptions are the options that parseCallbackOption knows.
 const handlerOptions = "ack, ask, attempt_timeout, base_url, call, copy_headers, correlation_id, deliver, document_statuses, " +
 	"error_code, error_text, errors, expires_in, failed, failed_body, failed_status, header, header_prefix, idempotency, inject, " +
-	"key, message, methods, multiple, name, on_disconnect, on_timeout, progress, redir, require, respond, retry_unsafe, retryable, " +
-	"state_query, status_url, then and use_body"
+	"key, message, methods, multiple, name, on_conflict, on_disconnect, on_timeout, progress, redir, require, respond, result, " +
+	"retry_unsafe, retryable, state_query, status_url, succeeded, then and use_body"
 
 func parseCallbackOption(h httpcaddyfile.Helper, o *options, handler *hold.Handler) error {
 	switch o.name {

@@ -16,6 +16,12 @@ func parseDialectOption(o *options, d *hold.Dialect) error {
 		return parseMatch(o, &d.Failed)
 	case "progress":
 		return parseMatch(o, &d.Progress)
+	case "succeeded":
+		return parseMatch(o, &d.Succeeded)
+	case "result":
+		return o.text(&d.Result)
+	case "on_conflict":
+		return o.text(&d.OnConflict)
 	case "error_code":
 		return parsePlace(o, &d.ErrorCode)
 	case "error_text":
@@ -38,10 +44,14 @@ func parseDialectOption(o *options, d *hold.Dialect) error {
 
 func parseMatch(o *options, to *[]hold.Match) error {
 	args := o.RemainingArgs()
-	if len(args) < 3 {
+	if len(args) < 2 {
 		return o.failf("it needs a place, a name and values, as in: %s json status error", o.name)
 	}
-	*to = append(*to, hold.Match{Location: inject.Location{In: inject.Place(args[0]), Name: args[1]}, Values: args[2:]})
+	match := hold.Match{Location: inject.Location{In: inject.Place(args[0]), Name: args[1]}}
+	if len(args) > 2 {
+		match.Values = args[2:]
+	}
+	*to = append(*to, match)
 	return nil
 }
 

@@ -197,5 +197,8 @@ func resultTag(cb *engine.Callback) (string, error) {
 	if result.Body.File == "" {
 		sum = sha256.Sum256(result.Body.Data)
 	}
+	if result.Call != nil {
+		return DocumentTag([]any{result.Status, result.Header, sum, result.Call.Method, result.Call.Query, result.Call.Header})
+	}
 	return DocumentTag([]any{result.Status, result.Header, sum})
 }

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -35,7 +36,12 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	h := w.Header()
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
-	result := cb.Result(cb.Policy)
+	result, err := e.ResultOf(context.WithoutCancel(r.Context()), cb.Record, cb.Policy)
+	if err != nil {
+		h.Del("ETag")
+		ProblemOf(err).Write(w)
+		return
+	}
 	if result.Failure != nil {
 		FailedProblem(cb.Record, result).Write(w)
 		return

@@ -2,10 +2,7 @@ package answer
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"net/url"
-	"unicode/utf8"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
@@ -129,15 +126,10 @@ func (s *stepStatus) named(ctx context.Context, e *engine.Engine) {
 	}
 }
 
-// CallDocument is a call as it is shown to apps. A body that is not UTF-8 is in base64,
-// and BodyEncoding says so.
+// CallDocument is a call as the API shows it.
 type CallDocument struct {
-	Method       string            `json:"method"`
-	Query        map[string]any    `json:"query"`
-	Headers      map[string]string `json:"headers"`
-	Body         string            `json:"body"`
-	BodyEncoding string            `json:"bodyEncoding,omitempty"`
-	ReceivedAt   callback.Time     `json:"receivedAt"`
+	callback.Document
+	ReceivedAt callback.Time `json:"receivedAt"`
 }
 
 // NewFullStatus returns the status without the latest call, as lists have it.
@@ -186,31 +178,6 @@ func CompleteStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback) 
 		return s, err
 	}
 	defer lease.Release()
-	s.LatestCall = NewCallDocument(call, data)
+	s.LatestCall = &CallDocument{callback.NewDocument(call, data), call.ReceivedAt}
 	return s, nil
-}
-
-// NewCallDocument returns a call whose body is data.
-func NewCallDocument(call *callback.Call, data []byte) *CallDocument {
-	d := &CallDocument{
-		Method: call.Method, Query: queryObject(call.Query), Headers: call.Header.Joined(), Body: string(data), ReceivedAt: call.ReceivedAt,
-	}
-	if !utf8.Valid(data) {
-		d.Body, d.BodyEncoding = base64.StdEncoding.EncodeToString(data), "base64"
-	}
-	return d
-}
-
-// queryObject returns a query as an object: a parameter that is repeated has an array.
-func queryObject(raw string) map[string]any {
-	object := make(map[string]any)
-	values, _ := url.ParseQuery(raw)
-	for name, all := range values {
-		if len(all) == 1 {
-			object[name] = all[0]
-		} else {
-			object[name] = all
-		}
-	}
-	return object
 }

@@ -183,6 +183,7 @@ func (c *creation) policy(a *app.App) *callback.Policy {
 		HeaderPrefix:         a.HeaderPrefix,
 		Methods:              c.methods,
 		RequireStatus:        c.requireStatus,
+		Result:               c.result,
 		RequireCorrelationID: c.requireCorrelated,
 		// A callback that takes many calls stays open until it is closed.
 		Once:     !c.retryable && !c.multiple,

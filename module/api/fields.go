@@ -37,6 +37,7 @@ type creation struct {
 	requireStatus, requireCorrelated bool
 	deliverTo                        string
 	data                             []byte
+	result                           string
 }
 
 // creationFields read the fields of a request to make a callback.
@@ -60,6 +61,7 @@ var creationFields = map[string]func(c *creation, raw []byte) error{
 	"requireCorrelationId": boolField(func(c *creation) *bool { return &c.requireCorrelated }),
 	"deliverTo":            givenField(func(c *creation) *string { return &c.deliverTo }),
 	"data":                 readData,
+	"result":               givenField(func(c *creation) *string { return &c.result }),
 }
 
 // defaultExpiresIn is how long a callback accepts calls if the request does not say it.

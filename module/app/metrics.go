@@ -23,6 +23,8 @@ type metrics struct {
 	deliveries *prometheus.CounterVec
 	refusals   *prometheus.CounterVec
 	unmatched  prometheus.Counter
+	// unrecognized counts calls that mean neither success nor failure.
+	unrecognized *prometheus.CounterVec
 }
 
 var measured = sync.OnceValue(newMetrics)
@@ -40,10 +42,11 @@ func newMetrics() *metrics {
 			Name: metricsPrefix + "time_to_call_seconds", Help: "Time from the creation of a callback to the call that was accepted.",
 			Buckets: []float64{.01, .05, .1, .5, 1, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600},
 		}, []string{"name"}),
-		jobs:       counter("job_attempts_total", "Attempts at background work, by outcome.", "name", "outcome"),
-		deliveries: counter("delivery_attempts_total", "Attempts to deliver a result, by outcome.", "name", "outcome"),
-		refusals:   counter("refusals_total", "Requests and calls that were answered with a problem, by problem type.", "reason"),
-		unmatched:  prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + "unmatched_calls_total", Help: "Calls to the fixed URL for which no callback was found in time."}),
+		jobs:         counter("job_attempts_total", "Attempts at background work, by outcome.", "name", "outcome"),
+		deliveries:   counter("delivery_attempts_total", "Attempts to deliver a result, by outcome.", "name", "outcome"),
+		refusals:     counter("refusals_total", "Requests and calls that were answered with a problem, by problem type.", "reason"),
+		unrecognized: counter("unrecognized_calls_total", "Calls that mean neither success nor failure, though the configuration says what means which.", "name"),
+		unmatched:    prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + "unmatched_calls_total", Help: "Calls to the fixed URL for which no callback was found in time."}),
 	}
 	problem.Observe(func(slug string) { m.refusals.WithLabelValues(slug).Inc() })
 	return m
@@ -51,7 +54,7 @@ func newMetrics() *metrics {
 
 // register puts the metrics into the registry of a configuration.
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.created, m.ended, m.timeToCall, m.jobs, m.deliveries, m.refusals, m.unmatched, gauges{}} {
+	for _, c := range []prometheus.Collector{m.created, m.ended, m.timeToCall, m.jobs, m.deliveries, m.refusals, m.unmatched, m.unrecognized, gauges{}} {
 		var already prometheus.AlreadyRegisteredError
 		if err := r.Register(c); err != nil && !errors.As(err, &already) {
 			return err
@@ -71,6 +74,9 @@ var (
 // observe counts a transition.
 func (m *metrics) observe(t engine.Transition, r *callback.Record, ended bool) {
 	switch t {
+	case engine.Unrecognized:
+		m.unrecognized.WithLabelValues(r.Name).Inc()
+		return
 	case engine.Created:
 		m.created.WithLabelValues(r.Name).Inc()
 		return

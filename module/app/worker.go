@@ -80,7 +80,7 @@ func (wk worker) deliverer(name string) *Deliverer {
 // message returns the message that delivers the result.
 func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.Message {
 	ended := cb.AsClientSees()
-	result := ended.Result(cb.Policy)
+	result, err := wk.rt.Engine.ResultOf(context.Background(), ended, cb.Policy)
 	header := make(http.Header)
 	result.Header.AddTo(header)
 	if id := cb.Delivery.CorrelationID; id != "" {
@@ -93,6 +93,11 @@ func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.
 	}
 	if number > 1 {
 		m.ID += "." + strconv.Itoa(number)
+	}
+	if err != nil {
+		// The attempt fails when it opens the body.
+		m.Body = deliver.Body{Size: 1, Open: func(context.Context) (io.ReadCloser, error) { return nil, err }}
+		return m
 	}
 	if result.Body == nil {
 		header.Set("Content-Type", problem.MediaType)

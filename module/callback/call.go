@@ -47,6 +47,8 @@ type Call struct {
 	// Asked is what the app decided about the call; nil if the app was not asked. It is
 	// never stored.
 	Asked *Asked `cbor:"-" json:"-"`
+	// byHand says that the call is an operator's. It is never stored.
+	byHand bool
 	// Unattended says that nobody waits for the callback. It is never stored.
 	Unattended bool `cbor:"-" json:"-"`
 	// Unknown are members that this release does not know.
@@ -122,18 +124,3 @@ func writePart(h hash.Hash, s string) {
 // repeat the request without anything being done twice
 // (draft-ietf-httpapi-idempotency-key-header).
 const IdempotencyKey = "Idempotency-Key"
-
-// nameHeaders are the headers in which a call can carry a name of its own, so that a
-// repeated call is recognized.
-var nameHeaders = []string{"Webhook-Id", IdempotencyKey}
-
-// mark returns a short digest of the call's own name, 0 if it has none.
-func (c *Call) mark() uint64 {
-	for _, header := range nameHeaders {
-		if name := c.Header.Get(header); name != "" {
-			sum := sha256.Sum256([]byte(header + ":" + name))
-			return max(1, binary.BigEndian.Uint64(sum[:8]))
-		}
-	}
-	return 0
-}

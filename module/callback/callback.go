@@ -98,7 +98,7 @@ type Record struct {
 	Latest *Call `cbor:"18,keyasint,omitempty"`
 	// Calls counts the calls that changed the callback, progress included.
 	Calls int `cbor:"19,keyasint,omitempty"`
-	// Seen has the marks of calls with a name of their own, if many calls are taken.
+	// Seen has the marks of the calls that were taken and have a name of their own.
 	Seen []uint64 `cbor:"20,keyasint,omitempty"`
 	// ShutAt is when a callback that takes many calls was closed.
 	ShutAt Time `cbor:"21,keyasint,omitempty"`
@@ -135,6 +135,8 @@ type Record struct {
 	// client's own request goes on after the callback. A call that nobody waits for is
 	// not accepted.
 	Attended bool `cbor:"35,keyasint,omitempty"`
+	// LatestReply is what the partner was answered to Latest.
+	LatestReply *Reply `cbor:"36,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }

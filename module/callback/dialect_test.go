@@ -1,6 +1,8 @@
 package callback_test
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +67,7 @@ func TestOtherDialectsSayFailedAndProgressInTheirOwnWay(t *testing.T) {
 		end  callback.Phase
 	}{
 		"done":                 {newCall("POST", `{"state":"done"}`), callback.Accepted, callback.Resolved},
-		"no JSON":              {newCall("POST", `state`), callback.Accepted, callback.Resolved},
+		"no body":              {newCall("POST", ""), callback.Accepted, callback.Resolved},
 		"error":                {newCall("POST", `{"state":"error"}`), callback.Accepted, callback.Failed},
 		"another error":        {newCall("POST", `{"state":"rejected"}`), callback.Accepted, callback.Failed},
 		"running":              {newCall("POST", `{"state":"running"}`), callback.Progressed, callback.Waiting},
@@ -197,10 +199,80 @@ func TestCallThatNamesItselfCountsOnce(t *testing.T) {
 	}
 }
 
-func TestNamesAreRememberedOnlyWhereManyCallsAreTaken(t *testing.T) {
-	p := compiled(t, callback.Policy{})
-	if r := accept(t, waiting(p), p, newCall("POST", "", "Webhook-Id", "m1")); r.Seen != nil {
-		t.Errorf("got %v", r.Seen)
+func TestCallWithAKnownNameIsARepetitionInEveryMode(t *testing.T) {
+	p := compiled(t, callback.Policy{
+		Respond:  &callback.Respond{Status: 202, Body: "{http.callback.call.body}"},
+		Progress: []callback.Match{{Location: at("header", "X-Step")}},
+	})
+	progress := newCall("POST", "step", "Webhook-Id", "m1", "X-Step", "1")
+	noted := receive(waiting(p), p, progress, born).Next
+	if v := receive(noted, p, newCall("POST", "attempt 2", "Webhook-Id", "m1"), born); v.Kind != callback.Repeated || v.Next != nil || v.Reply.Body != "step" {
+		t.Errorf("progress again, with other bytes: %v, %+v", v.Kind, v.Reply)
+	}
+	ended := accept(t, noted, p, newCall("POST", "done", "Webhook-Id", "m2"))
+	for _, name := range []string{"m1", "m2"} {
+		if v := receive(ended, p, newCall("POST", "attempt 2", "Webhook-Id", name), born); v.Kind != callback.Repeated || v.Reply.Body != "done" {
+			t.Errorf("%s again: %v, %+v", name, v.Kind, v.Reply)
+		}
+	}
+	if v := receive(ended, p, newCall("POST", "attempt 2", "Webhook-Id", "m3"), born); v.Kind != callback.Conflict {
+		t.Errorf("another name: %v", v.Kind)
+	}
+	if v := receive(ended, p, newCall("POST", "attempt 2", "Idempotency-Key", "m2"), born); v.Kind != callback.Conflict {
+		t.Errorf("the name in another header: %v", v.Kind)
+	}
+}
+
+func TestRefusedCallLeavesItsNameFree(t *testing.T) {
+	p := compiled(t, callback.Policy{RequireStatus: true})
+	r := waiting(p)
+	if v := receive(r, p, newCall("POST", "x", "Webhook-Id", "m1"), born); v.Kind != callback.Refused {
+		t.Fatalf("it is %v", v.Kind)
+	}
+	if v := receive(r, p, newCall("POST", "x", "Webhook-Id", "m1", statusHeader, "Ok"), born); v.Kind != callback.Accepted {
+		t.Errorf("made again it is %v", v.Kind)
+	}
+}
+
+func TestNamesOfCallersWithDifferentKeysAreDifferent(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true, Keys: []string{"a", "b"}})
+	by := func(key, body string) *callback.Call {
+		c := newCall("POST", body, "Webhook-Id", "m1")
+		c.Caller = callback.Caller{Shown: true, Known: true, Names: []string{key}}
+		return c
+	}
+	r := receive(waiting(p), p, by("a", "noise"), born).Next
+	v := receive(r, p, by("b", "the event"), born)
+	if v.Kind != callback.Accepted {
+		t.Fatalf("the call of another key is %v", v.Kind)
+	}
+	if again := receive(v.Next, p, by("b", "the event, attempt 2"), born); again.Kind != callback.Repeated {
+		t.Errorf("again it is %v", again.Kind)
+	}
+}
+
+// TestNamesThatVersion01RememberedAreKnown has a mark as version 0.1 made it.
+func TestNamesThatVersion01RememberedAreKnown(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true, Keys: []string{"a"}})
+	c := newCall("POST", "x", "Webhook-Id", "m1")
+	c.Caller = callback.Caller{Shown: true, Known: true, Names: []string{"a"}}
+	r := *receive(waiting(p), p, c, born).Next
+	sum := sha256.Sum256([]byte("Webhook-Id:m1"))
+	r.Seen = []uint64{binary.BigEndian.Uint64(sum[:8])}
+	if v := receive(&r, p, c, born); v.Kind != callback.Repeated {
+		t.Errorf("it is %v", v.Kind)
+	}
+}
+
+func TestOnConflictIgnoreAnswersLaterCallsWithTheFirstReply(t *testing.T) {
+	p := compiled(t, callback.Policy{IgnoreConflicts: true, Respond: &callback.Respond{Body: "{http.callback.call.body}"}})
+	r := accept(t, waiting(p), p, newCall("POST", "one"))
+	c := newCall("POST", "two")
+	if v := receive(r, p, c, born); v.Kind != callback.Repeated || v.Reply.Body != "one" || v.Next != nil {
+		t.Errorf("%v, %+v", v.Kind, v.Reply)
+	}
+	if v := r.Resolve(p, c, lookIn(r, p, c), born); v.Kind != callback.Conflict {
+		t.Errorf("an operator's is %v", v.Kind)
 	}
 }
 

@@ -99,7 +99,8 @@ func (h Header) Get(name string) string {
 	return ""
 }
 
-// Joined returns the header as an object, the values of lines with one name joined.
+// Joined returns the header as an object, the values of lines with one name joined. What is
+// not UTF-8 is taken for Latin-1.
 func (h Header) Joined() map[string]string {
 	values := make(map[string][]string)
 	for _, f := range h {
@@ -107,7 +108,7 @@ func (h Header) Joined() map[string]string {
 	}
 	object := make(map[string]string, len(values))
 	for name, all := range values {
-		object[name] = strings.Join(all, ", ")
+		object[name] = shown(strings.Join(all, ", "))
 	}
 	return object
 }

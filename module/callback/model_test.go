@@ -55,7 +55,7 @@ type attempt struct {
 	// heavy says that the body is in a file, and has a third of the bytes that may wait to
 	// be delivered.
 	heavy bool
-	// says is the app's decision: nothing yet, allow, override or refuse.
+	// says is the app's decision: nothing yet, allow, override, refuse or handshake.
 	says string
 	// byHand says that the call is an operator's.
 	byHand bool
@@ -68,6 +68,9 @@ func (a attempt) call(now callback.Time) *callback.Call {
 			lines = append(lines, l[0], l[1])
 		}
 	}
+	if a.step == clash {
+		lines = append(lines, "X-Step", "another")
+	}
 	c := newCall(a.method, a.body, lines...)
 	c.ReceivedAt = now
 	if a.heavy {
@@ -78,6 +81,8 @@ func (a attempt) call(now callback.Time) *callback.Call {
 		c.Asked = &callback.Asked{}
 	case "override":
 		c.Asked = &callback.Asked{Reply: &callback.Fields{Type: callback.TypeResponse, Code: 299, Body: "as the app says"}}
+	case "handshake":
+		c.Asked = &callback.Asked{KeepWaiting: true}
 	case "refuse":
 		c.Asked = &refused
 	}
@@ -91,6 +96,47 @@ func (a attempt) same(b attempt) bool {
 
 func (a attempt) failed() bool { return a.status == "Failed" || a.status == "FAILED" }
 
+// clash is a step that cannot be read: its header has two values.
+const clash = "clash"
+
+// named returns what the call is known by when it is made again; "" for nothing.
+func (a attempt) named() string {
+	if a.name != "" && a.byHand {
+		return a.name + " by hand"
+	}
+	return a.name
+}
+
+// The meanings of a call.
+const (
+	success    = "success"
+	failure    = "failure"
+	progress   = "progress"
+	unreadable = "unreadable"
+)
+
+// meaning returns what a call means: a failure, then progress, then success if the policy
+// says what that is, else success.
+func (m *machine) meaning(a attempt) string {
+	switch {
+	case a.says == "handshake":
+		return progress
+	case a.failed():
+		return failure
+	case a.step == clash && !a.byHand:
+		return unreadable
+	case m.policy.Failed != nil && a.step == "2":
+		return failure
+	case a.step == "1":
+		return progress
+	case m.policy.Succeeded == nil || a.byHand || a.step == "3":
+		return success
+	case m.policy.Failed == nil:
+		return failure
+	}
+	return progress
+}
+
 // One hundred thousand steps take some seconds:
 //
 //	go test -run TestAnyCourse ./module/callback -rapid.checks=2000 -rapid.steps=50
@@ -99,10 +145,17 @@ func TestAnyCourseOfEventsKeepsTheRules(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		policy := rapid.SampledFrom(replies).Draw(rt, "policy")
 		policy.Progress = []callback.Match{{Location: at("header", "X-Step"), Values: []string{"1"}}}
+		if rapid.Bool().Draw(rt, "failed") {
+			policy.Failed = []callback.Match{{Location: at("header", "X-Step"), Values: []string{"2"}}}
+		}
+		if rapid.Bool().Draw(rt, "succeeded") {
+			policy.Succeeded = []callback.Match{{Location: at("header", "X-Step"), Values: []string{"3"}}}
+		}
 		policy.Once = rapid.Bool().Draw(rt, "once")
 		policy.Ask = rapid.SampledFrom([]string{"", "/decide"}).Draw(rt, "ask")
 		mode := rapid.SampledFrom([]string{"single", "multiple", "then"}).Draw(rt, "mode")
 		policy.Multiple, policy.Then = mode == "multiple", mode == "then"
+		policy.IgnoreConflicts = !policy.Multiple && rapid.Bool().Draw(rt, "ignore conflicts")
 		blocks := []callback.Block{"", callback.CallBlock, callback.ThenBlock}
 		if policy.Then {
 			blocks = blocks[1:2]
@@ -145,7 +198,7 @@ func (m *machine) call(t *rapid.T) {
 		body:        rapid.SampledFrom([]string{"", "paid", "{http.callback.id}"}).Draw(t, "body"),
 		status:      rapid.SampledFrom([]string{"", "", "Ok", "ok", "Failed", "FAILED", "Done"}).Draw(t, "status"),
 		correlation: rapid.SampledFrom([]string{"", "", correlation, correlation, "order-1"}).Draw(t, "correlation"),
-		step:        rapid.SampledFrom([]string{"", "", "1", "2"}).Draw(t, "step"),
+		step:        rapid.SampledFrom([]string{"", "", "1", "2", "3", "3", clash}).Draw(t, "step"),
 		heavy:       rapid.IntRange(0, 2).Draw(t, "heavy") == 0,
 		name:        rapid.SampledFrom([]string{"", "", "m1", "m2"}).Draw(t, "name"),
 		byHand:      rapid.IntRange(0, 5).Draw(t, "by hand") == 0,
@@ -168,7 +221,7 @@ func (m *machine) crowd(t *rapid.T) {
 		t.Skip("no further call is taken")
 	}
 	for i := range 4 {
-		m.receive(t, attempt{method: "POST", body: strconv.Itoa(i), heavy: true})
+		m.receive(t, attempt{method: "POST", body: strconv.Itoa(i), step: "3", heavy: true})
 	}
 }
 
@@ -200,12 +253,13 @@ func (m *machine) receive(t *rapid.T, a attempt) {
 	}
 	switch {
 	case kind == callback.Asks:
-		a.says = rapid.SampledFrom([]string{"allow", "override", "refuse"}).Draw(t, "says")
+		a.says = rapid.SampledFrom([]string{"allow", "override", "refuse", "handshake"}).Draw(t, "says")
 		m.receive(t, a)
 	case kind == callback.Accepted:
 		m.accept(t, a, v)
 	case kind == callback.Progressed:
 		m.calls++
+		m.names[a.named()] = true
 		m.moveTo(t, v.Next, m.phase)
 	case kind == callback.Gone && m.phase == callback.Waiting:
 		m.timeOver(t, v.Next)
@@ -214,7 +268,7 @@ func (m *machine) receive(t *rapid.T, a attempt) {
 		m.end(t, v.Next, callback.Failed, "")
 	case v.Next != nil:
 		t.Fatalf("kind %d changed the record", kind)
-	case kind == callback.Repeated && contents(m.t, v.Reply) != m.lastReply:
+	case kind == callback.Repeated && m.last != nil && contents(m.t, v.Reply) != m.lastReply:
 		t.Fatalf("the reply was %s, a repeat got %s", m.lastReply, contents(m.t, v.Reply))
 	}
 }
@@ -226,9 +280,9 @@ func (m *machine) accept(t *rapid.T, a attempt, v callback.Verdict) {
 	}
 	m.last, m.lastReply = &a, contents(m.t, v.Reply)
 	m.calls++
-	m.names[a.name] = true
+	m.names[a.named()] = true
 	switch {
-	case a.failed():
+	case m.meaning(a) == failure:
 		m.endWith(t, v.Next, callback.Failed, a)
 	case m.policy.Then:
 		m.block, m.tries = callback.ThenBlock, 0
@@ -252,29 +306,32 @@ func (m *machine) expected(a attempt) callback.Kind {
 	case !slices.Contains(methods, a.method):
 		return callback.WrongMethod
 	}
+	known := a.name != "" && m.names[a.named()]
 	again := m.last != nil && (a.same(*m.last) || redirects && m.last.says != "override" && a.method == "GET" && m.last.method == "GET")
 	switch {
 	case m.phase == callback.Closed || m.phase.Final() && m.last == nil:
 		return callback.Gone
 	case m.policy.Multiple && m.last != nil && !m.takesMore():
 		return callback.Gone
-	case m.policy.Multiple && m.last != nil && a.name != "" && m.names[a.name]:
+	case m.policy.Multiple && m.last != nil && known:
 		return callback.Repeated
-	case m.last != nil && !m.policy.Multiple && again:
+	case m.last != nil && !m.policy.Multiple && (again || known || m.policy.IgnoreConflicts && !a.byHand):
 		return callback.Repeated
 	case m.last != nil && !m.policy.Multiple:
 		return callback.Conflict
 	case m.phase == callback.Waiting && m.late():
 		return callback.Gone
-	case a.correlation == "order-1" || a.status == "Done":
+	case m.last == nil && known:
+		return callback.Repeated
+	case a.correlation == "order-1" || a.status == "Done" || m.meaning(a) == unreadable:
 		return callback.Refused
-	case m.takesMore() && m.full(a.heavy) && (a.step != "1" || a.failed()):
+	case m.takesMore() && m.full(a.heavy) && m.meaning(a) != progress:
 		return callback.Backlogged
 	case m.policy.Ask != "" && a.says == "" && !a.byHand:
 		return callback.Asks
 	case a.says == "refuse" && !a.byHand:
 		return callback.Refused
-	case a.step == "1" && !a.failed():
+	case m.meaning(a) == progress:
 		return callback.Progressed
 	}
 	return callback.Accepted

@@ -146,6 +146,9 @@ func CheckRedirectURL(text string) error {
 type Asked struct {
 	// Reply is the reply that the app wants; nil for the one that the call would get.
 	Reply *Fields
+	// KeepWaiting says that the call is not the answer yet, whatever is in it: the app
+	// has answered a handshake.
+	KeepWaiting bool
 	// Fault says why the app refuses the call; its zero value says that it does not.
 	Fault Fault
 }

@@ -92,27 +92,19 @@ type Policy struct {
 	// Ask is the path at which the app is asked about each call; empty for none.
 	Ask string `cbor:"26,keyasint,omitempty"`
 
+	// Succeeded matches calls that mean success. If it is given, other calls mean Failed,
+	// or, if Failed is given, too, are not the answer yet.
+	Succeeded []Match `cbor:"27,keyasint,omitempty"`
+	// Result says what of the call is the result: ResultBody, ResultQuery or ResultCall.
+	Result string `cbor:"28,keyasint,omitempty"`
+	// IgnoreConflicts answers calls after the accepted one with the first reply, and
+	// drops them.
+	IgnoreConflicts bool `cbor:"29,keyasint,omitempty"`
 	// Needs are the names of the features that judging by the policy requires. Compile
 	// sets it.
 	Needs []string `cbor:"60,keyasint,omitempty"`
 
 	compiled
-}
-
-// Match recognizes calls by a value in them.
-type Match struct {
-	Location inject.Location `cbor:"1,keyasint"`
-	// Values are those that match.
-	Values []string `cbor:"2,keyasint"`
-}
-
-// matches reports whether one of the matches fits the call. A value that cannot be read
-// counts as absent.
-func matches(all []Match, c *Call) bool {
-	return slices.ContainsFunc(all, func(m Match) bool {
-		value, _ := c.Value(m.Location)
-		return slices.Contains(m.Values, value)
-	})
 }
 
 // compiled is what is derived from the stored fields.
@@ -127,7 +119,8 @@ type compiled struct {
 	header   []Template
 	target   Target
 	allowed  string
-	// reads are the headers that Failed and Progress compare, apart from the wire headers.
+	// reads are the headers that Failed, Progress and Succeeded compare, apart from the
+	// wire headers.
 	reads []string
 }
 
@@ -187,7 +180,7 @@ func (p *Policy) prepare() error {
 	if err := p.checkMethods(); err != nil {
 		return fmt.Errorf("methods: %w", err)
 	}
-	for _, m := range slices.Concat(p.Failed, p.Progress) {
+	for _, m := range slices.Concat(p.Failed, p.Progress, p.Succeeded) {
 		if m.Location.In == inject.Header {
 			p.reads = append(p.reads, http.CanonicalHeaderKey(m.Location.Name))
 		}

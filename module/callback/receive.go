@@ -3,10 +3,7 @@ package callback
 import (
 	"net/http"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // Kind is the kind of decision on a call.
@@ -61,6 +58,9 @@ type Verdict struct {
 	Closed bool
 	// Fault says what is wrong with a refused call.
 	Fault Fault
+	// Unrecognized is set with Progressed for a call that means neither success nor
+	// failure: it is what the call has where the policy looks; nil for any other call.
+	Unrecognized *string
 	// RetryAfter is how long it is until there may be room for a call that is Backlogged.
 	RetryAfter time.Duration
 }
@@ -91,7 +91,7 @@ func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 // Resolve decides on an operator's call: neither keys nor method are checked, and no
 // app is asked.
 func (r *Record) Resolve(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	c.Asked = &Asked{}
+	c.Asked, c.byHand = &Asked{}, true
 	return r.route(p, c, look, now)
 }
 
@@ -107,6 +107,9 @@ func (r *Record) route(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	}
 	if expired, yes := r.Expire(p, now); yes {
 		return Verdict{Kind: Gone, Next: expired}
+	}
+	if r.knows(p, c) {
+		return Verdict{Kind: Repeated, Reply: r.replyAgain(p, c, look)}
 	}
 	if r.Attended && c.Unattended {
 		return r.leftAlone(p, now)
@@ -153,6 +156,9 @@ func (p *Policy) admit(method string, c Caller) Kind {
 // weigh decides on a call that can still be the answer.
 func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	said, fault := r.read(p, c)
+	if c.Asked != nil && c.Asked.KeepWaiting {
+		said.progress = true
+	}
 	if fault.Slug == "" && !said.progress && r.backlogged(c) {
 		return Verdict{Kind: Backlogged, RetryAfter: max(0, r.Delivery.NextAt.Time().Sub(now.Time()))}
 	}
@@ -168,7 +174,9 @@ func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	case fault.Slug != "":
 		return Verdict{Kind: Refused, Fault: fault}
 	case said.progress:
-		return r.note(p, c, look)
+		v := r.note(p, c, look)
+		v.Unrecognized = said.unrecognized
+		return v
 	case p.Then && said.failure == nil:
 		return r.proceed(p, c, look, now)
 	}
@@ -178,14 +186,11 @@ func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
 // weighAgain decides on a call after the one that was accepted.
 func (r *Record) weighAgain(p *Policy, c *Call) Verdict {
 	sameRedirect := c.Method == http.MethodGet && r.Call.Method == http.MethodGet && r.Reply.redirects()
-	if sameRedirect || c.Payload(p) == r.Payload {
+	if sameRedirect || p.IgnoreConflicts && !c.byHand || r.knows(p, c) || c.Payload(p) == r.Payload {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
 	}
 	return Verdict{Kind: Conflict}
 }
-
-// maxSeen bounds how many calls with a name of their own are remembered.
-const maxSeen = 1000
 
 // weighNext decides on a further call if many are taken. Each counts, unless it has the
 // same name as an earlier call.
@@ -193,7 +198,7 @@ func (r *Record) weighNext(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	if !r.takesMore(p, now) {
 		return Verdict{Kind: Gone, Closed: r.ShutAt != 0}
 	}
-	if mark := c.mark(); mark != 0 && slices.Contains(r.Seen, mark) {
+	if r.knows(p, c) {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
 	}
 	return r.weigh(p, c, look, now)
@@ -211,17 +216,15 @@ func (r *Record) accept(p *Policy, c *Call, failure *Failure, look Lookup, now T
 	}
 	next.Failure = failure
 	next.take(p, c, r.reply(p, c, look))
-	if mark := c.mark(); p.Multiple && mark != 0 {
-		next.Seen = append(slices.Clone(last(r.Seen, maxSeen-1)), mark)
-	}
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: next}
 }
 
 // take stores the accepted call and its reply.
 func (r *Record) take(p *Policy, c *Call, reply *Reply) {
 	r.Call = c
-	r.Latest = nil
+	r.Latest, r.LatestReply = nil, nil
 	r.Calls++
+	r.Seen = r.seenWith(p, c)
 	r.Payload = c.Payload(p)
 	r.Reply = reply
 }
@@ -234,15 +237,13 @@ func (r *Record) proceed(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: &next}
 }
 
-// last returns at most the last n elements.
-func last(s []uint64, n int) []uint64 { return s[max(0, len(s)-n):] }
-
 // note keeps a call that is not the answer yet.
 func (r *Record) note(p *Policy, c *Call, look Lookup) Verdict {
 	next := *r
-	next.Latest = c
+	next.Latest, next.LatestReply = c, r.reply(p, c, look)
 	next.Calls++
-	return Verdict{Kind: Progressed, Reply: r.reply(p, c, look), Next: &next}
+	next.Seen = r.seenWith(p, c)
+	return Verdict{Kind: Progressed, Reply: next.LatestReply, Next: &next}
 }
 
 // fail ends a callback as failed because its policy allows no call after a refused one.
@@ -250,68 +251,4 @@ func (r *Record) fail(p *Policy, fault Fault, now Time) *Record {
 	next := r.failed(p, fault.Slug, fault.Detail, now)
 	next.Calls++
 	return next
-}
-
-// said is what a call means.
-type said struct {
-	progress bool
-	failure  *Failure
-}
-
-// read returns what a call means, or what is wrong with its content.
-func (r *Record) read(p *Policy, c *Call) (said, Fault) {
-	ids := c.Header.Values(p.wire.CorrelationID)
-	statuses := c.Header.Values(p.wire.Status)
-	switch {
-	case slices.ContainsFunc(ids, func(id string) bool { return !sameCorrelation(r.CorrelationID, id) }):
-		return said{}, Fault{Slug: "correlation-mismatch", Detail: p.wire.CorrelationID + " does not belong to this callback."}
-	case len(ids) == 0 && p.RequireCorrelationID:
-		return said{}, Fault{Slug: "missing-header", Detail: p.wire.CorrelationID + " is required."}
-	case len(statuses) == 0 && p.RequireStatus:
-		return said{}, Fault{Slug: "missing-header", Detail: p.wire.Status + " is required; it is Ok or Failed."}
-	}
-	failed, valid := readStatus(statuses)
-	switch {
-	case !valid:
-		return said{}, Fault{Slug: "invalid-status", Detail: p.wire.Status + " must be Ok or Failed, and not both."}
-	case failed || c.Suffix == SuffixFailed || matches(p.Failed, c):
-		return said{failure: p.failure(c)}, Fault{}
-	}
-	return said{progress: matches(p.Progress, c)}, Fault{}
-}
-
-// readStatus reads the status header, which may be absent, or there several times with
-// the same value.
-func readStatus(values []string) (failed, valid bool) {
-	switch {
-	case len(values) == 0:
-		return false, true
-	case slices.ContainsFunc(values, func(v string) bool { return !strings.EqualFold(v, values[0]) }):
-		return false, false
-	}
-	failed = strings.EqualFold(values[0], StatusFailed)
-	return failed, failed || strings.EqualFold(values[0], StatusOk)
-}
-
-// failure reads the failure from a call that means Failed. A document status that the
-// policy does not know becomes the technical status.
-func (p *Policy) failure(c *Call) *Failure {
-	text := func(at *inject.Location, name string) string {
-		if at != nil {
-			// A value that cannot be read is left out: the call means Failed in any
-			// case.
-			value, _ := c.Value(*at)
-			return withoutControls(value, maxText)
-		}
-		return withoutControls(c.Header.Get(name), maxText)
-	}
-	f := &Failure{
-		DocumentStatus: text(nil, p.wire.DocumentStatus),
-		ErrorCode:      text(p.ErrorCode, p.wire.ErrorCode),
-		ErrorText:      text(p.ErrorText, p.wire.ErrorText),
-	}
-	if !slices.Contains(p.DocumentStatuses, f.DocumentStatus) {
-		f.DocumentStatus, f.TechnicalStatus = StatusFailed, f.DocumentStatus
-	}
-	return f
 }

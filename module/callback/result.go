@@ -13,6 +13,9 @@ type Result struct {
 	Header Header
 	// Body is the body of a call, an ack or another response; nil if Failure is set.
 	Body *Body
+	// Call is the call whose Document is the result, with Body as its body; nil if Body is
+	// the result itself.
+	Call *Call
 	// Failure is set for a failed callback, whose answer is a problem document.
 	Failure *Failure
 }
@@ -26,7 +29,7 @@ func (r *Record) Result(p *Policy) Result {
 	case r.Answer != nil:
 		return r.response(p, r.Answer)
 	case r.Phase == Failed && p.FailedBody && r.Call != nil && !r.Failure.Later:
-		return Result{Status: p.FailedStatus, Header: r.copied(p), Body: &r.Call.Body}
+		return r.handedOn(p, p.FailedStatus)
 	case r.Phase == Failed:
 		return Result{Status: p.FailedStatus, Header: r.wireHeader(p), Failure: r.Failure}
 	case p.AckIsResult && r.Ack != nil:
@@ -34,7 +37,20 @@ func (r *Record) Result(p *Policy) Result {
 	case p.AckIsResult:
 		return Result{Status: http.StatusOK, Header: r.wireHeader(p), Body: &Body{}}
 	}
-	return Result{Status: http.StatusOK, Header: r.copied(p), Body: &r.Call.Body}
+	return r.handedOn(p, http.StatusOK)
+}
+
+// handedOn returns what of the call is the result.
+func (r *Record) handedOn(p *Policy, status int) Result {
+	result := Result{Status: status, Header: r.copied(p), Body: &r.Call.Body}
+	switch {
+	case p.Result == ResultCall:
+		result.Call, result.Header = r.Call, madeHeader(result.Header)
+	case p.makesQuery(r.Call):
+		body := NewBody(queryObject(r.Call.Query))
+		result.Body, result.Header = &body, madeHeader(result.Header)
+	}
+	return result
 }
 
 // AsClientSees returns the record as its client sees the end: to the client, a callback

@@ -48,6 +48,9 @@ func (p *Policy) Check() error {
 		unfit("copy_headers", p.checkCopyHeaders()),
 		unfit("failed", checkMatches(p.Failed)),
 		unfit("progress", checkMatches(p.Progress)),
+		unfit("succeeded", p.checkSucceeded()),
+		unfit("result", p.checkResult()),
+		unfit("on_conflict", p.checkConflicts()),
 		unfit("error_code", checkOptional(p.ErrorCode)),
 		unfit("error_text", checkOptional(p.ErrorText)),
 		unfit("document_statuses", p.checkDocumentStatuses()),
@@ -212,12 +215,36 @@ func checkMatches(all []Match) error {
 		if err := CheckLocation(m.Location); err != nil {
 			return err
 		}
+		for _, pattern := range m.Values {
+			if err := inject.CheckPattern(pattern); err != nil {
+				return fmt.Errorf("%s: %w", m.Location, err)
+			}
+		}
+	}
+	return nil
+}
+
+// checkSucceeded makes sure that each line says which values are good: that something is
+// there is no success.
+func (p *Policy) checkSucceeded() error {
+	for _, m := range p.Succeeded {
 		if len(m.Values) == 0 {
-			return fmt.Errorf("%s has no value to compare with; add one", m.Location)
+			return fmt.Errorf("%s has no value that means success; add one", m.Location)
 		}
-		if slices.Contains(m.Values, "") {
-			return fmt.Errorf("%s is compared with an empty value, which is what absent ones have, too; remove it", m.Location)
-		}
+	}
+	return checkMatches(p.Succeeded)
+}
+
+func (p *Policy) checkResult() error {
+	if p.Result != "" && !slices.Contains(results, p.Result) {
+		return fmt.Errorf("%q is not known; write %s", p.Result, strings.Join(results, ", "))
+	}
+	return nil
+}
+
+func (p *Policy) checkConflicts() error {
+	if p.IgnoreConflicts && p.Multiple {
+		return errors.New("with multiple on each call is accepted, so there is no conflict; leave one of the two out")
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ const overhead = 128
 // Stores rely on it.
 func (r *Record) Size() int {
 	size := 4*overhead + len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 9*len(r.Seen) + 34*len(r.Aliases) + r.Trace.size() + len(r.Unknown)
-	size += r.Own.size() + r.Request.size() + r.Reply.size() + r.Failure.size()
+	size += r.Own.size() + r.Request.size() + r.Reply.size() + r.LatestReply.size() + r.Failure.size()
 	size += r.Ack.size() + r.Answer.size() + r.Call.size() + r.Latest.size()
 	if r.Job != nil {
 		size += overhead + len(r.Job.Block) + len(r.Job.Error) + len(r.Job.Unknown)

@@ -8,7 +8,7 @@ type Unknown string
 // HasUnknown reports whether the record, or a structure in it, has members that this
 // release does not know.
 func (r *Record) HasUnknown() bool {
-	if r.Unknown != "" || r.Own.hasUnknown() || r.Request.hasUnknown() || r.Reply.hasUnknown() || r.Failure.hasUnknown() ||
+	if r.Unknown != "" || r.Own.hasUnknown() || r.Request.hasUnknown() || r.Reply.hasUnknown() || r.LatestReply.hasUnknown() || r.Failure.hasUnknown() ||
 		r.Job.hasUnknown() || r.Delivery.hasUnknown() || r.Ack.hasUnknown() || r.Answer.hasUnknown() || r.Call.hasUnknown() || r.Latest.hasUnknown() {
 		return true
 	}

@@ -46,6 +46,23 @@ func (e *Engine) withFile(ctx context.Context, body *callback.Body, decide func(
 	return err
 }
 
+// ResultOf returns what the waiting side gets from a callback that has ended, with a body
+// that can be opened.
+func (e *Engine) ResultOf(ctx context.Context, r *callback.Record, p *callback.Policy) (callback.Result, error) {
+	result := r.Result(p)
+	if result.Call == nil {
+		return result, nil
+	}
+	data, err := e.BodyOf(ctx, *result.Body)
+	if err != nil {
+		return callback.Result{}, err
+	}
+	made, _ := p.HandedOn(result.Call, data)
+	body := callback.NewBody(made)
+	result.Body = &body
+	return result, nil
+}
+
 // withResponse is withBody for the body of a response, which may be nil.
 func (e *Engine) withResponse(ctx context.Context, response *callback.Response, decide func() (*callback.Record, error)) error {
 	if response == nil {

@@ -48,6 +48,7 @@ type Engine struct {
 
 	observer Observer
 
+	words   words
 	early   *early
 	asking  *asking
 	flights *flights

@@ -15,6 +15,7 @@ const (
 	Created           Transition = "callback created"
 	Called            Transition = "callback called"
 	Progressed        Transition = "callback progressed"
+	Unrecognized      Transition = "callback called with an unknown word"
 	Correlated        Transition = "callback correlated"
 	Resolved          Transition = "callback resolved"
 	Failed            Transition = "callback failed"

@@ -101,6 +101,7 @@ func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (decisio
 	if verdict.Kind == callback.Asks || d.large {
 		return d, nil
 	}
+	e.noteMeaning(r, verdict)
 	released := false
 	if verdict.Next != nil {
 		e.note(transitionOf(verdict.Kind, r.Phase), r, before == callback.Waiting && r.Phase.Final())

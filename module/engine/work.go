@@ -243,9 +243,9 @@ func (e *Engine) resultOf(ctx context.Context, cb *Callback) (*callback.Response
 	if cb.Phase != callback.Resolved && cb.Phase != callback.Failed {
 		return nil, nil
 	}
-	result := cb.Result(cb.Policy)
-	if result.Body == nil {
-		return nil, nil
+	result, err := e.ResultOf(ctx, cb.Record, cb.Policy)
+	if err != nil || result.Body == nil {
+		return nil, err
 	}
 	data, err := e.BodyOf(ctx, *result.Body)
 	if err != nil {

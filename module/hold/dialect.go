@@ -27,6 +27,20 @@ type Dialect struct {
 	// enough. Default: none.
 	Progress []Match `json:"progress,omitempty"`
 
+	// Succeeded matches calls that mean success. If it is given, a call that does not match
+	// means Failed, or, if failed is given, too, is not the answer yet. One match is enough.
+	// Default: what is neither failed nor progress is a success.
+	Succeeded []Match `json:"succeeded,omitempty"`
+
+	// Result says what of the call is the result: "body", "query" for its query as a JSON
+	// object, or "call" for a JSON object with method, query, headers and body. Default:
+	// body, and of a call that has a query and no body, the query.
+	Result string `json:"result,omitempty"`
+
+	// OnConflict says what another call gets after the one that was accepted: "reject" for
+	// 409, or "ignore" for the first reply again. Default: reject.
+	OnConflict string `json:"on_conflict,omitempty"`
+
 	// ErrorCode is the place in a failed call that holds its error code. Default: the
 	// header X-Link-Error-Code, with the prefix of header_prefix.
 	ErrorCode *inject.Location `json:"error_code,omitempty"`
@@ -63,11 +77,15 @@ type Dialect struct {
 // Match recognizes calls by a value in them.
 type Match struct {
 	inject.Location
-	// Values lists the values that match. They are compared exactly.
-	Values []string `json:"values"`
+	// Values lists the values that match: exact ones, or classes of numbers like 4xx.
+	// Default: any value that is there, which is neither empty nor, in JSON, null, false,
+	// [] or {}.
+	Values []string `json:"values,omitempty"`
 }
 
 const (
+	onConflictIgnore = "ignore"
+
 	requireCorrelationID = "correlation_id"
 	requireStatus        = "status"
 )
@@ -76,7 +94,9 @@ const (
 func (d *Dialect) apply(p *callback.Policy) {
 	p.RequireCorrelationID = slices.Contains(d.Require, requireCorrelationID)
 	p.RequireStatus = slices.Contains(d.Require, requireStatus)
-	p.Failed, p.Progress = matchesOf(d.Failed), matchesOf(d.Progress)
+	p.Failed, p.Progress, p.Succeeded = matchesOf(d.Failed), matchesOf(d.Progress), matchesOf(d.Succeeded)
+	p.Result = d.Result
+	p.IgnoreConflicts = d.OnConflict == onConflictIgnore
 	p.ErrorCode, p.ErrorText = d.ErrorCode, d.ErrorText
 	p.DocumentStatuses = d.DocumentStatuses
 	p.FailedStatus = d.FailedStatus
@@ -105,6 +125,9 @@ func (h *Handler) checkDialect() error {
 		if what != requireCorrelationID && what != requireStatus {
 			return fmt.Errorf("require: %q is not known; write correlation_id, status or both", what)
 		}
+	}
+	if h.OnConflict != "" && h.OnConflict != "reject" && h.OnConflict != onConflictIgnore {
+		return fmt.Errorf("on_conflict: %q is not known; write reject or ignore", h.OnConflict)
 	}
 	return h.checkKeyNames()
 }

@@ -138,7 +138,7 @@ func (j *job) fill(r *http.Request, repl *caddy.Replacer, body []byte) (*http.Re
 			if err != nil {
 				return nil, err
 			}
-			putCall(r, j.cb.Call, called)
+			putCall(r, j.cb.Policy, j.cb.Call, called)
 		}
 	}
 	if r.Header.Get(callback.IdempotencyKey) == "" {

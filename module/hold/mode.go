@@ -72,6 +72,7 @@ func (h *Handler) callOptions() []given {
 		{"state_query", h.StateQuery != ""}, {"inject", h.Inject != nil}, {"ack", h.Ack != nil}, {"methods", h.Methods != nil},
 		{"respond", h.Respond != nil}, {"header", h.ReplyHeaders != nil}, {"redir", h.Redirect != nil}, {"ask", h.Ask != ""},
 		{"require", h.Require != nil}, {"failed", h.Failed != nil}, {"progress", h.Progress != nil},
+		{"succeeded", h.Succeeded != nil}, {"result", h.Result != ""}, {"on_conflict", h.OnConflict != ""},
 		{"error_code", h.ErrorCode != nil}, {"error_text", h.ErrorText != nil}, {"document_statuses", h.DocumentStatuses != nil},
 		{"failed_body", h.FailedBody}, {"retryable", h.Retryable != nil}, {"multiple", h.Multiple}, {"key", h.Keys != nil},
 		{"use_body", h.UseBody != nil}, {"copy_headers", h.CopyHeaders != nil},

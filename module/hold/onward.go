@@ -23,7 +23,7 @@ func (x *exchange) goOn(r *callback.Record) error {
 		if err != nil {
 			return x.refuseFor(err)
 		}
-		putCall(request, r.Call, body)
+		putCall(request, x.callback.Policy, r.Call, body)
 	}
 	if x.retry == nil || x.step != nil {
 		return x.next.ServeHTTP(x.w, request)
@@ -36,13 +36,17 @@ func (x *exchange) goOn(r *callback.Record) error {
 	return x.conclude(call)
 }
 
-// putCall puts a call's body into a request, in place of its own.
-func putCall(r *http.Request, call *callback.Call, body []byte) {
+// putCall puts what of a call is the result into a request, in place of its own body.
+func putCall(r *http.Request, p *callback.Policy, call *callback.Call, body []byte) {
+	body, made := p.HandedOn(call, body)
 	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language"} {
 		r.Header.Del(name)
-		if value := call.Header.Get(name); value != "" {
+		if value := call.Header.Get(name); value != "" && !made {
 			r.Header.Set(name, value)
 		}
+	}
+	if made {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	for _, name := range bodyDigests {
 		r.Header.Del(name)

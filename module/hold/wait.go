@@ -200,7 +200,10 @@ func (x *exchange) show(r *callback.Record) error {
 	case r.Phase == callback.Closed && r.Answer == nil:
 		return x.refuse(problem.Closed.With(r.Reason))
 	}
-	result := r.Result(x.callback.Policy)
+	result, err := x.rt.Engine.ResultOf(x.lasting(), r, x.callback.Policy)
+	if err != nil {
+		return x.refuse(answer.ProblemOf(err))
+	}
 	if result.Failure != nil {
 		return x.refuse(answer.FailedProblem(r, result))
 	}

@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"iter"
 	"net/url"
 	"strings"
 )
@@ -44,6 +45,21 @@ func GetQuery(raw, name string) []string {
 	}
 	return values
 }
+
+// Parameters yields the parameters of the raw query in order. A name or value with an
+// invalid escape is returned unchanged.
+func Parameters(raw string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for segment := range strings.SplitSeq(raw, "&") {
+			if name, value, ok := split(segment); ok && !yield(name, unescape(value)) {
+				return
+			}
+		}
+	}
+}
+
+// IsEmptyQuery reports whether a raw query has no parameters.
+func IsEmptyQuery(raw string) bool { return strings.Trim(raw, "&") == "" }
 
 // SetForm does for an application/x-www-form-urlencoded body what SetQuery does
 // for a query. It returns a copy.

@@ -15,7 +15,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
@@ -36,7 +35,7 @@ type question struct {
 	RequestBodyEncoding  string            `json:"requestBodyEncoding,omitempty"`
 	RequestHeaders       map[string]string `json:"requestHeaders"`
 	RequestMethod        string            `json:"requestMethod"`
-	RequestQuery         map[string]any    `json:"requestQuery"`
+	RequestQuery         json.RawMessage   `json:"requestQuery"`
 	CallbackSystemCase   string            `json:"callbackSystemCase"`
 	CallbackActivityCase string            `json:"callbackActivityCase,omitempty"`
 	ResponseType         string            `json:"responseType"`
@@ -47,7 +46,7 @@ type question struct {
 }
 
 func newQuestion(cb *engine.Callback, call *callback.Call, fields callback.Fields) question {
-	d := answer.NewCallDocument(call, call.Body.Data)
+	d := callback.NewDocument(call, call.Body.Data)
 	q := question{
 		RequestBody:         d.Body,
 		RequestBodyEncoding: d.BodyEncoding,
@@ -74,6 +73,8 @@ type reaction struct {
 	ResponseCode        *int              `json:"responseCode"`
 	ResponseHeaders     map[string]string `json:"responseHeaders"`
 	ResponseRedirectURL *string           `json:"responseRedirectUrl"`
+	// KeepWaiting says that the call is not the answer yet, such as a handshake.
+	KeepWaiting bool `json:"keepWaiting"`
 }
 
 // override returns the reply's fields, of which those in the app's answer are replaced.
@@ -157,7 +158,7 @@ func readReaction(answer *inject.Message, fields callback.Fields) (*callback.Ask
 	if err != nil {
 		return nil, fmt.Errorf("its answer cannot be used: %w", err)
 	}
-	return &callback.Asked{Reply: reply}, nil
+	return &callback.Asked{Reply: reply, KeepWaiting: a.KeepWaiting}, nil
 }
 
 // askRequest builds the request to the app. Its Idempotency-Key is the same whenever the

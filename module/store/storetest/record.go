@@ -29,6 +29,7 @@ func AnyRecord() *rapid.Generator[*callback.Record] {
 			Call:          anyCall(t, "call"),
 			Payload:       anyDigest(t, "payload"),
 			Reply:         anyReply(t),
+			LatestReply:   anyReply(t),
 			Failure:       anyFailure(t),
 			Reason:        anyText().Draw(t, "reason"),
 			Latest:        anyCall(t, "latest"),

@@ -15,7 +15,7 @@ import (
 // patience is how long a store's background work may take, and limit how long one
 // test may take. Only a store that does not keep its promises reaches them.
 const (
-	patience = 10 * time.Second
+	patience = 30 * time.Second
 	limit    = time.Minute
 )
 

@@ -1,0 +1,124 @@
+package callback
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+// Document is a call as apps see it: in a question about it, in the API, and as a result.
+type Document struct {
+	Method string `json:"method"`
+	// Query is an object: a parameter that is repeated has an array.
+	Query json.RawMessage `json:"query"`
+	// Headers has the values of lines with one name joined.
+	Headers map[string]string `json:"headers"`
+	// Body is text, or base64 if it is not UTF-8. BodyEncoding then says so.
+	Body         string `json:"body"`
+	BodyEncoding string `json:"bodyEncoding,omitempty"`
+}
+
+// NewDocument returns the document of a call whose body is data.
+func NewDocument(c *Call, data []byte) Document {
+	d := Document{Method: c.Method, Query: queryObject(c.Query), Headers: c.Header.Joined(), Body: string(data)}
+	if !utf8.Valid(data) {
+		d.Body, d.BodyEncoding = base64.StdEncoding.EncodeToString(data), "base64"
+	}
+	return d
+}
+
+// queryObject returns a query as a JSON object, with the parameters in their order.
+func queryObject(raw string) json.RawMessage {
+	var names []string
+	values := make(map[string][]string)
+	for name, value := range inject.Parameters(raw) {
+		name = shown(name)
+		if values[name] == nil {
+			names = append(names, name)
+		}
+		values[name] = append(values[name], shown(value))
+	}
+	b := bytes.NewBufferString("{")
+	for i, name := range names {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(inject.Quote(name))
+		b.WriteByte(':')
+		all := values[name]
+		if len(all) > 1 {
+			b.WriteByte('[')
+		}
+		for j, value := range all {
+			if j > 0 {
+				b.WriteByte(',')
+			}
+			b.Write(inject.Quote(value))
+		}
+		if len(all) > 1 {
+			b.WriteByte(']')
+		}
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// shown returns a text as it is shown in JSON. What is not UTF-8 is taken for Latin-1, of
+// which every byte is a character.
+func shown(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	runes := make([]rune, 0, len(text))
+	for _, b := range []byte(text) {
+		runes = append(runes, rune(b))
+	}
+	return string(runes)
+}
+
+// What of a call is the result.
+const (
+	// ResultBody: the body, or if there is none the query as a JSON object.
+	ResultBody = "body"
+	// ResultQuery: the query as a JSON object.
+	ResultQuery = "query"
+	// ResultCall: the whole call as a Document.
+	ResultCall = "call"
+)
+
+var results = []string{ResultBody, ResultQuery, ResultCall}
+
+// HandedOn returns what of a call is the result, as the policy says it. data is the call's
+// body. made says that it is not the body but JSON that was made of the call.
+func (p *Policy) HandedOn(c *Call, data []byte) (body []byte, made bool) {
+	switch {
+	case p.Result == ResultCall:
+		b, err := json.Marshal(NewDocument(c, data))
+		// A document has nothing that JSON cannot express.
+		return b, err == nil
+	case p.makesQuery(c):
+		return queryObject(c.Query), true
+	}
+	return data, false
+}
+
+// makesQuery reports whether the query of a call is its result.
+func (p *Policy) makesQuery(c *Call) bool {
+	if p.Result == ResultQuery {
+		return true
+	}
+	return p.Result != ResultCall && c.Body.Size == 0 && !inject.IsEmptyQuery(c.Query)
+}
+
+// bodyHeaders describe the body of a call, and do not fit JSON that was made of it.
+var bodyHeaders = []string{"Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", "Etag", "Last-Modified"}
+
+// madeHeader returns header lines of a call for JSON that was made of it.
+func madeHeader(h Header) Header {
+	made := slices.DeleteFunc(slices.Clone(h), func(f Field) bool { return slices.Contains(bodyHeaders, f.Name) })
+	return append(made, Field{Name: "Content-Type", Value: "application/json"})
+}

@@ -1,0 +1,173 @@
+package callback_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+// match returns a line of failed, progress or succeeded.
+func match(in, name string, values ...string) callback.Match {
+	return callback.Match{Location: at(inject.Place(in), name), Values: values}
+}
+
+// TestMeaningOfACallHasOneOrder is the order of judgement: a failure, then progress, then
+// success if the policy says what that is, else success.
+func TestMeaningOfACallHasOneOrder(t *testing.T) {
+	t.Parallel()
+	state := func(values ...string) []callback.Match { return []callback.Match{match("json", "state", values...)} }
+	const refused = callback.Phase(0)
+	for name, c := range map[string]struct {
+		failed, progress, succeeded []callback.Match
+		body, status, suffix        string
+		// phase is what the callback is in then; zero if the call is refused.
+		phase callback.Phase
+		word  string
+	}{
+		"nothing configured":                       {nil, nil, nil, "{", "", "", callback.Resolved, ""},
+		"failed matches":                           {state("error"), nil, nil, `{"state":"error"}`, "", "", callback.Failed, ""},
+		"failed matches, the header says Ok":       {state("error"), nil, nil, `{"state":"error"}`, "Ok", "", callback.Failed, ""},
+		"failed before progress":                   {state("x"), state("x"), nil, `{"state":"x"}`, "", "", callback.Failed, ""},
+		"failed before succeeded":                  {state("x"), nil, state("x"), `{"state":"x"}`, "", "", callback.Failed, ""},
+		"progress before succeeded":                {nil, state("x"), state("x"), `{"state":"x"}`, "", "", callback.Waiting, ""},
+		"progress, the header says Ok":             {nil, state("x"), nil, `{"state":"x"}`, "Ok", "", callback.Waiting, ""},
+		"succeeded matches":                        {nil, nil, state("ok"), `{"state":"ok"}`, "", "", callback.Resolved, ""},
+		"succeeded does not match":                 {nil, nil, state("ok"), `{"state":"aborted"}`, "", "", callback.Failed, ""},
+		"succeeded does not match, header says Ok": {nil, nil, state("ok"), `{"state":"aborted"}`, "Ok", "", callback.Failed, ""},
+		"succeeded finds nothing":                  {nil, nil, state("ok"), ``, "", "", callback.Failed, ""},
+		"neither failed nor succeeded":             {state("error"), nil, state("ok"), `{"state":"paused"}`, "", "", callback.Waiting, "paused"},
+		"neither, and no body":                     {state("error"), nil, state("ok"), ``, "", "", callback.Waiting, ""},
+		"presence":                                 {[]callback.Match{match("json", "error")}, nil, nil, `{"error":{"code":1}}`, "", "", callback.Failed, ""},
+		"presence of nothing":                      {[]callback.Match{match("json", "error")}, nil, nil, `{"error":null}`, "", "", callback.Resolved, ""},
+		"a class":                                  {state("4xx", "5xx"), nil, nil, `{"state":503}`, "", "", callback.Failed, ""},
+		"one of several lines":                     {append(state("a"), match("json", "kind", "b")), nil, nil, `{"kind":"b"}`, "", "", callback.Failed, ""},
+
+		"failed cannot be read":                   {state("error"), nil, nil, `{"state":NaN}`, "", "", refused, ""},
+		"failed cannot be read, header says Ok":   {state("error"), nil, nil, `{`, "Ok", "", refused, ""},
+		"failed need not be read, status header":  {state("error"), nil, nil, `{`, "Failed", "", callback.Failed, ""},
+		"failed need not be read, failed URL":     {state("error"), nil, nil, `{`, "", callback.SuffixFailed, callback.Failed, ""},
+		"another failed line matches":             {append(state("error"), match("json", "kind", "b")), nil, nil, `{"state":1,"state":2,"kind":"b"}`, "", "", callback.Failed, ""},
+		"another failed line does not match":      {append(state("error"), match("json", "kind", "b")), nil, nil, `{"state":1,"state":2,"kind":"c"}`, "", "", refused, ""},
+		"failed cannot be read, progress matches": {state("error"), []callback.Match{match("json", "kind", "b")}, nil, `{"state":1,"state":2,"kind":"b"}`, "", "", refused, ""},
+		"progress cannot be read":                 {nil, state("x"), nil, `{"state":1,"State":"x"}`, "", "", refused, ""},
+		"progress need not be read":               {[]callback.Match{match("json", "kind", "b")}, state("x"), nil, `{"state":1,"state":2,"kind":"b"}`, "", "", callback.Failed, ""},
+		"succeeded cannot be read":                {nil, nil, state("ok"), `state=ok`, "", "", refused, ""},
+		"succeeded need not be read":              {nil, []callback.Match{match("json", "kind", "b")}, state("ok"), `{"state":1,"state":2,"kind":"b"}`, "", "", callback.Waiting, ""},
+		"json or form, and it is JSON":            {append(state("error"), match("form", "state", "error")), nil, nil, `{"state":"fine"}`, "", "", callback.Resolved, ""},
+		"json or form, and it is neither":         {append(state("error"), match("form", "state", "error")), nil, nil, `<state/>`, "", "", refused, ""},
+		"json or form, and the JSON is ambiguous": {append(state("error"), match("form", "state", "error")), nil, nil, `{"state":1,"state":2}`, "", "", refused, ""},
+		"json or header, and the body is neither": {append(state("error"), match("header", "X-State", "error")), nil, nil, `<state/>`, "", "", refused, ""},
+	} {
+		p := compiled(t, callback.Policy{Failed: c.failed, Progress: c.progress, Succeeded: c.succeeded})
+		lines := []string{"Content-Type", "application/json"}
+		if c.status != "" {
+			lines = append(lines, statusHeader, c.status)
+		}
+		call := newCall("POST", c.body, lines...)
+		call.Suffix = c.suffix
+		v := receive(waiting(p), p, call, born)
+		switch {
+		case c.phase == refused:
+			if v.Kind != callback.Refused || v.Next != nil || !v.Fault.IsUnreadable() || v.Fault.Status != 0 {
+				t.Errorf("%s: %+v", name, v)
+			}
+		case v.Next == nil || v.Next.Phase != c.phase || (v.Unrecognized != nil) != strings.HasPrefix(name, "neither") || v.Unrecognized != nil && *v.Unrecognized != c.word:
+			t.Errorf("%s: %+v", name, v)
+		}
+		// What cannot be read is absent to an operator, who need not say that it succeeded.
+		byHand := waiting(p).Resolve(p, call, lookIn(waiting(p), p, call), born)
+		if byHand.Kind == callback.Refused || c.phase == callback.Resolved && byHand.Next.Phase != callback.Resolved {
+			t.Errorf("%s, by hand: %+v", name, byHand)
+		}
+	}
+}
+
+func TestCallThatCannotBeReadEndsACallbackThatTakesOneCallOnly(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, callback.Policy{Failed: []callback.Match{match("json", "state", "error")}, Once: true})
+	v := receive(waiting(p), p, newCall("POST", "{"), born)
+	if v.Kind != callback.Refused || v.Next.Phase != callback.Failed || v.Next.Failure.ErrorCode != "unreadable" {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestPackedOrRecodedBodyIsRefusedWith415(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, callback.Policy{Failed: []callback.Match{match("json", "state", "error")}})
+	for _, lines := range [][]string{{"Content-Encoding", "gzip"}, {"Content-Encoding", "br"}, {"Content-Type", "application/json; charset=utf-16"}} {
+		v := receive(waiting(p), p, newCall("POST", "x", lines...), born)
+		if v.Kind != callback.Refused || v.Fault.Status != http.StatusUnsupportedMediaType {
+			t.Errorf("%q: %+v", lines, v)
+		}
+	}
+	free := compiled(t, callback.Policy{})
+	if v := receive(waiting(free), free, newCall("POST", "x", "Content-Encoding", "gzip"), born); v.Kind != callback.Accepted {
+		t.Errorf("a body that no rule depends on: %+v", v)
+	}
+}
+
+func TestErrorCodeAndTextNeverDecide(t *testing.T) {
+	t.Parallel()
+	code := at("json", "code")
+	p := compiled(t, callback.Policy{ErrorCode: &code, ErrorText: &code})
+	if v := receive(waiting(p), p, newCall("POST", "{"), born); v.Kind != callback.Accepted || v.Next.Phase != callback.Resolved {
+		t.Errorf("%+v", v)
+	}
+	v := receive(waiting(p), p, newCall("POST", "{", statusHeader, "Failed"), born)
+	if v.Kind != callback.Accepted || v.Next.Failure.ErrorCode != "" {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestAppCanAnswerAHandshake(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, callback.Policy{Ask: "/decide"})
+	r := waiting(p)
+	c := newCall("POST", "challenge", "Webhook-Id", "m1")
+	c.Asked = &callback.Asked{KeepWaiting: true, Reply: &callback.Fields{Type: callback.TypeResponse, Body: "as the app says"}}
+	v := receive(r, p, c, born)
+	if v.Kind != callback.Progressed || v.Next.Phase != callback.Waiting || v.Reply.Body != "as the app says" {
+		t.Fatalf("%+v", v)
+	}
+	again := receive(v.Next, p, newCall("POST", "challenge, attempt 2", "Webhook-Id", "m1"), born)
+	if again.Kind != callback.Repeated || again.Reply.Body != "as the app says" {
+		t.Errorf("again: %+v", again)
+	}
+}
+
+func TestResultIsWhatTheOptionSays(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		option, query, body string
+		want, contentType   string
+	}{
+		"body":                    {"", "a=1", "x", "x", "text/plain"},
+		"no body, a query":        {"", "b=2&a=1&b=%20&c", "", `{"b":["2"," "],"a":"1","c":""}`, "application/json"},
+		"no body, no query":       {"", "", "", "", "text/plain"},
+		"no body, an empty query": {"body", "&&", "", "", "text/plain"},
+		"query":                   {"query", "a=1", "x", `{"a":"1"}`, "application/json"},
+		"query, none":             {"query", "", "x", `{}`, "application/json"},
+		"query as we read it":     {"query", "desc=100%&list=a;b&u=%e4", "x", `{"desc":"100%","list":"a;b","u":"ä"}`, "application/json"},
+		"call":                    {"call", "a=1", "x", `{"method":"POST","query":{"a":"1"},"headers":{"Content-Type":"text/plain"},"body":"x"}`, "application/json"},
+		"call, not UTF-8":         {"call", "", "\xff", `{"method":"POST","query":{},"headers":{"Content-Type":"text/plain"},"body":"/w==","bodyEncoding":"base64"}`, "application/json"},
+	} {
+		p := compiled(t, callback.Policy{Result: c.option})
+		call := newCall("POST", c.body, "Content-Type", "text/plain")
+		call.Query = c.query
+		r := accept(t, waiting(p), p, call)
+		result := r.Result(p)
+		got := result.Body.Data
+		if result.Call != nil {
+			got, _ = p.HandedOn(result.Call, got)
+		}
+		if string(got) != c.want || result.Header.Get("Content-Type") != c.contentType || result.Body.Size != int64(len(result.Body.Data)) {
+			t.Errorf("%s: %s, %+v", name, got, result)
+		}
+		if handed, _ := p.HandedOn(call, call.Body.Data); string(handed) != c.want {
+			t.Errorf("%s, handed on: %s", name, handed)
+		}
+	}
+}
