@@ -308,6 +308,38 @@ func TestUpgradeIsRefused(t *testing.T) {
 	}
 }
 
+func TestOfferToUpgradeIsIgnored(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{Private: "handle /held* {\n" + s.HoldAndForward("", "", "") + "}\nhandle /parked* {\n" + s.parks("") +
+		"}\nhandle /deferred* {\n" + s.deferred("later", "") + "}\nhandle /stored* {\ncallback park {\nname stored\ncall {\n" + s.toPartner() + "}\n}\n}\n"})
+	for _, mode := range []string{"held", "parked", "deferred", "stored"} {
+		for _, offer := range []struct{ connection, upgrade, settings string }{
+			{"Upgrade, HTTP2-Settings", "h2c", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"},
+			{"keep-alive, upgrade", "TLS/1.0, IRC/6.9", ""},
+			{"upgrade", "", ""},
+		} {
+			req := harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/"+mode+s.path()), "text/plain", "order")
+			req.Header.Set("Connection", offer.connection)
+			for name, value := range map[string]string{"Upgrade": offer.upgrade, "Http2-Settings": offer.settings} {
+				if value != "" {
+					req.Header.Set(name, value)
+				}
+			}
+			x := s.forward(t, harness.HTTP1, req)
+			for _, name := range []string{"Connection", "Upgrade", "Http2-Settings"} {
+				wantHeader(t, x.received.Header, name)
+			}
+			if mode == "held" {
+				x.resolve(t, "the result")
+				wantAnswer(t, x.Answer(t), http.StatusOK, "the result")
+				continue
+			}
+			wantStatus(t, x.Answer(t), http.StatusAccepted)
+		}
+	}
+}
+
 // flush sends what was written so far. It ignores that the client has left.
 func flush(w http.ResponseWriter) {
 	if err := http.NewResponseController(w).Flush(); errors.Is(err, http.ErrNotSupported) {

@@ -20,7 +20,7 @@ type Field struct {
 type Header []Field
 
 // connectionHeaders are never stored or handed on.
-var connectionHeaders = append([]string{"Alt-Svc"}, inject.ConnectionHeaders...)
+var connectionHeaders = append([]string{"Alt-Svc", "Http2-Settings"}, inject.ConnectionHeaders...)
 
 // credentialHeaders say who is calling, or may contain the URL with its secrets. They
 // are never stored.

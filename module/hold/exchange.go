@@ -8,7 +8,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
@@ -282,15 +281,6 @@ func (x *exchange) waitOrPark() error {
 		return x.park()
 	}
 	return x.wait()
-}
-
-// upgrades reports whether the request would switch its connection to another protocol.
-// Such a request cannot be held.
-func upgrades(r *http.Request) bool {
-	if r.Method == http.MethodConnect {
-		return true
-	}
-	return httpguts.HeaderValuesContainsToken(r.Header["Connection"], "Upgrade")
 }
 
 // refuse answers with a problem document, or hands the error to Caddy if the

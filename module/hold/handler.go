@@ -241,7 +241,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // for a job. The client is held until the callback has come, or gets 202.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	arrived := time.Now()
-	if upgrades(r) {
+	if switches(r) {
 		return h.refuse(w, r, problem.Upgrade)
 	}
 	rt, err := h.app.Use(r.Context())

@@ -165,26 +165,27 @@ func (o *outgoing) deliverTo() (string, error) {
 	return url, nil
 }
 
-// ours reports whether a header is one that we inject, or a wire header.
-func (h *Handler) ours(name string) bool {
-	return h.policy.Wire().Speaks(name) || h.injectsHeader[callback.PlainHeader(name)]
+// withheld reports whether a header of the client goes no further than here: one that we
+// inject, a wire header, or part of an offer to upgrade.
+func (h *Handler) withheld(name string) bool {
+	return h.policy.Wire().Speaks(name) || h.injectsHeader[callback.PlainHeader(name)] || isOffer(name)
 }
 
-// strip removes the client's own copies of every header that is ours. It also removes
-// their names from the Connection header: the proxy would remove the headers named there.
+// strip removes the client's headers that go no further, and with them their names from
+// the Connection header: the proxy would remove the headers named there.
 func (h *Handler) strip(header http.Header) {
 	for name := range header {
-		if h.ours(name) {
+		if h.withheld(name) {
 			delete(header, name)
 		}
 	}
 	values := header["Connection"]
-	if !slices.ContainsFunc(values, func(v string) bool { return slices.ContainsFunc(options(v), h.ours) }) {
+	if !slices.ContainsFunc(values, func(v string) bool { return slices.ContainsFunc(options(v), h.withheld) }) {
 		return
 	}
 	var kept []string
 	for _, v := range values {
-		kept = append(kept, slices.DeleteFunc(options(v), h.ours)...)
+		kept = append(kept, slices.DeleteFunc(options(v), h.withheld)...)
 	}
 	header.Del("Connection")
 	if len(kept) > 0 {

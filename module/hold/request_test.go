@@ -54,6 +54,28 @@ func TestClientsCopiesOfOurHeadersAreStripped(t *testing.T) {
 	}
 }
 
+func TestOfferToUpgradeIsStripped(t *testing.T) {
+	h := compiled(t, Handler{})
+	for name, c := range map[string]struct{ header, want http.Header }{
+		"h2c": {
+			http.Header{"Connection": {"Upgrade, HTTP2-Settings"}, "Upgrade": {"h2c"}, "Http2-Settings": {"AAEAAEAA"}, "Accept": {"*/*"}},
+			http.Header{"Accept": {"*/*"}},
+		},
+		"TLS": {
+			http.Header{"Connection": {"keep-alive, upgrade", "X-Own"}, "Upgrade": {"TLS/1.0"}, "X-Own": {"1"}},
+			http.Header{"Connection": {"keep-alive, X-Own"}, "X-Own": {"1"}},
+		},
+		"bare option":       {http.Header{"Connection": {"upgrade"}}, http.Header{}},
+		"bare header":       {http.Header{"Upgrade": {"h2c"}}, http.Header{}},
+		"settings unlisted": {http.Header{"Connection": {"close"}, "Http2-Settings": {""}}, http.Header{"Connection": {"close"}}},
+	} {
+		h.strip(c.header)
+		if !maps.EqualFunc(c.header, c.want, slices.Equal) {
+			t.Errorf("%s: left are %v", name, c.header)
+		}
+	}
+}
+
 // outgoingRequest returns a request on its way to the upstream.
 func outgoingRequest(h *Handler, body string, values map[string]string) *outgoing {
 	r := httptest.NewRequest(http.MethodPost, "/orders?a=1", strings.NewReader(body))

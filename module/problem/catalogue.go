@@ -92,7 +92,7 @@ var (
 // What a request that cannot be held is told.
 var (
 	Upgrade = Problem{Slug: "upgrade", Status: http.StatusBadRequest,
-		Title:  "A request that upgrades its connection cannot be held.",
+		Title:  "A request for a WebSocket or a tunnel cannot be held.",
 		Detail: "Use a matcher to keep WebSocket and CONNECT requests away from the callback directive."}
 	NotJSON = Problem{Slug: "not-json", Status: http.StatusUnsupportedMediaType,
 		Title: "The body must be JSON, so that the callback URL can be put into it."}
