@@ -127,8 +127,9 @@ func TestDeferredRequestIsTriedAgainUntilTheAppIsBack(t *testing.T) {
 		method string
 		status int
 	}{
-		"502 of a GET":  {http.MethodGet, http.StatusBadGateway},
-		"503 of a POST": {http.MethodPost, http.StatusServiceUnavailable},
+		"502 of a GET":   {http.MethodGet, http.StatusBadGateway},
+		"502 of a QUERY": {"QUERY", http.StatusBadGateway},
+		"503 of a POST":  {http.MethodPost, http.StatusServiceUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -28,6 +28,7 @@ func TestAnswerThatIsNoAckPassesThrough(t *testing.T) {
 		status int
 	}{
 		{http.MethodGet, 200},
+		{"QUERY", 200},
 		{http.MethodGet, 301},
 		{http.MethodPost, 302},
 		{http.MethodPost, 400},

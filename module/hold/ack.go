@@ -294,8 +294,7 @@ func parseAck(s string) (ackRange, error) {
 // accepts reports whether the upstream's status means that it will call back.
 func (h *Handler) accepts(method string, status int) bool {
 	if len(h.acks) == 0 {
-		switch method {
-		case http.MethodGet, http.MethodHead, http.MethodOptions:
+		if isSafe(method) {
 			return status == http.StatusAccepted
 		}
 		return status >= 200 && status <= 299

@@ -18,6 +18,8 @@ func TestAckDependsOnTheMethodUnlessConfigured(t *testing.T) {
 		{"", "GET", []int{202}, []int{200, 201, 203, 204, 302}},
 		{"", "HEAD", []int{202}, []int{200, 204}},
 		{"", "OPTIONS", []int{202}, []int{200, 204}},
+		{"", "TRACE", []int{202}, []int{200}},
+		{"", "QUERY", []int{202}, []int{200, 201, 204}},
 		{"202", "POST", []int{202}, []int{200, 201, 203}},
 		{"202", "GET", []int{202}, []int{200}},
 		{"2xx", "GET", []int{200, 204, 299}, []int{199, 300}},

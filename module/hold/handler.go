@@ -73,8 +73,8 @@ type Handler struct {
 	InjectOff bool `json:"inject_off,omitempty"`
 
 	// Ack lists the upstream's statuses that mean "accepted, I will call back":
-	// numbers, or classes like 2xx. Default: 2xx; for GET, HEAD and OPTIONS
-	// only 202. Any other answer is passed to the client as it is.
+	// numbers, or classes like 2xx. Default: 2xx; for GET, HEAD, OPTIONS, TRACE and
+	// QUERY only 202. Any other answer is passed to the client as it is.
 	Ack []string `json:"ack,omitempty"`
 
 	// Methods lists the methods that count as a call. Default: POST, PUT, PATCH and

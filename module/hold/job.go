@@ -6,7 +6,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -240,18 +239,13 @@ func (j *job) correlate(call *upstream.Call) callback.Attempt {
 // The job is tried again only if its method is idempotent, or with retry_unsafe.
 func (j *job) unknown(reason string, retryAfter time.Duration) callback.Attempt {
 	switch {
-	case j.h.RetryUnsafe || slices.Contains(idempotentMethods, j.cb.Request.Method):
+	case j.h.RetryUnsafe || isIdempotent(j.cb.Request.Method):
 		return j.again(reason, retryAfter)
 	case j.cb.Job.Block == callback.CallBlock:
 		return callback.Attempt{Kind: callback.AttemptUnknown}
 	}
 	return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstreamUnknown,
 		Error: "The request may have been carried out: " + reason + ". It was not tried again; see retry_unsafe."}
-}
-
-// idempotentMethods are those that can be tried again (RFC 9110, section 9.2.2).
-var idempotentMethods = []string{
-	http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete,
 }
 
 // The wait before another attempt at a job: it doubles from the first to the longest.
