@@ -28,13 +28,21 @@ func parseWaitOption(h httpcaddyfile.Helper, o *options, handler *hold.Handler) 
 	case "then":
 		return true, parseBlock(h, o, &handler.Then)
 	case "attempt_timeout":
-		return true, o.duration(&handler.AttemptTimeout)
+		return true, parseAttemptTimeout(o, handler)
 	case "retry_unsafe":
 		return true, o.flag(&handler.RetryUnsafe)
 	case "deliver":
 		return true, parseDeliver(o, handler)
 	}
 	return false, nil
+}
+
+// parseAttemptTimeout reads what may stand after the mode defer, too.
+func parseAttemptTimeout(o *options, handler *hold.Handler) error {
+	if handler.AttemptTimeout != 0 && !o.seen[o.name] {
+		return o.failf("it is given after defer already; leave one of the two out")
+	}
+	return o.duration(&handler.AttemptTimeout)
 }
 
 // flag reads an option without a value.

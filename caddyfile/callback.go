@@ -18,7 +18,7 @@ import (
 
 // parseCallback sets up the handler that creates a callback for each request. Syntax:
 //
-//	callback [<matcher>] hold [<timeout>] | park | defer {
+//	callback [<matcher>] hold [<timeout>] | park | defer [<attempt_timeout>] {
 //	    name          <name>
 //	    expires_in    <duration>
 //	    base_url      <url>
@@ -118,30 +118,34 @@ func parseMode(h httpcaddyfile.Helper, handler *hold.Handler) error {
 	handler.Mode = h.Val()
 	switch handler.Mode {
 	case "hold":
-		return parseTimeout(h, handler)
-	case "park", "defer":
+		return parseTimeout(h, "the timeout", &handler.Timeout)
+	case "defer":
+		return parseTimeout(h, "the attempt_timeout", &handler.AttemptTimeout)
+	case "park":
 		if h.NextArg() {
-			return h.Errf("callback %s takes no timeout, because its client does not wait; remove %q", handler.Mode, h.Val())
+			return h.Errf("callback park takes no timeout, because its client does not wait; remove %q", h.Val())
 		}
 		return nil
 	}
 	return h.Errf("callback has no mode %q; the modes are hold, park and defer, as in: callback hold 2m", handler.Mode)
 }
 
-func parseTimeout(h httpcaddyfile.Helper, handler *hold.Handler) error {
+// parseTimeout reads the duration that may follow the mode, which stands in h.
+func parseTimeout(h httpcaddyfile.Helper, what string, to *caddy.Duration) error {
+	mode := h.Val()
 	if !h.NextArg() {
 		return nil
 	}
 	if strings.HasPrefix(h.Val(), "/") || strings.HasPrefix(h.Val(), "@") {
-		return h.Errf("callback hold: the matcher %s stands before the mode, as in: callback %s hold 2m", h.Val(), h.Val())
+		return h.Errf("callback %s: the matcher %s stands before the mode, as in: callback %s %s 2m", mode, h.Val(), h.Val(), mode)
 	}
 	timeout, err := parseDuration(h.Val())
 	if err != nil {
-		return h.Errf("callback hold: the timeout: %w", err)
+		return h.Errf("callback %s: %s: %w", mode, what, err)
 	}
-	handler.Timeout = caddy.Duration(timeout)
+	*to = caddy.Duration(timeout)
 	if h.NextArg() {
-		return h.Errf("callback hold: %q is too much: after hold stands the timeout alone", h.Val())
+		return h.Errf("callback %s: %q is too much: after %s stands %s alone", mode, h.Val(), mode, what)
 	}
 	return nil
 }

@@ -50,13 +50,13 @@ func invalidField(name string, err error) error {
 func (c *creation) checkDomain(a *app.App) error {
 	switch domain := c.alternativeDomain; {
 	case domain == "" && a.BaseURL == "":
-		return errors.New("it is needed, because the global callback option has no base_url")
+		return errors.New("it is needed: the server has no address of its own for callbacks")
 	case domain == "":
 		return nil
 	case strings.ContainsAny(domain, "{}"):
 		return errors.New("it has a character that no URL can hold")
 	case !strings.HasPrefix(domain, "https://") && !strings.HasPrefix(a.BaseURL, "http://"):
-		return errors.New("it must begin with https://, as base_url does")
+		return errors.New("it must begin with https://")
 	case len(domain) > maxDomain:
 		return fmt.Errorf("it is longer than %d bytes", maxDomain)
 	}
@@ -90,7 +90,7 @@ func (c *creation) checkReply(*app.App) error {
 
 func (c *creation) checkRedirect(a *app.App) error {
 	if callback.LeadsBack(c.redirectURL, c.base(a)) || callback.LeadsBack(c.redirectURL, a.BaseURL) {
-		return errors.New("it leads back to callback_server, which has no page for people there; name one of your own pages")
+		return errors.New("it leads back to where callbacks are called, and there is no page for people; name one of your own pages")
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (a *request) readJSON() ([]byte, *engine.Lease, error) {
 	}
 	body, lease, err := a.readBody(min(maxCreation, a.app.MaxBodySize))
 	if errors.Is(err, engine.ErrTooLarge) {
-		err = problem.TooLarge.With("A request to make a callback can have 1 MiB, and not more than max_body_size in the global callback option.")
+		err = problem.TooLarge.With("A request to make a callback can have 1 MiB, or less where the server takes less.")
 	}
 	return body, lease, err
 }

@@ -34,7 +34,7 @@ func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Atte
 	wk.rt.Log().Error("a job has failed because its route is gone from the configuration",
 		zap.String("name", cb.Name), zap.String("block", string(cb.Job.Block)), zap.Stringer("id", cb.ID))
 	return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRouteGone,
-		Error: "There is no callback directive with the name " + cb.Name + " and a block " + string(cb.Job.Block) + " any more."}
+		Error: "The server is not set up to carry this request out any more."}
 }
 
 // retryWithoutConfig is how long a delivery waits if no configuration says how to

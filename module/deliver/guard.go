@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -27,13 +28,28 @@ var (
 	errCharacter = errors.New("the URL has a character that no URL can hold: write it percent-encoded")
 	errSyntax    = errors.New("the URL cannot be read: write https://, a host and a path")
 	errScheme    = errors.New("the URL must begin with https://")
-	errPlain     = errors.New("the URL must begin with https://; the option deliver allow permits http:// for single hosts")
+	errPlain     = &refusal{"the URL must begin with https://", "the option allow permits http:// for single hosts"}
 	errUser      = errors.New("the URL must not hold a user name or a password")
 	errFragment  = errors.New("the URL must not have a fragment: leave out # and what follows")
 	errPort      = errors.New("the URL has no valid port: leave it out, or write a number from 1 to 65535")
-	errOwn       = errors.New("the URL leads back to callback_server, where nothing is delivered unless deliver allow names its host with its port")
-	errHost      = errors.New("the URL's host is not allowed: it is not written in its usual form, or its address is not public; the option deliver allow permits single hosts and addresses")
+	errOwn       = &refusal{"the URL leads back to where callbacks are called, and nothing is delivered there", "the option allow permits it if it names the host with its port"}
+	errHost      = &refusal{"the URL's host is not allowed: it is not written in its usual form, or its address is not public", "the option allow permits single hosts and addresses"}
 )
+
+// refusal says what is wrong with a URL that an operator could allow. Whoever gave the URL
+// reads the text alone: the options are none of theirs.
+type refusal struct{ text, cure string }
+
+// Error implements error.
+func (r *refusal) Error() string { return r.text }
+
+// WithCure adds to an error of CheckURL what an operator can do about it.
+func WithCure(err error) error {
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return fmt.Errorf("%w; %s", err, r.cure)
+	}
+	return err
+}
 
 // Guard says what may be delivered to: hosts with public addresses, by https. The
 // zero Guard has no exceptions.

@@ -65,6 +65,8 @@ func (h *Handler) checkTimes() error {
 		return fmt.Errorf("expires_in (%s) is longer than the timeout (%s), and %s", time.Duration(h.ExpiresIn), timeout, endsWithClient)
 	}
 	switch {
+	case h.AttemptTimeout != 0 && time.Duration(h.AttemptTimeout) < time.Millisecond:
+		return fmt.Errorf("attempt_timeout (%s) must be at least a millisecond", time.Duration(h.AttemptTimeout))
 	case timeout < time.Millisecond:
 		return fmt.Errorf("the timeout (%s) must be at least a millisecond", timeout)
 	case timeout > maxTimeout:

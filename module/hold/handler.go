@@ -127,8 +127,8 @@ type Handler struct {
 	// Default: in park, the call is the result.
 	Then caddyhttp.RouteList `json:"then,omitempty"`
 
-	// AttemptTimeout is how long one attempt at background work may take.
-	// Default: 30s.
+	// AttemptTimeout is how long one attempt at background work may take. Default: 30s
+	// for the block call, 10m for the block then.
 	AttemptTimeout caddy.Duration `json:"attempt_timeout,omitempty"`
 
 	// RetryUnsafe retries background work that the upstream may already have carried

@@ -20,8 +20,21 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
-// DefaultAttemptTimeout is the attempt_timeout of a directive that gives none.
-const DefaultAttemptTimeout = 30 * time.Second
+// What one attempt at a block may take, where the directive does not say. The block call
+// only has to be acked; the block then does the work.
+const (
+	DefaultCallTimeout = 30 * time.Second
+	DefaultThenTimeout = 10 * time.Minute
+)
+
+// attemptTimeout returns how long one attempt at a block may take.
+func (h *Handler) attemptTimeout(b callback.Block) time.Duration {
+	timeout := DefaultThenTimeout
+	if b == callback.CallBlock {
+		timeout = DefaultCallTimeout
+	}
+	return cmp.Or(time.Duration(h.AttemptTimeout), timeout)
+}
 
 // step is what the handlers that run in a background job see of it. A callback that they
 // make becomes the job's next step.
@@ -60,7 +73,7 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	if routes == nil {
 		return callback.Attempt{}, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(time.Duration(h.AttemptTimeout), DefaultAttemptTimeout))
+	ctx, cancel := context.WithTimeout(ctx, h.attemptTimeout(cb.Job.Block))
 	defer cancel()
 	s := &step{parent: cb.ID}
 	j := &job{h: h, rt: rt, cb: cb, step: s}
@@ -190,7 +203,7 @@ func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 	case outcome == upstream.Refused:
 		return j.again("the upstream could not be reached", 0)
 	case outcome == upstream.Unhandled:
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "No handler of the block " + string(j.cb.Job.Block) + " has answered."}
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "Nothing has answered the request."}
 	case outcome == upstream.Unknown || call.Broken():
 		return j.unknown("the connection to the upstream failed, or the upstream did not answer in time", 0)
 	}
@@ -208,7 +221,7 @@ func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
 		return j.unknown("the upstream answered "+strconv.Itoa(status), retryAfter)
 	case call.Overflowed():
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The upstream's answer is larger than max_body_size allows."}
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The upstream's answer is larger than allowed."}
 	}
 	return callback.Attempt{Kind: callback.AttemptAnswered, Response: call.Response()}
 }
@@ -245,7 +258,7 @@ func (j *job) unknown(reason string, retryAfter time.Duration) callback.Attempt 
 		return callback.Attempt{Kind: callback.AttemptUnknown}
 	}
 	return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstreamUnknown,
-		Error: "The request may have been carried out: " + reason + ". It was not tried again; see retry_unsafe."}
+		Error: "The request may have been carried out: " + reason + ". It was not tried again."}
 }
 
 // The wait before another attempt at a job: it doubles from the first to the longest.

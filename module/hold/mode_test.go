@@ -3,8 +3,12 @@ package hold
 import (
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-callback/caddy-callback/module/app/apptest"
+	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
 // Parts of configurations: a block call with the name that it needs, and a block then.
@@ -30,6 +34,7 @@ func TestModeRefusesWhatMeansNothingInIt(t *testing.T) {
 		`"mode":"defer","name":"orders"`:                                                                         "then",
 		`"mode":"defer",` + someThen:                                                                             "name",
 		`"mode":"defer",` + someCall + `,` + someThen:                                                            "call:",
+		`"mode":"defer","name":"orders",` + someThen + `,"attempt_timeout":"-1s"`:                                "attempt_timeout",
 		`"mode":"defer","name":"orders",` + someThen + `,"on_timeout":"park"`:                                    "on_timeout:",
 		`"mode":"defer","name":"orders",` + someThen + `,"ask":"/decide"`:                                        "ask:",
 		`"mode":"defer","name":"orders",` + someThen + `,"multiple":true`:                                        "multiple:",
@@ -75,6 +80,21 @@ func TestOptionsOfTheModesRefuseWhatMakesNoSense(t *testing.T) {
 		}
 		if _, err := newHandler(apptest.NewContext(t, apptest.BaseConfig), config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v, which does not name %q", config, err, want)
+		}
+	}
+}
+
+func TestAnAttemptAtThenMayTakeLongerThanOneAtCall(t *testing.T) {
+	for _, c := range []struct {
+		given     time.Duration
+		call, run time.Duration
+	}{
+		{0, 30 * time.Second, 10 * time.Minute},
+		{time.Hour, time.Hour, time.Hour},
+	} {
+		h := &Handler{AttemptTimeout: caddy.Duration(c.given)}
+		if call, run := h.attemptTimeout(callback.CallBlock), h.attemptTimeout(callback.ThenBlock); call != c.call || run != c.run {
+			t.Errorf("with %v given: %v for call, %v for then", c.given, call, run)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/config"
+	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
@@ -103,7 +104,7 @@ func (h *Handler) SetPlace(place string, inBlock int) { h.place, h.inBlock = pla
 // checkTo makes sure that results may be sent to the URL in the option to.
 func (h *Handler) checkTo() error {
 	if err := h.deliverer.CheckURL(h.deliverTo); err != nil {
-		return fmt.Errorf("to: %w", err)
+		return fmt.Errorf("to: %w", deliver.WithCure(err))
 	}
 	return nil
 }

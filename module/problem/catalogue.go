@@ -44,7 +44,7 @@ var (
 		Detail: "The client can come back. Send the call again: until then it was not used."}
 	TooLarge = Problem{Slug: "too-large", Status: http.StatusRequestEntityTooLarge,
 		Title:  "The body is larger than allowed.",
-		Detail: "The limit is max_body_size in the global callback option."}
+		Detail: "None of it was used. Send a smaller one."}
 	HeaderTooLarge = Problem{Slug: "header-too-large", Status: http.StatusRequestHeaderFieldsTooLarge,
 		Title:  "The header or the query is larger than allowed.",
 		Detail: "Header and query of a call may have 64 KiB together."}
@@ -75,7 +75,7 @@ var (
 		Detail: "The upstream may have accepted the request, but its callback will be refused. Find out whether the request was accepted before you try again."}
 	NoUpstream = Problem{Slug: "no-upstream", Status: http.StatusBadGateway,
 		Title:  "Nothing answered the request.",
-		Detail: "No handler after the callback directive took the request: is a reverse_proxy missing?"}
+		Detail: "The server is not set up to pass this request on."}
 	Failed = Problem{Slug: "failed", Status: http.StatusFailedDependency,
 		Title: "The callback reports a failure."}
 	ExpiredResult = Problem{Slug: "expired", Status: http.StatusGatewayTimeout,
@@ -83,7 +83,7 @@ var (
 		Detail: "There will be no result."}
 	AckTooLarge = Problem{Slug: "ack-too-large", Status: http.StatusBadGateway,
 		Title:  "The upstream's answer is larger than allowed.",
-		Detail: "With use_body off that answer is the result, and the limit is max_body_size in the global callback option."}
+		Detail: "The answer is the result, and it could not be kept. The upstream may have carried the request out."}
 	UnknownTicket = Problem{Slug: "unknown-ticket", Status: http.StatusNotFound,
 		Title:  "No callback has this URL.",
 		Detail: "The URL was never given out, or its callback has been deleted."}
@@ -93,7 +93,7 @@ var (
 var (
 	Upgrade = Problem{Slug: "upgrade", Status: http.StatusBadRequest,
 		Title:  "A request for a WebSocket or a tunnel cannot be held.",
-		Detail: "Use a matcher to keep WebSocket and CONNECT requests away from the callback directive."}
+		Detail: "It was not passed on: only a request that is answered over HTTP can be."}
 	NotJSON = Problem{Slug: "not-json", Status: http.StatusUnsupportedMediaType,
 		Title: "The body must be JSON, so that the callback URL can be put into it."}
 	NotForm = Problem{Slug: "not-form", Status: http.StatusUnsupportedMediaType,
@@ -110,7 +110,7 @@ var (
 var (
 	Busy = Problem{Slug: "busy", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
 		Title:  "A limit is reached; try again.",
-		Detail: "It is a limit on requests or memory: max_held, max_waiting or max_memory in the global callback option."}
+		Detail: "It is a limit on requests or on memory."}
 	StoreUnavailable = Problem{Slug: "store-unavailable", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
 		Title:  "The store is unavailable; try again.",
 		Detail: "The log says what is wrong with the store."}
@@ -161,7 +161,7 @@ var (
 		Detail: "Each callback with the same key needs a correlation id of its own."}
 	NoCorrelationID = Problem{Slug: "no-correlation-id", Status: http.StatusBadGateway,
 		Title:  "The upstream's answer has no usable correlation id.",
-		Detail: "The option correlation_id says where it must be. The callback can still be called by its URL."}
+		Detail: "The callback can still be called by its URL."}
 	NoDeliveryURL = Problem{Slug: "no-delivery-url", Status: http.StatusBadRequest,
 		Title: "The request does not say where its result is to be sent."}
 	DeliveryURLNotAllowed = Problem{Slug: "delivery-url-not-allowed", Status: http.StatusBadRequest,
