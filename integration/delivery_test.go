@@ -113,6 +113,41 @@ func TestDeferredResultIsDelivered(t *testing.T) {
 	wantHeader(t, d.Header, statusHeader, "Failed")
 }
 
+func TestDeliveryOfAnAppsAnswerHasOnlyTheHeadersThatAreCopied(t *testing.T) {
+	t.Parallel()
+	header := http.Header{
+		"Content-Type": {"text/x-report"}, "Server": {"app"}, "Via": {"1.1 inner"}, "Set-Cookie": {"a=b"}, "Cache-Control": {"max-age=60"}, "X-Number": {"7"},
+	}
+	for name, c := range map[string]struct {
+		options   string
+		delivered map[string][]string
+	}{
+		"default": {"", map[string][]string{"Content-Type": {"text/x-report"}, "X-Number": nil}},
+		"chosen":  {"copy_headers X-Number", map[string][]string{"Content-Type": nil, "X-Number": {"7"}}},
+	} {
+		g := newTarget(t)
+		s := startDeferring(t, c.options+"\ndeliver {\nallow "+g.URL+"\n}")
+		path := s.path()
+		s.partner.Handle(path, harness.Ack(http.StatusOK, header, "report"))
+		body := fmt.Sprintf(`{"callbackUrl":%q}`, g.URL)
+		p := s.wantParked(t, s.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "application/json", body)))
+		d := g.delivered(t)
+		if string(d.Body) != "report" {
+			t.Errorf("%s: delivered %s", name, d.Body)
+		}
+		for _, gone := range []string{"Server", "Date", "Via", "Set-Cookie", "Cache-Control"} {
+			wantHeader(t, d.Header, gone)
+		}
+		for header, values := range c.delivered {
+			wantHeader(t, d.Header, header, values...)
+		}
+		// Who fetches the result gets the app's own answer.
+		result := s.fetch(t, p.ResultURL)
+		wantAnswer(t, result, http.StatusOK, "report")
+		wantHeader(t, result.Header, "X-Number", "7")
+	}
+}
+
 func TestDeliveryURLThatIsNotAllowedIsRefused(t *testing.T) {
 	t.Parallel()
 	s := delivers(t, "")

@@ -36,7 +36,7 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	h := w.Header()
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
-	result, err := e.ResultOf(context.WithoutCancel(r.Context()), cb.Record, cb.Policy)
+	result, err := e.Completed(context.WithoutCancel(r.Context()), cb.Result(cb.Policy), cb.Policy)
 	if err != nil {
 		h.Del("ETag")
 		ProblemOf(err).Write(w)

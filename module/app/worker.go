@@ -80,7 +80,7 @@ func (wk worker) deliverer(name string) *Deliverer {
 // message returns the message that delivers the result.
 func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.Message {
 	ended := cb.AsClientSees()
-	result, err := wk.rt.Engine.ResultOf(context.Background(), ended, cb.Policy)
+	result, err := wk.rt.Engine.Completed(context.Background(), ended.DeliveredResult(cb.Policy), cb.Policy)
 	header := make(http.Header)
 	result.Header.AddTo(header)
 	if id := cb.Delivery.CorrelationID; id != "" {

@@ -53,6 +53,17 @@ func (r *Record) handedOn(p *Policy, status int) Result {
 	return result
 }
 
+// DeliveredResult returns the result as it is delivered. Its headers become those of a
+// request, so that of an app's response, too, it has only those that are copied: not its
+// Server, Date or Set-Cookie.
+func (r *Record) DeliveredResult(p *Policy) Result {
+	result := r.Result(p)
+	result.Header = slices.DeleteFunc(slices.Clone(result.Header), func(f Field) bool {
+		return !slices.Contains(p.CopyHeaders, f.Name) && !p.wire.Speaks(f.Name)
+	})
+	return result
+}
+
 // AsClientSees returns the record as its client sees the end: to the client, a callback
 // that has expired or was closed has failed.
 func (r *Record) AsClientSees() *Record {

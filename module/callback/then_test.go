@@ -1,6 +1,7 @@
 package callback_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -129,6 +130,44 @@ func TestAnswerOfThenIsTheResultInPlaceOfTheCall(t *testing.T) {
 		if r := n.Result(p); n.Phase != phase || r.Status != status || string(r.Body.Data) != "done" || r.Failure != nil {
 			t.Errorf("%s with %s", n.Phase, contents(t, r))
 		}
+	}
+}
+
+// The headers of a delivery are those of a request: what an app says of itself and to its
+// client has no place there.
+func TestDeliveryHasOfEveryResultOnlyTheHeadersThatAreCopied(t *testing.T) {
+	of := callback.Header{
+		{Name: "Content-Type", Value: "text/plain"}, {Name: "Date", Value: "today"}, {Name: "Etag", Value: `"1"`}, {Name: "Server", Value: "app"},
+		{Name: "Set-Cookie", Value: "a=b"}, {Name: "Via", Value: "1.1 Caddy"}, {Name: "X-Link-Status", Value: "spoofed"}, {Name: "X-Own", Value: "1"},
+	}
+	response := &callback.Response{Status: 200, Header: of, Body: callback.NewBody([]byte("done"))}
+	for name, c := range map[string]struct {
+		policy callback.Policy
+		record callback.Record
+		copied []string
+	}{
+		"call":        {callback.Policy{}, callback.Record{Phase: callback.Resolved, Call: &callback.Call{Header: of}}, []string{"Content-Type", "Etag"}},
+		"failed call": {callback.Policy{FailedBody: true}, callback.Record{Phase: callback.Failed, Failure: &callback.Failure{}, Call: &callback.Call{Header: of}}, []string{"Content-Type", "Etag"}},
+		"then":        {callback.Policy{}, callback.Record{Phase: callback.Resolved, Answer: response}, []string{"Content-Type", "Etag"}},
+		"failed then": {callback.Policy{}, callback.Record{Phase: callback.Failed, Failure: &callback.Failure{}, Answer: response}, []string{"Content-Type", "Etag"}},
+		"ack":         {callback.Policy{AckIsResult: true}, callback.Record{Phase: callback.Resolved, Ack: response}, []string{"Content-Type", "Etag"}},
+		"own list":    {callback.Policy{CopyHeaders: []string{"x-own", "via"}}, callback.Record{Phase: callback.Resolved, Answer: response}, []string{"Via", "X-Own"}},
+	} {
+		p := compiled(t, c.policy)
+		var names []string
+		for _, f := range c.record.DeliveredResult(p).Header {
+			if !p.Wire().Speaks(f.Name) {
+				names = append(names, f.Name)
+			} else if f.Value == "spoofed" {
+				t.Errorf("%s: the app has set %s", name, f.Name)
+			}
+		}
+		if !slices.Equal(names, c.copied) {
+			t.Errorf("%s: delivered with %v", name, names)
+		}
+	}
+	if len(response.Header) != len(of) || response.Header[1].Name != "Date" {
+		t.Errorf("the response has become %v", response.Header)
 	}
 }
 

@@ -46,10 +46,9 @@ func (e *Engine) withFile(ctx context.Context, body *callback.Body, decide func(
 	return err
 }
 
-// ResultOf returns what the waiting side gets from a callback that has ended, with a body
-// that can be opened.
-func (e *Engine) ResultOf(ctx context.Context, r *callback.Record, p *callback.Policy) (callback.Result, error) {
-	result := r.Result(p)
+// Completed returns a result with a body that can be opened: that of a result which is a
+// whole call is made here.
+func (e *Engine) Completed(ctx context.Context, result callback.Result, p *callback.Policy) (callback.Result, error) {
 	if result.Call == nil {
 		return result, nil
 	}

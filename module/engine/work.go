@@ -243,7 +243,7 @@ func (e *Engine) resultOf(ctx context.Context, cb *Callback) (*callback.Response
 	if cb.Phase != callback.Resolved && cb.Phase != callback.Failed {
 		return nil, nil
 	}
-	result, err := e.ResultOf(ctx, cb.Record, cb.Policy)
+	result, err := e.Completed(ctx, cb.Result(cb.Policy), cb.Policy)
 	if err != nil || result.Body == nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func (h *Handler) Check() error {
 	if h.BaseURL == "" {
 		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option or here")
 	}
-	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks} {
+	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks, h.checkCopies} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -219,9 +219,24 @@ func (h *Handler) checkReplyTexts() error {
 	return nil
 }
 
+// checkCopyHeaders refuses headers to copy where the client gets an answer with all of its
+// headers, and none is delivered.
 func (h *Handler) checkCopyHeaders() error {
-	if len(h.CopyHeaders) > 0 && h.UseBody != nil && !*h.UseBody {
+	if len(h.CopyHeaders) > 0 && h.Mode == modeHold && !h.usesBody() {
 		return errors.New("copy_headers: with use_body off the client gets the upstream's answer with all of its headers; leave one of the two out")
+	}
+	return nil
+}
+
+// checkCopies is checkCopyHeaders for the modes with deliver, which may be the last option.
+func (h *Handler) checkCopies() error {
+	switch {
+	case len(h.CopyHeaders) == 0 || h.Deliver != nil || h.Mode == modeHold:
+		return nil
+	case h.Mode == modeDefer:
+		return errors.New("copy_headers: the client gets the answer of then with all of its headers, and nothing is delivered; leave the option out, or add deliver")
+	case !h.usesBody():
+		return errors.New("copy_headers: with use_body off the client gets the upstream's answer with all of its headers, and nothing is delivered; leave one of the two out, or add deliver")
 	}
 	return nil
 }

@@ -143,8 +143,8 @@ type Handler struct {
 	// hold with a block call: close.
 	OnDisconnect string `json:"on_disconnect,omitempty"`
 
-	// CopyHeaders lists the headers of the call that the client's answer has, too.
-	// Default: Content-Type, Content-Language, Content-Disposition, Content-Encoding,
+	// CopyHeaders lists the headers of the call that the client's answer has, too, and
+	// the headers of any result that a delivery has. Default: Content-Type, Content-Language, Content-Disposition, Content-Encoding,
 	// ETag, Last-Modified and Link.
 	CopyHeaders []string `json:"copy_headers,omitempty"`
 

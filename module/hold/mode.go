@@ -75,7 +75,7 @@ func (h *Handler) callOptions() []given {
 		{"succeeded", h.Succeeded != nil}, {"result", h.Result != ""}, {"on_conflict", h.OnConflict != ""},
 		{"error_code", h.ErrorCode != nil}, {"error_text", h.ErrorText != nil}, {"document_statuses", h.DocumentStatuses != nil},
 		{"failed_body", h.FailedBody}, {"retryable", h.Retryable != nil}, {"multiple", h.Multiple}, {"key", h.Keys != nil},
-		{"use_body", h.UseBody != nil}, {"copy_headers", h.CopyHeaders != nil},
+		{"use_body", h.UseBody != nil},
 	}
 }
 

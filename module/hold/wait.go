@@ -200,7 +200,7 @@ func (x *exchange) show(r *callback.Record) error {
 	case r.Phase == callback.Closed && r.Answer == nil:
 		return x.refuse(problem.Closed.With(r.Reason))
 	}
-	result, err := x.rt.Engine.ResultOf(x.lasting(), r, x.callback.Policy)
+	result, err := x.rt.Engine.Completed(x.lasting(), r.Result(x.callback.Policy), x.callback.Policy)
 	if err != nil {
 		return x.refuse(answer.ProblemOf(err))
 	}
