@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
@@ -146,6 +147,40 @@ func TestDeliveryOfAnAppsAnswerHasOnlyTheHeadersThatAreCopied(t *testing.T) {
 		wantAnswer(t, result, http.StatusOK, "report")
 		wantHeader(t, result.Header, "X-Number", "7")
 	}
+}
+
+func TestClientIsToldWhyItsDeliveryURLCannotBeRead(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{Private: "handle /parked* {\n" + s.parks("name parked\ndeliver") + "}\nhandle /deferred* {\n" +
+		s.deferred("deferred", "deliver") + "}\nhandle /default* {\n" +
+		s.deferred("default", "deliver {\nfrom json callbackUrl\nto https://results.example/\n}") + "}\n"})
+	const url = `"callbackUrl":"https://results.example/"`
+	for body, c := range map[string]struct{ slug, says string }{
+		"{" + url + "," + url + "}":       {"no-delivery-url", "callbackUrl\" twice"},
+		"{" + url:                         {"no-delivery-url", "not usable JSON"},
+		"callbackUrl=https://a.example/":  {"no-delivery-url", "not usable JSON"},
+		`{"callbackUrl":7}`:               {"delivery-url-not-allowed", "no string"},
+		`{"callbackUrl":["https://a.b"]}`: {"delivery-url-not-allowed", "no string"},
+	} {
+		for _, mode := range []string{"parked", "deferred", "default"} {
+			path := "/" + mode + s.path()
+			p := wantProblem(t, s.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "application/json", body)), http.StatusBadRequest, c.slug)
+			if !strings.Contains(p.Detail, c.says) {
+				t.Errorf("%s, %s: the detail is %q", mode, body, p.Detail)
+			}
+			s.wantArrivals(t, path, 0)
+		}
+	}
+	// Null is no URL at all.
+	for _, mode := range []string{"parked", "deferred"} {
+		p := wantProblem(t, s.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/"+mode+s.path()), "application/json", `{"callbackUrl":null}`)), http.StatusBadRequest, "no-delivery-url")
+		if p.Detail != "The request must hold it: json callbackUrl." {
+			t.Errorf("%s: the detail is %q", mode, p.Detail)
+		}
+	}
+	wantStatus(t, s.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/default"+s.path()), "application/json", `{"callbackUrl":null}`)), http.StatusAccepted)
+	wantStatus(t, s.public(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/default"+s.path()), "text/plain", "no JSON")), http.StatusAccepted)
 }
 
 func TestDeliveryURLThatIsNotAllowedIsRefused(t *testing.T) {

@@ -226,9 +226,9 @@ func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 
 // correlate gives the callback the correlation id that the ack names.
 func (x *exchange) correlate(call *upstream.Call) (settled bool, err error) {
-	id, ok := x.h.correlationIn(call)
-	if !ok || call.Broken() {
-		return true, x.leave(problem.NoCorrelationID)
+	id, err := x.h.correlationIn(call)
+	if err != nil {
+		return true, x.leave(problem.NoCorrelationID.With("In the upstream's answer: " + err.Error() + ". " + problem.NoCorrelationID.Detail))
 	}
 	_, err = x.rt.Engine.Correlate(x.lasting(), x.callback.ID, id)
 	switch {
@@ -246,10 +246,30 @@ func (x *exchange) correlate(call *upstream.Call) (settled bool, err error) {
 	return false, nil
 }
 
-// correlationIn returns the correlation id that an ack names.
-func (h *Handler) correlationIn(ack *upstream.Call) (id string, ok bool) {
-	id, _ = ack.Message().Get(h.CorrelationID.Location)
-	return id, callback.ValidCorrelationID(id)
+// correlationIn returns the correlation id that an ack names. The error says why there is
+// none that can be used.
+func (h *Handler) correlationIn(ack *upstream.Call) (string, error) {
+	at, m := h.CorrelationID.Location, ack.Message()
+	switch {
+	case ack.Broken():
+		return "", errors.New("the answer is incomplete")
+	case ack.Overflowed():
+		return "", errors.New("the answer is larger than allowed")
+	case at.InBody():
+		if err := checkUnpacked(*m); err != nil {
+			return "", err
+		}
+	}
+	id, err := valueOf(*m, at)
+	switch {
+	case err != nil:
+		return "", err
+	case id == "":
+		return "", fmt.Errorf("%s is missing", at)
+	case !callback.ValidCorrelationID(id):
+		return "", fmt.Errorf("%s cannot be used: a correlation id has 1 to 256 printable ASCII characters", at)
+	}
+	return id, nil
 }
 
 // refuseAck ends an exchange whose ack cannot be the result.

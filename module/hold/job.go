@@ -65,6 +65,7 @@ const (
 	failureRequest         = "request"
 	failureUpstreamUnknown = "upstream-unknown"
 	failureUpstream        = "upstream"
+	failureCorrelation     = "correlation"
 )
 
 // Attempt implements app.Directive: it runs the job's block on the stored request.
@@ -236,14 +237,16 @@ func (j *job) ackOf(call *upstream.Call) *callback.Response {
 
 // correlate gives the callback the correlation id that the ack names.
 func (j *job) correlate(call *upstream.Call) callback.Attempt {
-	id, ok := j.h.correlationIn(call)
-	if ok {
-		_, err := j.rt.Engine.Correlate(context.Background(), j.cb.ID, id)
-		ok = err == nil
+	failed := callback.Attempt{Kind: callback.AttemptFailed, Code: failureCorrelation,
+		Error: "The upstream's answer names no correlation id that can be used"}
+	id, err := j.h.correlationIn(call)
+	if err != nil {
+		failed.Error += ": " + err.Error() + "."
+		return failed
 	}
-	if !ok {
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: "correlation",
-			Error: "The upstream's answer names no correlation id that can be used."}
+	if _, err = j.rt.Engine.Correlate(context.Background(), j.cb.ID, id); err != nil {
+		failed.Error += "."
+		return failed
 	}
 	return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
 }

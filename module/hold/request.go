@@ -122,49 +122,6 @@ func (o *outgoing) stored(r *http.Request) *callback.Request {
 	}
 }
 
-// read returns a value from the client's request: "" if there is none, if there are
-// several, or if the body cannot be parsed.
-func (o *outgoing) read(at inject.Location) string {
-	if at.In == inject.JSON && !inject.IsJSON(o.out.Header.Get("Content-Type")) {
-		return ""
-	}
-	header := o.client
-	if at.InBody() {
-		header = o.out.Header
-	}
-	m := inject.Message{Header: header, Query: o.out.URL.RawQuery, Body: o.body}
-	value, _ := m.Only(at)
-	return value
-}
-
-// correlationID reads the correlation id that the client gives.
-func (o *outgoing) correlationID(at inject.Location) (string, error) {
-	id := o.read(at)
-	if !callback.ValidCorrelationID(id) {
-		return "", problem.InvalidCorrelationID
-	}
-	return id, nil
-}
-
-// deliverTo returns the URL to which the result is sent.
-func (o *outgoing) deliverTo() (string, error) {
-	from, to := o.h.deliverFrom, o.h.deliverTo
-	if from == nil {
-		return to, nil
-	}
-	url := o.read(*from)
-	switch {
-	case url == "" && to != "":
-		return to, nil
-	case url == "":
-		return "", problem.NoDeliveryURL.With("The request must hold it: " + from.String() + ".")
-	}
-	if err := o.h.deliverer.CheckURL(url); err != nil {
-		return "", problem.DeliveryURLNotAllowed.With("The URL in " + from.String() + ": " + err.Error() + ".")
-	}
-	return url, nil
-}
-
 // withheld reports whether a header of the client goes no further than here: one that we
 // inject, a wire header, or part of an offer to upgrade.
 func (h *Handler) withheld(name string) bool {

@@ -76,6 +76,50 @@ func TestOfferToUpgradeIsStripped(t *testing.T) {
 	}
 }
 
+func TestWhyAValueOfTheRequestCannotBeReadIsSaid(t *testing.T) {
+	header := http.Header{"X-Id": {"a", "b"}, "X-Same": {"a", "a"}, "Content-Type": {"application/json"}}
+	for name, c := range map[string]struct {
+		at          inject.Location
+		contentType string
+		coding      string
+		body        string
+		value       string
+		says        string
+	}{
+		"there":              {inject.Location{In: "json", Name: "id"}, "application/json", "", `{"id":"a"}`, "a", ""},
+		"behind a mark":      {inject.Location{In: "json", Name: "id"}, "application/json", "", "\ufeff{\"id\":\"a\"}", "a", ""},
+		"null":               {inject.Location{In: "json", Name: "id"}, "application/json", "", `{"id":null}`, "", ""},
+		"the word null":      {inject.Location{In: "json", Name: "id"}, "application/json", "", `{"id":"null"}`, "null", ""},
+		"absent":             {inject.Location{In: "json", Name: "id"}, "application/json", "", `{}`, "", ""},
+		"no body":            {inject.Location{In: "json", Name: "id"}, "application/json", "gzip", "", "", ""},
+		"no body, no type":   {inject.Location{In: "form", Name: "id"}, "", "", "", "", ""},
+		"twice":              {inject.Location{In: "json", Name: "id"}, "application/json", "", `{"id":1,"id":1}`, "", `"id" twice`},
+		"no JSON":            {inject.Location{In: "json", Name: "id"}, "application/json", "", "id=a", "", "not usable JSON: json id"},
+		"cut short":          {inject.Location{In: "json", Name: "id"}, "application/json", "", `{"id":"a"`, "", "unexpected end"},
+		"another type":       {inject.Location{In: "json", Name: "id"}, "text/plain", "", `{"id":"a"}`, "", `Content-Type is "text/plain", not application/json`},
+		"another charset":    {inject.Location{In: "json", Name: "id"}, "application/json; charset=latin1", "", `{"id":"a"}`, "", "Content-Type is"},
+		"packed":             {inject.Location{In: "json", Name: "id"}, "application/json", "gzip", "\x1f\x8b", "", `Content-Encoding is "gzip"`},
+		"form":               {inject.Location{In: "form", Name: "id"}, "application/x-www-form-urlencoded", "", "id=a&id=a", "a", ""},
+		"form, two values":   {inject.Location{In: "form", Name: "id"}, "application/x-www-form-urlencoded", "", "id=a&id=b", "", "form id is there more than once"},
+		"form of JSON":       {inject.Location{In: "form", Name: "id"}, "application/json", "", `{"id":"a"}`, "", "not application/x-www-form-urlencoded"},
+		"header, two values": {inject.Location{In: "header", Name: "X-Id"}, "text/plain", "", "", "", "header X-Id is there more than once"},
+		"header, same twice": {inject.Location{In: "header", Name: "X-Same"}, "text/plain", "", "", "a", ""},
+		"query, two values":  {inject.Location{In: "query", Name: "q"}, "text/plain", "", "", "", "query q is there more than once"},
+	} {
+		o := outgoingRequest(compiled(t, Handler{}), c.body, nil)
+		o.client = header
+		o.out.URL.RawQuery = "q=1&q=2"
+		o.out.Header = http.Header{"Content-Type": {c.contentType}}
+		if c.coding != "" {
+			o.out.Header.Set("Content-Encoding", c.coding)
+		}
+		value, err := o.read(c.at)
+		if value != c.value || (err != nil) != (c.says != "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %q, error %v", name, value, err)
+		}
+	}
+}
+
 // outgoingRequest returns a request on its way to the upstream.
 func outgoingRequest(h *Handler, body string, values map[string]string) *outgoing {
 	r := httptest.NewRequest(http.MethodPost, "/orders?a=1", strings.NewReader(body))
