@@ -21,6 +21,8 @@ func parseWaitOption(h httpcaddyfile.Helper, o *options, handler *hold.Handler) 
 		return true, o.text(&handler.OnTimeout)
 	case "idempotency":
 		return true, o.onOff(&handler.Idempotency)
+	case "idempotency_scope":
+		return true, o.text(&handler.IdempotencyScope)
 	case "message":
 		return true, o.text(&handler.Message)
 	case "call":

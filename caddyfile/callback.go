@@ -51,6 +51,7 @@ import (
 //	    on_timeout    fail|park
 //	    on_disconnect keep|close
 //	    idempotency   on|off
+//	    idempotency_scope <placeholder>
 //	    message       <text>
 //	    call          { <directives> }
 //	    then          { <directives> }
@@ -152,7 +153,7 @@ func parseTimeout(h httpcaddyfile.Helper, what string, to *caddy.Duration) error
 
 // handlerOptions are the options that parseCallbackOption knows.
 const handlerOptions = "ack, ask, attempt_timeout, base_url, call, copy_headers, correlation_id, deliver, document_statuses, " +
-	"error_code, error_text, errors, expires_in, failed, failed_body, failed_status, header, header_prefix, idempotency, inject, " +
+	"error_code, error_text, errors, expires_in, failed, failed_body, failed_status, header, header_prefix, idempotency, idempotency_scope, inject, " +
 	"key, message, methods, multiple, name, on_conflict, on_disconnect, on_timeout, progress, redir, require, respond, result, " +
 	"retry_unsafe, retryable, state_query, status_url, succeeded, then and use_body"
 

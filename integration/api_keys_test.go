@@ -90,6 +90,26 @@ func TestPagesOfOtherSitesCannotUseTheAPI(t *testing.T) {
 	}
 }
 
+func TestKeysOfClientsWithoutKeysAreNotMixedUp(t *testing.T) {
+	t.Parallel()
+	s := openAPI(t, harness.Config{})
+	made := make(map[string]bool)
+	for _, authorization := range []string{"", "Bearer a", "Bearer b"} {
+		lines := []string{"Idempotency-Key", "one"}
+		if authorization != "" {
+			lines = append(lines, "Authorization", authorization)
+		}
+		c := s.create(t, `{}`, lines...)
+		if made[c.ID] {
+			t.Errorf("%q gets another client's callback", authorization)
+		}
+		made[c.ID] = true
+		if again := s.create(t, `{}`, lines...); again != c {
+			t.Errorf("%q: %+v, want %+v", authorization, again, c)
+		}
+	}
+}
+
 func TestKeysOfDifferentClientsAreNotMixedUp(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

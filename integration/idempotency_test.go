@@ -61,6 +61,53 @@ func TestRequestsWithOneKeyThatComeAtOnceReachTheUpstreamOnce(t *testing.T) {
 	s.wantArrivals(t, path, 0)
 }
 
+func TestClientIsKnownByWhatTheDirectiveSays(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Hold: "idempotency_scope {http.request.header.X-Tenant}"})
+	path := s.path()
+	from := func(tenant, token string) *http.Request {
+		req := withKey(t, path, "k-1", "order")
+		req.Header.Set("X-Tenant", tenant)
+		req.Header.Set("Authorization", "Bearer "+token)
+		return req
+	}
+	first := s.forward(t, harness.HTTP1, from("shop", "1"))
+	refreshed := s.again(t, from("shop", "2"))
+	other := s.forward(t, harness.HTTP1, from("bank", "1"))
+	first.resolve(t, "for the shop")
+	wantAnswer(t, first.Answer(t), http.StatusOK, "for the shop")
+	wantAnswer(t, refreshed.Answer(t), http.StatusOK, "for the shop")
+	other.resolve(t, "for the bank")
+	wantAnswer(t, other.Answer(t), http.StatusOK, "for the bank")
+	s.wantArrivals(t, path, 0)
+	wantProblem(t, s.public(t, from("", "1")), http.StatusBadRequest, "no-idempotency-scope")
+	s.wantArrivals(t, path, 0)
+	// Nobody asks who a client is that gives no key.
+	plain := s.get(t)
+	plain.resolve(t, "no key")
+	wantAnswer(t, plain.Answer(t), http.StatusOK, "no key")
+}
+
+func TestParkedClientIsKnownByWhatTheDirectiveSays(t *testing.T) {
+	t.Parallel()
+	s := startDeferring(t, "idempotency_scope {http.request.header.X-Tenant}")
+	path := s.path()
+	ids := make(map[string]string)
+	for _, client := range [][2]string{{"shop", "1"}, {"shop", "2"}, {"bank", "2"}} {
+		req := withKey(t, path, "k-1", "order")
+		req.Header.Set("X-Tenant", client[0])
+		req.Header.Set("Authorization", "Bearer "+client[1])
+		id := s.wantParked(t, s.public(t, req)).ID
+		if before := ids[client[0]]; before != "" && before != id {
+			t.Errorf("%s has two callbacks", client[0])
+		}
+		ids[client[0]] = id
+	}
+	if ids["shop"] == ids["bank"] {
+		t.Error("two clients share a callback")
+	}
+}
+
 func TestResultIsReplayedToTheSameKey(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{})

@@ -75,7 +75,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if at.resource == ofSite {
 		return next.ServeHTTP(w, r)
 	}
-	q := &request{w: w, r: r, at: at, app: a.app, scope: "api"}
+	q := &request{w: w, r: r, at: at, app: a.app}
 	m, err := q.admit()
 	if err == nil && a.KeyOff && fromElsewhere(r) {
 		err = problem.CrossSite
@@ -101,6 +101,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 // permission is empty. Keys are read from the header only, because URLs are logged.
 func (a *API) authorize(q *request, permission string) error {
 	if a.KeyOff {
+		user := app.User(q.r)
+		q.scope = "api " + answer.Scope(q.r, user)
+		if answer.IsAnonymous(q.r, user) {
+			q.oldScope = "api"
+		}
 		return nil
 	}
 	shown := app.BearerKeys(q.r.Header)
@@ -160,8 +165,10 @@ type request struct {
 	at  location
 	app *app.App
 	rt  *app.Runtime
-	// scope tells the Idempotency-Keys of different clients apart.
-	scope string
+	// scope tells the Idempotency-Keys of different clients apart. oldScope is the one that
+	// version 0.1 had for clients like this one; empty if it is the same.
+	scope    string
+	oldScope string
 }
 
 // serve serves the request by a method. It answers errors with their problems, and logs

@@ -86,7 +86,11 @@ func (a *request) retryKeyOf(body []byte) (*callback.Retry, error) {
 	if key == "" || err != nil {
 		return nil, err
 	}
-	return &callback.Retry{Alias: callback.IdempotencyAlias(a.scope, key), Fingerprint: sha256.Sum256(canonical(body))}, nil
+	retry := &callback.Retry{Alias: callback.IdempotencyAlias(a.scope, key), Fingerprint: sha256.Sum256(canonical(body))}
+	if a.oldScope != "" {
+		retry.Old = callback.IdempotencyAlias(a.oldScope, key)
+	}
+	return retry, nil
 }
 
 // canonical returns one and the same text for all JSON texts with the same meaning; a text
@@ -119,6 +123,9 @@ func (a *request) createOnce(c *creation, retry *callback.Retry) (cb *engine.Cal
 	}
 	spec.Idempotency, spec.Fingerprint = retry.Alias, retry.Fingerprint
 	cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Alias))
+	if errors.Is(err, store.ErrNotFound) && !retry.Old.IsZero() {
+		cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Old))
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		if cb, err = a.rt.Engine.Create(ctx, spec); !errors.Is(err, store.ErrExists) {
 			return cb, false, err

@@ -255,16 +255,13 @@ func (h *Handler) correlationIn(ack *upstream.Call) (string, error) {
 		return "", errors.New("the answer is incomplete")
 	case ack.Overflowed():
 		return "", errors.New("the answer is larger than allowed")
-	case at.InBody():
-		if err := checkUnpacked(*m); err != nil {
-			return "", err
-		}
 	}
-	id, err := valueOf(*m, at)
+	value, err := m.Read(at)
+	id := value.Text
 	switch {
 	case err != nil:
 		return "", err
-	case id == "":
+	case id == "" || value.IsNull():
 		return "", fmt.Errorf("%s is missing", at)
 	case !callback.ValidCorrelationID(id):
 		return "", fmt.Errorf("%s cannot be used: a correlation id has 1 to 256 printable ASCII characters", at)

@@ -1,15 +1,12 @@
 package hold
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"net/http"
 	"strconv"
-
-	"github.com/caddyserver/caddy/v2"
+	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
+	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
@@ -29,12 +26,18 @@ func (x *exchange) retryKeyOf() (*callback.Retry, error) {
 	if key == "" || err != nil {
 		return nil, err
 	}
-	scope := scopeOf(x.r)
-	return &callback.Retry{
+	scope, old, err := x.scope()
+	if err != nil {
+		return nil, err
+	}
+	retry := &callback.Retry{
 		Alias:       callback.DirectiveAlias(x.directive(), scope, key),
-		Old:         callback.IdempotencyAlias(scope, key),
 		Fingerprint: callback.Fingerprint(x.r.Method, x.r.URL.RequestURI(), x.r.Header.Get("Content-Type"), x.request.body),
-	}, nil
+	}
+	if old != "" {
+		retry.Old = callback.IdempotencyAlias(old, key)
+	}
+	return retry, nil
 }
 
 // stepKey returns what identifies a step when its job is tried again: the callback whose
@@ -102,16 +105,19 @@ func (x *exchange) findOld() (*engine.Callback, error) {
 	return cb, nil
 }
 
-// scopeOf identifies the client: the host of its request, with the user that Caddy has
-// authenticated or else a hash of the Authorization header.
-func scopeOf(r *http.Request) string {
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		if user, ok := repl.GetString("http.auth.user.id"); ok && user != "" {
-			return r.Host + " user " + user
-		}
+// scope says whose key the request has. old is the scope in which version 0.1 would have
+// looked for it, "" if that was another.
+func (x *exchange) scope() (scope, old string, err error) {
+	placeholder := x.h.IdempotencyScope
+	if placeholder == "" {
+		scope = answer.Scope(x.r, app.User(x.r))
+		return scope, scope, nil
 	}
-	sum := sha256.Sum256([]byte(r.Header.Get("Authorization")))
-	return r.Host + " authorization " + hex.EncodeToString(sum[:])
+	client, _ := x.request.repl.GetString(strings.Trim(placeholder, "{}"))
+	if client == "" {
+		return "", "", problem.NoIdempotencyScope
+	}
+	return answer.ScopeOf(x.r, client), "", nil
 }
 
 // attach answers a repeated request: with the answer to the first one, or, if there is

@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/app/apptest"
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -48,7 +49,7 @@ func TestKeyOf01BelongsToTheDirectiveThatMadeTheCallback(t *testing.T) {
 			t.Fatal(err)
 		}
 		cb, err := e.Create(t.Context(), engine.Spec{Policy: maker.policy, Spec: callback.Spec{
-			Name: maker.Name, ExpiresIn: time.Minute, Idempotency: callback.IdempotencyAlias(scopeOf(r), name),
+			Name: maker.Name, ExpiresIn: time.Minute, Idempotency: callback.IdempotencyAlias(answer.Scope(r, app.User(r)), name),
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -48,7 +49,7 @@ func (h *Handler) CheckOptions() error {
 		return fmt.Errorf("there is no mode %q; the modes are hold, park and defer", h.Mode)
 	}
 	for _, check := range []func() error{
-		h.checkTimes, h.checkWords, h.checkPolicy, h.checkStateQuery, h.checkInjections, h.checkCalls,
+		h.checkTimes, h.checkWords, h.checkIdempotency, h.checkPolicy, h.checkStateQuery, h.checkInjections, h.checkCalls,
 		h.checkReplyTexts, h.checkCopyHeaders, h.checkDialect,
 		h.checkMode, h.checkStep, h.checkCorrelation, h.checkAsk, h.checkDelivery,
 	} {
@@ -98,6 +99,24 @@ func (h *Handler) checkWords() error {
 		if err := config.CheckPrefix(h.HeaderPrefix); err != nil {
 			return fmt.Errorf("header_prefix: %w", err)
 		}
+	}
+	return nil
+}
+
+// requestPlaceholder matches one placeholder of the request.
+var requestPlaceholder = regexp.MustCompile(`^\{http\.[^{}\s]+\}$`)
+
+func (h *Handler) checkIdempotency() error {
+	scope := h.IdempotencyScope
+	switch {
+	case scope == "":
+		return nil
+	case !requestPlaceholder.MatchString(scope):
+		return fmt.Errorf("idempotency_scope: %q is not one placeholder of the request; write one like {http.request.header.X-Tenant} or {http.auth.user.id}", scope)
+	case strings.HasPrefix(scope, "{"+callback.PlaceholderPrefix):
+		return fmt.Errorf("idempotency_scope: %s is known only when the callback is made; write a placeholder of the request, like {http.request.header.X-Tenant}", scope)
+	case h.Idempotency != nil && !*h.Idempotency:
+		return errors.New("idempotency_scope: it says whose an Idempotency-Key is, and with idempotency off there is none; leave one of the two out")
 	}
 	return nil
 }

@@ -112,6 +112,12 @@ type Handler struct {
 	// anything being done twice. Default: true.
 	Idempotency *bool `json:"idempotency,omitempty"`
 
+	// IdempotencyScope says who the client is, as a placeholder of the request, such as
+	// {http.request.header.X-Tenant}: a key of one client means nothing to another. A
+	// request with a key for which it is empty is refused. Default: the user that Caddy
+	// has authenticated, or else the Authorization header.
+	IdempotencyScope string `json:"idempotency_scope,omitempty"`
+
 	// Message is the text that the client gets with 202. Default: a text that says
 	// whether the result will be delivered or is to be picked up.
 	Message string `json:"message,omitempty"`

@@ -68,14 +68,14 @@ func TestSetJSONSaysWhyAPathDoesNotFit(t *testing.T) {
 		"empty part in an array":   {`[0,1]`, `/`, `no place for "" in an array at byte 0`},
 		"index beyond the end":     {`[0,1]`, `3`, `no place for "3" in an array that is too short at byte 0`},
 		"index beyond any integer": {`[]`, `99999999999999999999`, `no place for "99999999999999999999" in an array that is too short at byte 0`},
-		"name twice":               {`{"a":1,"b":2,"a":3}`, `a`, `"a" again, or in another case, at byte 13`},
-		"name in another case":     {`{"CallbackUrl":1}`, `callbackUrl`, `"callbackUrl" again, or in another case, at byte 1`},
-		"name in another folding":  {`{"k":1,"\u212a":2}`, `k`, `"k" again, or in another case, at byte 7`},
-		"name before in a case":    {`{"A":1,"a":2}`, `a`, `"a" again, or in another case, at byte 1`},
-		"parent twice":             {`{"d":{},"d":{}}`, `d.a`, `"d" again, or in another case, at byte 8`},
-		"escaped parent twice":     {`{"d":{},"\u0064":{}}`, `d.a`, `"d" again, or in another case, at byte 8`},
-		"grandchild twice":         {`{"d":[{"a":1,"A":1}]}`, `d.0.a`, `"a" again, or in another case, at byte 13`},
-		"twice below a scalar":     {`{"d":1,"d":{}}`, `d.a`, `"d" again, or in another case, at byte 7`},
+		"name twice":               {`{"a":1,"b":2,"a":3}`, `a`, `"a" twice, or in another case, at byte 13`},
+		"name in another case":     {`{"CallbackUrl":1}`, `callbackUrl`, `"callbackUrl" twice, or in another case, at byte 1`},
+		"name in another folding":  {`{"k":1,"\u212a":2}`, `k`, `"k" twice, or in another case, at byte 7`},
+		"name before in a case":    {`{"A":1,"a":2}`, `a`, `"a" twice, or in another case, at byte 1`},
+		"parent twice":             {`{"d":{},"d":{}}`, `d.a`, `"d" twice, or in another case, at byte 8`},
+		"escaped parent twice":     {`{"d":{},"\u0064":{}}`, `d.a`, `"d" twice, or in another case, at byte 8`},
+		"grandchild twice":         {`{"d":[{"a":1,"A":1}]}`, `d.0.a`, `"a" twice, or in another case, at byte 13`},
+		"twice below a scalar":     {`{"d":1,"d":{}}`, `d.a`, `"d" twice, or in another case, at byte 7`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := "path does not fit the body: json " + c.path + ": " + c.want

@@ -32,6 +32,12 @@ type Value struct {
 	first byte
 }
 
+// IsNull reports whether the value is the JSON value null.
+func (v Value) IsNull() bool { return v.first == 'n' }
+
+// IsText reports whether the value is a text: in JSON, a string.
+func (v Value) IsText() bool { return v.first == 0 || v.first == '"' }
+
 // Read returns the value at the location, if all readers of the message would read the
 // same; otherwise it is an error. Byte order marks are read past. Nothing is there in an
 // empty body. Of a value that is given several times, all must be the same.
@@ -145,7 +151,7 @@ func only(at Location, values []string) (Value, error) {
 		return Value{}, nil
 	}
 	if slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
-		return Value{}, fmt.Errorf("%w: %s has several values", ErrAmbiguous, at)
+		return Value{}, fmt.Errorf("%w: %s is there more than once, with values that differ", ErrAmbiguous, at)
 	}
 	return Value{Text: values[0]}, nil
 }

@@ -185,6 +185,6 @@ func (s *scanner) block(depth, pos int, what string) {
 
 func (s *scanner) confuse(depth, pos int) {
 	if s.at.ambiguous == nil {
-		s.at.ambiguous = fmt.Errorf("%q again, or in another case, at byte %d", s.path.parts[depth], pos)
+		s.at.ambiguous = fmt.Errorf("%q twice, or in another case, at byte %d", s.path.parts[depth], pos)
 	}
 }

@@ -147,6 +147,9 @@ var (
 	InvalidIdempotencyKey = Problem{Slug: "invalid-idempotency-key", Status: http.StatusBadRequest,
 		Title:  "The Idempotency-Key cannot be used.",
 		Detail: "Send one Idempotency-Key of 1 to 255 bytes."}
+	NoIdempotencyScope = Problem{Slug: "no-idempotency-scope", Status: http.StatusBadRequest,
+		Title:  "It is not known whose Idempotency-Key this is.",
+		Detail: "The request does not say who its client is, in the way that is agreed for this address."}
 	KeyReused = Problem{Slug: "idempotency-key-reused", Status: http.StatusUnprocessableEntity,
 		Title:  "The Idempotency-Key belongs to another request.",
 		Detail: "Method, URI, Content-Type and body must be those of the first request. Use a new key for a new request."}
