@@ -29,6 +29,8 @@ func ProblemOf(err error) problem.Problem {
 		return problem.TooLarge
 	case errors.Is(err, engine.ErrCutShort):
 		return problem.CutShort
+	case errors.Is(err, engine.ErrTooSlow):
+		return problem.TooSlow
 	}
 	return storeProblem(err)
 }

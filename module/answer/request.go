@@ -2,7 +2,6 @@ package answer
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/problem"
@@ -17,19 +16,6 @@ func LeaveUnread(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor == 1 && HasBody(r) {
 		w.Header().Set("Connection", "close")
 	}
-}
-
-// ReadWithin is how long the body of a call or of a request to the API may take to
-// arrive.
-const ReadWithin = 2 * time.Minute
-
-// SetReadDeadline bounds the time in which a request's body must arrive. lift removes the
-// limit.
-func SetReadDeadline(w http.ResponseWriter, within time.Duration) (lift func()) {
-	// Not every connection supports a deadline; without one, Caddy's own limits apply.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(within))
-	return func() { _ = control.SetReadDeadline(time.Time{}) }
 }
 
 // maxIdempotencyKey bounds an Idempotency-Key, in bytes.

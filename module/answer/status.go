@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -172,12 +173,12 @@ func CompleteStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback) 
 	if err != nil {
 		return s, err
 	}
-	data, lease, err := e.ReadBody(body, call.Body.Size, call.Body.Size)
+	data, err := e.Memory(memory.Nobody).Read(body, call.Body.Size, call.Body.Size)
 	_ = body.Close()
 	if err != nil {
 		return s, err
 	}
-	defer lease.Release()
-	s.LatestCall = &CallDocument{callback.NewDocument(call, data), call.ReceivedAt}
+	defer data.Release()
+	s.LatestCall = &CallDocument{callback.NewDocument(call, data.Bytes()), call.ReceivedAt}
 	return s, nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
-	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
@@ -26,17 +26,21 @@ func (a *request) resolve() error {
 		answer.LeaveUnread(a.w, a.r)
 		return err
 	}
+	if gone, yes := cb.Gone(cb.Policy, callback.At(a.rt.Engine.Now())); yes {
+		answer.LeaveUnread(a.w, a.r)
+		answer.WriteVerdict(a.w, gone, nil, callback.Caller{})
+		return nil
+	}
 	call.Header = renamed(call.Header, cb.Policy.Wire())
-	var lease *engine.Lease
+	var body *memory.Buffer
 	if answer.HasBody(a.r) {
-		body, taken, err := a.readBody(a.app.MaxBodySize)
-		if err != nil {
+		if body, err = a.readBody(memory.OwnerOf(a.at.id), a.app.MaxBodySize); err != nil {
 			return err
 		}
-		lease, call.Body = taken, callback.NewBody(body)
-		defer lease.Release()
+		defer body.Release()
+		call.Body = callback.NewBody(body.Bytes())
 	}
-	verdict, err := a.rt.Engine.Resolve(a.r.Context(), a.at.id, call, lease)
+	verdict, err := a.rt.Engine.Resolve(a.r.Context(), a.at.id, call, body.Lease())
 	if err != nil {
 		return err
 	}

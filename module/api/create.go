@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -25,11 +26,12 @@ const maxCreation = 1 << 20
 
 // create makes a callback.
 func (a *request) create() error {
-	body, lease, err := a.readJSON()
+	buffer, err := a.readJSON()
 	if err != nil {
 		return err
 	}
-	defer lease.Release()
+	defer buffer.Release()
+	body := buffer.Bytes()
 	retry, err := a.retryKeyOf(body)
 	if err != nil {
 		return err
@@ -60,23 +62,22 @@ func (a *request) create() error {
 	return nil
 }
 
-// readJSON reads a body that must be JSON. The lease must be released.
-func (a *request) readJSON() ([]byte, *engine.Lease, error) {
+// readJSON reads a body that must be JSON. The buffer must be released.
+func (a *request) readJSON() (*memory.Buffer, error) {
 	if !inject.IsJSON(a.r.Header.Get("Content-Type")) {
 		answer.LeaveUnread(a.w, a.r)
-		return nil, nil, problem.JSONRequired
+		return nil, problem.JSONRequired
 	}
-	body, lease, err := a.readBody(min(maxCreation, a.app.MaxBodySize))
+	buffer, err := a.readBody(memory.OwnerOf(a.scope), min(maxCreation, a.app.MaxBodySize))
 	if errors.Is(err, engine.ErrTooLarge) {
 		err = problem.TooLarge.With("A request to make a callback can have 1 MiB, or less where the server takes less.")
 	}
-	return body, lease, err
+	return buffer, err
 }
 
-// readBody reads a body of at most that many bytes. The lease must be released.
-func (a *request) readBody(limit int64) ([]byte, *engine.Lease, error) {
-	defer answer.SetReadDeadline(a.w, answer.ReadWithin)()
-	return a.rt.Engine.ReadBody(a.r.Body, a.r.ContentLength, limit)
+// readBody reads a body of at most that many bytes. The buffer must be released.
+func (a *request) readBody(o memory.Owner, limit int64) (*memory.Buffer, error) {
+	return answer.ReadBody(a.w, a.r, a.rt.Engine.Memory(o), answer.ReadWithin, limit)
 }
 
 // retryKeyOf returns what identifies the request when it is repeated; nil if it has no

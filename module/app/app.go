@@ -260,7 +260,7 @@ func (a *App) Start() error {
 }
 
 func (a *App) limits() engine.Limits {
-	return engine.Limits{MaxMemory: a.MaxMemory, MaxWaiting: a.MaxWaiting, MaxHeld: a.MaxHeld, Concurrency: a.Concurrency}
+	return engine.Limits{MaxMemory: a.MaxMemory, MaxBody: a.MaxBodySize, MaxWaiting: a.MaxWaiting, MaxHeld: a.MaxHeld, Concurrency: a.Concurrency}
 }
 
 // Stop does nothing: requests that are held go on, and Cleanup follows.

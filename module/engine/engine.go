@@ -16,16 +16,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// ErrBusy is returned when a limit on counts or bytes is reached.
-var ErrBusy = errors.New("a limit is reached")
-
 // Limits bound what the engine takes on.
 type Limits struct {
-	// MaxMemory bounds the bytes of all bodies that are buffered at once.
-	MaxMemory int64
+	// MaxMemory bounds the bytes of all bodies that are buffered at once, MaxBody those
+	// of one.
+	MaxMemory, MaxBody int64
 	// MaxWaiting bounds the callbacks in phase waiting.
 	MaxWaiting int
 	// MaxHeld bounds the waiters of every kind.
@@ -41,10 +40,7 @@ type Engine struct {
 	now     func() time.Time
 	limits  atomic.Pointer[Limits]
 	waiters *waiters
-	memory  memory
-	// blind is the memory for bodies that must be read before their callback is known.
-	// Strangers can exhaust this memory, but no other.
-	blind memory
+	memory  memory.Pool
 
 	observer Observer
 
@@ -91,8 +87,7 @@ func (e *Engine) Now() time.Time { return e.now() }
 // SetLimits changes the limits. What is already over a lowered limit is not cut off.
 func (e *Engine) SetLimits(l Limits) {
 	e.limits.Store(&l)
-	e.memory.limit.Store(l.MaxMemory)
-	e.blind.limit.Store(l.MaxMemory / 8)
+	e.memory.SetLimits(l.MaxMemory, l.MaxBody)
 }
 
 // Close ends the background work and closes the store.
@@ -315,11 +310,10 @@ func (e *Engine) OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, 
 	if b.Data != nil || b.File == "" {
 		return newDataReader(b.Data), nil
 	}
-	if !e.memory.reserve(b.Size) {
-		return nil, ErrBusy
+	lease, err := e.memory.For(memory.Nobody).Reserve(b.Size)
+	if err != nil {
+		return nil, err
 	}
-	lease := &Lease{memory: &e.memory, bytes: b.Size}
-	lease.Retain()
 	body, err := e.store.OpenBody(ctx, b)
 	if err != nil {
 		lease.Release()
@@ -341,7 +335,7 @@ func (e *Engine) BodyOf(ctx context.Context, b callback.Body) ([]byte, error) {
 // leasedBody releases its memory when it is closed. It must be closed exactly once.
 type leasedBody struct {
 	io.ReadCloser
-	lease *Lease
+	lease *memory.Lease
 }
 
 // Close implements io.Closer.

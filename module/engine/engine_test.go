@@ -120,7 +120,7 @@ func newLoggedBed(t *testing.T, s store.Store, limits Limits, policy callback.Po
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
-		if n := b.memory.used.Load(); n != 0 {
+		if n := b.memory.Used(); n != 0 {
 			t.Errorf("%d bytes are still counted as buffered", n)
 		}
 	})
@@ -272,8 +272,8 @@ func TestStateOpensOnlyTheWayItWasGivenOut(t *testing.T) {
 			}
 		}
 		in.Parameter = "state"
-		if kind, _, err := b.Admit(t.Context(), in); err != nil || kind != callback.Accepted {
-			t.Errorf("%s, admitted by state: %v, %v", name, kind, err)
+		if v, _, err := b.Admit(t.Context(), in); err != nil || v.Kind != callback.Accepted {
+			t.Errorf("%s, admitted by state: %v, %v", name, v.Kind, err)
 		}
 		if v, _, err := b.Receive(t.Context(), in); err != nil || v.Kind != callback.Accepted {
 			t.Errorf("%s, called by state: %v, %v", name, v.Kind, err)
@@ -337,7 +337,7 @@ func TestLargeBodyIsKeptOutsideTheRecord(t *testing.T) {
 	if got, err := io.ReadAll(reader); err != nil || string(got) != large {
 		t.Errorf("%d bytes come back, %v", len(got), err)
 	}
-	if b.memory.used.Load() != int64(len(large)) {
+	if b.memory.Used() != int64(len(large)) {
 		t.Error("a body that was read from its file is not counted")
 	}
 	if err := reader.Close(); err != nil {
@@ -372,10 +372,38 @@ func TestWhoMayNotCallIsToldBeforeTheBodyIsRead(t *testing.T) {
 		"wrong method":  {b.store.Secret().State(cb.ID), "GET", []string{cb.Key()}, callback.WrongMethod, nil},
 		"unknown state": {callback.NewUUID(), "POST", nil, 0, store.ErrNotFound},
 	} {
-		kind, _, err := b.Admit(t.Context(), Incoming{State: c.state, Keys: c.keys, Call: &callback.Call{Method: c.method}})
-		if kind != c.kind || !errors.Is(err, c.err) {
-			t.Errorf("%s: %v, %v", name, kind, err)
+		v, _, err := b.Admit(t.Context(), Incoming{State: c.state, Keys: c.keys, Call: &callback.Call{Method: c.method}})
+		if v.Kind != c.kind || !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, %v", name, v.Kind, err)
 		}
+	}
+}
+
+func TestCallThatComesTooLateIsToldBeforeItsBodyIsRead(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	closed, late, called := b.create(t), b.create(t), b.create(t)
+	if _, err := b.CloseCallback(t.Context(), store.ByID(closed.ID), "test"); err != nil {
+		t.Fatal(err)
+	}
+	b.call(t, called, "paid")
+	w := b.await(t, late, true)
+	defer w.Stop()
+	b.pass(time.Minute)
+	for name, c := range map[string]struct {
+		id   callback.UUID
+		want callback.Verdict
+	}{
+		"closed":  {closed.ID, callback.Verdict{Kind: callback.Gone, Closed: true}},
+		"expired": {late.ID, callback.Verdict{Kind: callback.Gone}},
+		"called":  {called.ID, callback.Verdict{Kind: callback.Accepted}},
+	} {
+		v, _, err := b.Admit(t.Context(), Incoming{State: b.store.Secret().State(c.id), Call: &callback.Call{Method: "POST"}})
+		if err != nil || v.Kind != c.want.Kind || v.Closed != c.want.Closed {
+			t.Errorf("%s: %+v, %v", name, v, err)
+		}
+	}
+	if r := told(t, w); r.Phase != callback.Expired {
+		t.Errorf("the callback that was found expired is %s", r.Phase)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -25,7 +26,7 @@ type Incoming struct {
 	// Keys are the keys that the caller showed.
 	Keys []string
 	// Lease is the memory that the call's body takes; nil for none.
-	Lease *Lease
+	Lease *memory.Lease
 	// Fixed says that the call came to the fixed URL, and not to a URL of the
 	// callback's own.
 	Fixed bool
@@ -130,28 +131,37 @@ func outgrows(next *callback.Record, c *callback.Call) bool {
 
 // Resolve lets an operator's call be the answer to the callback with that id, whatever
 // keys and methods its policy requires.
-func (e *Engine) Resolve(ctx context.Context, id callback.UUID, call *callback.Call, lease *Lease) (callback.Verdict, error) {
+func (e *Engine) Resolve(ctx context.Context, id callback.UUID, call *callback.Call, lease *memory.Lease) (callback.Verdict, error) {
 	verdict, _, err := e.take(ctx, store.ByID(id), Incoming{Call: call, Lease: lease, Trusted: true})
 	return verdict, err
 }
 
-// Admit decides whether the body of a call with that state is worth reading. It returns
-// callback.Accepted, or the decision that the call would get with any content.
+// Admit decides whether the body of a call with that state is worth reading. The verdict is
+// callback.Accepted, or the one that the call would get with any content.
 // store.ErrNotFound: no callback has that URL. callback.ErrNeeds: only a later release can
 // judge the call.
-func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Kind, *callback.Policy, error) {
+func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Verdict, *Callback, error) {
 	cb, err := e.Find(ctx, store.ByState(in.State))
 	if err != nil {
-		return 0, nil, err
+		return callback.Verdict{}, nil, err
 	}
 	if cb.StateQuery(cb.Policy) != in.Parameter {
-		return 0, nil, store.ErrNotFound
+		return callback.Verdict{}, nil, store.ErrNotFound
 	}
 	if err := cb.Policy.CanJudge(); err != nil {
-		return 0, nil, err
+		return callback.Verdict{}, nil, err
 	}
 	in.Call.Caller.Own = cb.Policy.OwnKey && shows(in.Keys, cb.Key())
-	return cb.Policy.Admit(in.Call.Method, in.Call.Caller), cb.Policy, nil
+	verdict := cb.Admit(cb.Policy, in.Call, callback.At(e.now()))
+	if verdict.Kind != callback.Gone {
+		return verdict, cb, nil
+	}
+	if cb.Phase == callback.Waiting {
+		if _, cb.Commit, err = e.act(ctx, cb.ID); err != nil {
+			return callback.Verdict{}, nil, err
+		}
+	}
+	return verdict, cb, store.Wait(context.WithoutCancel(ctx), cb.Commit)
 }
 
 // phaseTransitions are what a call has done to a callback that is then in the phase.

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 )
 
 // shardCount spreads the waiters' locks. It must be a power of two.
@@ -43,7 +44,7 @@ type Waiter struct {
 type Notice struct {
 	// Record is the callback as it was at that moment.
 	Record *callback.Record
-	lease  *Lease
+	lease  *memory.Lease
 }
 
 // Done releases the memory that the notice holds. The record's bodies must not be used
@@ -108,12 +109,14 @@ func (s *waiterShard) remove(w *Waiter) {
 
 // tell notifies the waiters that need not wait for the commit, and reports whether
 // there are any.
-func (ws *waiters) tell(r *callback.Record, lease *Lease) bool { return ws.notify(r, lease, false) }
+func (ws *waiters) tell(r *callback.Record, lease *memory.Lease) bool {
+	return ws.notify(r, lease, false)
+}
 
 // tellDurable notifies the waiters that wait for the commit.
-func (ws *waiters) tellDurable(r *callback.Record, lease *Lease) { ws.notify(r, lease, true) }
+func (ws *waiters) tellDurable(r *callback.Record, lease *memory.Lease) { ws.notify(r, lease, true) }
 
-func (ws *waiters) notify(r *callback.Record, lease *Lease, durable bool) (told bool) {
+func (ws *waiters) notify(r *callback.Record, lease *memory.Lease, durable bool) (told bool) {
 	final := r.Phase.Final()
 	s := ws.shard(r.ID)
 	s.mu.Lock()

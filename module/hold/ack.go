@@ -42,7 +42,7 @@ func (x *exchange) callUpstream() error {
 	x.follow(call)
 	if x.h.Call == nil {
 		// It is not used any more, and it would take memory while the client is held.
-		x.request.lease.Release()
+		x.request.buffer.Release()
 		x.request = nil
 	}
 	if outcome := call.Outcome(); outcome == upstream.Answered || outcome == upstream.Unknown {

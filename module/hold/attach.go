@@ -19,7 +19,7 @@ func (x *exchange) retryKeyOf() (*callback.Retry, error) {
 	if x.step != nil {
 		return x.stepKey(), nil
 	}
-	if x.h.Idempotency != nil && !*x.h.Idempotency {
+	if !x.h.takesKeys() {
 		return nil, nil
 	}
 	key, err := answer.IdempotencyKey(x.r)
@@ -39,6 +39,9 @@ func (x *exchange) retryKeyOf() (*callback.Retry, error) {
 	}
 	return retry, nil
 }
+
+// takesKeys reports whether clients can repeat their requests under a key.
+func (h *Handler) takesKeys() bool { return h.Idempotency == nil || *h.Idempotency }
 
 // stepKey returns what identifies a step when its job is tried again: the callback whose
 // job it is, and the directive's name or else its number in the block.

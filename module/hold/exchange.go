@@ -76,7 +76,7 @@ const (
 func (x *exchange) end() {
 	x.body.stop(x.w)
 	if x.request != nil {
-		x.request.lease.Release()
+		x.request.buffer.Release()
 	}
 	if x.waiter != nil {
 		x.waiter.Stop()
@@ -277,10 +277,24 @@ func (x *exchange) proceed() error {
 
 // waitOrPark waits for the callback of a request that is accepted, or answers 202.
 func (x *exchange) waitOrPark() error {
+	if x.request != nil && !x.h.isStep() {
+		// Whatever comes now, nobody reads the request again.
+		x.request.drop()
+		x.trim()
+	}
 	if x.answersAtOnce() {
 		return x.park()
 	}
 	return x.wait()
+}
+
+// trim lets go of the bodies in the callback's record, which are not needed for as long as
+// the client is held.
+func (x *exchange) trim() {
+	cb, record := *x.callback, *x.callback.Record
+	record.Request, record.Call, record.Latest, record.Ack, record.Answer, record.Outbox = nil, nil, nil, nil, nil, nil
+	cb.Record = &record
+	x.callback = &cb
 }
 
 // refuse answers with a problem document, or hands the error to Caddy if the

@@ -137,7 +137,7 @@ func (j *job) request(ctx context.Context) (*http.Request, error) {
 func (j *job) fill(r *http.Request, repl *caddy.Replacer, body []byte) (*http.Request, error) {
 	key := j.cb.ID.String()
 	if j.cb.Job.Block == callback.CallBlock {
-		o := &outgoing{h: j.h, out: r, repl: repl, buffered: true, body: body}
+		o := &outgoing{h: j.h, out: r, repl: repl, body: body}
 		if err := o.fill(j.cb); err != nil {
 			return nil, err
 		}

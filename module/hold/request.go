@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
@@ -25,13 +26,11 @@ type outgoing struct {
 	client http.Header
 	out    *http.Request
 	repl   *caddy.Replacer
-	// buffered says that body is the whole body; changed, that a value was put into
-	// it.
-	buffered bool
-	body     []byte
-	changed  bool
-	// lease is the memory that is reserved for the body; nil for none.
-	lease *engine.Lease
+	// body is the whole body, if that was read; changed says that a value was put into it.
+	body    []byte
+	changed bool
+	// buffer holds the body as it came; nil for none.
+	buffer *memory.Buffer
 }
 
 // injection is a compiled Injection.
@@ -70,9 +69,9 @@ func (x *exchange) prepare() error {
 			return err
 		}
 	}
-	keyed := x.step == nil && len(x.r.Header[callback.IdempotencyKey]) > 0
+	keyed := x.step == nil && x.h.takesKeys() && len(x.r.Header[callback.IdempotencyKey]) > 0
 	if x.h.readsBody || keyed {
-		if err := x.request.buffer(x.rt.Engine, x.r); err != nil {
+		if err := x.read(keyed); err != nil {
 			return err
 		}
 	}
@@ -84,15 +83,30 @@ func (x *exchange) prepare() error {
 	return err
 }
 
-// buffer reads the body.
-func (o *outgoing) buffer(e *engine.Engine, r *http.Request) (err error) {
-	o.body, o.lease, err = e.ReadBody(r.Body, r.ContentLength, o.h.app.MaxBodySize)
+// read reads the body. Requests with the same key share what one callback may have.
+func (x *exchange) read(keyed bool) (err error) {
+	o, owner := x.request, memory.Nobody
+	if keyed {
+		scope, _, err := x.scope()
+		if err != nil {
+			return err
+		}
+		owner = memory.OwnerOf(scope + " " + x.r.Header[callback.IdempotencyKey][0])
+	}
+	o.buffer, err = answer.ReadBody(x.w, x.r, x.rt.Engine.Memory(owner), 0, x.h.app.MaxBodySize)
 	if err != nil {
 		return err
 	}
-	o.buffered = true
+	o.body = o.buffer.Bytes()
 	upstream.SetBody(o.out, o.body)
 	return nil
+}
+
+// drop gives the body up, which is not used any more.
+func (o *outgoing) drop() {
+	o.buffer.Release()
+	o.buffer, o.body = nil, nil
+	o.out.Body = http.NoBody
 }
 
 // original returns the client's request as it goes on after the callback: with its own

@@ -10,22 +10,28 @@ func SplitAppended(raw, name string, whole func(value string) bool) string {
 	if !strings.Contains(raw, "?") && !strings.Contains(raw, "%3") {
 		return raw
 	}
-	segments := strings.Split(raw, "&")
-	for i, segment := range segments {
+	var b strings.Builder
+	b.Grow(len(raw))
+	separator := ""
+	for segment := range strings.SplitSeq(raw, "&") {
+		b.WriteString(separator)
+		separator = "&"
 		key, value, ok := split(segment)
 		if !ok || key != name || whole != nil && whole(unescape(value)) {
+			b.WriteString(segment)
 			continue
 		}
 		end, rest := cutAppended(value)
 		if end < 0 {
+			b.WriteString(segment)
 			continue
 		}
-		segments[i] = segment[:len(segment)-len(value)+end]
+		b.WriteString(segment[:len(segment)-len(value)+end])
 		if rest != "" {
-			segments[i] += "&" + rest
+			b.WriteString("&" + rest)
 		}
 	}
-	return strings.Join(segments, "&")
+	return b.String()
 }
 
 // escapedQuery has the signs of a query that was escaped together with the value that it

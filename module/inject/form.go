@@ -1,6 +1,7 @@
 package inject
 
 import (
+	"bytes"
 	"iter"
 	"net/url"
 	"strings"
@@ -70,8 +71,19 @@ func SetForm(body []byte, name, value string) []byte {
 // GetForm does for an application/x-www-form-urlencoded body what GetQuery does
 // for a query.
 func GetForm(body []byte, name string) []string {
-	return GetQuery(string(body), name)
+	var values []string
+	for segment := range bytes.SplitSeq(body, []byte("&")) {
+		// Only what has the name is copied: a body can be large.
+		key, value, _ := bytes.Cut(segment, []byte("="))
+		if len(segment) > 0 && len(key) <= maxEscaped*len(name) && unescape(string(key)) == name {
+			values = append(values, unescape(string(value)))
+		}
+	}
+	return values
 }
+
+// maxEscaped is how many bytes a byte can have where it is escaped.
+const maxEscaped = 3
 
 // split returns the name of the parameter that a segment holds, and its value
 // still escaped. An empty segment holds none.

@@ -54,6 +54,9 @@ var (
 	CutShort = Problem{Slug: "cut-short", Status: http.StatusBadRequest,
 		Title:  "The body is incomplete.",
 		Detail: "None of it was used. Send the complete body again."}
+	TooSlow = Problem{Slug: "too-slow", Status: http.StatusRequestTimeout,
+		Title:  "The body comes too slowly.",
+		Detail: "None of it was used. Send it again, and at least 10 KiB of it in each 10 seconds."}
 )
 
 // What the waiting side can be told.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -49,38 +51,75 @@ func takeState(in *engine.Incoming, text string) (left string, ok bool) {
 // a state nor a named key. It is short, because little memory is set aside for such bodies.
 const readBlindWithin = 10 * time.Second
 
-// readBody reads a call's body, and takes the state out of it if it holds one.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engine, in *engine.Incoming) error {
+// maxBlind bounds such a body, in bytes.
+const maxBlind = 1 << 20
+
+// readBody reads a call's body on behalf of an owner, which is Nobody if the call has shown
+// neither a state nor a named key. It takes the state out of the body if that holds one.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engine, owner memory.Owner, in *engine.Incoming) error {
 	if !answer.HasBody(r) {
 		return nil
 	}
-	read, within := e.ReadBody, answer.ReadWithin
-	if in.State.IsZero() && len(in.Call.Caller.Names) == 0 {
-		read, within = e.ReadBlind, readBlindWithin
+	space, within, limit := e.Memory(owner), answer.ReadWithin, s.app.MaxBodySize
+	if owner == memory.Nobody {
+		space, within, limit = e.BlindMemory(), readBlindWithin, min(limit, maxBlind)
 	}
-	defer answer.SetReadDeadline(w, within)()
-	body, lease, err := read(r.Body, r.ContentLength, s.app.MaxBodySize)
+	body, err := answer.ReadBody(w, r, space, within, limit)
 	if err != nil {
 		return err
 	}
-	in.Lease = lease
-	in.Call.Body = callback.NewBody(body)
-	if in.Parameter != "" && inject.IsForm(r.Header.Get("Content-Type")) && !takeFormState(in) {
-		lease.Release()
+	in.Lease = body.Lease()
+	in.Call.Body = callback.NewBody(body.Bytes())
+	if in.Parameter == "" || !inject.IsForm(r.Header.Get("Content-Type")) {
+		return nil
+	}
+	if !takeFormState(in) {
+		body.Release()
 		return store.ErrNotFound
 	}
 	return nil
 }
 
-// takeFormState takes the state out of a form body, unless it is in the query alone.
+// maxStateField bounds a field of a form that holds the state, in bytes. It is more than
+// the state because queries are appended to that, too.
+const maxStateField = 64 << 10
+
+// takeFormState takes the state out of a form body, unless it is in the query alone. What
+// is left takes the place of the body: there is no room for two of them.
 func takeFormState(in *engine.Incoming) bool {
-	form := string(in.Call.Body.Data)
-	if len(inject.GetQuery(form, in.Parameter)) == 0 {
+	form, separator := in.Call.Body.Data, []byte("&")
+	holds := func(field []byte) bool {
+		return len(inject.GetForm(field[:min(len(field), maxStateField)], in.Parameter)) > 0
+	}
+	found := false
+	for field := range bytes.SplitSeq(form, separator) {
+		if !holds(field) {
+			continue
+		}
+		if _, ok := takeState(in, string(field[:min(len(field), maxStateField)])); !ok || len(field) > maxStateField {
+			return false
+		}
+		found = true
+	}
+	if !found {
 		return !in.State.IsZero()
 	}
-	form, ok := takeState(in, form)
-	in.Call.Body = callback.NewBody([]byte(form))
-	return ok
+	left := form[:0]
+	for field := range bytes.SplitSeq(form, separator) {
+		if holds(field) {
+			text, _ := takeState(in, string(field))
+			field = []byte(text)
+		}
+		if len(field) == 0 {
+			continue
+		}
+		if len(left) > 0 {
+			left = append(left, separator...)
+		}
+		left = append(left, field...)
+	}
+	in.Call.Body = callback.NewBody(left)
+	return true
 }
 
 // isPrefetch reports whether a header value says that a browser makes the request in

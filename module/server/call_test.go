@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -83,7 +84,7 @@ func readCall(t *testing.T, s *Server, r *http.Request) (engine.Incoming, error)
 	if err != nil {
 		return in, err
 	}
-	return in, s.readBody(httptest.NewRecorder(), r, apptest.NewEngine(t), &in)
+	return in, s.readBody(httptest.NewRecorder(), r, apptest.NewEngine(t), memory.Nobody, &in)
 }
 
 func TestWhatNobodyAskedForIsNoCall(t *testing.T) {

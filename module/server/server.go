@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -147,22 +148,27 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	if looks(r) {
 		return s.serveLook(w, r, rt, in)
 	}
+	owner := memory.Nobody
+	if len(caller.Names) > 0 {
+		owner = keyOwner(caller)
+	}
 	if answer.HasBody(r) && !in.State.IsZero() {
-		// Check method and keys before the body is read, so that a refused caller
-		// costs neither memory nor time.
-		kind, policy, err := rt.Engine.Admit(r.Context(), in)
-		if err != nil || kind != callback.Accepted {
+		// What does not depend on the body is decided before that is read, so that a
+		// refused caller costs neither memory nor time.
+		verdict, cb, err := rt.Engine.Admit(r.Context(), in)
+		if err != nil || verdict.Kind != callback.Accepted {
 			answer.LeaveUnread(w, r)
 		}
 		if err != nil {
 			return failed(rt, err)
 		}
-		if kind != callback.Accepted {
-			answer.WriteVerdict(w, callback.Verdict{Kind: kind}, policy, caller)
+		if verdict.Kind != callback.Accepted {
+			answer.WriteVerdict(w, verdict, cb.Policy, caller)
 			return nil
 		}
+		owner = memory.OwnerOf(cb.ID)
 	}
-	if err := s.readBody(w, r, rt.Engine, &in); err != nil {
+	if err := s.readBody(w, r, rt.Engine, owner, &in); err != nil {
 		return err
 	}
 	defer in.Lease.Release()
@@ -189,7 +195,7 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 		writeLook(w, r, anyMethods)
 		return nil
 	}
-	if err := s.readBody(w, r, rt.Engine, &in); err != nil {
+	if err := s.readBody(w, r, rt.Engine, keyOwner(in.Call.Caller), &in); err != nil {
 		return err
 	}
 	defer in.Lease.Release()
@@ -204,6 +210,9 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 	answer.WriteVerdict(w, verdict, policy, in.Call.Caller)
 	return nil
 }
+
+// keyOwner returns on whose behalf a body is read if only its sender's named key is known.
+func keyOwner(c callback.Caller) memory.Owner { return memory.OwnerOf("key " + c.Names[0]) }
 
 // correlationOf returns the correlation id of a call to the fixed URL.
 func (s *Server) correlationOf(call *callback.Call) string {

@@ -38,7 +38,7 @@ func NewContext(tb testing.TB, app string) caddy.Context {
 // NewEngine returns an engine on a store in memory.
 func NewEngine(tb testing.TB) *engine.Engine {
 	tb.Helper()
-	limits := engine.Limits{MaxMemory: 1 << 20, MaxWaiting: 100, MaxHeld: 100}
+	limits := engine.Limits{MaxMemory: 1 << 20, MaxBody: 1 << 20, MaxWaiting: 100, MaxHeld: 100}
 	e := engine.New(storetest.NewMemory().Open(), limits, zap.NewNop(), unobserved{})
 	tb.Cleanup(func() {
 		if err := e.Close(); err != nil {

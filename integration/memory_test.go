@@ -1,0 +1,184 @@
+package integration
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+const mib = 1 << 20
+
+// stalled opens a connection to a site and sends the beginning of a request with a body
+// that never ends.
+func (s *stage) stalled(t *testing.T, site, head, body string) {
+	t.Helper()
+	conn := s.dial(t, site)
+	go func() { _, _ = io.WriteString(conn, head+"Host: "+site+".test\r\n\r\n"+body) }()
+}
+
+// answered reads the answer on a connection on which a request was sent.
+func answered(t *testing.T, conn io.Reader) *harness.Response {
+	t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &harness.Response{Status: resp.StatusCode, Header: resp.Header, Body: body}
+}
+
+// Whoever has one callback URL takes a part of the memory, not all of it.
+func TestBodiesAtOneCallbackURLLeaveMemoryToOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Callback: "max_memory 16MiB\nmax_body_size 4MiB"})
+	mine, victim := s.get(t), s.get(t)
+	const size = 3 * mib
+	for range 4 {
+		s.stalled(t, "callbacks", fmt.Sprintf("POST /cb/%s HTTP/1.1\r\nContent-Length: %d\r\n", mine.state(), size), strings.Repeat("x", size-1))
+	}
+	large := strings.Repeat("y", 2*mib)
+	harness.Eventually(t, "there is no more memory for that URL", func() bool {
+		got := mine.callWith(t, correlationHeader, "another", large)
+		return got.Status == http.StatusServiceUnavailable && got.Header.Get("Retry-After") != ""
+	})
+	wantStatus(t, victim.call(t, "text/plain", large), http.StatusOK)
+	wantAnswer(t, victim.Answer(t), http.StatusOK, large)
+	harness.Within(t, 30*time.Second, "the bodies that stand still are given up", func() bool {
+		return mine.callWith(t, correlationHeader, "another", large).Status == http.StatusBadRequest
+	})
+	mine.stillWaits(t)
+}
+
+// Requests with a key that wait beside the first one do not keep their bodies.
+func TestRetriesThatWaitTakeNoMemory(t *testing.T) {
+	t.Parallel()
+	for name, lines := range map[string]string{"hold": "callback hold 2m\n", "park": "callback park {\nname orders\n}\n", "defer": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			private := lines + s.toPartner()
+			if name == "defer" {
+				private = s.deferred("orders", "")
+			}
+			s.Start(t, withAPI(s, harness.Config{Callback: "max_memory 16MiB\nmax_body_size 4MiB", Private: private}, "key off"))
+			path, body, release := s.path(), strings.Repeat("x", 4*mib-1), make(chan struct{})
+			if name == "defer" {
+				s.partner.Handle(path, func(http.ResponseWriter, *http.Request) { <-release })
+			}
+			request := func() *http.Request {
+				req := withKey(t, path, "k-1", body)
+				req.Header.Set("Prefer", "wait=100")
+				return req
+			}
+			first := s.forward(t, harness.HTTP1, request())
+			all := []*harness.Pending{first.Pending}
+			for i := range 5 {
+				all = append(all, s.again(t, request()))
+				harness.Eventually(t, "the request waits, too", func() bool { return s.list(t, "").Held == i+2 })
+			}
+			// Four of these bodies are all of the memory.
+			other := s.create(t, `{}`)
+			wantStatus(t, s.callURL(t, http.MethodPost, other.CallbackURL, body), http.StatusOK)
+			close(release)
+			if name != "defer" {
+				first.resolve(t, "done")
+			}
+			for _, p := range all {
+				wantStatus(t, p.Answer(t), http.StatusOK)
+			}
+		})
+	}
+}
+
+// Strangers take memory only with bytes that they send.
+func TestStrangersWhoSendLittleTakeLittle(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Callback: "max_body_size 1MiB\nmax_memory 4MiB", Hold: "state_query state"})
+	x := s.get(t)
+	const form = "Content-Type: application/x-www-form-urlencoded\r\n"
+	for name, head := range map[string]string{
+		"in chunks": "Transfer-Encoding: chunked\r\n", "of a length": "Content-Length: 60000\r\n",
+	} {
+		for range 100 {
+			s.stalled(t, "callbacks", "POST /cbq/state HTTP/1.1\r\n"+form+head, "")
+			s.stalled(t, "callbacks", "POST /cbq/state HTTP/1.1\r\n"+form+head, "1\r\n")
+		}
+		got := s.callURL(t, http.MethodPost, harness.BaseURL+"/cbq/state", "state=00000000-0000-4000-8000-000000000000", "Content-Type", "application/x-www-form-urlencoded")
+		if got.Status != http.StatusNotFound {
+			t.Errorf("%s: %d", name, got.Status)
+		}
+	}
+	// Their large bodies keep out no small ones.
+	harness.Eventually(t, "there is no room for a large form", func() bool {
+		s.stalled(t, "callbacks", "POST /cbq/state HTTP/1.1\r\n"+form+"Content-Length: 400000\r\n", "a="+strings.Repeat("a", 300_000))
+		got := s.callURL(t, http.MethodPost, harness.BaseURL+"/cbq/state", "a="+strings.Repeat("a", 300_000), "Content-Type", "application/x-www-form-urlencoded")
+		return got.Status == http.StatusServiceUnavailable
+	})
+	got := s.callURL(t, http.MethodPost, harness.BaseURL+"/cbq/state", "state="+x.state()+"&a="+strings.Repeat("a", 30_000), "Content-Type", "application/x-www-form-urlencoded")
+	wantStatus(t, got, http.StatusOK)
+	wantStatus(t, x.Answer(t), http.StatusOK)
+}
+
+// What does not depend on the body of a call is decided before that is read.
+func TestCallThatComesTooLateIsRefusedBeforeItsBodyIsRead(t *testing.T) {
+	t.Parallel()
+	s := openAPI(t, harness.Config{})
+	closed, late, shut := s.create(t, `{}`), s.create(t, `{"expiresIn":0.001}`), s.create(t, `{"allowMultipleCalls":true}`)
+	wantStatus(t, s.callURL(t, http.MethodPost, shut.CallbackURL, "one"), http.StatusOK)
+	for _, c := range []created{closed, shut} {
+		wantStatus(t, s.api(t, http.MethodDelete, "/"+c.ID, ""), http.StatusNoContent)
+	}
+	for name, c := range map[string]struct {
+		created
+		slug string
+	}{"closed": {closed, "closed"}, "expired": {late, "expired"}, "closed after a call": {shut, "closed"}} {
+		for site, target := range map[string]string{"callbacks": strings.TrimPrefix(c.CallbackURL, harness.BaseURL), "api": "/callbacks/" + c.ID + "/resolve"} {
+			if site == "api" && name == "expired" {
+				harness.Eventually(t, "it has expired", func() bool { return s.show(t, c.ID).Phase == "expired" })
+			}
+			conn := s.rawTo(t, site, "POST "+target+" HTTP/1.1\r\nHost: "+site+".test\r\nContent-Length: 1000000\r\n\r\nx")
+			wantProblem(t, answered(t, conn), http.StatusGone, c.slug)
+		}
+	}
+}
+
+func TestBodyThatComesTooSlowlyIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, withAPI(s, harness.Config{Hold: "inject json url {http.callback.url}"}, "key off"))
+	x := s.post(t, "application/json", `{}`)
+	const length = " HTTP/1.1\r\nContent-Length: 1000000\r\nContent-Type: application/json\r\n"
+	for name, c := range map[string]struct{ site, head string }{
+		"call": {"callbacks", "POST /cb/" + x.state() + length}, "creation": {"api", "POST /callbacks" + length}, "held request": {"app", "POST " + s.path() + length},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := s.dial(t, c.site)
+			go func() {
+				if _, err := io.WriteString(conn, c.head+"Host: "+c.site+".test\r\n\r\n"); err != nil {
+					return
+				}
+				tick := time.NewTicker(100 * time.Millisecond)
+				defer tick.Stop()
+				for range tick.C {
+					if _, err := io.WriteString(conn, strings.Repeat(" ", 50)); err != nil {
+						return
+					}
+				}
+			}()
+			got := answered(t, conn)
+			wantProblem(t, got, http.StatusRequestTimeout, "too-slow")
+		})
+	}
+	t.Cleanup(func() { x.stillWaits(t) })
+}
