@@ -25,6 +25,10 @@ func WriteResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, resul
 		h.Del(f.Name)
 	}
 	result.Header.AddTo(h)
+	if h.Get("Content-Type") == "" {
+		// A type that nobody gave is not guessed.
+		h["Content-Type"] = nil
+	}
 	if callback.StatusHasBody(result.Status) {
 		h.Set("Content-Length", strconv.FormatInt(result.Body.Size, 10))
 	}
