@@ -33,6 +33,8 @@ import (
 //	    respond       <body>|<status> [<status>] { body <text> }
 //	    header        <name> <value>
 //	    redir         <url> [<code>]
+//	    redir_failed  <url> [<code>]
+//	    redir_late    <url> [<code>]
 //	    require       correlation_id|status...
 //	    failed        header|query|form|json <name> [<pattern>...]
 //	    succeeded     header|query|form|json <name> <pattern>...
@@ -154,7 +156,7 @@ func parseTimeout(h httpcaddyfile.Helper, what string, to *caddy.Duration) error
 // handlerOptions are the options that parseCallbackOption knows.
 const handlerOptions = "ack, ask, attempt_timeout, base_url, call, copy_headers, correlation_id, deliver, document_statuses, " +
 	"error_code, error_text, errors, expires_in, failed, failed_body, failed_status, header, header_prefix, idempotency, idempotency_scope, inject, " +
-	"key, message, methods, multiple, name, on_conflict, on_disconnect, on_timeout, progress, redir, require, respond, result, " +
+	"key, message, methods, multiple, name, on_conflict, on_disconnect, on_timeout, progress, redir, redir_failed, redir_late, require, respond, result, " +
 	"retry_unsafe, retryable, state_query, status_url, succeeded, then and use_body"
 
 func parseCallbackOption(h httpcaddyfile.Helper, o *options, handler *hold.Handler) error {
@@ -182,7 +184,11 @@ func parseCallbackOption(h httpcaddyfile.Helper, o *options, handler *hold.Handl
 	case "header":
 		return parseHeader(o, handler)
 	case "redir":
-		return parseRedirect(o, handler)
+		return parseRedirect(o, &handler.Redirect)
+	case "redir_failed":
+		return parseRedirect(o, &handler.RedirectFailed)
+	case "redir_late":
+		return parseRedirect(o, &handler.RedirectLate)
 	case "on_disconnect":
 		return o.text(&handler.OnDisconnect)
 	case "copy_headers":
@@ -264,7 +270,7 @@ func parseHeader(o *options, handler *hold.Handler) error {
 	return nil
 }
 
-func parseRedirect(o *options, handler *hold.Handler) error {
+func parseRedirect(o *options, to **hold.Redirect) error {
 	if err := o.once(); err != nil {
 		return err
 	}
@@ -272,21 +278,21 @@ func parseRedirect(o *options, handler *hold.Handler) error {
 	if len(args) != 1 && len(args) != 2 {
 		return o.failf("it needs a URL, and may have a status, as in: redir https://shop.example.com/thanks 303")
 	}
-	handler.Redirect = &hold.Redirect{URL: args[0]}
+	*to = &hold.Redirect{URL: args[0]}
 	if len(args) == 1 {
 		return nil
 	}
 	switch args[1] {
 	case "permanent":
-		handler.Redirect.Status = http.StatusMovedPermanently
+		(*to).Status = http.StatusMovedPermanently
 	case "temporary":
-		handler.Redirect.Status = http.StatusFound
+		(*to).Status = http.StatusFound
 	default:
 		status, err := strconv.Atoi(args[1])
 		if err != nil || status == 0 {
 			return o.failf("%w", mismatch{args[1], "the status of a redirect; write 301, 302, 303, 307, 308, permanent or temporary"})
 		}
-		handler.Redirect.Status = status
+		(*to).Status = status
 	}
 	return nil
 }

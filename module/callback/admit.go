@@ -1,15 +1,13 @@
 package callback
 
-import "net/http"
-
 // Admit decides on a call before its body is read: Accepted if that depends on the body,
 // or else the verdict that the call gets with any. Nothing changes.
 func (r *Record) Admit(p *Policy, c *Call, now Time) Verdict {
+	if _, ok := r.sendOn(p, c, func(string) string { return "" }, now); ok {
+		return Verdict{Kind: Accepted}
+	}
 	if kind := p.Admit(c.Method, c.Caller); kind != Accepted {
 		return Verdict{Kind: kind}
-	}
-	if p.redirectsPeople() && c.Method == http.MethodGet {
-		return Verdict{Kind: Accepted}
 	}
 	if gone, yes := r.Gone(p, now); yes {
 		return gone

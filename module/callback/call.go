@@ -47,6 +47,9 @@ type Call struct {
 	// Asked is what the app decided about the call; nil if the app was not asked. It is
 	// never stored.
 	Asked *Asked `cbor:"-" json:"-"`
+	// Person says that a browser makes the call, for a person who sees the answer. It is
+	// never stored.
+	Person bool `cbor:"-" json:"-"`
 	// byHand says that the call is an operator's. It is never stored.
 	byHand bool
 	// Unattended says that nobody waits for the callback. It is never stored.

@@ -57,8 +57,8 @@ type attempt struct {
 	heavy bool
 	// says is the app's decision: nothing yet, allow, override, refuse or handshake.
 	says string
-	// byHand says that the call is an operator's.
-	byHand bool
+	// byHand says that the call is an operator's, person that it is that of a browser.
+	byHand, person bool
 }
 
 func (a attempt) call(now callback.Time) *callback.Call {
@@ -73,6 +73,7 @@ func (a attempt) call(now callback.Time) *callback.Call {
 	}
 	c := newCall(a.method, a.body, lines...)
 	c.ReceivedAt = now
+	c.Person = a.person
 	if a.heavy {
 		c.Body.File, c.Body.Size = "heavy", heavy
 	}
@@ -202,6 +203,7 @@ func (m *machine) call(t *rapid.T) {
 		heavy:       rapid.IntRange(0, 2).Draw(t, "heavy") == 0,
 		name:        rapid.SampledFrom([]string{"", "", "m1", "m2"}).Draw(t, "name"),
 		byHand:      rapid.IntRange(0, 5).Draw(t, "by hand") == 0,
+		person:      rapid.IntRange(0, 3).Draw(t, "person") == 0,
 	})
 }
 
@@ -301,8 +303,10 @@ func (m *machine) expected(a attempt) callback.Kind {
 	}
 	switch {
 	case a.byHand:
-	case redirects && responds && a.method == "GET":
+	case redirects && (responds && a.method == "GET" || a.person && (m.last != nil || m.phase.Final()) && !m.takesMore()) && !m.over():
 		return callback.Returned
+	case redirects && (responds && a.method == "GET" || a.person) && m.over():
+		return callback.Gone
 	case !slices.Contains(methods, a.method):
 		return callback.WrongMethod
 	}
@@ -335,6 +339,11 @@ func (m *machine) expected(a attempt) callback.Kind {
 		return callback.Progressed
 	}
 	return callback.Accepted
+}
+
+// over reports whether the callback has expired, or was closed, without a call.
+func (m *machine) over() bool {
+	return m.phase == callback.Closed || m.phase == callback.Expired || m.phase == callback.Waiting && m.last == nil && m.late()
 }
 
 // late reports whether the time for calls is over.

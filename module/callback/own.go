@@ -87,7 +87,7 @@ func (f *Fields) reply(p *Policy, base, method string) *Reply {
 	// A host that no name can be was refused when the URL was given.
 	target, _ := ASCIIURL(resolveAgainst(base, f.RedirectURL))
 	location := Field{Name: "Location", Value: target}
-	return &Reply{Status: p.redirectStatus(method), Header: append(slices.Clone(f.Header), location)}
+	return &Reply{Status: p.Redirect.statusFor(method), Header: append(slices.Clone(f.Header), location)}
 }
 
 // resolveAgainst makes a target that begins with a slash an absolute URL.
@@ -187,6 +187,16 @@ func (r *Record) ownReply() *Fields {
 		return nil
 	}
 	return r.Own.Reply
+}
+
+// replyTo returns the reply to a call that is accepted. A person is always redirected, if
+// the app that was asked does not say otherwise.
+func (r *Record) replyTo(p *Policy, c *Call, failed bool, look Lookup) *Reply {
+	decided := c.Asked != nil && c.Asked.Reply != nil
+	if c.Person && r.redirects(p) && !decided {
+		return r.sends(p, c, failed, look)
+	}
+	return r.reply(p, c, look)
 }
 
 // reply returns the reply to a call.

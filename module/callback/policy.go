@@ -100,6 +100,12 @@ type Policy struct {
 	// IgnoreConflicts answers calls after the accepted one with the first reply, and
 	// drops them.
 	IgnoreConflicts bool `cbor:"29,keyasint,omitempty"`
+	// RedirectFailed is where people are sent who come after the callback has failed, and
+	// those who come to the failed URL; nil for Redirect.
+	RedirectFailed *Redirect `cbor:"30,keyasint,omitempty"`
+	// RedirectLate is where people are sent who come when the callback has expired or is
+	// closed; nil for nowhere.
+	RedirectLate *Redirect `cbor:"31,keyasint,omitempty"`
 	// Needs are the names of the features that judging by the policy requires. Compile
 	// sets it.
 	Needs []string `cbor:"60,keyasint,omitempty"`
@@ -118,7 +124,9 @@ type compiled struct {
 	bodyJSON bool
 	header   []Template
 	target   Target
-	allowed  string
+	// failedTarget and late are the targets of RedirectFailed and RedirectLate.
+	failedTarget, late Target
+	allowed            string
 	// reads are the headers that Failed, Progress and Succeeded compare, apart from the
 	// wire headers.
 	reads []string
@@ -197,12 +205,12 @@ func (p *Policy) prepare() error {
 		}
 		p.header[i] = NewTemplate(f.Value)
 	}
-	if p.Redirect != nil {
-		target, err := NewTarget(p.Redirect.URL)
+	for _, r := range p.redirects() {
+		target, err := NewTarget(r.to.URL)
 		if err != nil {
 			return err
 		}
-		p.target = target
+		*r.target = target
 	}
 	return nil
 }
@@ -236,6 +244,20 @@ func (p *Policy) setDefaults() {
 			p.Methods = append([]string{http.MethodGet}, p.Methods...)
 		}
 	}
+}
+
+// redirection is one of the redirects of a policy.
+type redirection struct {
+	option string
+	to     *Redirect
+	target *Target
+}
+
+// redirects returns the redirects that the policy has.
+func (p *Policy) redirects() []redirection {
+	return slices.DeleteFunc([]redirection{
+		{"redir", p.Redirect, &p.target}, {"redir_failed", p.RedirectFailed, &p.failedTarget}, {"redir_late", p.RedirectLate, &p.late},
+	}, func(r redirection) bool { return r.to == nil })
 }
 
 // Encode returns the policy as it is stored and hashed.

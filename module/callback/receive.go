@@ -78,9 +78,8 @@ type Fault struct {
 // Receive decides on a call when it arrives, against the newest record. Expiry is
 // decided here, by comparing times, and does not depend on a timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
-	if p.redirectsPeople() && r.ownReply() == nil && c.Method == http.MethodGet {
-		// A person's return is no call: it changes nothing, and people have no keys.
-		return Verdict{Kind: Returned, Reply: p.reply(c.Method, look)}
+	if v, ok := r.sendOn(p, c, look, now); ok {
+		return v
 	}
 	if kind := p.admit(c.Method, c.Caller); kind != Accepted {
 		return Verdict{Kind: kind}
@@ -215,7 +214,7 @@ func (r *Record) accept(p *Policy, c *Call, failure *Failure, look Lookup, now T
 		next.resend(r)
 	}
 	next.Failure = failure
-	next.take(p, c, r.reply(p, c, look))
+	next.take(p, c, r.replyTo(p, c, failure != nil, look))
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: next}
 }
 
@@ -232,7 +231,7 @@ func (r *Record) take(p *Policy, c *Call, reply *Reply) {
 // proceed accepts a call, and makes the job that runs the block "then".
 func (r *Record) proceed(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	next := *r
-	next.take(p, c, r.reply(p, c, look))
+	next.take(p, c, r.replyTo(p, c, false, look))
 	next.Job, next.Step = &Job{Block: ThenBlock, NextAt: now}, UUID{}
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: &next}
 }

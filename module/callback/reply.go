@@ -22,7 +22,7 @@ const maxReply = 64 << 10
 // reply builds the policy's reply to a call with that method.
 func (p *Policy) reply(method string, look Lookup) *Reply {
 	if p.Redirect != nil && (p.Respond == nil || method == http.MethodGet) {
-		return p.redirect(method, look)
+		return p.redirectTo(p.Redirect, &p.target, method, look)
 	}
 	r := &Reply{Status: DefaultReplyStatus, Header: p.replyHeader(look)}
 	if p.Respond != nil {
@@ -37,22 +37,6 @@ func (p *Policy) responseBody(look Lookup) string {
 		return p.body.ExpandJSON(look, maxReply)
 	}
 	return p.body.Expand(look, maxReply)
-}
-
-func (p *Policy) redirect(method string, look Lookup) *Reply {
-	header := append(p.replyHeader(look), Field{Name: "Location", Value: p.target.URL(p.BaseURL, look)})
-	return &Reply{Status: p.redirectStatus(method), Header: header}
-}
-
-// redirectStatus returns the status for redirecting a call with that method.
-func (p *Policy) redirectStatus(method string) int {
-	switch {
-	case p.Redirect != nil && p.Redirect.Status != 0:
-		return p.Redirect.Status
-	case method == http.MethodGet:
-		return http.StatusFound
-	}
-	return http.StatusSeeOther
 }
 
 // redirects reports whether the reply is a redirect.

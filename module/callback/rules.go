@@ -42,7 +42,7 @@ func (p *Policy) Check() error {
 		unfit("state_query", p.checkStateQuery()),
 		unfit("methods", p.checkMethods()),
 		unfit("respond", p.checkRespond()),
-		unfit("redir", p.checkRedirect()),
+		p.checkRedirects(),
 		unfit("methods", p.checkReturn()),
 		unfit("header", p.checkReplyHeader()),
 		unfit("copy_headers", p.checkCopyHeaders()),
@@ -125,21 +125,27 @@ func (p *Policy) checkRespond() error {
 
 var redirectStatuses = []int{0, http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect}
 
-func (p *Policy) checkRedirect() error {
-	if p.Redirect == nil {
-		return nil
+func (p *Policy) checkRedirects() error {
+	for _, r := range p.redirects() {
+		if err := unfit(r.option, p.checkRedirect(r)); err != nil {
+			return err
+		}
 	}
-	_, err := NewTarget(p.Redirect.URL)
-	_, badName := ASCIIURL(p.Redirect.URL)
+	return nil
+}
+
+func (p *Policy) checkRedirect(r redirection) error {
+	_, err := NewTarget(r.to.URL)
+	_, badName := ASCIIURL(r.to.URL)
 	switch {
 	case err != nil:
 		return err
 	case badName != nil:
 		return badName
-	case LeadsBack(p.Redirect.URL, p.BaseURL):
-		return fmt.Errorf("%s leads back to callback_server, which has no page for people there; name one of your own pages", p.Redirect.URL)
-	case !slices.Contains(redirectStatuses, p.Redirect.Status):
-		return fmt.Errorf("%d is not the status of a redirect; write 301, 302, 303, 307 or 308", p.Redirect.Status)
+	case LeadsBack(r.to.URL, p.BaseURL):
+		return fmt.Errorf("%s leads back to callback_server, which has no page for people there; name one of your own pages", r.to.URL)
+	case !slices.Contains(redirectStatuses, r.to.Status):
+		return fmt.Errorf("%d is not the status of a redirect; write 301, 302, 303, 307 or 308", r.to.Status)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func (h *Handler) Check() error {
 	if h.BaseURL == "" {
 		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option or here")
 	}
-	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks, h.checkCopies} {
+	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks, h.checkCopies, h.checkRedirects} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -223,9 +223,9 @@ func (h *Handler) checkReplyTexts() error {
 			return fmt.Errorf("respond: %w", err)
 		}
 	}
-	if h.Redirect != nil {
-		if err := checkReplyText(h.Redirect.URL); err != nil {
-			return fmt.Errorf("redir: %w", err)
+	for _, r := range h.redirects() {
+		if err := checkReplyText(r.to.URL); err != nil {
+			return fmt.Errorf("%s: %w", r.option, err)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.ReplyHeaders)) {
@@ -280,6 +280,27 @@ func checkReplyText(text string) error {
 			return fmt.Errorf("{%s} means nothing when a call is answered; there are %s, and {%scall.*}",
 				key, listPlaceholders(), callback.PlaceholderPrefix)
 		}
+	}
+	return nil
+}
+
+// redirection is a redirect with the option that gives it.
+type redirection struct {
+	option string
+	to     *Redirect
+}
+
+// redirects returns the redirects that are given.
+func (h *Handler) redirects() []redirection {
+	return slices.DeleteFunc([]redirection{{"redir", h.Redirect}, {"redir_failed", h.RedirectFailed}, {"redir_late", h.RedirectLate}},
+		func(r redirection) bool { return r.to == nil })
+}
+
+// checkRedirects makes sure that people are redirected at all, if some are sent elsewhere.
+// It is called when all options are read, because redir may be the last.
+func (h *Handler) checkRedirects() error {
+	if all := h.redirects(); len(all) > 0 && h.Redirect == nil {
+		return fmt.Errorf("%s: without redir nobody is redirected; add that option, for those who come when all is well", all[0].option)
 	}
 	return nil
 }

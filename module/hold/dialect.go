@@ -167,8 +167,8 @@ func (h *Handler) mentions(placeholder string) bool {
 	if h.Respond != nil {
 		texts = append(texts, h.Respond.Body)
 	}
-	if h.Redirect != nil {
-		texts = append(texts, h.Redirect.URL)
+	for _, r := range h.redirects() {
+		texts = append(texts, r.to.URL)
 	}
 	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, placeholder) })
 }

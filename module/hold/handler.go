@@ -94,6 +94,14 @@ type Handler struct {
 	// Default: no redirect.
 	Redirect *Redirect `json:"redirect,omitempty"`
 
+	// RedirectFailed is where people are sent who come after the callback has failed, and
+	// those who come to the failed URL. Default: where redirect leads.
+	RedirectFailed *Redirect `json:"redirect_failed,omitempty"`
+
+	// RedirectLate is where people are sent who come when the callback has expired or is
+	// closed. Default: they get a page that says so.
+	RedirectLate *Redirect `json:"redirect_late,omitempty"`
+
 	Dialect
 
 	// CorrelationID says where the correlation id is taken from. Default: it is a

@@ -70,7 +70,7 @@ func (h *Handler) checkStep() error {
 func (h *Handler) callOptions() []given {
 	return []given{
 		{"state_query", h.StateQuery != ""}, {"inject", h.Inject != nil}, {"ack", h.Ack != nil}, {"methods", h.Methods != nil},
-		{"respond", h.Respond != nil}, {"header", h.ReplyHeaders != nil}, {"redir", h.Redirect != nil}, {"ask", h.Ask != ""},
+		{"respond", h.Respond != nil}, {"header", h.ReplyHeaders != nil}, {"redir", h.Redirect != nil}, {"redir_failed", h.RedirectFailed != nil}, {"redir_late", h.RedirectLate != nil}, {"ask", h.Ask != ""},
 		{"require", h.Require != nil}, {"failed", h.Failed != nil}, {"progress", h.Progress != nil},
 		{"succeeded", h.Succeeded != nil}, {"result", h.Result != ""}, {"on_conflict", h.OnConflict != ""},
 		{"error_code", h.ErrorCode != nil}, {"error_text", h.ErrorText != nil}, {"document_statuses", h.DocumentStatuses != nil},

@@ -223,9 +223,13 @@ func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
 	if h.Respond != nil {
 		p.Respond = &callback.Respond{Status: h.Respond.Status, Body: expand(h.Respond.Body)}
 	}
-	if h.Redirect != nil {
-		p.Redirect = &callback.Redirect{URL: expand(h.Redirect.URL), Status: h.Redirect.Status}
+	redirect := func(r *Redirect) *callback.Redirect {
+		if r == nil {
+			return nil
+		}
+		return &callback.Redirect{URL: expand(r.URL), Status: r.Status}
 	}
+	p.Redirect, p.RedirectFailed, p.RedirectLate = redirect(h.Redirect), redirect(h.RedirectFailed), redirect(h.RedirectLate)
 	for _, name := range slices.Sorted(maps.Keys(h.ReplyHeaders)) {
 		for _, value := range h.ReplyHeaders[name] {
 			p.ReplyHeader = append(p.ReplyHeader, callback.Field{Name: name, Value: expand(value)})

@@ -115,12 +115,14 @@ func (p Problem) Write(w http.ResponseWriter) {
 	for _, name := range []string{"Content-Encoding", "Content-Length", "Etag", "Last-Modified"} {
 		h.Del(name)
 	}
-	h.Set("Content-Type", MediaType)
+	body, mediaType := p.representation(w)
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(p.RetryAfter.Seconds())))
 	}
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(p.Document())
+	_, _ = w.Write(body)
 }

@@ -115,7 +115,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	case callback.StatusPath, callback.ResultPath:
 		s.serveTicket(w, r, rt, at)
 	default:
-		if err := s.serveCall(w, r, rt, at); err != nil {
+		person := isPerson(r, at)
+		if person {
+			w = problem.ForPeople(w)
+		}
+		if err := s.serveCall(w, r, rt, at, person); err != nil {
 			callProblem(err).Write(w)
 		}
 	}
@@ -126,7 +130,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 var anyMethods = strings.Join(slices.Concat(callback.CallMethods, callback.LookMethods), ", ")
 
 // serveCall takes a call to a callback URL. Its error is answered with a problem.
-func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path) error {
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path, person bool) error {
 	if !countsAsCall(r) && !looks(r) {
 		return problem.NotAllowed(anyMethods)
 	}
@@ -140,7 +144,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	if err != nil {
 		return err
 	}
-	in.Call.Caller = caller
+	in.Call.Caller, in.Call.Person = caller, person
 	in.Ask = s.ask
 	if at.Resource == callback.FixedPath {
 		return s.serveFixed(w, r, rt, in)
