@@ -89,6 +89,7 @@ type App struct {
 
 	opener   store.Opener
 	identity string
+	ctx      caddy.Context
 	log      *zap.Logger
 	keyRing  keyRing
 	events   *events
@@ -97,8 +98,10 @@ type App struct {
 	deliverer *Deliverer
 	// bases are our own base URLs: the global ones, and those of all directives.
 	bases deliver.Bases
-	// atStart are checks that need the whole configuration; Start runs them.
-	atStart []func() error
+	// whenComplete are checks that need the whole configuration. watching says that they
+	// will run when it is provisioned, checked that they have run.
+	whenComplete      []func() error
+	watching, checked bool
 	// placed are the directives that learn their place when the app starts.
 	placed []stands
 	// names are the names of all directives, and those that placeholders refer to.
@@ -129,7 +132,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // opened in Start, so that a configuration can be validated beside a running
 // server.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.log = ctx.Logger()
+	a.ctx, a.log = ctx, ctx.Logger()
 	a.ready = make(chan struct{})
 	a.gone = make(chan struct{})
 	a.setDefaults()
@@ -230,13 +233,8 @@ func (a *App) checkURLs() error { return config.CheckBases(a.BaseURL, a.StatusUR
 
 // Start opens the store, unless an earlier configuration has it open already.
 func (a *App) Start() error {
-	if err := a.names.check(); err != nil {
+	if err := a.checkComplete(servers(a.ctx)); err != nil {
 		return err
-	}
-	for _, check := range a.atStart {
-		if err := check(); err != nil {
-			return err
-		}
 	}
 	a.place()
 	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger) (*engine.Engine, error) {
@@ -309,13 +307,16 @@ func (a *App) Use(ctx context.Context) (*Runtime, error) {
 	return a.rt, nil
 }
 
-// Of returns the configuration's app, with its defaults if it has none.
+// Of returns the configuration's app, with its defaults if it has none. ctx is that of a
+// directive.
 func Of(ctx caddy.Context) (*App, error) {
 	app, err := ctx.App("callback")
 	if err != nil {
 		return nil, err
 	}
-	return app.(*App), nil
+	a := app.(*App)
+	a.watch(ctx)
+	return a, nil
 }
 
 // Interface guards

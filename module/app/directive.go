@@ -67,13 +67,9 @@ func (a *App) Claim(server *caddyhttp.Server, name string, d any) error {
 	return nil
 }
 
-// AtStart adds a check that runs when the app starts: by then, the base URLs and names of
-// all directives are known.
-func (a *App) AtStart(check func() error) { a.atStart = append(a.atStart, check) }
-
 // AddBases adds base URLs of a directive: results are not delivered to them.
 func (a *App) AddBases(urls ...string) error { return a.bases.Add(urls...) }
 
 // Mention notes the name of a directive, and the keys of the placeholders that it
-// injects. Start fails if one of them refers to a directive that does not exist.
+// injects. The configuration is refused if one of them refers to a directive that does not exist.
 func (a *App) Mention(mode, name string, keys []string) { a.names.add(mode, name, keys) }

@@ -124,8 +124,8 @@ func (h *Handler) provisionDelivery() (err error) {
 		h.deliverFrom = &inject.Location{In: inject.JSON, Name: "callbackUrl"}
 	}
 	if h.deliverTo != "" {
-		// Check again at the start, when the base URLs of all directives are known.
-		h.app.AtStart(func() error {
+		// Check again at the end, when the base URLs of all directives are known.
+		h.app.WhenComplete(func() error {
 			if err := h.checkTo(); err != nil {
 				return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
 			}

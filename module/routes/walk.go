@@ -17,6 +17,13 @@ type Place struct {
 	Handler caddyhttp.MiddlewareHandler
 	// Parent is the handler in one of whose blocks this one stands; nil for none.
 	Parent *Place
+	// Route is the route that the handler is part of, and First says that it is the first
+	// handler of it.
+	Route *caddyhttp.Route
+	First bool
+	// Aside says that requests come here from places that Before does not tell: the handler
+	// stands in error routes or in a named route.
+	Aside  bool
 	before *way
 }
 
@@ -36,6 +43,16 @@ func (p *Place) Before(yield func(*Place) bool) {
 	}
 }
 
+// In reports whether the place is part of a route, in however many blocks.
+func (p *Place) In(route *caddyhttp.Route) bool {
+	for ; p != nil; p = p.Parent {
+		if p.Route == route {
+			return true
+		}
+	}
+	return false
+}
+
 // Walk visits all handlers of a server in the order of the configuration: those of its
 // routes, of its error routes, and of its named routes, which are sorted by their names.
 // A handler is visited before those in its blocks.
@@ -45,6 +62,7 @@ func (p *Place) Before(yield func(*Place) bool) {
 func Walk(server *caddyhttp.Server, visit func(*Place)) {
 	w := walker{visit: visit, blocks: make(map[reflect.Type]bool), seen: make(map[uintptr]bool)}
 	w.list(server.Routes, nil, nil)
+	w.aside = true
 	if server.Errors != nil {
 		w.list(server.Errors.Routes, nil, nil)
 	}
@@ -59,6 +77,8 @@ type walker struct {
 	blocks map[reflect.Type]bool
 	// seen has the values that were visited, so that a circle of them ends.
 	seen map[uintptr]bool
+	// aside is Place.Aside of what is visited.
+	aside bool
 }
 
 // list visits a list of routes. It returns what a request can have passed when it comes to
@@ -96,27 +116,28 @@ func join(end, start, before *way) *way {
 }
 
 func (w *walker) route(route *caddyhttp.Route, parent *Place, before *way) *way {
-	for _, handler := range route.Handlers {
-		before = w.handler(handler, parent, before)
+	for i, handler := range route.Handlers {
+		before = w.handler(&Place{Handler: handler, Parent: parent, Route: route, First: i == 0, Aside: w.aside, before: before})
 	}
 	return before
 }
 
 // handler visits a handler and those in its blocks. It returns what a request has passed
 // after it.
-func (w *walker) handler(handler caddyhttp.MiddlewareHandler, parent *Place, before *way) *way {
-	place := &Place{Handler: handler, Parent: parent, before: before}
+func (w *walker) handler(place *Place) *way {
 	w.visit(place)
-	passed := &way{place, before}
-	if subroute, ok := handler.(*caddyhttp.Subroute); ok {
+	passed := &way{place, place.before}
+	if subroute, ok := place.Handler.(*caddyhttp.Subroute); ok {
 		// What follows a subroute is passed after the handlers in it.
 		after := w.list(subroute.Routes, place, passed)
 		if subroute.Errors != nil {
+			w.aside = true
 			w.list(subroute.Errors.Routes, place, passed)
+			w.aside = place.Aside
 		}
 		return after
 	}
-	w.within(reflect.ValueOf(handler), place)
+	w.within(reflect.ValueOf(place.Handler), place)
 	return passed
 }
 
@@ -138,7 +159,8 @@ func (w *walker) within(v reflect.Value, place *Place) {
 		}
 	case reflect.Interface:
 		if !v.IsNil() {
-			w.handler(v.Interface().(caddyhttp.MiddlewareHandler), place, &way{place, place.before})
+			alone := caddyhttp.Route{Handlers: []caddyhttp.MiddlewareHandler{v.Interface().(caddyhttp.MiddlewareHandler)}}
+			w.route(&alone, place, &way{place, place.before})
 		}
 	case reflect.Slice, reflect.Array:
 		if routes, ok := v.Interface().(caddyhttp.RouteList); ok {

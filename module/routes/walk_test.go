@@ -131,3 +131,39 @@ func TestWalkFindsHandlersThatCaddyProvisions(t *testing.T) {
 		t.Errorf("found %d times", found)
 	}
 }
+
+func TestPlaceTellsItsRouteAndWhenMoreCanHaveComeBefore(t *testing.T) {
+	t.Parallel()
+	shop := route(named("shop"))
+	inner := &caddyhttp.Subroute{
+		Routes: caddyhttp.RouteList{route(named("first"), named("second"))},
+		Errors: &caddyhttp.HTTPErrorConfig{Routes: caddyhttp.RouteList{route(named("inner error"))}},
+	}
+	server := &caddyhttp.Server{
+		Routes:      caddyhttp.RouteList{route(inner), route(named("last"))},
+		Errors:      &caddyhttp.HTTPErrorConfig{Routes: caddyhttp.RouteList{route(named("error"))}},
+		NamedRoutes: map[string]*caddyhttp.Route{"shop": &shop},
+	}
+	places := make(map[string]*routes.Place)
+	routes.Walk(server, func(p *routes.Place) {
+		if l, ok := p.Handler.(*leaf); ok {
+			places[l.Name] = p
+		}
+	})
+	for name, aside := range map[string]bool{"first": false, "second": false, "inner error": true, "last": false, "error": true, "shop": true} {
+		if got := places[name].Aside; got != aside {
+			t.Errorf("%s stands aside: %t", name, got)
+		}
+		if got := places[name].First; got != (name != "second") {
+			t.Errorf("%s is the first of its route: %t", name, got)
+		}
+	}
+	for name, in := range map[string]bool{"first": true, "inner error": true, "last": false} {
+		if got := places[name].In(&server.Routes[0]); got != in {
+			t.Errorf("%s is in the first route: %t", name, got)
+		}
+	}
+	if !places["second"].In(&inner.Routes[0]) || places["second"].In(&server.Routes[1]) {
+		t.Error("the second handler is not in its own route, or in another")
+	}
+}

@@ -69,9 +69,6 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 	if err := s.Check(s.app.Keys); err != nil {
 		return fmt.Errorf("callback_server: %w", err)
 	}
-	if err := checkPlacement(ctx); err != nil {
-		return fmt.Errorf("callback_server: %w", err)
-	}
 	s.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if err := s.Ask.Provision(ctx); err != nil {
 		return fmt.Errorf("callback_server: ask: %w", err)
@@ -269,4 +266,5 @@ func failed(rt *app.Runtime, err error) error {
 var (
 	_ caddy.Provisioner           = (*Server)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Server)(nil)
+	_ app.Inspector               = (*Server)(nil)
 )

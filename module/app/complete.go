@@ -1,0 +1,146 @@
+package app
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-callback/caddy-callback/module/routes"
+)
+
+func init() {
+	caddy.RegisterModule(Check{})
+}
+
+// Check is the handler that checks a configuration when all of it is provisioned. It is
+// never written into a configuration: Caddy provisions the named routes of a server after
+// its other routes, so each server gets one with this handler while the first directive of
+// the plugin is provisioned, and loses it again. Thus "caddy validate" refuses what else
+// only the start would.
+type Check struct{}
+
+// CaddyModule returns the Caddy module information.
+func (Check) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.callback_check",
+		New: func() caddy.Module { return new(Check) },
+	}
+}
+
+// checkRoute is the name of the named route with the handler Check.
+const checkRoute = "the check of callbacks"
+
+// watch lets the configuration be checked when all of its servers are provisioned. ctx is
+// that of a directive.
+func (a *App) watch(ctx caddy.Context) {
+	if _, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); !ok || a.watching {
+		return
+	}
+	a.watching = true
+	for _, server := range servers(ctx) {
+		if server.NamedRoutes == nil {
+			server.NamedRoutes = make(map[string]*caddyhttp.Route)
+		}
+		server.NamedRoutes[checkRoute] = &caddyhttp.Route{HandlersRaw: []json.RawMessage{json.RawMessage(`{"handler":"callback_check"}`)}}
+	}
+}
+
+// servers returns the servers of the configuration by their names.
+func servers(ctx caddy.Context) map[string]*caddyhttp.Server {
+	loaded, err := ctx.AppIfConfigured("http")
+	if err != nil {
+		return nil
+	}
+	return loaded.(*caddyhttp.App).Servers
+}
+
+// Provision checks the configuration, if nothing of it is left to be provisioned. What is
+// left can only be further named routes; the start then checks.
+func (Check) Provision(ctx caddy.Context) error {
+	loaded, err := ctx.App("callback")
+	if err != nil {
+		return err
+	}
+	all := servers(ctx)
+	for _, server := range all {
+		if !provisioned(server) {
+			return nil
+		}
+	}
+	return loaded.(*App).checkComplete(all)
+}
+
+// ServeHTTP does nothing.
+func (Check) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return next.ServeHTTP(w, r)
+}
+
+// provisioned reports whether all routes of a server are.
+func provisioned(server *caddyhttp.Server) bool {
+	left := func(route caddyhttp.Route) bool { return len(route.HandlersRaw) > 0 }
+	for name, route := range server.NamedRoutes {
+		if name != checkRoute && left(*route) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(server.Routes, left) &&
+		(server.Errors == nil || !slices.ContainsFunc(server.Errors.Routes, left))
+}
+
+// Inspector is a directive that checks what stands around it.
+type Inspector interface {
+	// Inspect is called when the configuration is complete, with the directive's own place
+	// and all places of its server.
+	Inspect(own *routes.Place, all []*routes.Place) error
+}
+
+// WhenComplete adds a check that runs when the configuration is complete: by then, the base
+// URLs and names of all directives are known.
+func (a *App) WhenComplete(check func() error) { a.whenComplete = append(a.whenComplete, check) }
+
+// checkComplete checks a configuration of which everything is provisioned, once.
+func (a *App) checkComplete(all map[string]*caddyhttp.Server) error {
+	if a.checked {
+		return nil
+	}
+	a.checked = true
+	if err := a.names.check(); err != nil {
+		return err
+	}
+	for _, check := range a.whenComplete {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		delete(all[name].NamedRoutes, checkRoute)
+		if err := a.inspect(all[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inspect checks the places of a server.
+func (a *App) inspect(server *caddyhttp.Server) error {
+	var all []*routes.Place
+	routes.Walk(server, func(at *routes.Place) { all = append(all, at) })
+	for _, at := range all {
+		if i, ok := at.Handler.(Inspector); ok {
+			if err := i.Inspect(at, all); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = Check{}
+	_ caddyhttp.MiddlewareHandler = Check{}
+)
