@@ -195,3 +195,45 @@ func TestCorrelationIDThatIsTakenIsRefused(t *testing.T) {
 	wantAnswer(t, s.callFixed(t, "A-7", "done", bearer(envKey)...), http.StatusOK, "")
 	wantAnswer(t, x.Answer(t), http.StatusOK, "done")
 }
+
+// A client of a directive that takes the id from the request must not get what the partner
+// says of a job of its own numbering, in whatever order the two come.
+func TestCorrelationIDOfThePartnerIsNotTakenByARequest(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Setenv("CB_KEY", envKey)
+	s.Start(t, harness.Config{
+		Callback: "key env {env.CB_KEY} send\n",
+		Private: harness.Hold("/asked*", "", showStatus+"key env\ncorrelation_id request header X-Order") +
+			s.HoldAndForward("/acked*", "", showStatus+"key env\ncorrelation_id ack json jobId"),
+	})
+	for _, id := range []string{"job-1", "job-2"} {
+		s.partner.Handle("/acked/"+id, harness.Ack(http.StatusAccepted, http.Header{"Content-Type": {jsonType}}, `{"jobId":"`+id+`"}`))
+	}
+	t.Run("the request first", func(t *testing.T) {
+		t.Parallel()
+		asked := s.getOrder(t, "/asked/job-1", "job-1")
+		acked := s.getOrder(t, "/acked/job-1", "")
+		harness.Eventually(t, "the ack is read", func() bool { return s.status(t, acked.statusURL(t)).CorrelationID == "job-1" })
+		for range 2 {
+			wantAnswer(t, s.callFixed(t, "job-1", "for the other", bearer(envKey)...), http.StatusOK, "")
+		}
+		wantAnswer(t, acked.Answer(t), http.StatusOK, "for the other")
+		asked.wantPhase(t, "waiting")
+		wantProblem(t, s.callFixed(t, "job-1", "another", bearer(envKey)...), http.StatusConflict, "already-resolved")
+		wantAnswer(t, s.callURL(t, http.MethodPost, asked.url, "at its own URL", bearer(envKey)...), http.StatusOK, "")
+		answer := asked.Answer(t)
+		wantAnswer(t, answer, http.StatusOK, "at its own URL")
+		wantHeader(t, answer.Header, correlationHeader, "job-1")
+	})
+	t.Run("the ack first", func(t *testing.T) {
+		t.Parallel()
+		acked := s.getOrder(t, "/acked/job-2", "")
+		harness.Eventually(t, "the ack is read", func() bool { return s.status(t, acked.statusURL(t)).CorrelationID == "job-2" })
+		req := harness.NewRequest(t, http.MethodGet, harness.HTTP1.URL("/asked/job-2"), "", "")
+		req.Header.Set("X-Order", "job-2")
+		wantProblem(t, s.public(t, req), http.StatusConflict, "correlation-taken")
+		wantAnswer(t, s.callFixed(t, "job-2", "done", bearer(envKey)...), http.StatusOK, "")
+		wantAnswer(t, acked.Answer(t), http.StatusOK, "done")
+	})
+}

@@ -29,9 +29,31 @@ type Retry struct {
 }
 
 // CorrelationAlias returns the alias under which the holder of a named key finds a
-// callback by its correlation id, at the fixed URL.
+// callback by its correlation id, at the fixed URL, if the id was made for it or a
+// request gave it.
 func CorrelationAlias(key, correlationID string) Digest {
 	return alias("correlation", key, correlationID)
+}
+
+// AckAlias is CorrelationAlias for a correlation id that an upstream gave in its ack. It
+// is another alias, so that nobody who chooses the id of a request can keep it from the
+// callback that the upstream means.
+func AckAlias(key, correlationID string) Digest {
+	return alias("correlation from an ack", key, correlationID)
+}
+
+// Correlation has the aliases by which the holder of one named key can mean a callback at
+// the fixed URL. ByAck wins: only if no callback has it, ByRequest leads to the callback.
+type Correlation struct{ ByAck, ByRequest Digest }
+
+// Correlations returns what the holder of these named keys can mean by a correlation id.
+func Correlations(keys []string, text string) (all []Correlation) {
+	for _, id := range CorrelationSpellings(text) {
+		for _, key := range keys {
+			all = append(all, Correlation{AckAlias(key, id), CorrelationAlias(key, id)})
+		}
+	}
+	return all
 }
 
 // CorrelationSpellings returns the correlation ids that a caller can mean by a text: the
@@ -78,15 +100,24 @@ func alias(parts ...string) Digest {
 	return d
 }
 
-// aliases returns the aliases by which a call to the fixed URL finds a callback with
-// that correlation id: one for each named key.
+// aliases returns the aliases by which a call to the fixed URL finds a callback with a
+// correlation id that was made for it, or that a request gave: one for each named key.
 func (p *Policy) aliases(correlationID string) []Digest {
-	if len(p.Keys) == 0 {
+	return aliasesOf(p.Keys, correlationID, CorrelationAlias)
+}
+
+// AckAliases is aliases for a correlation id that an upstream gave in its ack.
+func (p *Policy) AckAliases(correlationID string) []Digest {
+	return aliasesOf(p.Keys, correlationID, AckAlias)
+}
+
+func aliasesOf(keys []string, correlationID string, of func(key, correlationID string) Digest) []Digest {
+	if len(keys) == 0 {
 		return nil
 	}
-	all := make([]Digest, 0, len(p.Keys)+1)
-	for _, key := range p.Keys {
-		all = append(all, CorrelationAlias(key, correlationID))
+	all := make([]Digest, 0, len(keys)+1)
+	for _, key := range keys {
+		all = append(all, of(key, correlationID))
 	}
 	return all
 }
@@ -94,13 +125,15 @@ func (p *Policy) aliases(correlationID string) []Digest {
 // Correlate returns the record with the correlation id that the upstream gave in its
 // ack. A callback that has ended keeps the id that it has.
 func (r *Record) Correlate(p *Policy, correlationID string) (*Record, bool) {
-	if r.Phase != Waiting || correlationID == r.CorrelationID {
+	given := p.AckAliases(correlationID)
+	led := !slices.ContainsFunc(given, func(alias Digest) bool { return !slices.Contains(r.Aliases, alias) })
+	if r.Phase != Waiting || correlationID == r.CorrelationID && led {
 		return nil, false
 	}
 	next := *r
 	next.CorrelationID = correlationID
-	next.Aliases = p.aliases(correlationID)
-	before := p.aliases(r.CorrelationID)
+	next.Aliases = given
+	before := slices.Concat(p.aliases(r.CorrelationID), p.AckAliases(r.CorrelationID), given)
 	for _, alias := range r.Aliases {
 		if !slices.Contains(before, alias) {
 			// This alias belongs to an Idempotency-Key: it stays.

@@ -14,6 +14,8 @@ func TestAliasesDoNotMeet(t *testing.T) {
 		callback.IdempotencyAlias("ab", ""), callback.IdempotencyAlias("", "ab"), callback.IdempotencyAlias("b", "a"),
 		callback.CorrelationAlias("", ""), callback.CorrelationAlias("a", ""), callback.CorrelationAlias("", "a"), callback.CorrelationAlias("a", "b"),
 		callback.CorrelationAlias("ab", ""), callback.CorrelationAlias("", "ab"), callback.CorrelationAlias("b", "a"),
+		callback.AckAlias("", ""), callback.AckAlias("a", ""), callback.AckAlias("", "a"), callback.AckAlias("a", "b"),
+		callback.AckAlias("ab", ""), callback.AckAlias("", "ab"), callback.AckAlias("b", "a"),
 	} {
 		if first, again := seen[d]; again || d.IsZero() {
 			t.Errorf("aliases %d and %d are the same", first, i)
@@ -73,7 +75,7 @@ func TestAliasOfACorrelationIDThatWasMadeLeadsToIt(t *testing.T) {
 	}
 }
 
-func TestAnotherCorrelationIDHasOtherAliases(t *testing.T) {
+func TestCorrelationIDOfAnAckHasAliasesOfItsOwn(t *testing.T) {
 	for name, c := range map[string]struct {
 		keys  []string
 		alias callback.Digest
@@ -82,19 +84,52 @@ func TestAnotherCorrelationIDHasOtherAliases(t *testing.T) {
 	} {
 		p := compiled(t, callback.Policy{Keys: c.keys})
 		r := keyed(p, c.alias)
-		before := contents(t, r)
-		next, yes := r.Correlate(p, "order-1")
-		if !yes || next.CorrelationID != "order-1" || next.Phase != callback.Waiting || contents(t, r) != before {
-			t.Fatalf("%s: got %s", name, contents(t, next))
+		for _, id := range []string{"order-1", "order-2"} {
+			next, yes := r.Correlate(p, id)
+			if !yes || next.CorrelationID != id || next.Phase != callback.Waiting {
+				t.Fatalf("%s: got %s", name, contents(t, next))
+			}
+			var want []callback.Digest
+			for _, key := range c.keys {
+				want = append(want, callback.AckAlias(key, id))
+			}
+			if !c.alias.IsZero() {
+				want = append(want, c.alias)
+			}
+			if !slices.Equal(next.Aliases, want) {
+				t.Errorf("%s: got %x, want %x", name, next.Aliases, want)
+			}
+			if again, yes := next.Correlate(p, id); yes || again != nil {
+				t.Errorf("%s: the same ack again changes it to %s", name, contents(t, again))
+			}
+			r = next
 		}
-		fresh := callback.New(&secret, p, callback.Spec{CorrelationID: "order-1", ExpiresIn: lifetime, Idempotency: c.alias}, born)
-		if !slices.Equal(next.Aliases, fresh.Aliases) {
-			t.Errorf("%s: got %x, want %x", name, next.Aliases, fresh.Aliases)
+	}
+}
+
+// The partner's ack is what counts, also where it repeats the id that it was sent.
+func TestCorrelationIDThatAnAckRepeatsIsOneOfAnAck(t *testing.T) {
+	p := compiled(t, callback.Policy{Keys: []string{"a"}})
+	r := keyed(p, idempotency)
+	next, yes := r.Correlate(p, correlation)
+	if want := []callback.Digest{callback.AckAlias("a", correlation), idempotency}; !yes || !slices.Equal(next.Aliases, want) {
+		t.Errorf("got %s", contents(t, next))
+	}
+}
+
+func TestCorrelationIsLookedForByEachKeyAndSpelling(t *testing.T) {
+	const id, capitals = "0b9f9a4e-1d2c-4c8e-9a36-6a1c5a0f7d11", "0B9F9A4E-1D2C-4C8E-9A36-6A1C5A0F7D11"
+	var want []callback.Correlation
+	for _, spelling := range []string{capitals, id} {
+		for _, key := range []string{"a", "b"} {
+			want = append(want, callback.Correlation{ByAck: callback.AckAlias(key, spelling), ByRequest: callback.CorrelationAlias(key, spelling)})
 		}
-		back, yes := next.Correlate(p, correlation)
-		if !yes || contents(t, back) != before {
-			t.Errorf("%s: and back it is %s", name, contents(t, back))
-		}
+	}
+	if got := callback.Correlations([]string{"a", "b"}, capitals); !slices.Equal(got, want) {
+		t.Errorf("got %x", got)
+	}
+	if got := callback.Correlations(nil, id); got != nil {
+		t.Errorf("without a key: %x", got)
 	}
 }
 

@@ -99,37 +99,47 @@ func isClosed(c <-chan struct{}) bool {
 func (e *Engine) ReceiveCorrelated(ctx context.Context, in Incoming, correlationID string) (callback.Verdict, *callback.Policy, error) {
 	in.Fixed = true
 	names := slices.Compact(slices.Sorted(slices.Values(in.Call.Caller.Names)))
-	for _, spelling := range callback.CorrelationSpellings(correlationID) {
-		for _, name := range names {
-			alias := callback.CorrelationAlias(name, spelling)
-			if _, _, err := e.store.Find(ctx, store.ByAlias(alias)); !errors.Is(err, store.ErrNotFound) {
-				return e.receiveAlias(ctx, in, alias, err)
-			}
-		}
+	meant := callback.Correlations(names, correlationID)
+	verdict, policy, err := e.takeCorrelated(ctx, in, meant)
+	if !errors.Is(err, store.ErrNotFound) || len(names) == 0 {
+		return verdict, policy, err
 	}
-	if len(names) == 0 {
-		return callback.Verdict{}, nil, store.ErrNotFound
-	}
-	return e.receiveEarly(ctx, in, names[0], callback.CorrelationAlias(names[0], correlationID))
+	return e.receiveEarly(ctx, in, names[0], meant)
 }
 
-func (e *Engine) receiveAlias(ctx context.Context, in Incoming, alias callback.Digest, err error) (callback.Verdict, *callback.Policy, error) {
-	if err != nil {
-		return callback.Verdict{}, nil, err
+// takeCorrelated decides on a call that means one of these, for the first that leads to a
+// callback: one whose ack gave the id is meant before any whose request did.
+func (e *Engine) takeCorrelated(ctx context.Context, in Incoming, meant []callback.Correlation) (callback.Verdict, *callback.Policy, error) {
+	for _, alias := range aliasesOf(meant) {
+		verdict, policy, err := e.take(ctx, store.ByAlias(alias), in)
+		if !errors.Is(err, store.ErrNotFound) {
+			return verdict, policy, err
+		}
 	}
-	return e.take(ctx, store.ByAlias(alias), in)
+	return callback.Verdict{}, nil, store.ErrNotFound
+}
+
+// aliasesOf returns the aliases that a call can mean, the first first.
+func aliasesOf(meant []callback.Correlation) (aliases []callback.Digest) {
+	for _, c := range meant {
+		aliases = append(aliases, c.ByAck)
+	}
+	for _, c := range meant {
+		aliases = append(aliases, c.ByRequest)
+	}
+	return aliases
 }
 
 // receiveEarly waits for the callback that a call belongs to.
-func (e *Engine) receiveEarly(ctx context.Context, in Incoming, key string, alias callback.Digest) (callback.Verdict, *callback.Policy, error) {
-	arrived, err := e.early.enter(key, alias)
+func (e *Engine) receiveEarly(ctx context.Context, in Incoming, key string, meant []callback.Correlation) (callback.Verdict, *callback.Policy, error) {
+	arrived, err := e.early.enter(key, meant[0].ByAck)
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	defer e.early.leave(key, alias)
+	defer e.early.leave(key, meant[0].ByAck)
 	// The callback may have arrived after the look-up and before enter.
-	if _, _, err := e.store.Find(ctx, store.ByAlias(alias)); !errors.Is(err, store.ErrNotFound) {
-		return e.receiveAlias(ctx, in, alias, err)
+	if verdict, policy, err := e.takeCorrelated(ctx, in, meant); !errors.Is(err, store.ErrNotFound) {
+		return verdict, policy, err
 	}
 	timer := time.NewTimer(earlyFor)
 	defer timer.Stop()
@@ -139,7 +149,7 @@ func (e *Engine) receiveEarly(ctx context.Context, in Incoming, key string, alia
 	case <-ctx.Done():
 		return callback.Verdict{}, nil, ctx.Err()
 	}
-	verdict, policy, err := e.take(ctx, store.ByAlias(alias), in)
+	verdict, policy, err := e.takeCorrelated(ctx, in, meant)
 	if errors.Is(err, store.ErrNotFound) {
 		e.observer.Unmatched()
 	}

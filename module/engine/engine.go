@@ -131,7 +131,7 @@ func (e *Engine) callback(r *callback.Record, p *callback.Policy, commit store.C
 
 // Create makes a callback. It can be called at once. It is certain to survive a crash
 // when its Commit is done. ErrBusy: too many callbacks wait. store.ErrExists: one of
-// its aliases leads to another callback.
+// its aliases leads to another callback, or its correlation id does at the fixed URL.
 func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	if l := e.limits.Load(); e.store.Waiting() >= l.MaxWaiting || spec.Held && e.Held() >= l.MaxHeld {
 		return nil, ErrBusy
@@ -140,6 +140,9 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 		return nil, err
 	}
 	if err := e.store.PutPolicy(ctx, spec.Policy); err != nil {
+		return nil, err
+	}
+	if err := e.freeOfAcks(ctx, spec); err != nil {
 		return nil, err
 	}
 	r := callback.New(e.store.Secret(), spec.Policy, spec.Spec, callback.At(e.now()))
@@ -151,6 +154,20 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	e.early.tell(r.Aliases)
 	e.offer(r)
 	return e.callback(r, spec.Policy, commit), nil
+}
+
+// freeOfAcks refuses a correlation id that a request gives and an upstream's ack gave
+// before: no call to the fixed URL would find the new callback.
+func (e *Engine) freeOfAcks(ctx context.Context, spec Spec) error {
+	if spec.CorrelationID == "" {
+		return nil
+	}
+	for _, alias := range spec.Policy.AckAliases(spec.CorrelationID) {
+		if _, _, err := e.store.Find(ctx, store.ByAlias(alias)); !errors.Is(err, store.ErrNotFound) {
+			return cmp.Or(err, store.ErrExists)
+		}
+	}
+	return nil
 }
 
 // createWithRequest stores a new record and the body of the request that it may have.

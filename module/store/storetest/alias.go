@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -18,6 +19,7 @@ var aliases = []test{
 	{"an alias can go round before anything is committed", aliasGoesRound},
 	{"a decision by an alias is made about its callback only", aliasDecides},
 	{"a correlation id, and an Idempotency-Key that is withdrawn, lead nowhere any more", aliasesOfThePolicy},
+	{"a correlation id of an ack is not taken by a request, nor one of a request by an ack", aliasesOfAckAndRequest},
 }
 
 // alias returns one of a few aliases.
@@ -242,6 +244,7 @@ func aliasesOfThePolicy(h *house) {
 	idempotency := callback.IdempotencyAlias("client", "key")
 	spec := callback.Spec{CorrelationID: "a", Idempotency: idempotency, ExpiresIn: 1}
 	byCorrelation := func(id string) store.Key { return store.ByAlias(callback.CorrelationAlias("erp", id)) }
+	byAck := store.ByAlias(callback.AckAlias("erp", "b"))
 	r := callback.New(h.store.Secret(), h.policy, spec, now)
 	h.create(r)
 	correlated, c := h.update(byCorrelation("a"), func(r *callback.Record) (store.Change, error) {
@@ -249,8 +252,8 @@ func aliasesOfThePolicy(h *house) {
 		return store.Change{Next: next}, nil
 	})
 	h.beforeAndAfter(c, func(when string) {
-		h.wantNotFound(when, byCorrelation("a"))
-		for _, key := range []store.Key{byCorrelation("b"), store.ByAlias(idempotency), store.ByAlias(callback.CorrelationAlias("shop", "b"))} {
+		h.wantNotFound(when, byCorrelation("a"), byCorrelation("b"))
+		for _, key := range []store.Key{byAck, store.ByAlias(idempotency), store.ByAlias(callback.AckAlias("shop", "b"))} {
 			h.wantRecord(when, key, correlated)
 		}
 		again := callback.New(h.store.Secret(), h.policy, spec, now)
@@ -262,7 +265,41 @@ func aliasesOfThePolicy(h *house) {
 		next, _ := r.Withdraw(h.policy, "not accepted", false, now)
 		return store.Change{Next: next}, nil
 	})
-	h.wantNotFound("after withdrawing", byCorrelation("b"), store.ByAlias(idempotency))
+	h.wantNotFound("after withdrawing", byCorrelation("b"), byAck, store.ByAlias(idempotency))
 	again := callback.New(h.store.Secret(), h.policy, spec, now)
 	h.beforeAndAfter(h.create(again), func(when string) { h.wantRecord(when, store.ByAlias(idempotency), again) })
+}
+
+func aliasesOfAckAndRequest(h *house) {
+	h.policy = compiled(h.T, callback.Policy{BaseURL: "https://app.example.com", Keys: []string{"erp"}})
+	byRequest, byAck := store.ByAlias(callback.CorrelationAlias("erp", "job-7")), store.ByAlias(callback.AckAlias("erp", "job-7"))
+	given := callback.Spec{CorrelationID: "job-7", ExpiresIn: time.Hour}
+	made := func(spec callback.Spec) *callback.Record { return callback.New(h.store.Secret(), h.policy, spec, now) }
+	correlate := func(r *callback.Record) (store.Change, error) {
+		next, _ := r.Correlate(h.policy, "job-7")
+		return store.Change{Next: next}, nil
+	}
+	asked, answered, late := made(given), made(callback.Spec{ExpiresIn: time.Hour}), made(callback.Spec{ExpiresIn: time.Hour})
+	for _, r := range []*callback.Record{asked, answered, late} {
+		h.create(r)
+	}
+	answered, c := h.update(store.ByID(answered.ID), correlate)
+	h.beforeAndAfter(c, func(when string) {
+		h.wantRecord(when, byRequest, asked)
+		h.wantRecord(when, byAck, answered)
+		if _, err := h.store.Create(h.Context(), made(given)); !errors.Is(err, store.ErrExists) {
+			h.Errorf("%s: another request with the id: %v", when, err)
+		}
+		if _, _, err := h.store.Update(h.Context(), store.ByID(late.ID), correlate); !errors.Is(err, store.ErrExists) {
+			h.Errorf("%s: another ack with the id: %v", when, err)
+		}
+	})
+	_, c = h.update(store.ByID(asked.ID), remove)
+	h.beforeAndAfter(c, func(when string) {
+		h.wantNotFound(when+" of removing", byRequest)
+		h.wantRecord(when+" of removing", byAck, answered)
+	})
+	_, c = h.update(store.ByID(answered.ID), remove)
+	again, _ := h.update(store.ByID(late.ID), correlate)
+	h.beforeAndAfter(c, func(when string) { h.wantRecord(when+" of removing both", byAck, again) })
 }
