@@ -134,7 +134,7 @@ func TestNothingThatIsPackedIsUnpacked(t *testing.T) {
 	s := newStage(t)
 	s.Start(t, harness.Config{
 		Callback: "max_body_size 2MiB",
-		Private:  "callback /ack/* hold {\nuse_body off\n}\n" + harness.Hold("/orders/*", "", "failed json ok false\nrespond \"{http.callback.call.body.note}\"\ncopy_headers Content-Encoding") + s.toPartner(),
+		Private:  "callback /ack/* hold {\nuse_body off\n}\n" + harness.Hold("/orders/*", "", "respond \"{http.callback.call.body.note}\"\ncopy_headers Content-Encoding") + s.toPartner(),
 	})
 	bomb := bytes.Repeat(packed(t, 1<<20), 1500)
 	before := s.Memory(t)

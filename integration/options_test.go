@@ -185,7 +185,7 @@ func TestRedirectAloneMakesAGetTheCall(t *testing.T) {
 		t.Errorf("Location is %q", reply.Header.Get("Location"))
 	}
 	answer := x.Answer(t)
-	wantAnswer(t, answer, http.StatusOK, "")
+	wantAnswer(t, answer, http.StatusOK, `{"order":"a b&c"}`)
 	wantHeader(t, answer.Header, correlationHeader, x.received.Header.Get(correlationHeader))
 
 	again := s.fetch(t, x.url+"?order=other")

@@ -73,12 +73,23 @@ func TestBytesOfACallReachTheClientAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestEncodedBodyIsNeverUnpacked(t *testing.T) {
+func TestPackedBodyThatARuleDependsOnIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{Hold: "failed json ok false\ncopy_headers Content-Type Content-Encoding"})
 	x := s.get(t)
-	// A body that claims to be compressed is not read, be it {"ok":false} or one that
-	// decompresses to a billion bytes.
+	// It could say that the call has failed.
+	req := harness.NewRequest(t, http.MethodPost, x.url, jsonType, base64.StdEncoding.EncodeToString([]byte(`{"ok":false}`)))
+	req.Header.Set("Content-Encoding", "gzip")
+	wantProblem(t, s.public(t, req), http.StatusUnsupportedMediaType, "unreadable")
+
+	wantStatus(t, x.call(t, jsonType, `{"ok":true}`), http.StatusOK)
+	wantAnswer(t, x.Answer(t), http.StatusOK, `{"ok":true}`)
+}
+
+func TestPackedBodyThatNoRuleDependsOnIsHandedOn(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Hold: "copy_headers Content-Type Content-Encoding"})
+	x := s.get(t)
 	req := harness.NewRequest(t, http.MethodPost, x.url, jsonType, base64.StdEncoding.EncodeToString([]byte(`{"ok":false}`)))
 	req.Header.Set("Content-Encoding", "gzip")
 	wantStatus(t, s.public(t, req), http.StatusOK)
