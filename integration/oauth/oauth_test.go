@@ -146,7 +146,8 @@ func TestAnotherCodeAfterTheFirstChangesNothing(t *testing.T) {
 			t.Errorf("a GET after the form is answered with %d", got.Status)
 		}
 		got = harness.Do(t, client, harness.NewRequest(t, http.MethodPost, in.RedirectURI, "application/x-www-form-urlencoded", forged))
-		if got.Status != http.StatusConflict {
+		// A form is posted by a browser: its person is sent on, and nothing changes.
+		if got.Status != http.StatusSeeOther {
 			t.Errorf("another form is answered with %d", got.Status)
 		}
 		if after := s.known(t, in); after != before {

@@ -99,7 +99,7 @@ func pieces(n, size int) []int {
 func TestReadTimeoutOfTheServerHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &sender{ResponseWriter: httptest.NewRecorder(), pieces: []int{1}, pause: time.Hour}
-		server := &http.Server{ReadTimeout: 3 * time.Second} //nolint:gosec // It serves nobody.
+		server := &http.Server{ReadTimeout: 3 * time.Second}
 		r := httptest.NewRequest(http.MethodPost, "/", s)
 		r = r.WithContext(context.WithValue(t.Context(), http.ServerContextKey, server))
 		var pool memory.Pool

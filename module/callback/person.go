@@ -13,7 +13,8 @@ import "net/http"
 //	expired, closed         RedirectLate, else nowhere: Gone
 func (r *Record) sendOn(p *Policy, c *Call, look Lookup, now Time) (v Verdict, ok bool) {
 	isReturn := p.redirectsPeople() && r.ownReply() == nil && c.Method == http.MethodGet
-	if !isReturn && !(c.Person && r.redirects(p)) || c.byHand {
+	isPerson := c.Person && r.redirects(p)
+	if c.byHand || !isReturn && !isPerson {
 		return Verdict{}, false
 	}
 	var next *Record
