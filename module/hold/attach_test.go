@@ -18,7 +18,6 @@ import (
 // TestKeyOf01BelongsToTheDirectiveThatMadeTheCallback makes a callback as version 0.1 did,
 // whose key does not say which directive made it.
 func TestKeyOf01BelongsToTheDirectiveThatMadeTheCallback(t *testing.T) {
-	t.Parallel()
 	e := apptest.NewEngine(t)
 	handler := func(config string) *Handler {
 		h, err := newHandler(apptest.NewContext(t, apptest.BaseConfig), config)
@@ -68,7 +67,6 @@ func TestKeyOf01BelongsToTheDirectiveThatMadeTheCallback(t *testing.T) {
 }
 
 func TestRequestThatPassesADirectiveTwiceHasTwoKeys(t *testing.T) {
-	t.Parallel()
 	h, err := newHandler(apptest.NewContext(t, apptest.BaseConfig), `{"mode":"hold"}`)
 	if err != nil {
 		t.Fatal(err)
