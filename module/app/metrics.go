@@ -46,7 +46,7 @@ func newMetrics() *metrics {
 		deliveries:   counter("delivery_attempts_total", "Attempts to deliver a result, by outcome.", "name", "outcome"),
 		refusals:     counter("refusals_total", "Requests and calls that were answered with a problem, by problem type.", "reason"),
 		unrecognized: counter("unrecognized_calls_total", "Calls that mean neither success nor failure, though the configuration says what means which.", "name"),
-		unmatched:    prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + "unmatched_calls_total", Help: "Calls to the fixed URL for which no callback was found in time."}),
+		unmatched:    prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + "unmatched_calls_total", Help: "Calls to the fixed URL that belong to no callback."}),
 	}
 	problem.Observe(func(slug string) { m.refusals.WithLabelValues(slug).Inc() })
 	return m

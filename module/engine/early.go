@@ -1,170 +1,177 @@
 package engine
 
 import (
-	"context"
-	"errors"
-	"slices"
+	"container/list"
 	"sync"
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
-	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 const (
-	// earlyFor is how long a call to the fixed URL waits for its callback: it may have
-	// overtaken the ack that names its correlation id.
+	// earlyFor is how long a call to the fixed URL waits at most for its callback: it may
+	// have overtaken the ack that names its correlation id.
 	earlyFor = 10 * time.Second
 	// maxEarly bounds the calls that wait for their callback, for each key.
 	maxEarly = 1000
 )
 
-// early has the calls to the fixed URL whose callback is not known yet.
+// early has the requests whose ack is to name a correlation id and has not come yet, and
+// the calls to the fixed URL that may have overtaken one of these acks. It knows the
+// requests of this process alone: where several share a store, the store has to be asked.
 type early struct {
 	mu sync.Mutex
-	// arrived has a channel for each alias that calls wait for. It is closed when a
-	// callback gets that alias.
-	arrived map[callback.Digest]*arrival
-	// count has the number of waiting calls, by key.
-	count map[string]int
+	// lines are the lines of the keys for which an ack is awaited.
+	lines map[string]*line
+	// wanted has the calls that wait for a callback with that alias.
+	wanted map[callback.Digest]map[*earlyCall]bool
+	// issued is how many requests were numbered.
+	issued uint64
 }
 
-type arrival struct {
-	c     chan struct{}
-	users int
+// line has what waits for one key, each in the order in which it came.
+type line struct {
+	// awaited are the numbers of the requests whose ack is awaited.
+	awaited list.List
+	// calls are the places of the calls that wait for one of these acks.
+	calls list.List
+}
+
+// place is where a call stands in a line: it waits for the acks of the requests up to
+// the number last. Those that came after the call cannot be meant by it.
+type place struct {
+	call *earlyCall
+	last uint64
+}
+
+// earlyCall is a call that waits.
+type earlyCall struct {
+	// woken is closed when a callback has got what the call means, or when no ack is
+	// awaited any more that the call may have overtaken.
+	woken chan struct{}
+	meant []callback.Correlation
+	// lines is the number of lines in which it still stands.
+	lines int
+	leave []func()
 }
 
 func newEarly() *early {
-	return &early{arrived: make(map[callback.Digest]*arrival), count: make(map[string]int)}
+	return &early{lines: make(map[string]*line), wanted: make(map[callback.Digest]map[*earlyCall]bool)}
 }
 
-// enter begins to wait for an alias on behalf of a key. leave must be called
-// afterwards.
-func (ea *early) enter(key string, alias callback.Digest) (<-chan struct{}, error) {
+// expect notes that an ack is awaited whose callback can be called with these keys, until
+// came is called.
+func (ea *early) expect(keys []string) (came func()) {
 	ea.mu.Lock()
 	defer ea.mu.Unlock()
-	if ea.count[key] >= maxEarly {
-		return nil, ErrBusy
+	ea.issued++
+	var remove []func()
+	for _, key := range keys {
+		l := ea.lines[key]
+		if l == nil {
+			l = new(line)
+			ea.lines[key] = l
+		}
+		number := l.awaited.PushBack(ea.issued)
+		remove = append(remove, func() {
+			l.awaited.Remove(number)
+			l.advance()
+			if l.awaited.Len() == 0 {
+				delete(ea.lines, key)
+			}
+		})
 	}
-	ea.count[key]++
-	a := ea.arrived[alias]
-	if a == nil {
-		a = &arrival{c: make(chan struct{})}
-		ea.arrived[alias] = a
-	}
-	a.users++
-	return a.c, nil
+	return sync.OnceFunc(func() {
+		ea.mu.Lock()
+		defer ea.mu.Unlock()
+		for _, f := range remove {
+			f()
+		}
+	})
 }
 
-func (ea *early) leave(key string, alias callback.Digest) {
+// advance lets go the calls that wait for no ack of this line any more.
+func (l *line) advance() {
+	first := l.awaited.Front()
+	for at := l.calls.Front(); at != nil; at = l.calls.Front() {
+		p := at.Value.(place)
+		if first != nil && first.Value.(uint64) <= p.last {
+			return
+		}
+		l.calls.Remove(at)
+		if p.call.lines--; p.call.lines == 0 {
+			p.call.wake()
+		}
+	}
+}
+
+// wake tells the call, once.
+func (c *earlyCall) wake() {
+	select {
+	case <-c.woken:
+	default:
+		close(c.woken)
+	}
+}
+
+// enter begins to wait for a callback that gets one of these from its ack, on behalf of
+// the holder of these keys. It returns nil if no ack is awaited that can give one. leave
+// must be called for the call that it returns.
+func (ea *early) enter(keys []string, meant []callback.Correlation) (*earlyCall, error) {
 	ea.mu.Lock()
 	defer ea.mu.Unlock()
-	if ea.count[key]--; ea.count[key] == 0 {
-		delete(ea.count, key)
+	c := &earlyCall{woken: make(chan struct{}), meant: meant}
+	for _, key := range keys {
+		l := ea.lines[key]
+		if l == nil {
+			continue
+		}
+		if l.calls.Len() >= maxEarly {
+			ea.remove(c)
+			return nil, ErrBusy
+		}
+		at := l.calls.PushBack(place{c, ea.issued})
+		c.lines++
+		c.leave = append(c.leave, func() { l.calls.Remove(at) })
 	}
-	if a := ea.arrived[alias]; a != nil {
-		if a.users--; a.users == 0 {
-			delete(ea.arrived, alias)
+	if c.lines == 0 {
+		return nil, nil
+	}
+	for _, m := range meant {
+		if ea.wanted[m.ByAck] == nil {
+			ea.wanted[m.ByAck] = make(map[*earlyCall]bool)
+		}
+		ea.wanted[m.ByAck][c] = true
+	}
+	return c, nil
+}
+
+func (ea *early) leave(c *earlyCall) {
+	ea.mu.Lock()
+	defer ea.mu.Unlock()
+	ea.remove(c)
+}
+
+// remove forgets a call. The caller has the lock.
+func (ea *early) remove(c *earlyCall) {
+	for _, leave := range c.leave {
+		leave()
+	}
+	for _, m := range c.meant {
+		delete(ea.wanted[m.ByAck], c)
+		if len(ea.wanted[m.ByAck]) == 0 {
+			delete(ea.wanted, m.ByAck)
 		}
 	}
 }
 
 // tell wakes the calls that wait for one of the aliases.
 func (ea *early) tell(aliases []callback.Digest) {
-	if len(aliases) == 0 {
-		return
-	}
 	ea.mu.Lock()
 	defer ea.mu.Unlock()
 	for _, alias := range aliases {
-		if a := ea.arrived[alias]; a != nil && !isClosed(a.c) {
-			close(a.c)
+		for c := range ea.wanted[alias] {
+			c.wake()
 		}
 	}
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-// ReceiveCorrelated decides on a call to the fixed URL, which names its callback by the
-// correlation id, in any spelling if that is a UUID of ours. It finds only callbacks that one of the caller's named keys may call.
-// If there is none yet, the call waits for a while. store.ErrNotFound: no callback was
-// found in time. ErrBusy: too many calls wait.
-func (e *Engine) ReceiveCorrelated(ctx context.Context, in Incoming, correlationID string) (callback.Verdict, *callback.Policy, error) {
-	in.Fixed = true
-	names := slices.Compact(slices.Sorted(slices.Values(in.Call.Caller.Names)))
-	meant := callback.Correlations(names, correlationID)
-	verdict, policy, err := e.takeCorrelated(ctx, in, meant)
-	if !errors.Is(err, store.ErrNotFound) || len(names) == 0 {
-		return verdict, policy, err
-	}
-	return e.receiveEarly(ctx, in, names[0], meant)
-}
-
-// takeCorrelated decides on a call that means one of these, for the first that leads to a
-// callback: one whose ack gave the id is meant before any whose request did.
-func (e *Engine) takeCorrelated(ctx context.Context, in Incoming, meant []callback.Correlation) (callback.Verdict, *callback.Policy, error) {
-	for _, alias := range aliasesOf(meant) {
-		verdict, policy, err := e.take(ctx, store.ByAlias(alias), in)
-		if !errors.Is(err, store.ErrNotFound) {
-			return verdict, policy, err
-		}
-	}
-	return callback.Verdict{}, nil, store.ErrNotFound
-}
-
-// aliasesOf returns the aliases that a call can mean, the first first.
-func aliasesOf(meant []callback.Correlation) (aliases []callback.Digest) {
-	for _, c := range meant {
-		aliases = append(aliases, c.ByAck)
-	}
-	for _, c := range meant {
-		aliases = append(aliases, c.ByRequest)
-	}
-	return aliases
-}
-
-// receiveEarly waits for the callback that a call belongs to.
-func (e *Engine) receiveEarly(ctx context.Context, in Incoming, key string, meant []callback.Correlation) (callback.Verdict, *callback.Policy, error) {
-	arrived, err := e.early.enter(key, meant[0].ByAck)
-	if err != nil {
-		return callback.Verdict{}, nil, err
-	}
-	defer e.early.leave(key, meant[0].ByAck)
-	// The callback may have arrived after the look-up and before enter.
-	if verdict, policy, err := e.takeCorrelated(ctx, in, meant); !errors.Is(err, store.ErrNotFound) {
-		return verdict, policy, err
-	}
-	timer := time.NewTimer(earlyFor)
-	defer timer.Stop()
-	select {
-	case <-arrived:
-	case <-timer.C:
-	case <-ctx.Done():
-		return callback.Verdict{}, nil, ctx.Err()
-	}
-	verdict, policy, err := e.takeCorrelated(ctx, in, meant)
-	if errors.Is(err, store.ErrNotFound) {
-		e.observer.Unmatched()
-	}
-	return verdict, policy, err
-}
-
-// Correlate gives a callback the correlation id that the upstream named in its ack, and
-// returns its newest record. store.ErrExists: that id belongs to another callback.
-func (e *Engine) Correlate(ctx context.Context, id callback.UUID, correlationID string) (*callback.Record, error) {
-	r, err := e.transition(ctx, store.ByID(id), Correlated, func(r *callback.Record, p *callback.Policy) store.Change {
-		next, _ := r.Correlate(p, correlationID)
-		return store.Change{Next: next}
-	})
-	if err == nil {
-		e.early.tell(r.Aliases)
-	}
-	return r, err
 }

@@ -151,7 +151,6 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 		return nil, err
 	}
 	e.note(Created, r, false)
-	e.early.tell(r.Aliases)
 	e.offer(r)
 	return e.callback(r, spec.Policy, commit), nil
 }

@@ -40,8 +40,7 @@ type Observer interface {
 	// Observe is told of each transition. ended says that the callback was waiting
 	// before and is not any more.
 	Observe(t Transition, r *callback.Record, ended bool)
-	// Unmatched is told of each call to the fixed URL for which no callback was found
-	// in time.
+	// Unmatched is told of each call to the fixed URL that belongs to no callback.
 	Unmatched()
 }
 

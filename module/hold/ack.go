@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
@@ -38,7 +39,15 @@ func (x *exchange) callUpstream() error {
 		handler = upstream.Handler(x.h.Call)
 	}
 	x.body = x.h.trackBody(x.request.out)
-	call := upstream.Start(handler, x.w, x.request.out, x.limits(), x.accepts)
+	came := x.h.expectAck(x.rt.Engine)
+	defer came()
+	call := upstream.Start(handler, x.w, x.request.out, x.limits(), func(status int) bool {
+		kept := x.accepts(status)
+		if !kept {
+			came()
+		}
+		return kept
+	})
 	x.follow(call)
 	if x.h.Call == nil {
 		// It is not used any more, and it would take memory while the client is held.
@@ -52,7 +61,17 @@ func (x *exchange) callUpstream() error {
 	if settled {
 		return err
 	}
+	came()
 	return x.waitOrPark()
+}
+
+// expectAck tells the engine that calls can overtake an ack which is to name their
+// correlation id, until came is called.
+func (h *Handler) expectAck(e *engine.Engine) (came func()) {
+	if !h.correlates() {
+		return func() {}
+	}
+	return e.ExpectAck(h.policy.Keys)
 }
 
 // limits returns how much of the upstream's answer is kept.

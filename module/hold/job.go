@@ -85,6 +85,9 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	case err != nil:
 		return j.again("the stored request could not be prepared: "+err.Error(), 0), true
 	}
+	if cb.Job.Block == callback.CallBlock {
+		defer h.expectAck(rt.Engine)()
+	}
 	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize))), true
 }
 

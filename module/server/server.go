@@ -205,6 +205,10 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 		return problem.InvalidCorrelationID
 	}
 	verdict, policy, err := rt.Engine.ReceiveCorrelated(r.Context(), in, id)
+	if errors.Is(err, store.ErrNotFound) {
+		rt.Engine.Unmatched()
+		return unmatched
+	}
 	if err != nil {
 		return failed(rt, err)
 	}
@@ -214,6 +218,9 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 
 // keyOwner returns on whose behalf a body is read if only its sender's named key is known.
 func keyOwner(c callback.Caller) memory.Owner { return memory.OwnerOf("key " + c.Names[0]) }
+
+// unmatched answers a call to the fixed URL that belongs to no callback.
+var unmatched = problem.UnknownState.With("No callback that takes calls with this key has the correlation id of the call.")
 
 // correlationOf returns the correlation id of a call to the fixed URL.
 func (s *Server) correlationOf(call *callback.Call) string {
