@@ -13,6 +13,7 @@ import (
 //	    key            <name>...
 //	    ask            { <directives> }
 //	    correlation_id header|query|form|json <name>
+//	    unmatched      <status>|next
 //	}
 func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
@@ -41,6 +42,8 @@ func parseServerOption(h httpcaddyfile.Helper, o *options, server *server.Server
 		return parseBlock(h, o, &server.Ask)
 	case "correlation_id":
 		return parsePlace(o, &server.CorrelationID)
+	case "unmatched":
+		return o.text(&server.Unmatched)
 	}
-	return o.unknown("ask, correlation_id and key")
+	return o.unknown("ask, correlation_id, key and unmatched")
 }

@@ -32,6 +32,23 @@ func (e *Engine) ReceiveCorrelated(ctx context.Context, in Incoming, correlation
 	return verdict, policy, err
 }
 
+// Expects reports whether a call with that correlation id, whose sender holds these keys,
+// may belong to a callback: one has the id, or an ack is awaited that may give it. If the
+// store cannot say, it does.
+func (e *Engine) Expects(ctx context.Context, keys []string, correlationID string) bool {
+	if e.early.awaits(keys) {
+		return true
+	}
+	for _, c := range callback.Correlations(keys, correlationID) {
+		for _, alias := range []callback.Digest{c.ByAck, c.ByRequest} {
+			if _, _, err := e.store.Find(ctx, store.ByAlias(alias)); !errors.Is(err, store.ErrNotFound) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // takeCorrelated decides on a call that means one of these, for the first that leads to a
 // callback: one whose ack gave the id is meant before any whose request did.
 func (e *Engine) takeCorrelated(ctx context.Context, in Incoming, meant []callback.Correlation) (callback.Verdict, *callback.Policy, error) {

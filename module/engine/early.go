@@ -2,6 +2,7 @@ package engine
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 	"time"
 
@@ -163,6 +164,13 @@ func (ea *early) remove(c *earlyCall) {
 			delete(ea.wanted, m.ByAck)
 		}
 	}
+}
+
+// awaits reports whether an ack is awaited whose callback one of these keys can call.
+func (ea *early) awaits(keys []string) bool {
+	ea.mu.Lock()
+	defer ea.mu.Unlock()
+	return slices.ContainsFunc(keys, func(key string) bool { return ea.lines[key] != nil })
 }
 
 // tell wakes the calls that wait for one of the aliases.

@@ -347,6 +347,32 @@ func TestCallbackThatTakesNoCallsIsNotFoundAtTheFixedURL(t *testing.T) {
 	}
 }
 
+func TestCallIsExpectedIfACallbackOrAnAckMayBeMeant(t *testing.T) {
+	b := keyedBed(t)
+	if _, err := b.given(t, "order-1"); err != nil {
+		t.Fatal(err)
+	}
+	b.correlate(t, b.create(t), "job-1")
+	wantExpected := func(want bool, id string, keys ...string) {
+		t.Helper()
+		if got := b.Expects(t.Context(), keys, id); got != want {
+			t.Errorf("%s by %v: %t", id, keys, got)
+		}
+	}
+	for _, id := range []string{"order-1", "job-1"} {
+		wantExpected(true, id, "erp")
+		wantExpected(true, id, "nobody", "shop")
+		wantExpected(false, id, "nobody")
+		wantExpected(false, id)
+	}
+	wantExpected(false, "job-2", "erp")
+	came := b.ExpectAck([]string{"shop"})
+	wantExpected(false, "job-2", "erp")
+	wantExpected(true, "job-2", "erp", "shop")
+	came()
+	wantExpected(false, "job-2", "erp", "shop")
+}
+
 // The holder of two keys can mean two callbacks by one id.
 func TestCallbackThatHasEndedHidesNoOtherOfAnotherKey(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed) {

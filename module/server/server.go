@@ -16,7 +16,6 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
-	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
@@ -47,9 +46,17 @@ type Server struct {
 	// correlation id of their callback. Default: the wire header for it.
 	CorrelationID *inject.Location `json:"correlation_id,omitempty"`
 
+	// Unmatched is what a call to the fixed URL gets that shows a right key and belongs to no
+	// callback: a status from 200 to 299 or from 400 to 599, or "next" to leave the call to
+	// the handlers that follow. Default: 404.
+	Unmatched string `json:"unmatched,omitempty"`
+
 	app    *app.App
 	server *caddyhttp.Server
 	log    *zap.Logger
+	// unmatched is the status that Unmatched gives, toNext for the handlers that follow, 0
+	// for none.
+	unmatched int
 }
 
 // CaddyModule returns the Caddy module information.
@@ -69,6 +76,7 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 	if err := s.Check(s.app.Keys); err != nil {
 		return fmt.Errorf("callback_server: %w", err)
 	}
+	s.unmatched, _ = parseUnmatched(s.Unmatched)
 	s.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if err := s.Ask.Provision(ctx); err != nil {
 		return fmt.Errorf("callback_server: ask: %w", err)
@@ -82,6 +90,9 @@ func (s *Server) Check(keys []app.Key) error {
 		if err := callback.CheckLocation(*s.CorrelationID); err != nil {
 			return fmt.Errorf("correlation_id: %w", err)
 		}
+	}
+	if _, err := parseUnmatched(s.Unmatched); err != nil {
+		return fmt.Errorf("unmatched: %w", err)
 	}
 	if slices.Contains(s.Keys, app.KeyInclude) {
 		return errors.New("key: include makes keys for callbacks, not for the server; name a key of the global callback option")
@@ -108,26 +119,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return nil
 	}
 	defer rt.Release()
-	switch at.Resource {
-	case callback.StatusPath, callback.ResultPath:
+	if at.Resource == callback.StatusPath || at.Resource == callback.ResultPath {
 		s.serveTicket(w, r, rt, at)
-	default:
-		person := isPerson(r, at)
-		if person {
-			w = problem.ForPeople(w)
-		}
-		if err := s.serveCall(w, r, rt, at, person); err != nil {
-			callProblem(err).Write(w)
-		}
+		return nil
 	}
-	return nil
+	answered, person := w, isPerson(r, at)
+	if person {
+		answered = problem.ForPeople(w)
+	}
+	// The error of the handlers that follow is theirs, and goes to Caddy.
+	var onward error
+	if err := s.serveCall(answered, r, rt, at, person, func() { onward = handOn(w, r, next) }); err != nil {
+		callProblem(err).Write(answered)
+	}
+	return onward
 }
 
 // anyMethods is the value of Allow as long as the callback is not known.
 var anyMethods = strings.Join(slices.Concat(callback.CallMethods, callback.LookMethods), ", ")
 
-// serveCall takes a call to a callback URL. Its error is answered with a problem.
-func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path, person bool) error {
+// serveCall takes a call to a callback URL. Its error is answered with a problem. It calls
+// onward instead of answering if the request is left to the handlers that follow.
+func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path, person bool, onward func()) error {
 	if !countsAsCall(r) && !looks(r) {
 		return problem.NotAllowed(anyMethods)
 	}
@@ -144,7 +157,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	in.Call.Caller, in.Call.Person = caller, person
 	in.Ask = s.ask
 	if at.Resource == callback.FixedPath {
-		return s.serveFixed(w, r, rt, in)
+		return s.serveFixed(w, r, rt, in, onward)
 	}
 	if looks(r) {
 		return s.serveLook(w, r, rt, in)
@@ -179,56 +192,6 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	}
 	answer.WriteVerdict(w, verdict, policy, caller)
 	return nil
-}
-
-// serveFixed takes a call to the fixed URL, which gives the correlation id of its
-// callback. It needs a named key, because a callback is found by key and correlation id.
-func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming) error {
-	if len(s.Keys) > 0 {
-		in.Call.Caller.Names = slices.DeleteFunc(in.Call.Caller.Names, func(name string) bool { return !slices.Contains(s.Keys, name) })
-	}
-	if len(in.Call.Caller.Names) == 0 {
-		answer.LeaveUnread(w, r)
-		return answer.KeyProblem(in.Call.Caller)
-	}
-	if looks(r) {
-		answer.LeaveUnread(w, r)
-		writeLook(w, r, anyMethods)
-		return nil
-	}
-	if err := s.readBody(w, r, rt.Engine, keyOwner(in.Call.Caller), &in); err != nil {
-		return err
-	}
-	defer in.Lease.Release()
-	id := s.correlationOf(in.Call)
-	if !callback.ValidCorrelationID(id) {
-		return problem.InvalidCorrelationID
-	}
-	verdict, policy, err := rt.Engine.ReceiveCorrelated(r.Context(), in, id)
-	if errors.Is(err, store.ErrNotFound) {
-		rt.Engine.Unmatched()
-		return unmatched
-	}
-	if err != nil {
-		return failed(rt, err)
-	}
-	answer.WriteVerdict(w, verdict, policy, in.Call.Caller)
-	return nil
-}
-
-// keyOwner returns on whose behalf a body is read if only its sender's named key is known.
-func keyOwner(c callback.Caller) memory.Owner { return memory.OwnerOf("key " + c.Names[0]) }
-
-// unmatched answers a call to the fixed URL that belongs to no callback.
-var unmatched = problem.UnknownState.With("No callback that takes calls with this key has the correlation id of the call.")
-
-// correlationOf returns the correlation id of a call to the fixed URL.
-func (s *Server) correlationOf(call *callback.Call) string {
-	at := inject.Location{In: inject.Header, Name: callback.NewWire(s.app.HeaderPrefix).CorrelationID}
-	if s.CorrelationID != nil {
-		at = *s.CorrelationID
-	}
-	return call.CorrelationID(at)
 }
 
 // countsAsCall reports whether a request can count as a call at all. Those that look, and
