@@ -14,6 +14,7 @@ import (
 //	    ask            { <directives> }
 //	    correlation_id header|query|form|json <name>
 //	    unmatched      <status>|next
+//	    health         <path>
 //	}
 func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
@@ -44,6 +45,8 @@ func parseServerOption(h httpcaddyfile.Helper, o *options, server *server.Server
 		return parsePlace(o, &server.CorrelationID)
 	case "unmatched":
 		return o.text(&server.Unmatched)
+	case "health":
+		return o.text(&server.Health)
 	}
-	return o.unknown("ask, correlation_id, key and unmatched")
+	return o.unknown("ask, correlation_id, health, key and unmatched")
 }

@@ -101,6 +101,22 @@ func (e *Engine) Close() error {
 // Ready returns nil if new callbacks can be made, else why not.
 func (e *Engine) Ready() error { return e.store.Ready() }
 
+// TakesWork returns nil if Create makes a callback with a waiter, as far as it depends on
+// no particular callback, else why not: ErrBusy, or what Ready returns.
+func (e *Engine) TakesWork() error {
+	if e.full(true) {
+		return ErrBusy
+	}
+	return e.store.Ready()
+}
+
+// full reports whether there are as many callbacks, or waiters if one is needed, as there
+// may be.
+func (e *Engine) full(held bool) bool {
+	l := e.limits.Load()
+	return e.store.Waiting() >= l.MaxWaiting || held && e.Held() >= l.MaxHeld
+}
+
 // Waiting returns how many callbacks are in phase waiting.
 func (e *Engine) Waiting() int { return e.store.Waiting() }
 
@@ -133,7 +149,7 @@ func (e *Engine) callback(r *callback.Record, p *callback.Policy, commit store.C
 // when its Commit is done. ErrBusy: too many callbacks wait. store.ErrExists: one of
 // its aliases leads to another callback, or its correlation id does at the fixed URL.
 func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
-	if l := e.limits.Load(); e.store.Waiting() >= l.MaxWaiting || spec.Held && e.Held() >= l.MaxHeld {
+	if e.full(spec.Held) {
 		return nil, ErrBusy
 	}
 	if err := e.store.Ready(); err != nil {

@@ -535,3 +535,28 @@ func eventually(t *testing.T, what string, so func() bool) {
 		}
 	}
 }
+
+func TestEngineSaysWhetherItTakesWork(t *testing.T) {
+	b := newBed(t, Limits{MaxMemory: 64 << 20, MaxWaiting: 2, MaxHeld: 1}, callback.Policy{})
+	want := func(want error) {
+		t.Helper()
+		if err := b.TakesWork(); !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+	want(nil)
+	cb := b.create(t)
+	w := b.await(t, cb, false)
+	want(ErrBusy)
+	w.Stop()
+	want(nil)
+	b.store.full.Store(true)
+	want(store.ErrFull)
+	b.store.full.Store(false)
+	b.create(t)
+	want(ErrBusy)
+	if _, err := b.CloseCallback(t.Context(), store.ByID(cb.ID), "closed"); err != nil {
+		t.Fatal(err)
+	}
+	want(nil)
+}

@@ -27,8 +27,8 @@ func init() {
 }
 
 // Server takes the calls to callback URLs, and shows status and result to clients
-// that have a ticket. It serves /cb, /cbq and /cbr and all paths below them; other
-// requests go to the handlers that follow.
+// that have a ticket. It serves /cb, /cbq and /cbr and all paths below them, and
+// the path of Health; other requests go to the handlers that follow.
 //
 // Its errors are problem documents. They are never passed to Caddy, because its error
 // log would show the URL and the secret in it. For the same reason requests to these
@@ -50,6 +50,10 @@ type Server struct {
 	// callback: a status from 200 to 299 or from 400 to 599, or "next" to leave the call to
 	// the handlers that follow. Default: 404.
 	Unmatched string `json:"unmatched,omitempty"`
+
+	// Health is a path, such as /healthz, at which GET and HEAD say without a key whether
+	// requests that make callbacks are taken: 200 if they are, else 503. Default: none.
+	Health string `json:"health,omitempty"`
 
 	app    *app.App
 	server *caddyhttp.Server
@@ -94,6 +98,9 @@ func (s *Server) Check(keys []app.Key) error {
 	if _, err := parseUnmatched(s.Unmatched); err != nil {
 		return fmt.Errorf("unmatched: %w", err)
 	}
+	if err := checkHealth(s.Health); err != nil {
+		return fmt.Errorf("health: %w", err)
+	}
 	if slices.Contains(s.Keys, app.KeyInclude) {
 		return errors.New("key: include makes keys for callbacks, not for the server; name a key of the global callback option")
 	}
@@ -104,6 +111,10 @@ func (s *Server) Check(keys []app.Key) error {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	at := callback.ParsePath(r.URL.EscapedPath())
 	if at.Resource == callback.OfSite {
+		if s.Health != "" && r.URL.Path == s.Health {
+			s.serveHealth(w, r)
+			return nil
+		}
 		return next.ServeHTTP(w, r)
 	}
 	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
