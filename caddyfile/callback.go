@@ -110,6 +110,7 @@ func withGlobal(handler *hold.Handler, global globals) *hold.Handler {
 	whole := *handler
 	whole.BaseURL = cmp.Or(whole.BaseURL, global.BaseURL)
 	whole.HeaderPrefix = cmp.Or(whole.HeaderPrefix, global.HeaderPrefix)
+	whole.InjectOff = whole.InjectOff || global.InjectOff
 	return &whole
 }
 

@@ -20,6 +20,7 @@ import (
 //	    status_url    <url>
 //	    store         <name> ...
 //	    header_prefix <prefix>
+//	    inject        off
 //	    key           <name> <secret> send|create|read|manage...
 //	    max_body_size <size>
 //	    max_memory    <size>
@@ -58,7 +59,7 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 }
 
 // appOptions are the options that parseGlobalOption knows.
-const appOptions = "base_url, concurrency, deliver, header_prefix, key, max_body_size, max_held, max_memory, max_waiting, retain, status_url and store"
+const appOptions = "base_url, concurrency, deliver, header_prefix, inject, key, max_body_size, max_held, max_memory, max_waiting, retain, status_url and store"
 
 func parseGlobalOption(o *options, a *app.App) error {
 	switch o.name {
@@ -70,6 +71,8 @@ func parseGlobalOption(o *options, a *app.App) error {
 		return parseStore(o, a)
 	case "header_prefix":
 		return parsePrefix(o, a)
+	case "inject":
+		return parseInjectOff(o, a)
 	case "key":
 		return parseKey(o, a)
 	case "max_body_size":
@@ -112,6 +115,18 @@ func parsePrefix(o *options, a *app.App) error {
 	return nil
 }
 
+// parseInjectOff reads the option by which no directive injects headers by default.
+func parseInjectOff(o *options, a *app.App) error {
+	if err := o.once(); err != nil {
+		return err
+	}
+	if args := o.RemainingArgs(); len(args) != 1 || args[0] != "off" {
+		return o.failf("only off can follow here; what is injected is said in each callback directive, as in: inject json callbackUrl {http.callback.url}")
+	}
+	a.InjectOff = true
+	return nil
+}
+
 func parseStore(o *options, a *app.App) error {
 	if err := o.once(); err != nil {
 		return err
@@ -136,6 +151,7 @@ func parseStore(o *options, a *app.App) error {
 type globals struct {
 	BaseURL      string    `json:"base_url"`
 	HeaderPrefix string    `json:"header_prefix"`
+	InjectOff    bool      `json:"inject_off"`
 	Keys         []app.Key `json:"keys"`
 }
 

@@ -112,6 +112,46 @@ func TestInjectJSONIntoABodyOfUnknownLength(t *testing.T) {
 	x.stillWaits(t)
 }
 
+// What runs in the background gets no header of ours, either.
+func TestGlobalInjectOffDropsTheDefaultPairEverywhere(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	block := func(path string) string { return "{\n\t\trewrite * " + path + "\n\t\t" + s.toPartner() + "\t}\n" }
+	s.Start(t, harness.Config{
+		Callback: "inject off",
+		Private: harness.Hold("/hold", "", "inject header X-Url {http.callback.url}") +
+			harness.Hold("/named", "", "inject header "+callbackHeader+" {http.callback.url}") +
+			"callback /park park {\n\tname parked\n\tinject header X-Url {http.callback.url}\n\tcall " + block("/called") + "\tthen " + block("/then") + "}\n" +
+			"callback /defer defer {\n\tname deferred\n\tthen " + block("/deferred") + "}\n" +
+			s.toPartner(),
+	})
+	send := func(path string) *harness.Pending {
+		return harness.Send(s.Client(t, harness.HTTP1), harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), jsonType, "{}"))
+	}
+	wantNone := func(path string) (url string) {
+		t.Helper()
+		got := s.partner.Received(t, path)
+		wantHeader(t, got.Header, correlationHeader)
+		wantHeader(t, got.Header, callbackHeader)
+		return got.Header.Get("X-Url")
+	}
+	held := send("/hold")
+	wantAnswer(t, s.callURL(t, http.MethodPost, wantNone("/hold"), "held"), http.StatusOK, "")
+	wantAnswer(t, held.Answer(t), http.StatusOK, "held")
+
+	named := send("/named")
+	got := s.partner.Received(t, "/named")
+	wantHeader(t, got.Header, correlationHeader)
+	wantAnswer(t, s.callURL(t, http.MethodPost, got.Header.Get(callbackHeader), "named"), http.StatusOK, "")
+	wantAnswer(t, named.Answer(t), http.StatusOK, "named")
+
+	wantStatus(t, send("/park").Answer(t), http.StatusAccepted)
+	wantAnswer(t, s.callURL(t, http.MethodPost, wantNone("/called"), "parked"), http.StatusOK, "")
+	wantNone("/then")
+	wantStatus(t, send("/defer").Answer(t), http.StatusAccepted)
+	wantNone("/deferred")
+}
+
 func TestInjectOffDropsTheDefaultPair(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{Hold: "inject off\ninject query notify {http.callback.url}"})

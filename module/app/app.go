@@ -55,6 +55,10 @@ type App struct {
 	// requests and read from calls. It must end with a hyphen. Default: X-Link-
 	HeaderPrefix string `json:"header_prefix,omitempty"`
 
+	// InjectOff leaves out the two headers that every directive injects by default, with the
+	// correlation id and the callback URL. Default: false.
+	InjectOff bool `json:"inject_off,omitempty"`
+
 	// Keys are the named keys. Default: none.
 	Keys []Key `json:"keys,omitempty"`
 

@@ -69,7 +69,7 @@ type Handler struct {
 	Inject []Injection `json:"inject,omitempty"`
 
 	// InjectOff leaves out the two headers that are injected by default, with the
-	// correlation id and the callback URL. Default: false.
+	// correlation id and the callback URL. Default: the app's inject_off.
 	InjectOff bool `json:"inject_off,omitempty"`
 
 	// Ack lists the upstream's statuses that mean "accepted, I will call back":

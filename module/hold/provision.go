@@ -185,6 +185,7 @@ func (h *Handler) setDefaults() {
 	h.BaseURL = strings.TrimSuffix(cmp.Or(config.Base(app.Known(h.BaseURL)), h.app.BaseURL), "/")
 	h.StatusURL = strings.TrimSuffix(cmp.Or(config.Base(app.Known(h.StatusURL)), h.app.StatusURL, h.BaseURL), "/")
 	h.HeaderPrefix = cmp.Or(h.HeaderPrefix, h.app.HeaderPrefix)
+	h.InjectOff = h.InjectOff || h.app.InjectOff
 	if h.isStep() {
 		h.OnDisconnect = cmp.Or(h.OnDisconnect, "close")
 	}
