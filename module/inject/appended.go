@@ -42,7 +42,7 @@ var escapedQuery = strings.NewReplacer("%3F", "?", "%3f", "?", "%3D", "=", "%3d"
 // what was appended.
 func cutAppended(value string) (end int, rest string) {
 	mark := strings.IndexByte(value, '?')
-	escaped := strings.Index(strings.ToUpper(value), "%3F")
+	escaped := escapedMark(value)
 	switch {
 	case escaped >= 0 && (mark < 0 || escaped < mark):
 		return escaped, escapedQuery.Replace(value[escaped+len("%3F"):])
@@ -50,4 +50,13 @@ func cutAppended(value string) (end int, rest string) {
 		return mark, value[mark+1:]
 	}
 	return -1, ""
+}
+
+// escapedMark returns where the first escaped question mark stands, -1 if there is none.
+func escapedMark(value string) int {
+	upper, lower := strings.Index(value, "%3F"), strings.Index(value, "%3f")
+	if upper < 0 || lower >= 0 && lower < upper {
+		return lower
+	}
+	return upper
 }
