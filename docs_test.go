@@ -79,12 +79,16 @@ func options(t *testing.T, caddyfile string) []string {
 func TestCaddyfilesOfTheDocs(t *testing.T) {
 	t.Parallel()
 	block := regexp.MustCompile("(?s)\n```caddyfile\n(.*?)```\n")
+	awaits := regexp.MustCompile(`\tcallback (\S+ )?(hold|park)\b`)
 	count := 0
 	for _, page := range pages(t) {
 		for i, match := range block.FindAllStringSubmatch(read(t, page), -1) {
 			count++
 			if warnings, err := adapt(whole(match[1])); err != nil || len(warnings) > 0 {
 				t.Errorf("%s, Caddyfile %d: %v %v", page, i+1, err, warnings)
+			}
+			if strings.HasPrefix(match[1], "{") && awaits.MatchString(match[1]) && !strings.Contains(match[1], "\tcallback_server") {
+				t.Errorf("%s, Caddyfile %d: it awaits calls, and has no callback_server", page, i+1)
 			}
 		}
 	}

@@ -106,6 +106,10 @@ type App struct {
 	// will run when it is provisioned, checked that they have run.
 	whenComplete      []func() error
 	watching, checked bool
+	// awaiting is the first directive that awaits calls, and taken says that there is a
+	// callback_server. shared says that other processes can use the store.
+	awaiting      string
+	taken, shared bool
 	// placed are the directives that learn their place when the app starts.
 	placed []stands
 	// names are the names of all directives, and those that placeholders refer to.
@@ -175,6 +179,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%T is not a callback store", loaded)
 	}
 	a.opener = opener
+	a.shared = caddy.GetModuleID(loaded) != "callback.stores."+DefaultStore
 	a.identity, err = opener.Identity()
 	return err
 }

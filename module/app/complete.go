@@ -1,7 +1,9 @@
 package app
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -32,7 +34,7 @@ func (Check) CaddyModule() caddy.ModuleInfo {
 }
 
 // checkRoute is the name of the named route with the handler Check.
-const checkRoute = "the check of callbacks"
+const checkRoute = "callback_check"
 
 // watch lets the configuration be checked when all of its servers are provisioned. ctx is
 // that of a directive.
@@ -102,6 +104,21 @@ type Inspector interface {
 // URLs and names of all directives are known.
 func (a *App) WhenComplete(check func() error) { a.whenComplete = append(a.whenComplete, check) }
 
+// AwaitCalls notes that a directive awaits calls. What says which one.
+func (a *App) AwaitCalls(what string) { a.awaiting = cmp.Or(a.awaiting, what) }
+
+// TakeCalls notes that there is a callback_server.
+func (a *App) TakeCalls() { a.taken = true }
+
+// checkTaken makes sure that somebody takes the calls that are awaited. With a store that
+// other processes use, that can be one of them.
+func (a *App) checkTaken() error {
+	if a.awaiting == "" || a.taken || a.shared {
+		return nil
+	}
+	return fmt.Errorf("%s awaits calls, and no site has a callback_server that takes them; add it to the site that partners reach at base_url", a.awaiting)
+}
+
 // checkComplete checks a configuration of which everything is provisioned, once.
 func (a *App) checkComplete(all map[string]*caddyhttp.Server) error {
 	if a.checked {
@@ -111,7 +128,7 @@ func (a *App) checkComplete(all map[string]*caddyhttp.Server) error {
 	if err := a.names.check(); err != nil {
 		return err
 	}
-	for _, check := range a.whenComplete {
+	for _, check := range append(a.whenComplete, a.checkTaken) {
 		if err := check(); err != nil {
 			return err
 		}

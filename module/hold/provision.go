@@ -51,6 +51,9 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		}
 	}
 	h.app.Mention(h.Mode, h.Name, h.placeholderKeys())
+	if h.Mode != modeDefer {
+		h.app.AwaitCalls("callback " + h.Mode)
+	}
 	h.readsBody = h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest) ||
 		h.deliverFrom != nil && h.deliverFrom.InBody()
 	return nil

@@ -81,6 +81,7 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 		return fmt.Errorf("callback_server: %w", err)
 	}
 	s.unmatched, _ = parseUnmatched(s.Unmatched)
+	s.app.TakeCalls()
 	s.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if err := s.Ask.Provision(ctx); err != nil {
 		return fmt.Errorf("callback_server: ask: %w", err)
