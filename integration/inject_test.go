@@ -240,7 +240,7 @@ func TestInjectionThatSpeaksOfNoStepIsRefused(t *testing.T) {
 	code, output := s.StartFails(t, harness.Config{
 		Private: step + harness.Hold("", "", "inject header X-Checked {http.callback.valdate.call.body}") + s.toPartner(),
 	})
-	const want = "inject: {http.callback.valdate.call.body}: no directive has the name valdate; there are validate"
+	const want = "inject: {http.callback.valdate.call.body}: no directive has the name valdate; did you mean validate?"
 	if code == 0 || !strings.Contains(output, want) {
 		t.Errorf("exit code %d, and the output has no %q:\n%s", code, want, output)
 	}

@@ -146,7 +146,11 @@ func (a *App) checkComplete(all map[string]*caddyhttp.Server) error {
 func (a *App) inspect(server *caddyhttp.Server) error {
 	var all []*routes.Place
 	routes.Walk(server, func(at *routes.Place) { all = append(all, at) })
+	m := mentions{names: a.names.given, within: make(map[*routes.Place]bool)}
 	for _, at := range all {
+		if err := m.check(at); err != nil {
+			return err
+		}
 		if i, ok := at.Handler.(Inspector); ok {
 			if err := i.Inspect(at, all); err != nil {
 				return err

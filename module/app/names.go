@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 )
 
 // names are the names of a configuration's directives, and the names that placeholders
@@ -42,11 +43,19 @@ func (n *names) check() error {
 		if n.given[m.name] {
 			continue
 		}
-		if len(n.given) == 0 {
-			return fmt.Errorf("callback %s: inject: {%s}: no directive has a name; give the one that is meant its name, as in: name %s", m.mode, m.key, m.name)
-		}
-		known := strings.Join(slices.Sorted(maps.Keys(n.given)), ", ")
-		return fmt.Errorf("callback %s: inject: {%s}: no directive has the name %s; there are %s", m.mode, m.key, m.name, known)
+		return fmt.Errorf("callback %s: inject: {%s}: %w", m.mode, m.key, noDirective(m.name, n.given))
 	}
 	return nil
+}
+
+// noDirective returns the error that no directive has a name.
+func noDirective(name string, given map[string]bool) error {
+	if len(given) == 0 {
+		return fmt.Errorf("no directive has a name; give the one that is meant its name, as in: name %s", name)
+	}
+	names := slices.Sorted(maps.Keys(given))
+	if near := config.Nearest(name, names); near != "" {
+		return fmt.Errorf("no directive has the name %s; did you mean %s?", name, near)
+	}
+	return fmt.Errorf("no directive has the name %s; there are %s", name, strings.Join(names, ", "))
 }

@@ -97,6 +97,13 @@ var callPlaceholders = []struct {
 	{"call.form.", func(c *Call, name string) string { return c.text(inject.Form, name) }},
 }
 
+// errorPlaceholders are the placeholders {http.callback.error.<name>} that describe an error
+// to the site's own error handlers.
+var errorPlaceholders = []string{
+	"type", "title", "status", "detail", "id", "correlation_id", "status_url", "result_url",
+	"document_status", "technical_status", "error_code", "error_text", "field",
+}
+
 // text returns a value of the call for a text, which does without what cannot be read.
 func (c *Call) text(in inject.Place, name string) string {
 	value, _ := c.Value(inject.Location{In: in, Name: name})
@@ -161,6 +168,34 @@ func PlaceholderNames() []string {
 	return names
 }
 
+// KnownPlaceholders returns the names of all placeholders without their prefix, except those
+// of the calls of earlier steps. What ends with a dot is followed by a name or a path.
+func KnownPlaceholders() []string {
+	names := PlaceholderNames()
+	for _, p := range callPlaceholders {
+		names = append(names, p.name)
+	}
+	for _, name := range errorPlaceholders {
+		names = append(names, errorPrefix+name)
+	}
+	return names
+}
+
+// errorPrefix begins the names of the placeholders that describe an error.
+const errorPrefix = "error."
+
+// OfCall reports whether a placeholder depends on the latest call.
+func OfCall(name string) bool {
+	_, ok := new(Call).Placeholder(name)
+	return ok
+}
+
+// OfError reports whether a placeholder describes an error.
+func OfError(name string) bool {
+	rest, ok := strings.CutPrefix(name, errorPrefix)
+	return ok && slices.Contains(errorPlaceholders, rest)
+}
+
 // HidesPlaceholder reports whether a directive cannot have that name. Placeholders
 // {http.callback.<name>...} of an earlier call begin with the directive's name, which
 // must not be the beginning of another placeholder.
@@ -170,18 +205,12 @@ func HidesPlaceholder(name string) bool {
 
 // InReply reports whether a reply to a call can use {http.callback.<name>}.
 func InReply(name string) bool {
-	return slices.Contains(PlaceholderNames(), name) || ofCall(name)
-}
-
-// ofCall reports whether a placeholder depends on the call.
-func ofCall(name string) bool {
-	_, ok := new(Call).Placeholder(name)
-	return ok
+	return slices.Contains(PlaceholderNames(), name) || OfCall(name)
 }
 
 // EarlierCall returns the name of the directive whose call a placeholder is about:
 // {http.callback.<directive>.call.*}. For any other placeholder ok is false.
 func EarlierCall(name string) (directive string, ok bool) {
 	directive, rest, _ := strings.Cut(name, ".")
-	return directive, directive != "" && directive != "call" && ofCall(rest)
+	return directive, directive != "" && directive != "call" && OfCall(rest)
 }

@@ -295,4 +295,5 @@ var (
 	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ app.Placed                  = (*Handler)(nil)
+	_ app.Provider                = (*Handler)(nil)
 )

@@ -178,3 +178,18 @@ func passages(r *http.Request) []passage {
 	defer s.mu.Unlock()
 	return slices.Clone(s.passed)
 }
+
+// Provides implements app.Provider.
+func (h *Handler) Provides(name string) bool {
+	switch {
+	case callback.OfCall(name):
+		return h.Call != nil
+	case name == "api_key":
+		return slices.Contains(h.Keys, app.KeyInclude)
+	case name == "failed_url":
+		return h.Mode != modeDefer && h.StateQuery == ""
+	case name == "url" || name == "redirect_uri" || name == "state":
+		return h.Mode != modeDefer
+	}
+	return true
+}

@@ -235,6 +235,21 @@ func TestErrorHandlersSeeTheProblemAsPlaceholders(t *testing.T) {
 	setErrorPlaceholders(httptest.NewRequest(http.MethodGet, "/", nil), p)
 }
 
+// TestErrorPlaceholdersAreKnown makes sure that no placeholder of an error is refused as one
+// that does not exist.
+func TestErrorPlaceholdersAreKnown(t *testing.T) {
+	failed := answer.FailedProblem(&callback.Record{Failure: new(callback.Failure)}, callback.Result{})
+	names := []string{"type", "title", "status", "detail", "statusUrl", "resultUrl", problem.InvalidField("x", "").Members[0].Name}
+	for _, m := range failed.Members {
+		names = append(names, m.Name)
+	}
+	for _, name := range names {
+		if name = "error." + snakeCase(name); !callback.OfError(name) {
+			t.Errorf("%s is not known", name)
+		}
+	}
+}
+
 func TestJSONNamesBecomePlaceholderNames(t *testing.T) {
 	for camel, want := range map[string]string{
 		"": "", "id": "id", "statusUrl": "status_url", "resultUrl": "result_url", "technicalStatus": "technical_status", "aBC": "a_b_c", "äÄ": "äÄ",
