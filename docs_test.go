@@ -47,8 +47,12 @@ func TestOptionsAreDocumented(t *testing.T) {
 	if !found {
 		t.Fatal("docs/directives.md does not have the headings that this test looks for")
 	}
-	sameSet(t, "the options of callback hold", headingsIn(hold, "###"),
-		append(options(t, ":80 {\n callback hold {\n nosuch\n}\n}"), "timeout"))
+	ofModes := []string{"timeout"}
+	for _, mode := range []string{"hold", "park", "defer"} {
+		ofModes = append(ofModes, options(t, ":80 {\n callback "+mode+" {\n nosuch\n}\n}")...)
+	}
+	slices.Sort(ofModes)
+	sameSet(t, "the options of callback", headingsIn(hold, "###"), slices.Compact(ofModes))
 	// "off" is all that its option takes, and part of the heading.
 	sameSet(t, "the options of callback_api", headingsIn(strings.ReplaceAll(api, " off\n", "\n"), "###"),
 		options(t, "{\n callback {\n base_url http://localhost\n}\n}\n:80 {\n callback_api {\n nosuch\n}\n}"))

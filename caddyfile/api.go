@@ -21,7 +21,7 @@ func parseAPI(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	api := new(api.API)
 	o := newOptions(h.Dispenser, "callback_api")
 	for nesting := h.Nesting(); o.next(nesting); {
-		if err := parseAPIOption(o, api); err != nil {
+		if err := parseAPIOption(h, o, api); err != nil {
 			return nil, err
 		}
 	}
@@ -32,12 +32,12 @@ func parseAPI(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	return api, nil
 }
 
-// apiOptions are the options that parseAPIOption knows.
-const apiOptions = "key"
-
-func parseAPIOption(o *options, api *api.API) error {
+func parseAPIOption(h httpcaddyfile.Helper, o *options, api *api.API) error {
 	if o.name != "key" {
-		return o.unknown(apiOptions)
+		if err := o.misplaced(h, "put it beside callback_api"); err != nil {
+			return err
+		}
+		return o.unknown("key")
 	}
 	var word string
 	if err := o.text(&word); err != nil {

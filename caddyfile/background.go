@@ -13,32 +13,6 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// parseWaitOption reads the options that say how the client waits, and what is done
-// in the background.
-func parseWaitOption(h httpcaddyfile.Helper, o *options, handler *hold.Handler) (known bool, err error) {
-	switch o.name {
-	case "on_timeout":
-		return true, o.text(&handler.OnTimeout)
-	case "idempotency":
-		return true, o.onOff(&handler.Idempotency)
-	case "idempotency_scope":
-		return true, o.text(&handler.IdempotencyScope)
-	case "message":
-		return true, o.text(&handler.Message)
-	case "call":
-		return true, parseBlock(h, o, &handler.Call)
-	case "then":
-		return true, parseBlock(h, o, &handler.Then)
-	case "attempt_timeout":
-		return true, parseAttemptTimeout(o, handler)
-	case "retry_unsafe":
-		return true, o.flag(&handler.RetryUnsafe)
-	case "deliver":
-		return true, parseDeliver(o, handler)
-	}
-	return false, nil
-}
-
 // parseAttemptTimeout reads what may stand after the mode defer, too.
 func parseAttemptTimeout(o *options, handler *hold.Handler) error {
 	if handler.AttemptTimeout != 0 && !o.seen[o.name] {
@@ -67,7 +41,7 @@ func parseBlock(h httpcaddyfile.Helper, o *options, to *caddyhttp.RouteList) err
 	segment := o.NewFromNextSegment()
 	segment.Next()
 	if segment.NextArg() {
-		return o.failf("it takes nothing but a block { <directives> }; remove %q", segment.Val())
+		return o.failf("the directives stand in a block, as in: %s { %s ... }", o.name, segment.Val())
 	}
 	if !segment.NextBlock(0) {
 		return o.failf("it needs a block with the directives that answer, as in: %s { reverse_proxy https://partner.example.com }", o.name)
@@ -124,9 +98,6 @@ func parseDeliver(o *options, handler *hold.Handler) error {
 	return nil
 }
 
-// deliverOptions are the options that parseDeliverOption knows.
-const deliverOptions = "allow, from, retry, sign, timeout and to"
-
 func parseDeliverOption(o *options, d *hold.Delivery) error {
 	switch o.name {
 	case "from":
@@ -137,7 +108,7 @@ func parseDeliverOption(o *options, d *hold.Delivery) error {
 	if known, err := parseDeliveryRule(o, &d.DeliveryRules); known {
 		return err
 	}
-	return o.unknown(deliverOptions)
+	return o.unknown("allow", "from", "retry", "sign", "timeout", "to")
 }
 
 // parseDeliveryRule reads an option of deliver that the global option has, too.
@@ -188,7 +159,7 @@ func parseGlobalDeliver(o *options, a *app.App) error {
 	for nesting := o.Nesting(); inner.next(nesting); {
 		known, err := parseDeliveryRule(inner, a.Deliver)
 		if !known {
-			return inner.unknown("allow, retry, sign and timeout")
+			return inner.unknown("allow", "retry", "sign", "timeout")
 		}
 		if err != nil {
 			return err

@@ -154,61 +154,6 @@ func parseTimeout(h httpcaddyfile.Helper, what string, to *caddy.Duration) error
 	return nil
 }
 
-// handlerOptions are the options that parseCallbackOption knows.
-const handlerOptions = "ack, ask, attempt_timeout, base_url, call, copy_headers, correlation_id, deliver, document_statuses, " +
-	"error_code, error_text, errors, expires_in, failed, failed_body, failed_status, header, header_prefix, idempotency, idempotency_scope, inject, " +
-	"key, message, methods, multiple, name, on_conflict, on_disconnect, on_timeout, progress, redir, redir_failed, redir_late, require, respond, result, " +
-	"retry_unsafe, retryable, state_query, status_url, succeeded, then and use_body"
-
-func parseCallbackOption(h httpcaddyfile.Helper, o *options, handler *hold.Handler) error {
-	switch o.name {
-	case "name":
-		return o.text(&handler.Name)
-	case "expires_in":
-		return o.duration(&handler.ExpiresIn)
-	case "base_url":
-		return o.base(&handler.BaseURL)
-	case "status_url":
-		return o.base(&handler.StatusURL)
-	case "header_prefix":
-		return o.text(&handler.HeaderPrefix)
-	case "state_query":
-		return o.text(&handler.StateQuery)
-	case "inject":
-		return parseInject(o, handler)
-	case "ack":
-		return o.list(&handler.Ack)
-	case "methods":
-		return parseMethods(o, handler)
-	case "respond":
-		return parseRespond(o, handler)
-	case "header":
-		return parseHeader(o, handler)
-	case "redir":
-		return parseRedirect(o, &handler.Redirect)
-	case "redir_failed":
-		return parseRedirect(o, &handler.RedirectFailed)
-	case "redir_late":
-		return parseRedirect(o, &handler.RedirectLate)
-	case "on_disconnect":
-		return o.text(&handler.OnDisconnect)
-	case "copy_headers":
-		return o.list(&handler.CopyHeaders)
-	case "use_body":
-		return o.onOff(&handler.UseBody)
-	case "errors":
-		return o.text(&handler.Errors)
-	case "correlation_id":
-		return parseCorrelation(o, handler)
-	case "ask":
-		return o.text(&handler.Ask)
-	}
-	if known, err := parseWaitOption(h, o, handler); known {
-		return err
-	}
-	return parseDialectOption(o, &handler.Dialect)
-}
-
 func parseInject(o *options, handler *hold.Handler) error {
 	args := o.RemainingArgs()
 	if len(args) == 1 && args[0] == "off" {

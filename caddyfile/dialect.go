@@ -7,41 +7,6 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
-// parseDialectOption reads the options that say what calls must have and mean.
-func parseDialectOption(o *options, d *hold.Dialect) error {
-	switch o.name {
-	case "require":
-		return o.list(&d.Require)
-	case "failed":
-		return parseMatch(o, &d.Failed)
-	case "progress":
-		return parseMatch(o, &d.Progress)
-	case "succeeded":
-		return parseMatch(o, &d.Succeeded)
-	case "result":
-		return o.text(&d.Result)
-	case "on_conflict":
-		return o.text(&d.OnConflict)
-	case "error_code":
-		return parsePlace(o, &d.ErrorCode)
-	case "error_text":
-		return parsePlace(o, &d.ErrorText)
-	case "document_statuses":
-		return o.list(&d.DocumentStatuses)
-	case "failed_status":
-		return parseFailedStatus(o, d)
-	case "failed_body":
-		return o.yesNo(&d.FailedBody)
-	case "retryable":
-		return o.onOff(&d.Retryable)
-	case "multiple":
-		return o.yesNo(&d.Multiple)
-	case "key":
-		return o.list(&d.Keys)
-	}
-	return o.unknown(handlerOptions)
-}
-
 func parseMatch(o *options, to *[]hold.Match) error {
 	args := o.RemainingArgs()
 	if len(args) < 2 {

@@ -8,10 +8,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-
-	"github.com/caddy-callback/caddy-callback/module/api"
-	"github.com/caddy-callback/caddy-callback/module/app"
-	"github.com/caddy-callback/caddy-callback/module/hold"
 )
 
 // directive returns a parser's view of a directive's text.
@@ -97,24 +93,4 @@ func FuzzGlobal(f *testing.F) {
 			t.Errorf("it was taken, and does not load: %v", err)
 		}
 	})
-}
-
-func TestEveryOptionThatMessagesListIsKnown(t *testing.T) {
-	for list, parse := range map[string]func(o *options) error{
-		handlerOptions: func(o *options) error {
-			return parseCallbackOption(httpcaddyfile.Helper{Dispenser: o.Dispenser}, o, new(hold.Handler))
-		},
-		appOptions: func(o *options) error { return parseGlobalOption(o, new(app.App)) },
-		apiOptions: func(o *options) error { return parseAPIOption(o, new(api.API)) },
-	} {
-		for name := range strings.FieldsFuncSeq(strings.ReplaceAll(list, " and ", ", "), func(c rune) bool { return c == ',' || c == ' ' }) {
-			h, _ := directive("{\n" + name + "\n}")
-			o := newOptions(h.Dispenser, "test")
-			h.Next()
-			o.name, o.start = name, *h.Dispenser
-			if err := parse(o); err != nil && strings.Contains(err.Error(), "has no option") {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-	}
 }

@@ -58,9 +58,6 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	return httpcaddyfile.App{Name: "callback", Value: caddyconfig.JSON(a, nil)}, nil
 }
 
-// appOptions are the options that parseGlobalOption knows.
-const appOptions = "base_url, concurrency, deliver, header_prefix, inject, key, max_body_size, max_held, max_memory, max_waiting, retain, status_url and store"
-
 func parseGlobalOption(o *options, a *app.App) error {
 	switch o.name {
 	case "base_url":
@@ -90,7 +87,7 @@ func parseGlobalOption(o *options, a *app.App) error {
 	case "retain":
 		return o.duration(&a.Retain)
 	}
-	return o.unknown(appOptions)
+	return o.unknown("base_url", "concurrency", "deliver", "header_prefix", "inject", "key", "max_body_size", "max_held", "max_memory", "max_waiting", "retain", "status_url", "store")
 }
 
 func parseKey(o *options, a *app.App) error {

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/dustin/go-humanize"
 
 	"github.com/caddy-callback/caddy-callback/module/config"
@@ -51,13 +53,42 @@ func (o *options) wrap(err error) error {
 	return o.start.WrapErr(fmt.Errorf("%s: %w", o.of, err))
 }
 
-// unknown returns the error that there is no such option. known lists the options
-// that exist.
-func (o *options) unknown(known string) error {
+// unknown returns the error that there is no such option. known are the options that
+// exist, sorted.
+func (o *options) unknown(known ...string) error {
 	if o.name == "{" {
 		return o.start.Errf("%s: %s takes no block; remove its braces", o.of, o.before)
 	}
-	return o.start.Errf("%s has no option %s; its options are %s", o.of, o.name, known)
+	meant := ""
+	if near := config.Nearest(o.name, known); near != "" {
+		meant = " (did you mean " + near + "?)"
+	}
+	return o.start.Errf("%s has no option %s%s; its options are %s", o.of, o.name, meant, enumerate(known))
+}
+
+// enumerate lists words as a sentence does.
+func enumerate(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
+// misplaced returns the error that a directive stands in the place of an option, nil if what
+// is being read is no directive. instead says where directives stand.
+func (o *options) misplaced(h httpcaddyfile.Helper, instead string) error {
+	// What follows is no directive, so that the parser stops there at the latest.
+	const end = "no directive"
+	var tokens []caddyfile.Token
+	for i, text := range []string{"route", "{", o.name, end, "}"} {
+		tokens = append(tokens, caddyfile.Token{File: o.File(), Line: max(1, i), Text: text})
+	}
+	_, err := httpcaddyfile.ParseSegmentAsSubroute(h.WithDispenser(caddyfile.NewDispenser(tokens)))
+	if err == nil || strings.Contains(err.Error(), "unrecognized directive: "+o.name+" ") {
+		return nil
+	}
+	return o.start.Errf("%s: %s is a directive, not an option; %s", o.of, o.name, instead)
 }
 
 // once refuses an option that was given before.

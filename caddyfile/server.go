@@ -48,5 +48,8 @@ func parseServerOption(h httpcaddyfile.Helper, o *options, server *server.Server
 	case "health":
 		return o.text(&server.Health)
 	}
-	return o.unknown("ask, correlation_id, health, key and unmatched")
+	if err := o.misplaced(h, "put it after callback_server, or into ask { ... } if it leads to the app that is asked"); err != nil {
+		return err
+	}
+	return o.unknown("ask", "correlation_id", "health", "key", "unmatched")
 }

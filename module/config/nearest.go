@@ -1,14 +1,25 @@
 package config
 
-// Nearest returns the word that a mistyped one most likely stands for, "" if none is near.
+// Nearest returns the word that a mistyped one most likely stands for, "" if none is near. Of
+// two that are as near, it is the one that begins alike.
 func Nearest(mistyped string, words []string) string {
 	best, nearest := 1+min(2, len(mistyped)/2), ""
 	for _, word := range words {
-		if d := distance(mistyped, word); d < best {
+		d := distance(mistyped, word)
+		if d < best || d == best && nearest != "" && alike(mistyped, word) > alike(mistyped, nearest) {
 			best, nearest = d, word
 		}
 	}
 	return nearest
+}
+
+// alike returns the length of what both begin with.
+func alike(a, b string) int {
+	n := 0
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // distance counts the characters that are missing, too much or wrong, or swapped with their

@@ -4,7 +4,7 @@ import "testing"
 
 func TestMistypedWordIsRecognized(t *testing.T) {
 	t.Parallel()
-	words := []string{"ack", "ask", "failed", "failed_body", "redir", "url", "use_body"}
+	words := []string{"ack", "ask", "call", "failed", "failed_body", "redir", "url", "use_body"}
 	for mistyped, want := range map[string]string{
 		"fail":        "failed",
 		"faild":       "failed",

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/config"
@@ -38,13 +39,21 @@ func (h *Handler) checkMode() error {
 	}
 	for _, s := range senseless {
 		if s.given {
-			return fmt.Errorf("%s: %s; leave the option out", s.option, why)
+			return fmt.Errorf("%s: %s; leave the option out%s", s.option, why, h.orDirective(s.option))
 		}
 	}
 	if h.Multiple && h.Then != nil {
 		return errors.New("multiple: the block then runs for one call only; leave one of the two out")
 	}
 	return nil
+}
+
+// orDirective says where an option stands that is the name of one of Caddy's directives, too.
+func (h *Handler) orDirective(option string) string {
+	if h.Mode == modeDefer && slices.Contains([]string{"header", "redir", "respond"}, option) {
+		return ", or, if the directive is meant, put it into then { ... }"
+	}
+	return ""
 }
 
 // endsWithClient says why options that let a callback outlive its client make no sense.

@@ -13,6 +13,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"go.uber.org/zap"
 
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -218,7 +219,11 @@ func (c *Config) unmarshalOption(d *caddyfile.Dispenser) error {
 	case "max_size":
 		size = &c.MaxSize
 	default:
-		return d.Errf("store badger has no option %s; its options are encryption_key, max_size, min_free and secret", option)
+		meant := ""
+		if near := config.Nearest(option, []string{"encryption_key", "max_size", "min_free", "secret"}); near != "" {
+			meant = " (did you mean " + near + "?)"
+		}
+		return d.Errf("store badger has no option %s%s; its options are encryption_key, max_size, min_free and secret", option, meant)
 	}
 	var value string
 	if !d.AllArgs(&value) {
