@@ -93,7 +93,7 @@ func parseGlobalOption(o *options, a *app.App) error {
 func parseKey(o *options, a *app.App) error {
 	args := o.RemainingArgs()
 	if len(args) < 3 {
-		return o.failf("it needs a name, a secret and permissions, as in: key partner {env.PARTNER_KEY} send")
+		return o.failf("it needs a name, a secret and permissions, as in: key partner {env.PARTNER_KEY} send; for the secret, %s", config.MakeSecret)
 	}
 	a.Keys = append(a.Keys, app.Key{Name: args[0], Secret: args[1], Permissions: args[2:]})
 	if err := app.CheckKeys(a.Keys); err != nil {

@@ -2,7 +2,6 @@ package caddyfile
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -140,17 +139,13 @@ func (o *options) list(to *[]string) error {
 	return nil
 }
 
-// loadTime matches the placeholders that are replaced when the configuration is
-// loaded.
-var loadTime = regexp.MustCompile(`\{(env|file|system|time)\.[^{}]*\}`)
-
 // base reads a URL that is the base of others. One with placeholders can only be
 // checked when the configuration is loaded.
 func (o *options) base(to *string) error {
 	if err := o.text(to); err != nil {
 		return err
 	}
-	if loadTime.MatchString(*to) {
+	if config.ReplacedAtLoad(*to) {
 		return nil
 	}
 	if err := config.CheckBase(*to); err != nil {

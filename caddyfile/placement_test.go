@@ -12,7 +12,13 @@ import (
 // validate loads the configuration of a site as "caddy validate" does.
 func validate(t *testing.T, site string) error {
 	t.Helper()
-	input := "{\n\tadmin off\n\tpersist_config off\n\tstorage file_system " + t.TempDir() + "\n\tauto_https off\n\tlog {\n\t\toutput discard\n\t}\n\tcallback {\n\t\tbase_url https://app.example.com\n\t}\n}\n\n" + site
+	return validateWith(t, "base_url https://app.example.com", site)
+}
+
+// validateWith is validate with other lines in the global option callback.
+func validateWith(t *testing.T, callback, site string) error {
+	t.Helper()
+	input := "{\n\tadmin off\n\tpersist_config off\n\tstorage file_system " + t.TempDir() + "\n\tauto_https off\n\tlog {\n\t\toutput discard\n\t}\n\tcallback {\n" + callback + "\n\t}\n}\n\n" + site
 	var config caddy.Config
 	raw, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(input), nil)
 	if err != nil {

@@ -143,13 +143,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.log = ctx, ctx.Logger()
 	a.ready = make(chan struct{})
 	a.gone = make(chan struct{})
+	urls := []Text{{"base_url", a.BaseURL}, {"status_url", a.StatusURL}}
 	a.setDefaults()
-	for _, check := range []func() error{a.checkURLs, a.Check} {
-		if err := check(); err != nil {
-			return fmt.Errorf("callback: %w", err)
-		}
+	err := Because(a.checkURLs(), urls...)
+	if err = cmp.Or(err, a.Check()); err != nil {
+		return fmt.Errorf("callback: %w", err)
 	}
-	var err error
 	if a.keyRing, err = newKeyRing(a.Keys); err != nil {
 		return fmt.Errorf("callback: key: %w", err)
 	}
@@ -182,13 +181,6 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.shared = caddy.GetModuleID(loaded) != "callback.stores."+DefaultStore
 	a.identity, err = opener.Identity()
 	return err
-}
-
-// Known replaces the placeholders that are known when the configuration is
-// loaded. If nothing would be left, the text is returned unchanged, so that the checks
-// refuse it: an option that was meant to be set is never left to its default.
-func Known(text string) string {
-	return cmp.Or(caddy.NewReplacer().ReplaceKnown(text, ""), text)
 }
 
 func (a *App) setDefaults() {

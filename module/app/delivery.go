@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 )
 
@@ -99,9 +100,13 @@ func (a *App) NewDeliverer(rules DeliveryRules) (*Deliverer, error) {
 		d.guard.Allow = append(d.guard.Allow, allow)
 	}
 	for _, text := range rules.Sign {
-		secret, err := deliver.ParseSecret(caddy.NewReplacer().ReplaceKnown(text, ""))
+		signing, err := secretOf(text)
 		if err != nil {
-			return nil, fmt.Errorf("sign: %s: %w", text, err)
+			return nil, fmt.Errorf("sign: %w; %s", err, config.MakeSigningSecret)
+		}
+		secret, err := deliver.ParseSecret(signing)
+		if err != nil {
+			return nil, fmt.Errorf("sign: %s: %w; %s", text, err, config.MakeSigningSecret)
 		}
 		d.secrets = append(d.secrets, secret)
 	}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/inject"
@@ -77,9 +75,12 @@ func (k Key) digest() (callback.Digest, error) {
 		_, err := hex.Decode(d[:], []byte(sum))
 		return d, err
 	}
-	secret := caddy.NewReplacer().ReplaceKnown(k.Secret, "")
-	if secret = strings.TrimSpace(secret); len(secret) < minKey || secret == k.Secret {
-		return callback.Digest{}, fmt.Errorf("key %s: %s is not set, or is shorter than %d bytes", k.Name, k.Secret, minKey)
+	secret, err := secretOf(k.Secret)
+	if err != nil {
+		return callback.Digest{}, fmt.Errorf("key %s: %w; %s", k.Name, err, config.MakeSecret)
+	}
+	if secret = strings.TrimSpace(secret); len(secret) < minKey {
+		return callback.Digest{}, fmt.Errorf("key %s: %s is shorter than %d bytes; %s", k.Name, k.Secret, minKey, config.MakeSecret)
 	}
 	return sha256.Sum256([]byte(secret)), nil
 }

@@ -30,12 +30,13 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		return fmt.Errorf("callback %s: %w", h.Mode, err)
 	}
 	h.app.Stands(h.server, h)
+	urls := []app.Text{{Option: "base_url", Text: h.BaseURL}, {Option: "status_url", Text: h.StatusURL}}
 	h.setDefaults()
 	for _, step := range []struct {
 		option string
 		do     func() error
 	}{
-		{"", h.checkURLs},
+		{"", func() error { return app.Because(h.checkURLs(), urls...) }},
 		{"", h.Check},
 		{"", func() error { return app.CheckKeysExist(h.Keys, h.app.Keys) }},
 		{"", h.compilePolicy},
@@ -65,7 +66,16 @@ func (h *Handler) compilePolicy() error {
 	repl := caddy.NewReplacer()
 	h.policy = h.newPolicy(func(text string) string { return repl.ReplaceKnown(text, "") })
 	h.policy.Retain = time.Duration(h.app.Retain)
-	return h.policy.Compile()
+	var redirects []app.Text
+	for _, r := range []struct {
+		option string
+		to     *Redirect
+	}{{"redir", h.Redirect}, {"redir_failed", h.RedirectFailed}, {"redir_late", h.RedirectLate}} {
+		if r.to != nil {
+			redirects = append(redirects, app.Text{Option: r.option, Text: r.to.URL})
+		}
+	}
+	return app.Because(h.policy.Compile(), redirects...)
 }
 
 func (h *Handler) compileAcks() error {

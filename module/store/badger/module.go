@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"regexp"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -76,9 +75,12 @@ func (c *Config) provision(repl *caddy.Replacer) (err error) {
 	}
 	c.MinFree = cmp.Or(c.MinFree, DefaultMinFree)
 	c.Dir = cmp.Or(c.Dir, filepath.Join(caddy.AppDataDir(), "callback"))
-	if c.Dir = repl.ReplaceKnown(c.Dir, ""); c.Dir == "" {
-		return errors.New("dir is empty once its placeholder is replaced: set the environment variable or file that it names")
+	for _, option := range []struct{ name, text string }{{"dir", c.Dir}, {"secret", c.Secret}, {"encryption_key", c.EncryptionKey}} {
+		if unset := config.Unset(option.text, repl.GetString); unset != "" {
+			return fmt.Errorf("%s: %s is empty or not set", option.name, unset)
+		}
 	}
+	c.Dir = repl.ReplaceKnown(c.Dir, "")
 	if c.Secret != "" {
 		c.secret = repl.ReplaceKnown(c.Secret, "")
 		if err := checkSecret(c.secret); err != nil {
@@ -91,22 +93,18 @@ func (c *Config) provision(repl *caddy.Replacer) (err error) {
 	return err
 }
 
-// loadTime matches the placeholders that are replaced when the configuration is
-// loaded.
-var loadTime = regexp.MustCompile(`\{(env|file|system|time)\.[^{}]*\}`)
-
 // check checks the options, as far as that is possible before placeholders are
 // replaced.
 func (c *Config) check() error {
 	if c.MinFree != 0 && c.MinFree < MinMinFree {
 		return fmt.Errorf("min_free is %s, and must be at least %s", humanize.IBytes(c.MinFree), humanize.IBytes(MinMinFree))
 	}
-	if c.Secret != "" && !loadTime.MatchString(c.Secret) {
+	if c.Secret != "" && !config.ReplacedAtLoad(c.Secret) {
 		if err := checkSecret(c.Secret); err != nil {
 			return err
 		}
 	}
-	if c.EncryptionKey != "" && !loadTime.MatchString(c.EncryptionKey) {
+	if c.EncryptionKey != "" && !config.ReplacedAtLoad(c.EncryptionKey) {
 		_, err := parseKey(c.EncryptionKey)
 		return err
 	}
@@ -115,7 +113,7 @@ func (c *Config) check() error {
 
 func checkSecret(secret string) error {
 	if len(secret) < 16 {
-		return errors.New("secret is shorter than 16 bytes, or the environment variable or file that it names is empty")
+		return errors.New("secret is shorter than 16 bytes; " + config.MakeSecret)
 	}
 	return nil
 }
