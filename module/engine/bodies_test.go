@@ -66,7 +66,7 @@ func TestBodyOfACallThatIsNotKeptIsNotStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := b.create(t)
-	b.pass(time.Hour)
+	b.pass(2 * time.Minute)
 	for name, cb := range map[string]*Callback{"closed": closed, "expired": late} {
 		if kind := b.send(t, cb, nil); kind != callback.Gone {
 			t.Errorf("%s: kind %d", name, kind)
