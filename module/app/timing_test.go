@@ -43,14 +43,15 @@ func TestTimeToRefuseAKeyTellsNothingOfIt(t *testing.T) {
 	if apart := difference(compare, hardly, nearly); apart < confident {
 		t.Errorf("a plain comparison is not found out: t is %.1f", apart)
 	}
-	// One large difference may be chance; two in a row count as real.
-	first := difference(refuse, hardly, nearly)
-	if first < confident {
-		return
+	// A large difference may be chance, or the work of a process that runs beside; one that
+	// is real is there each time.
+	var apart [6]float64
+	for i := range apart {
+		if apart[i] = difference(refuse, hardly, nearly); apart[i] < confident {
+			return
+		}
 	}
-	if second := difference(refuse, hardly, nearly); second >= confident {
-		t.Errorf("a key that is nearly right takes another time: t is %.1f, and %.1f", first, second)
-	}
+	t.Errorf("a key that is nearly right takes another time each time: t is %.1f", apart)
 }
 
 // difference times do with one of two keys, chosen at random, and returns how surely

@@ -15,7 +15,7 @@ const (
 	most = 3 * factor
 	// attempts are made until one succeeds, and each measures its work several times:
 	// other processes can only make work slower.
-	attempts     = 3
+	attempts     = 50
 	measurements = 5
 )
 
