@@ -41,23 +41,27 @@ func (x *exchange) callUpstream() error {
 	x.body = x.h.trackBody(x.request.out)
 	came := x.h.expectAck(x.rt.Engine)
 	defer came()
-	call := upstream.Start(handler, x.w, x.request.out, x.limits(), func(status int) bool {
-		kept := x.accepts(status)
-		if !kept {
+	defer x.watch()()
+	buffer := x.request.buffer
+	buffer.Retain()
+	judge := func(status int, header http.Header) upstream.Fate {
+		fate := x.judge(status, header)
+		if fate == upstream.Passed {
 			came()
 		}
-		return kept
-	})
-	x.follow(call)
+		return fate
+	}
+	x.call = upstream.Start(handler, x.w, x.request.out, x.limits(), upstream.Judge{Head: judge}, buffer.Release)
+	x.follow(x.call)
 	if x.h.Call == nil {
 		// It is not used any more, and it would take memory while the client is held.
 		x.request.buffer.Release()
 		x.request = nil
 	}
-	if outcome := call.Outcome(); outcome == upstream.Answered || outcome == upstream.Unknown {
+	if outcome := x.call.Outcome(); outcome == upstream.Answered || outcome == upstream.Unknown {
 		x.body.drain()
 	}
-	settled, err := x.settle(call)
+	settled, err := x.settle(x.call)
 	if settled {
 		return err
 	}
@@ -76,9 +80,8 @@ func (h *Handler) expectAck(e *engine.Engine) (came func()) {
 
 // limits returns how much of the upstream's answer is kept.
 func (x *exchange) limits() upstream.Limits {
-	l := upstream.Limits{Kept: -1, Passed: -1}
-	fromBody := x.h.CorrelationID.inBody(fromAck)
-	if x.h.policy.AckIsResult || fromBody {
+	l := upstream.Limits{Kept: -1, Passed: -1, Drained: x.h.app.MaxBodySize}
+	if x.h.policy.AckIsResult || x.h.CorrelationID.inBody(fromAck) {
 		l.Kept = x.h.app.MaxBodySize
 	}
 	if x.retry != nil {
@@ -87,27 +90,51 @@ func (x *exchange) limits() upstream.Limits {
 	return l
 }
 
-// accepts decides by its status whether the upstream's answer is kept from the client.
-// An answer that is no ack closes the callback and is passed on, unless a call came
-// before it: then the call decides, and the answer is kept. After 502 or 504 the upstream
-// may have got the request, so the callback stays open.
-func (x *exchange) accepts(status int) bool {
+// judge decides by its status whether the upstream's answer is kept from the client.
+func (x *exchange) judge(status int, _ http.Header) upstream.Fate {
 	if x.h.accepts(x.r.Method, status) {
-		x.acked = true
-		return true
+		return x.accept()
 	}
+	return x.decline(status)
+}
+
+// accept keeps an ack from the client, as far as it is needed.
+func (x *exchange) accept() upstream.Fate {
+	x.acked = true
+	return x.h.neededOf()
+}
+
+// neededOf returns how much of an ack is needed.
+func (h *Handler) neededOf() upstream.Fate {
+	switch {
+	case h.policy.AckIsResult:
+		return upstream.Kept
+	case h.CorrelationID.inBody(fromAck):
+		return upstream.KeptJSON
+	}
+	return upstream.KeptHead
+}
+
+// decline decides on an answer that is no ack. It closes the callback and is passed on,
+// unless a call came before it: then the call decides, and the answer is kept. After 502 or
+// 504 the upstream may have got the request, so the callback stays open.
+func (x *exchange) decline(status int) upstream.Fate {
 	if status == http.StatusBadGateway || status == http.StatusGatewayTimeout {
-		return false
+		return upstream.Passed
 	}
 	concluding := x.retry != nil && status < http.StatusInternalServerError
 	r, err := x.withdraw("the upstream answered "+strconv.Itoa(status), concluding)
-	return err == nil && r.Phase != callback.Closed
+	if err == nil && r.Phase != callback.Closed {
+		return upstream.KeptHead
+	}
+	return upstream.Passed
 }
 
-// follow waits until the upstream's answer is there, or has been passed on.
+// follow waits until what is needed of the upstream's answer is there, until it has been
+// passed on, or until a call has come and no ack is needed any more.
 func (x *exchange) follow(call *upstream.Call) {
-	defer call.Cancel()
-	gone := x.r.Context().Done()
+	gone, ended, called, ready := x.r.Context().Done(), x.ended(), x.called(), call.Ready()
+	var read <-chan struct{}
 	for {
 		select {
 		case <-call.Done():
@@ -115,26 +142,91 @@ func (x *exchange) follow(call *upstream.Call) {
 		case <-call.Passing():
 			x.pass(call)
 			return
+		case <-ready:
+			// While the client sends its request, the upstream may still read it.
+			ready, read = nil, x.body.read()
+		case <-read:
+			return
+		case n := <-ended:
+			ended = nil
+			if x.remember(n); x.decides(n.Record) && x.takeBack() {
+				return
+			}
+		case n := <-called:
+			if n.Done(); x.decides(n.Record) && x.takeBack() {
+				return
+			}
 		case <-x.timeout.C:
 			x.cut = cutByTimeout
-			call.Cancel()
 		case <-x.rt.Exit:
 			x.cut = cutByExit
-			call.Cancel()
 		case <-gone:
 			// The upstream continues without the client, unless the callback is
 			// to be closed when the client leaves.
 			gone = nil
 			if x.h.OnDisconnect == "close" && x.waiter.Alone() {
 				x.cut = cutByClient
-				call.Cancel()
 			}
 		}
 		if x.cut != notCut {
-			<-call.Done()
+			x.leaveUpstream(call)
 			return
 		}
 	}
+}
+
+// leaveUpstream ends a call that is not waited for any longer. One whose ack is there is let
+// go on for a while.
+func (x *exchange) leaveUpstream(call *upstream.Call) {
+	if isClosed(call.Ready()) {
+		return
+	}
+	call.Cancel()
+	<-call.Done()
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// decides reports whether a call that has come decides what the client gets, whatever the
+// upstream answers.
+func (x *exchange) decides(r *callback.Record) bool {
+	return (r.Phase == callback.Resolved || r.Phase == callback.Failed) && !x.h.policy.AckIsResult
+}
+
+// remember keeps a notice for ended.
+func (x *exchange) remember(n engine.Notice) {
+	x.early = make(chan engine.Notice, 1)
+	x.early <- n
+}
+
+// watch looks out for calls on behalf of a client that gets 202 and does not wait for them:
+// it need not wait for the ack either. Where too many wait, it does.
+func (x *exchange) watch() (stop func()) {
+	if !x.answersAtOnce() || x.waiter != nil {
+		return func() {}
+	}
+	w, err := x.rt.Engine.AwaitChange(x.callback.ID)
+	if err != nil {
+		return func() {}
+	}
+	x.watcher = w
+	return w.Stop
+}
+
+// called returns the channel on which the notice of a change of the callback comes; nil
+// without a watcher.
+func (x *exchange) called() <-chan engine.Notice {
+	if x.watcher == nil {
+		return nil
+	}
+	return x.watcher.C
 }
 
 // pass waits until an answer has been passed on. It applies neither timeout nor exit:
@@ -146,6 +238,25 @@ func (x *exchange) pass(call *upstream.Call) {
 		call.Cancel()
 		<-call.Done()
 	}
+}
+
+// takeBack makes sure that the upstream's handlers touch nothing of the request any more:
+// the client is about to be answered, whatever they still do. It reports false if they are
+// passing an answer on.
+func (x *exchange) takeBack() bool {
+	switch {
+	case x.call == nil:
+		return true
+	case !isClosed(x.call.Done()):
+		x.body.await(x.call.Done())
+	}
+	if !x.call.TakeBack() {
+		return false
+	}
+	if !isClosed(x.call.Done()) {
+		x.body.drain()
+	}
+	return true
 }
 
 // settle acts on the upstream's answer. It reports whether the exchange is finished;
@@ -179,7 +290,7 @@ func (x *exchange) settle(call *upstream.Call) (settled bool, err error) {
 	if x.cut != notCut {
 		return true, x.leaveCut()
 	}
-	if x.answersAtOnce() && x.called() {
+	if x.answersAtOnce() && (outcome == upstream.Underway || x.wasCalled()) {
 		return true, x.park()
 	}
 	p := problem.UpstreamUnknown
@@ -187,8 +298,8 @@ func (x *exchange) settle(call *upstream.Call) (settled bool, err error) {
 	return true, x.leave(p)
 }
 
-// called reports whether a call has come already.
-func (x *exchange) called() bool {
+// wasCalled reports whether a call has come already.
+func (x *exchange) wasCalled() bool {
 	cb, err := x.rt.Engine.Find(x.lasting(), store.ByID(x.callback.ID))
 	return err == nil && (cb.Call != nil || cb.Phase.Final())
 }

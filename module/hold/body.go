@@ -17,6 +17,13 @@ type trackedBody struct {
 	// atEnd is called at the end of the body, before Read reports the end.
 	atEnd func()
 
+	// end is the error that the body has ended with, and ends is closed then. A body that
+	// is empty may be left unread.
+	once  sync.Once
+	end   error
+	ends  chan struct{}
+	empty bool
+
 	mu sync.Mutex
 	// users counts the calls of Read and Close that are running: the body of an
 	// HTTP/2 or HTTP/3 request must not be read by two goroutines at once.
@@ -24,8 +31,8 @@ type trackedBody struct {
 	// detached says that the handlers may no longer read: drain has taken over, and
 	// a late Read must fail rather than skip bytes.
 	detached bool
-	// drained is closed when the rest of the body has been read; nil if drain has
-	// not started.
+	// drained is closed when nobody uses the body any more, and its rest has been read;
+	// nil if drain has not started.
 	drained chan struct{}
 }
 
@@ -36,26 +43,59 @@ func (h *Handler) trackBody(r *http.Request) *trackedBody {
 		return nil
 	}
 	trailer := r.Trailer
-	t := &trackedBody{ReadCloser: r.Body, atEnd: func() { h.strip(trailer) }}
+	t := &trackedBody{ReadCloser: r.Body, atEnd: func() { h.strip(trailer) }, ends: make(chan struct{}), empty: r.ContentLength == 0}
 	r.Body = t
 	return t
 }
 
 // Read implements io.Reader.
 func (t *trackedBody) Read(b []byte) (int, error) {
-	if !t.enter() {
+	switch {
+	case t.ended.Load():
+		// Readers ask again after the end.
+		return 0, t.end
+	case !t.enter():
 		return 0, errDetached
 	}
 	defer t.leave()
 	n, err := t.ReadCloser.Read(b)
 	if err != nil {
-		t.ended.Store(true)
-		t.atEnd()
+		t.once.Do(func() {
+			t.atEnd()
+			t.end = err
+			t.ended.Store(true)
+			close(t.ends)
+		})
 	}
 	return n, err
 }
 
+// read returns a channel that is closed when the body has been read to its end.
+func (t *trackedBody) read() <-chan struct{} {
+	if t == nil || t.empty {
+		ended := make(chan struct{})
+		close(ended)
+		return ended
+	}
+	return t.ends
+}
+
 var errDetached = errors.New("the upstream answered before it read the whole request body")
+
+// await gives the handlers the time to read what is left of a body that has arrived: an
+// upstream whose request breaks off takes it for void. It waits no longer than done.
+func (t *trackedBody) await(done <-chan struct{}) {
+	if t == nil || t.empty || t.ended.Load() {
+		return
+	}
+	timer := time.NewTimer(drainWithin)
+	defer timer.Stop()
+	select {
+	case <-t.ends:
+	case <-done:
+	case <-timer.C:
+	}
+}
 
 // Close implements io.Closer. A body that is drained is closed by the server.
 func (t *trackedBody) Close() error {
@@ -86,14 +126,17 @@ func (t *trackedBody) leave() {
 	t.discard()
 }
 
-// drain reads the rest of the body in the background, as soon as no Read or Close is
-// running.
+// drain takes the body from the handlers, and reads its rest in the background, as soon as
+// no Read or Close is running.
 func (t *trackedBody) drain() {
-	if t == nil || t.ended.Load() {
+	if t == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.detached {
+		return
+	}
 	t.detached, t.drained = true, make(chan struct{})
 	t.discard()
 }
@@ -121,7 +164,11 @@ func (t *trackedBody) stop(w http.ResponseWriter) {
 // discard reads on where the handlers stopped, if the body is detached and has no users.
 // It starts at most once: nobody can enter a detached body. t.mu must be locked.
 func (t *trackedBody) discard() {
-	if t.detached && t.users == 0 {
+	switch {
+	case !t.detached || t.users > 0:
+	case t.ended.Load():
+		close(t.drained)
+	default:
 		go func() {
 			defer close(t.drained)
 			_, _ = io.Copy(io.Discard, t.ReadCloser)

@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
 // exchange is one request from a client, from its arrival to its answer.
@@ -34,13 +35,18 @@ type exchange struct {
 	step *step
 
 	callback *engine.Callback
-	// waiter is nil if the exchange does not wait for the end of the callback.
-	waiter *engine.Waiter
+	// waiter is nil if the exchange does not wait for the end of the callback. early has
+	// the notice of that end, if it came while the exchange waited for the ack. watcher
+	// looks out for calls for a client that does not wait for them.
+	waiter  *engine.Waiter
+	early   chan engine.Notice
+	watcher *engine.Waiter
 	// attached says that the callback was made by an earlier request.
 	attached bool
 
 	preference answer.Preference
-	// body is the body of the request that was sent upstream.
+	// call is the request that was sent upstream, and body its body.
+	call *upstream.Call
 	body *trackedBody
 
 	// timeout ends the wait as failed. patience ends it with 202 once the upstream
@@ -74,7 +80,13 @@ const (
 
 // end releases the resources of the exchange.
 func (x *exchange) end() {
+	x.takeBack()
 	x.body.stop(x.w)
+	select {
+	case n := <-x.early:
+		n.Done()
+	default:
+	}
 	if x.request != nil {
 		x.request.buffer.Release()
 	}
@@ -99,7 +111,10 @@ func (x *exchange) logAs() {
 func (x *exchange) String() string { return max(x.phase, callback.Waiting).String() }
 
 // refuse answers with a problem.
-func (x *exchange) refuse(p problem.Problem) error { return x.h.refuse(x.w, x.r, p) }
+func (x *exchange) refuse(p problem.Problem) error {
+	x.takeBack()
+	return x.h.refuse(x.w, x.r, p)
+}
 
 // refuseFor answers with the problem of an error.
 func (x *exchange) refuseFor(err error) error {
@@ -251,6 +266,9 @@ func (x *exchange) await() (err error) {
 // ended returns the channel on which the notice of the callback's end comes; nil without
 // a waiter.
 func (x *exchange) ended() <-chan engine.Notice {
+	if x.early != nil {
+		return x.early
+	}
 	if x.waiter == nil {
 		return nil
 	}

@@ -88,7 +88,7 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	if cb.Job.Block == callback.CallBlock {
 		defer h.expectAck(rt.Engine)()
 	}
-	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize))), true
+	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize, upstream.Judge{Head: j.judge}))), true
 }
 
 // closeLeft closes the callbacks that the attempt has waited for in vain, if it was the
@@ -193,6 +193,15 @@ func (j *job) setCalls(ctx context.Context, s *scope) error {
 		s.setCall(j.cb.Name, j.cb.Call)
 	}
 	return nil
+}
+
+// judge decides how much of an answer is needed: of an ack to the block call perhaps only
+// its status.
+func (j *job) judge(status int, _ http.Header) upstream.Fate {
+	if j.cb.Job.Block == callback.CallBlock && j.h.accepts(j.cb.Request.Method, status) {
+		return j.h.neededOf()
+	}
+	return upstream.Kept
 }
 
 // attemptOf returns the outcome of an attempt.

@@ -31,7 +31,7 @@ func (x *exchange) goOn(r *callback.Record) error {
 	if land, ok := x.rt.Engine.Depart(r.ID); ok {
 		defer land()
 	}
-	call := upstream.Start(x.next, x.w, request, upstream.Limits{Kept: -1, Passed: x.h.app.MaxBodySize}, func(int) bool { return false })
+	call := upstream.Start(x.next, x.w, request, upstream.Limits{Kept: -1, Passed: x.h.app.MaxBodySize}, upstream.PassAll, nil)
 	x.pass(call)
 	return x.conclude(call)
 }

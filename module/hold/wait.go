@@ -82,6 +82,7 @@ func (x *exchange) goesOn(r *callback.Record) bool {
 
 // leaveCut ends an exchange that was cut.
 func (x *exchange) leaveCut() error {
+	x.takeBack()
 	switch x.cut {
 	case cutByTimeout:
 		return x.leave(problem.Timeout)
@@ -153,6 +154,7 @@ func (x *exchange) shuttingDown() problem.Problem {
 // leave ends an exchange whose callback still waits. The problem tells the client the
 // status and result URLs; they are not given out before the callback is committed.
 func (x *exchange) leave(p problem.Problem) error {
+	x.takeBack()
 	if x.h.isStep() {
 		return x.leaveStep(p)
 	}
@@ -174,6 +176,7 @@ func (x *exchange) leave(p problem.Problem) error {
 // answer answers the client, or sends its request on, when its callback has ended.
 func (x *exchange) answer(n engine.Notice) error {
 	defer n.Done()
+	x.takeBack()
 	x.body.stop(x.w)
 	r := n.Record
 	x.phase = r.Phase
@@ -226,6 +229,7 @@ const (
 // park answers the client with 202. The URLs in it are not given out before the callback is
 // committed.
 func (x *exchange) park() error {
+	x.takeBack()
 	if err := store.Wait(x.lasting(), x.callback.Commit); err != nil {
 		return x.refuse(problem.NotKept)
 	}

@@ -123,7 +123,7 @@ func (s *Server) tryAsk(ctx context.Context, cb *engine.Callback, call *callback
 	if err != nil {
 		return nil, err
 	}
-	said := upstream.Run(ctx, s.Ask, r, maxAskAnswer)
+	said := upstream.Run(ctx, s.Ask, r, maxAskAnswer, upstream.KeepAll)
 	status := said.Status()
 	switch {
 	case said.Crash() != nil:

@@ -25,12 +25,14 @@ import (
 type Call struct {
 	done    chan struct{}
 	passing chan struct{}
+	ready   chan struct{}
 	cancel  context.CancelFunc
+	loan    *loan
 	// sent says that a request has been written to a connection. The error of the
 	// handlers does not say so: a proxy that retries reports only its last try.
 	sent atomic.Bool
 
-	// The fields below are valid once done is closed.
+	// The fields below are valid once done is closed; recorder.needed also once ready is.
 	recorder *recorder
 	err      error
 	panicked any
@@ -42,30 +44,45 @@ type Limits struct {
 	// Kept is for an answer that is kept from the client, Passed for one that is
 	// passed on to it.
 	Kept, Passed int64
+	// Drained is how many bytes are read of an answer, and thrown away, that nobody needs
+	// any more.
+	Drained int64
 }
 
-// Start sends a request through the handlers. Its context does not end with that of r.
-// accept is called once, with the status of the answer. If it returns true, the answer is
-// kept from the client w; otherwise the answer is passed on as it comes, except 502 and
-// 504, after which the outcome is Unknown.
-func Start(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, limits Limits, accept func(status int) bool) *Call {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+// Start sends a request through the handlers. Its context does not end with that of r. The
+// judge decides whether an answer is kept from the client w. If ended is not nil, it is
+// called when the handlers have ended.
+func Start(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, limits Limits, judge Judge, ended func()) *Call {
+	l := lend(r.Context())
+	ctx, cancel := context.WithCancel(l.context(context.WithoutCancel(r.Context())))
 	c := &Call{
 		done:    make(chan struct{}),
 		passing: make(chan struct{}),
+		ready:   make(chan struct{}),
 		cancel:  cancel,
+		loan:    l,
 	}
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { c.sent.Store(true) }})
-	c.recorder = &recorder{ctx: ctx, client: w, header: w.Header().Clone(), accept: accept, limits: limits, passing: c.passing}
-	r = r.WithContext(ctx)
-	go func() {
-		defer close(c.done)
-		// A panic in this goroutine would end the process.
-		defer func() { c.panicked = recover() }()
-		growStack()
-		c.err = next.ServeHTTP(c.recorder, r)
-	}()
+	c.recorder = &recorder{
+		ctx: ctx, client: w, header: w.Header().Clone(), judge: judge, limits: limits,
+		passing: c.passing, ready: c.ready, stop: cancel, loan: l, left: limits.Drained,
+	}
+	go c.run(next, r.WithContext(ctx), ended)
 	return c
+}
+
+// run runs the handlers.
+func (c *Call) run(next caddyhttp.Handler, r *http.Request, ended func()) {
+	defer close(c.done)
+	defer c.cancel()
+	if ended != nil {
+		defer ended()
+	}
+	defer c.loan.close()
+	// A panic in this goroutine would end the process.
+	defer func() { c.panicked = recover() }()
+	growStack()
+	c.err = next.ServeHTTP(c.recorder, r)
 }
 
 // growStack grows the stack at once to the size that a proxy needs. Otherwise the stack
@@ -77,15 +94,31 @@ func growStack() {
 	runtime.KeepAlive(&room)
 }
 
-// Done is closed when the handlers have returned. Before that only Passing and Cancel
-// may be called.
+// Done is closed when the handlers have returned. Before that, and before Ready, only
+// Passing, Cancel and TakeBack may be called.
 func (c *Call) Done() <-chan struct{} { return c.done }
+
+// Ready is closed when what is needed of a kept answer is there, unless it is needed as a
+// whole. The handlers may go on: what they still write is thrown away.
+func (c *Call) Ready() <-chan struct{} { return c.ready }
 
 // Passing is closed when the handlers begin to pass the answer on to the client.
 func (c *Call) Passing() <-chan struct{} { return c.passing }
 
-// Cancel ends the request's context. It must be called for every Call.
+// Cancel ends the request's context.
 func (c *Call) Cancel() { c.cancel() }
+
+// over reports whether the handlers have returned.
+func (c *Call) over() bool { return isClosed(c.done) }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
 
 // Outcome is what is known about the upstream's answer.
 type Outcome uint8
@@ -101,11 +134,17 @@ const (
 	Unknown
 	// Unhandled means that no handler took the request.
 	Unhandled
+	// Underway means that there is no answer yet.
+	Underway
 )
 
 // Outcome returns the outcome of the call.
 func (c *Call) Outcome() Outcome {
 	switch {
+	case isClosed(c.ready):
+		return Answered
+	case !c.over():
+		return Underway
 	case c.recorder.passed:
 		return PassedOn
 	case c.recorder.gateway != 0:
@@ -122,45 +161,63 @@ func (c *Call) Outcome() Outcome {
 	return Unknown
 }
 
-// Err returns the error of the handlers.
-func (c *Call) Err() error { return c.err }
+// Err returns the error of the handlers, nil while they run.
+func (c *Call) Err() error {
+	if !c.over() {
+		return nil
+	}
+	return c.err
+}
 
 // Panic returns what the handlers panicked with, nil if they did not.
-func (c *Call) Panic() any { return c.panicked }
-
-// Crash returns what the handlers panicked with, unless they panicked only to abort the
-// answer (http.ErrAbortHandler).
-func (c *Call) Crash() any {
-	if err, ok := c.panicked.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+func (c *Call) Panic() any {
+	if !c.over() {
 		return nil
 	}
 	return c.panicked
 }
 
-// Broken reports whether the handlers have failed, before or during an answer.
-func (c *Call) Broken() bool { return c.err != nil || c.panicked != nil }
+// Crash returns what the handlers panicked with, unless they panicked only to abort the
+// answer (http.ErrAbortHandler).
+func (c *Call) Crash() any {
+	panicked := c.Panic()
+	if err, ok := panicked.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		return nil
+	}
+	return panicked
+}
+
+// Broken reports whether the handlers have failed, before or during what is needed of an
+// answer.
+func (c *Call) Broken() bool {
+	return !isClosed(c.ready) && (c.Err() != nil || c.Panic() != nil)
+}
+
+// answer returns the answer, as far as it is needed.
+func (c *Call) answer() *Answer {
+	rec := c.recorder
+	if isClosed(c.ready) {
+		return rec.needed
+	}
+	return &Answer{Status: rec.status, Header: rec.Header(), Body: rec.body, TooLarge: rec.overflow}
+}
 
 // Status returns the status of the answer, 0 if there is none.
-func (c *Call) Status() int { return c.recorder.status }
+func (c *Call) Status() int { return c.answer().Status }
 
 // Overflowed reports whether the body of the answer was larger than its limit.
-func (c *Call) Overflowed() bool { return c.recorder.overflow }
+func (c *Call) Overflowed() bool { return c.answer().TooLarge }
 
 // Message returns the answer as a message that values can be read from.
-func (c *Call) Message() *inject.Message {
-	return &inject.Message{Header: c.recorder.Header(), Body: c.recorder.body}
-}
+func (c *Call) Message() *inject.Message { return c.answer().Message() }
 
 // Response returns the answer as it is stored, nil if it is incomplete or too large.
 func (c *Call) Response() *callback.Response {
 	if c.Broken() || c.Overflowed() {
 		return nil
 	}
-	return &callback.Response{
-		Status: c.recorder.status,
-		Header: callback.AckHeader(c.recorder.Header()),
-		Body:   callback.NewBody(c.recorder.body),
-	}
+	a := c.answer()
+	return &callback.Response{Status: a.Status, Header: callback.AckHeader(a.Header), Body: callback.NewBody(a.Body)}
 }
 
 // GatewayStatus returns the status for a client whose call has the outcome Unknown: 504

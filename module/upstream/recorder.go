@@ -6,17 +6,21 @@ import (
 	"net/http"
 )
 
-// recorder receives the upstream's answer. If accept returns true, it keeps the answer from
-// the client; otherwise it passes the answer on as it comes. caddyhttp.ResponseRecorder
-// cannot be used: its header map is the client's, it decides only by status and header
-// whether to buffer, and it passes interim answers on before that.
+// recorder receives the upstream's answer, and keeps it from the client or passes it on as
+// it comes, as the judge says. caddyhttp.ResponseRecorder cannot be used: its header map is
+// the client's, it decides only by status and header whether to buffer, and it passes
+// interim answers on before that.
 type recorder struct {
 	ctx     context.Context
 	client  http.ResponseWriter
 	header  http.Header
-	accept  func(status int) bool
+	judge   Judge
 	limits  Limits
 	passing chan struct{}
+	// ready is closed when what is needed of a kept answer is there, and stop ends the call.
+	ready chan struct{}
+	stop  func()
+	loan  *loan
 
 	passed bool
 	// status is the status of the answer, kept or passed on.
@@ -26,6 +30,13 @@ type recorder struct {
 	gateway  int
 	body     []byte
 	overflow bool
+
+	fate Fate
+	end  valueEnd
+	// needed is what is needed of a kept answer, once that is there. What comes after it, or
+	// after the client has been answered, is thrown away; left is how much may still come.
+	needed *Answer
+	left   int64
 }
 
 // Header implements http.ResponseWriter.
@@ -38,26 +49,42 @@ func (rec *recorder) Header() http.Header {
 
 // WriteHeader implements http.ResponseWriter.
 func (rec *recorder) WriteHeader(status int) {
+	rec.loan.mu.Lock()
+	defer rec.loan.mu.Unlock()
 	switch {
-	case rec.passed || rec.status != 0 || rec.gateway != 0:
-		return
+	case rec.passed || rec.status != 0 || rec.gateway != 0 || rec.loan.returned:
 	case status == StatusClientClosed && rec.ctx.Err() != nil:
 		// The proxy answers this when we have cancelled the call.
 		rec.gateway = http.StatusGatewayTimeout
 	case status >= 100 && status <= 199 && status != http.StatusSwitchingProtocols:
 		rec.inform(status)
-	case status == http.StatusBadGateway || status == http.StatusGatewayTimeout:
-		// A gateway in between lost the upstream, which may have got the request.
-		if rec.accept(status) {
-			rec.status = status
-		} else {
-			rec.gateway = status
-		}
-	case rec.accept(status):
-		rec.status = status
 	default:
-		rec.pass(status)
+		rec.settle(status, rec.judge.Head(status, rec.header))
 	}
+}
+
+// settle begins what is to become of an answer.
+func (rec *recorder) settle(status int, fate Fate) {
+	switch {
+	case fate == Passed && (status == http.StatusBadGateway || status == http.StatusGatewayTimeout):
+		// A gateway in between lost the upstream, which may have got the request.
+		rec.gateway = status
+		return
+	case fate == Passed:
+		rec.pass(status)
+		return
+	}
+	rec.status, rec.fate = status, fate
+	if fate == KeptHead {
+		rec.tell()
+	}
+}
+
+// tell says that what is needed of a kept answer is there. The loan must be locked.
+func (rec *recorder) tell() {
+	rec.loan.share()
+	rec.needed = &Answer{Status: rec.status, Header: rec.header.Clone(), Body: rec.body, TooLarge: rec.overflow}
+	close(rec.ready)
 }
 
 // inform passes an interim answer on.
@@ -87,12 +114,28 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	if !rec.passed && rec.status == 0 && rec.gateway == 0 {
 		rec.WriteHeader(http.StatusOK)
 	}
-	if rec.passed {
+	switch {
+	case rec.passed:
 		rec.keepBody(b, rec.limits.Passed)
 		return rec.client.Write(b)
+	case rec.needed != nil || rec.loan.over.Load():
+		rec.throw(len(b))
+		return len(b), nil
 	}
 	rec.keepBody(b, rec.limits.Kept)
+	if rec.fate == KeptJSON && (rec.overflow || rec.end.add(b)) {
+		rec.loan.mu.Lock()
+		defer rec.loan.mu.Unlock()
+		rec.tell()
+	}
 	return len(b), nil
+}
+
+// throw throws bytes away, and ends the call if they are too many.
+func (rec *recorder) throw(n int) {
+	if rec.left -= int64(n); rec.left < 0 {
+		rec.stop()
+	}
 }
 
 // keepBody keeps what is written, up to a limit.

@@ -40,21 +40,26 @@ func (c *client) FlushError() error {
 // newRecorder returns a writer that accepts the given statuses as an ack.
 func newRecorder(w *client, keep int64, acks ...int) *recorder {
 	return &recorder{
-		ctx: context.Background(), client: w, header: w.Header().Clone(), limits: Limits{Kept: keep, Passed: -1}, passing: make(chan struct{}),
-		accept: func(status int) bool { return slices.Contains(acks, status) },
+		ctx: context.Background(), client: w, header: w.Header().Clone(), limits: Limits{Kept: keep, Passed: -1},
+		passing: make(chan struct{}), ready: make(chan struct{}), stop: func() {}, loan: new(loan), judge: keeps(acks...),
 	}
 }
 
-// responseOf returns what was recorded as it is stored.
-func responseOf(rec *recorder) *callback.Response { return (&Call{recorder: rec}).Response() }
+// keeps returns a judge that keeps answers with the given statuses.
+func keeps(acks ...int) Judge {
+	return Judge{Head: func(status int, _ http.Header) Fate {
+		if slices.Contains(acks, status) {
+			return Kept
+		}
+		return Passed
+	}}
+}
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
+// responseOf returns what was recorded as it is stored.
+func responseOf(rec *recorder) *callback.Response {
+	done := make(chan struct{})
+	close(done)
+	return (&Call{recorder: rec, done: done}).Response()
 }
 
 func TestAckIsKeptFromTheClient(t *testing.T) {

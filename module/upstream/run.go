@@ -15,16 +15,19 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// Run sends a request that has no client through routes, and waits until they have
-// answered or the context has ended. At most limit bytes are kept of the answer.
-func Run(ctx context.Context, routes caddyhttp.RouteList, r *http.Request, limit int64) *Call {
-	c := Start(Handler(routes), newNowhere(), r, Limits{Kept: limit, Passed: -1}, func(int) bool { return true })
+// Run sends a request that has no client through routes, and waits until what is needed of
+// their answer is there, they have returned, or the context has ended. Of an answer that is
+// needed as a whole, at most limit bytes are kept.
+func Run(ctx context.Context, routes caddyhttp.RouteList, r *http.Request, limit int64, judge Judge) *Call {
+	c := Start(Handler(routes), newNowhere(), r, Limits{Kept: limit, Passed: -1, Drained: limit}, judge, nil)
 	select {
 	case <-c.done:
+	case <-c.ready:
+		c.drain()
 	case <-ctx.Done():
+		c.cancel()
+		<-c.done
 	}
-	c.cancel()
-	<-c.done
 	return c
 }
 

@@ -1,0 +1,50 @@
+package upstream
+
+import (
+	"net/http"
+
+	"github.com/caddy-callback/caddy-callback/module/inject"
+)
+
+// Fate is what becomes of an answer.
+type Fate uint8
+
+const (
+	// Passed: it is passed on to the client as it comes. After 502 and 504 it is kept
+	// instead, and the outcome is Unknown.
+	Passed Fate = iota
+	// Kept: it is kept from the client, and needed as a whole.
+	Kept
+	// KeptHead: it is kept from the client, and its status and header are all that is
+	// needed.
+	KeptHead
+	// KeptJSON: it is kept from the client, and needed up to the end of the JSON value that
+	// is its body.
+	KeptJSON
+)
+
+// Judge decides on an answer, in the goroutine of the handlers.
+type Judge struct {
+	// Head decides by status and header.
+	Head func(status int, header http.Header) Fate
+}
+
+// PassAll passes every answer on, KeepAll keeps every answer.
+var (
+	PassAll = Judge{Head: func(int, http.Header) Fate { return Passed }}
+	KeepAll = Judge{Head: func(int, http.Header) Fate { return Kept }}
+)
+
+// Answer is an answer of the handlers, as far as it is needed.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+	// TooLarge says that the body is larger than its limit. Of such a body nothing is kept.
+	TooLarge bool
+}
+
+// Message returns the answer as a message that values can be read from.
+func (a *Answer) Message() *inject.Message {
+	return &inject.Message{Header: a.Header, Body: a.Body}
+}

@@ -1,0 +1,50 @@
+package upstream
+
+// valueEnd finds the end of the JSON value that a body consists of, while the body comes.
+// It does not check the value: it only says when it is time to look at it.
+type valueEnd struct {
+	begun, inString, escaped bool
+	depth                    int
+}
+
+// add takes the next bytes, and reports whether the value has ended, or whether the body
+// cannot be JSON. The end of a number, or of a word like true, is that of the body.
+func (v *valueEnd) add(b []byte) bool {
+	for _, c := range b {
+		switch {
+		case v.escaped:
+			v.escaped = false
+		case v.inString && c == '\\':
+			v.escaped = true
+		case c == '"':
+			v.inString = !v.inString
+			v.begun = true
+			if !v.inString && v.depth == 0 {
+				return true
+			}
+		case v.inString:
+		case c == '{' || c == '[':
+			v.begun = true
+			v.depth++
+		case c == '}' || c == ']':
+			v.depth--
+			if v.depth <= 0 {
+				return true
+			}
+		case !v.begun && !begins(c):
+			return true
+		case c > ' ':
+			v.begun = true
+		}
+	}
+	return false
+}
+
+// begins reports whether a byte can stand before a JSON value, or begin a number or a word.
+func begins(c byte) bool {
+	switch c {
+	case ' ', '\t', '\r', '\n', 0xef, 0xbb, 0xbf, '-', 't', 'f', 'n':
+		return true
+	}
+	return '0' <= c && c <= '9'
+}
