@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,7 @@ import (
 //	    inject        header|query|form|json <name> <value>
 //	    inject        off
 //	    ack           <status|2xx>...
+//	    ack           header|json <name> [<pattern>...]
 //	    methods       <method>...
 //	    respond       <body>|<status> [<status>] { body <text> }
 //	    header        <name> <value>
@@ -165,6 +167,35 @@ func parseInject(o *options, handler *hold.Handler) error {
 	}
 	handler.Inject = append(handler.Inject, hold.Injection{In: inject.Place(args[0]), Name: args[1], Value: args[2]})
 	return nil
+}
+
+// parseAck reads a list of statuses, or a place in the ack with what is there.
+func parseAck(o *options, handler *hold.Handler) error {
+	args := o.RemainingArgs()
+	if len(args) == 0 {
+		return o.failf("it needs statuses, or a place with what is there, as in: ack 202, or: ack json status accepted")
+	}
+	if isPlace(args[0]) {
+		if len(args) == 1 {
+			return o.failf("after %s it needs a name, and may have values, as in: ack json status accepted", args[0])
+		}
+		match := hold.Match{Location: inject.Location{In: inject.Place(args[0]), Name: args[1]}}
+		if len(args) > 2 {
+			match.Values = args[2:]
+		}
+		handler.AckMatch = append(handler.AckMatch, match)
+		return nil
+	}
+	if i := slices.IndexFunc(args, isPlace); i > 0 {
+		return o.failf("%s begins a line of its own: beside the statuses write another line, as in: ack json status accepted", args[i])
+	}
+	handler.Ack = args
+	return o.once()
+}
+
+// isPlace reports whether a word is meant as a place in a message.
+func isPlace(word string) bool {
+	return slices.Contains([]string{"header", "query", "form", "json", "xml", "body", "cookie"}, word)
 }
 
 func parseMethods(o *options, handler *hold.Handler) error {

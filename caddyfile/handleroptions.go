@@ -29,7 +29,7 @@ type handlerOption struct {
 
 // handlerOptions are the options of callback, sorted by their names.
 var handlerOptions = []handlerOption{
-	{"ack", withCalls, func(_ helper, o *options, d *hold.Handler) error { return o.list(&d.Ack) }},
+	{"ack", withCalls, func(_ helper, o *options, d *hold.Handler) error { return parseAck(o, d) }},
 	{"ask", withCalls, func(_ helper, o *options, d *hold.Handler) error { return o.text(&d.Ask) }},
 	{"attempt_timeout", withoutClient, func(_ helper, o *options, d *hold.Handler) error { return parseAttemptTimeout(o, d) }},
 	{"base_url", inAll, func(_ helper, o *options, d *hold.Handler) error { return o.base(&d.BaseURL) }},

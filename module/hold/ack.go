@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -44,14 +41,7 @@ func (x *exchange) callUpstream() error {
 	defer x.watch()()
 	buffer := x.request.buffer
 	buffer.Retain()
-	judge := func(status int, header http.Header) upstream.Fate {
-		fate := x.judge(status, header)
-		if fate == upstream.Passed {
-			came()
-		}
-		return fate
-	}
-	x.call = upstream.Start(handler, x.w, x.request.out, x.limits(), upstream.Judge{Head: judge}, buffer.Release)
+	x.call = upstream.Start(handler, x.w, x.request.out, x.limits(), x.judge(came), buffer.Release)
 	x.follow(x.call)
 	if x.h.Call == nil {
 		// It is not used any more, and it would take memory while the client is held.
@@ -81,53 +71,13 @@ func (h *Handler) expectAck(e *engine.Engine) (came func()) {
 // limits returns how much of the upstream's answer is kept.
 func (x *exchange) limits() upstream.Limits {
 	l := upstream.Limits{Kept: -1, Passed: -1, Drained: x.h.app.MaxBodySize}
-	if x.h.policy.AckIsResult || x.h.CorrelationID.inBody(fromAck) {
+	if x.h.policy.AckIsResult || x.h.CorrelationID.inBody(fromAck) || len(x.h.ackBody) > 0 {
 		l.Kept = x.h.app.MaxBodySize
 	}
 	if x.retry != nil {
 		l.Passed = x.h.app.MaxBodySize
 	}
 	return l
-}
-
-// judge decides by its status whether the upstream's answer is kept from the client.
-func (x *exchange) judge(status int, _ http.Header) upstream.Fate {
-	if x.h.accepts(x.r.Method, status) {
-		return x.accept()
-	}
-	return x.decline(status)
-}
-
-// accept keeps an ack from the client, as far as it is needed.
-func (x *exchange) accept() upstream.Fate {
-	x.acked = true
-	return x.h.neededOf()
-}
-
-// neededOf returns how much of an ack is needed.
-func (h *Handler) neededOf() upstream.Fate {
-	switch {
-	case h.policy.AckIsResult:
-		return upstream.Kept
-	case h.CorrelationID.inBody(fromAck):
-		return upstream.KeptJSON
-	}
-	return upstream.KeptHead
-}
-
-// decline decides on an answer that is no ack. It closes the callback and is passed on,
-// unless a call came before it: then the call decides, and the answer is kept. After 502 or
-// 504 the upstream may have got the request, so the callback stays open.
-func (x *exchange) decline(status int) upstream.Fate {
-	if status == http.StatusBadGateway || status == http.StatusGatewayTimeout {
-		return upstream.Passed
-	}
-	concluding := x.retry != nil && status < http.StatusInternalServerError
-	r, err := x.withdraw("the upstream answered "+strconv.Itoa(status), concluding)
-	if err == nil && r.Phase != callback.Closed {
-		return upstream.KeptHead
-	}
-	return upstream.Passed
 }
 
 // follow waits until what is needed of the upstream's answer is there, until it has been
@@ -306,10 +256,11 @@ func (x *exchange) wasCalled() bool {
 
 // conclude ends an exchange whose answer was passed on. If the request has a key, the
 // answer is stored for a repeated request; an answer that is a 5xx, too large or
-// incomplete frees the key instead. An error or panic of the handlers is handed on to
+// incomplete frees the key instead. One that could not be read leaves the key with the
+// callback, which goes on waiting. An error or panic of the handlers is handed on to
 // Caddy.
 func (x *exchange) conclude(call *upstream.Call) error {
-	if x.retry != nil {
+	if x.retry != nil && !x.unread {
 		answer := call.Response()
 		if answer != nil && answer.Status >= http.StatusInternalServerError {
 			answer = nil
@@ -422,29 +373,3 @@ func (x *exchange) storeAck(id callback.UUID) error {
 // commitWithin is how long an answer to the client may be delayed by a commit of the
 // callback or its ack.
 const commitWithin = time.Second
-
-// ackRange is a status, or a class of them.
-type ackRange struct{ from, to int }
-
-func parseAck(s string) (ackRange, error) {
-	if class, ok := strings.CutSuffix(strings.ToLower(s), "xx"); ok && len(class) == 1 && class[0] >= '2' && class[0] <= '5' {
-		from := int(class[0]-'0') * 100
-		return ackRange{from, from + 99}, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 200 || n > 599 {
-		return ackRange{}, fmt.Errorf("%q is not a status; write one like 202, or a class like 2xx", s)
-	}
-	return ackRange{n, n}, nil
-}
-
-// accepts reports whether the upstream's status means that it will call back.
-func (h *Handler) accepts(method string, status int) bool {
-	if len(h.acks) == 0 {
-		if isSafe(method) {
-			return status == http.StatusAccepted
-		}
-		return status >= 200 && status <= 299
-	}
-	return slices.ContainsFunc(h.acks, func(r ackRange) bool { return r.from <= status && status <= r.to })
-}

@@ -201,12 +201,7 @@ func (h *Handler) checkCalls() error {
 	if h.Methods != nil && len(h.Methods) == 0 {
 		return errors.New("methods: the list is empty, so nobody could call; leave the option out for the default")
 	}
-	for _, s := range h.Ack {
-		if _, err := parseAck(s); err != nil {
-			return fmt.Errorf("ack: %w", err)
-		}
-	}
-	return nil
+	return h.checkAcks()
 }
 
 // checkPolicy makes sure that the options that form the policy make sense. Their

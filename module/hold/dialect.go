@@ -74,7 +74,7 @@ type Dialect struct {
 	Keys []string `json:"keys,omitempty"`
 }
 
-// Match recognizes calls by a value in them.
+// Match recognizes calls, or acks, by a value in them.
 type Match struct {
 	inject.Location
 	// Values lists the values that match: exact ones, or classes of numbers like 4xx.

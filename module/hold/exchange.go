@@ -66,6 +66,8 @@ type exchange struct {
 	// the result.
 	acked bool
 	ack   *callback.Response
+	// unread says that the upstream's answer may be an ack, but cannot be read.
+	unread bool
 }
 
 // cut is why an exchange ends before its callback has come.

@@ -77,6 +77,12 @@ type Handler struct {
 	// QUERY only 202. Any other answer is passed to the client as it is.
 	Ack []string `json:"ack,omitempty"`
 
+	// AckMatch lists what an ack must say, beside its status: values in its header or JSON
+	// body, all of which must match. An answer that does not say so is passed to the client
+	// as it is; so is one that cannot be read, but its callback goes on waiting. Default:
+	// the status is enough.
+	AckMatch []Match `json:"ack_match,omitempty"`
+
 	// Methods lists the methods that count as a call. Default: POST, PUT, PATCH and
 	// DELETE; also GET if redirect is given without respond.
 	Methods []string `json:"methods,omitempty"`
@@ -175,11 +181,14 @@ type Handler struct {
 	server *caddyhttp.Server
 	// place is where the directive stands in the configuration, inBlock its number in the
 	// block that it stands in. Both are known when the app has started.
-	place     string
-	inBlock   int
-	log       *zap.Logger
-	policy    *callback.Policy
-	acks      []ackRange
+	place   string
+	inBlock int
+	log     *zap.Logger
+	policy  *callback.Policy
+	acks    []ackRange
+	// ackHeader and ackBody are what an ack must say in its header and in its body.
+	ackHeader []Match
+	ackBody   []Match
 	deliverer *app.Deliverer
 	// deliverFrom is the place in the request that holds the client's URL, nil for none.
 	// deliverTo is the URL for a request that holds none.

@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
@@ -88,7 +89,7 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	if cb.Job.Block == callback.CallBlock {
 		defer h.expectAck(rt.Engine)()
 	}
-	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize, upstream.Judge{Head: j.judge}))), true
+	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize, upstream.Judge{Head: j.judge, Body: j.weigh}))), true
 }
 
 // closeLeft closes the callbacks that the attempt has waited for in vain, if it was the
@@ -116,6 +117,9 @@ type job struct {
 	rt   *app.Runtime
 	cb   *engine.Callback
 	step *step
+	// acked says that the answer is an ack, and unread why that is not known.
+	acked  bool
+	unread error
 }
 
 // request builds the request that the block gets.
@@ -197,11 +201,26 @@ func (j *job) setCalls(ctx context.Context, s *scope) error {
 
 // judge decides how much of an answer is needed: of an ack to the block call perhaps only
 // its status.
-func (j *job) judge(status int, _ http.Header) upstream.Fate {
-	if j.cb.Job.Block == callback.CallBlock && j.h.accepts(j.cb.Request.Method, status) {
-		return j.h.neededOf()
+func (j *job) judge(status int, header http.Header) upstream.Fate {
+	if j.cb.Job.Block != callback.CallBlock || !j.h.accepts(j.cb.Request.Method, status) {
+		return upstream.Kept
 	}
-	return upstream.Kept
+	j.acked, j.unread = saysAll(&inject.Message{Header: header}, j.h.ackHeader)
+	switch {
+	case !j.acked:
+		return upstream.Kept
+	case len(j.h.ackBody) > 0:
+		return upstream.Weighed
+	}
+	return j.h.neededOf()
+}
+
+// weigh decides by its body whether an answer with the status of an ack is one.
+func (j *job) weigh(a *upstream.Answer) upstream.Fate {
+	if j.acked, j.unread = j.h.bodySays(a); !j.acked {
+		return upstream.Kept
+	}
+	return weighed(j.h.neededOf())
 }
 
 // attemptOf returns the outcome of an attempt.
@@ -222,11 +241,14 @@ func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 	}
 	status := call.Status()
 	retryAfter := deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now())
-	asked := j.cb.Job.Block == callback.CallBlock
 	switch {
-	case asked && j.h.accepts(j.cb.Request.Method, status) && j.h.correlates():
+	case j.unread != nil:
+		j.h.log.Warn("it is not known whether an answer of the upstream is an ack, for it cannot be read; its callback goes on waiting",
+			zap.Stringer("id", j.cb.ID), zap.Error(j.unread))
+		return callback.Attempt{Kind: callback.AttemptUnknown}
+	case j.acked && j.h.correlates():
 		return j.correlate(call)
-	case asked && j.h.accepts(j.cb.Request.Method, status):
+	case j.acked:
 		return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		// With these statuses, the upstream says that it has not carried the request out.

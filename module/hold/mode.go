@@ -78,7 +78,7 @@ func (h *Handler) checkStep() error {
 // callOptions are the options that are about calls.
 func (h *Handler) callOptions() []given {
 	return []given{
-		{"state_query", h.StateQuery != ""}, {"inject", h.Inject != nil}, {"ack", h.Ack != nil}, {"methods", h.Methods != nil},
+		{"state_query", h.StateQuery != ""}, {"inject", h.Inject != nil}, {"ack", h.Ack != nil || h.AckMatch != nil}, {"methods", h.Methods != nil},
 		{"respond", h.Respond != nil}, {"header", h.ReplyHeaders != nil}, {"redir", h.Redirect != nil}, {"redir_failed", h.RedirectFailed != nil}, {"redir_late", h.RedirectLate != nil}, {"ask", h.Ask != ""},
 		{"require", h.Require != nil}, {"failed", h.Failed != nil}, {"progress", h.Progress != nil},
 		{"succeeded", h.Succeeded != nil}, {"result", h.Result != ""}, {"on_conflict", h.OnConflict != ""},

@@ -78,17 +78,6 @@ func (h *Handler) compilePolicy() error {
 	return app.Because(h.policy.Compile(), redirects...)
 }
 
-func (h *Handler) compileAcks() error {
-	for _, s := range h.Ack {
-		r, err := parseAck(s)
-		if err != nil {
-			return err
-		}
-		h.acks = append(h.acks, r)
-	}
-	return nil
-}
-
 // insideCall is the context key that tells a directive that it is inside the block call
 // of another.
 type insideCall struct{}

@@ -41,7 +41,7 @@ type Call struct {
 // Limits are how many bytes are kept of the body of an answer; a negative number means
 // none.
 type Limits struct {
-	// Kept is for an answer that is kept from the client, Passed for one that is
+	// Kept is for an answer that is kept from the client or weighed, Passed for one that is
 	// passed on to it.
 	Kept, Passed int64
 	// Drained is how many bytes are read of an answer, and thrown away, that nobody needs
@@ -83,6 +83,9 @@ func (c *Call) run(next caddyhttp.Handler, r *http.Request, ended func()) {
 	defer func() { c.panicked = recover() }()
 	growStack()
 	c.err = next.ServeHTTP(c.recorder, r)
+	if c.err == nil {
+		c.recorder.close()
+	}
 }
 
 // growStack grows the stack at once to the size that a proxy needs. Otherwise the stack
@@ -147,7 +150,7 @@ func (c *Call) Outcome() Outcome {
 		return Underway
 	case c.recorder.passed:
 		return PassedOn
-	case c.recorder.gateway != 0:
+	case c.recorder.gateway != 0 || c.recorder.fate == Weighed:
 		return Unknown
 	case c.recorder.status != 0:
 		return Answered

@@ -21,12 +21,17 @@ const (
 	// KeptJSON: it is kept from the client, and needed up to the end of the JSON value that
 	// is its body.
 	KeptJSON
+	// Weighed: it is held back up to the end of the JSON value that is its body, and then
+	// decided on by Body.
+	Weighed
 )
 
 // Judge decides on an answer, in the goroutine of the handlers.
 type Judge struct {
 	// Head decides by status and header.
 	Head func(status int, header http.Header) Fate
+	// Body decides on an answer that is weighed: its fate is none of Weighed and KeptJSON.
+	Body func(*Answer) Fate
 }
 
 // PassAll passes every answer on, KeepAll keeps every answer.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 )
 
 // recorder receives the upstream's answer, and keeps it from the client or passes it on as
@@ -33,6 +34,9 @@ type recorder struct {
 
 	fate Fate
 	end  valueEnd
+	// head is the header of an answer that is weighed, and flushed says that it was flushed.
+	head    http.Header
+	flushed bool
 	// needed is what is needed of a kept answer, once that is there. What comes after it, or
 	// after the client has been answered, is thrown away; left is how much may still come.
 	needed *Answer
@@ -71,8 +75,10 @@ func (rec *recorder) settle(status int, fate Fate) {
 		rec.gateway = status
 		return
 	case fate == Passed:
-		rec.pass(status)
+		rec.pass(status, rec.header)
 		return
+	case fate == Weighed:
+		rec.head = rec.header.Clone()
 	}
 	rec.status, rec.fate = status, fate
 	if fate == KeptHead {
@@ -84,6 +90,9 @@ func (rec *recorder) settle(status int, fate Fate) {
 func (rec *recorder) tell() {
 	rec.loan.share()
 	rec.needed = &Answer{Status: rec.status, Header: rec.header.Clone(), Body: rec.body, TooLarge: rec.overflow}
+	if rec.head != nil {
+		rec.needed.Header = rec.head
+	}
 	close(rec.ready)
 }
 
@@ -99,10 +108,10 @@ func (rec *recorder) inform(status int) {
 }
 
 // pass begins to pass the upstream's answer on.
-func (rec *recorder) pass(status int) {
+func (rec *recorder) pass(status int, header http.Header) {
 	h := rec.client.Header()
 	clear(h)
-	maps.Copy(h, rec.header)
+	maps.Copy(h, header)
 	rec.passed, rec.status = true, status
 	close(rec.passing)
 	rec.client.WriteHeader(status)
@@ -113,6 +122,9 @@ func (rec *recorder) pass(status int) {
 func (rec *recorder) Write(b []byte) (int, error) {
 	if !rec.passed && rec.status == 0 && rec.gateway == 0 {
 		rec.WriteHeader(http.StatusOK)
+	}
+	if rec.fate == Weighed && !rec.passed && rec.weigh(b) {
+		return len(b), nil
 	}
 	switch {
 	case rec.passed:
@@ -129,6 +141,73 @@ func (rec *recorder) Write(b []byte) (int, error) {
 		rec.tell()
 	}
 	return len(b), nil
+}
+
+// weigh takes bytes of an answer that is weighed. It reports false if they would be too
+// many: the answer is then decided on without them.
+func (rec *recorder) weigh(b []byte) bool {
+	switch {
+	case rec.loan.over.Load():
+		return false
+	case int64(len(rec.body)+len(b)) > rec.limits.Kept:
+		rec.decide(true)
+		return false
+	}
+	rec.body = append(rec.body, b...)
+	if rec.end.add(b) {
+		rec.decide(false)
+	}
+	return true
+}
+
+// decide ends the weighing of an answer.
+func (rec *recorder) decide(tooLarge bool) {
+	rec.loan.mu.Lock()
+	defer rec.loan.mu.Unlock()
+	rec.fate = Kept
+	if rec.loan.returned {
+		return
+	}
+	a := &Answer{Status: rec.status, Header: rec.head, Body: rec.body, TooLarge: tooLarge}
+	if tooLarge {
+		a.Body = nil
+	}
+	fate := rec.judge.Body(a)
+	status := rec.status
+	if fate != Passed {
+		rec.settle(status, fate)
+		return
+	}
+	if rec.settle(status, Passed); !rec.passed {
+		rec.status = 0
+		return
+	}
+	rec.replay()
+}
+
+// replay passes on what was held back of an answer. Trailers are what has come into its
+// header meanwhile.
+func (rec *recorder) replay() {
+	_, _ = rec.client.Write(rec.body)
+	if rec.flushed {
+		_ = http.NewResponseController(rec.client).Flush()
+	}
+	h := rec.client.Header()
+	for name, values := range rec.header {
+		if !slices.Equal(values, rec.head[name]) {
+			h[name] = values
+		}
+	}
+	if int64(len(rec.body)) > rec.limits.Passed {
+		rec.body, rec.overflow = nil, true
+	}
+}
+
+// close decides on an answer that has ended before it could be decided on.
+func (rec *recorder) close() {
+	if rec.fate == Weighed {
+		rec.decide(false)
+	}
 }
 
 // throw throws bytes away, and ends the call if they are too many.
@@ -152,6 +231,7 @@ func (rec *recorder) keepBody(b []byte, limit int64) {
 // FlushError flushes what is passed on; http.ResponseController calls it.
 func (rec *recorder) FlushError() error {
 	if !rec.passed {
+		rec.flushed = true
 		return nil
 	}
 	return http.NewResponseController(rec.client).Flush()

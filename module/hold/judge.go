@@ -1,0 +1,219 @@
+package hold
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
+)
+
+// judge returns the judge of the upstream's answer. passing is called before it is passed
+// on.
+func (x *exchange) judge(passing func()) upstream.Judge {
+	note := func(fate upstream.Fate) upstream.Fate {
+		if fate == upstream.Passed {
+			passing()
+		}
+		return fate
+	}
+	return upstream.Judge{
+		Head: func(status int, header http.Header) upstream.Fate { return note(x.look(status, header)) },
+		Body: func(a *upstream.Answer) upstream.Fate { return note(x.weigh(a)) },
+	}
+}
+
+// look decides by status and header whether the upstream's answer is kept from the client.
+func (x *exchange) look(status int, header http.Header) upstream.Fate {
+	if !x.h.accepts(x.r.Method, status) {
+		return x.decline(status)
+	}
+	says, err := saysAll(&inject.Message{Header: header}, x.h.ackHeader)
+	switch {
+	case err != nil:
+		return x.passUnread(status, err)
+	case !says:
+		return x.decline(status)
+	case len(x.h.ackBody) > 0:
+		return upstream.Weighed
+	}
+	return x.accept()
+}
+
+// weigh decides by its body whether an answer with the status of an ack is one.
+func (x *exchange) weigh(a *upstream.Answer) upstream.Fate {
+	switch says, err := x.h.bodySays(a); {
+	case err != nil:
+		return x.passUnread(a.Status, err)
+	case !says:
+		return x.decline(a.Status)
+	}
+	return weighed(x.accept())
+}
+
+// weighed returns the fate of an ack whose body has been weighed: its JSON value is there.
+func weighed(fate upstream.Fate) upstream.Fate {
+	if fate == upstream.KeptJSON {
+		return upstream.KeptHead
+	}
+	return fate
+}
+
+// accept keeps an ack from the client, as far as it is needed.
+func (x *exchange) accept() upstream.Fate {
+	x.acked = true
+	return x.h.neededOf()
+}
+
+// neededOf returns how much of an ack is needed.
+func (h *Handler) neededOf() upstream.Fate {
+	switch {
+	case h.policy.AckIsResult:
+		return upstream.Kept
+	case h.CorrelationID.inBody(fromAck):
+		return upstream.KeptJSON
+	}
+	return upstream.KeptHead
+}
+
+// decline decides on an answer that is no ack. It closes the callback and is passed on,
+// unless a call came before it: then the call decides, and the answer is kept. After 502 or
+// 504 the upstream may have got the request, so the callback stays open.
+func (x *exchange) decline(status int) upstream.Fate {
+	if status == http.StatusBadGateway || status == http.StatusGatewayTimeout {
+		return upstream.Passed
+	}
+	concluding := x.retry != nil && status < http.StatusInternalServerError
+	r, err := x.withdraw("the upstream answered "+strconv.Itoa(status), concluding)
+	if err == nil && r.Phase != callback.Closed {
+		return upstream.KeptHead
+	}
+	return upstream.Passed
+}
+
+// passUnread decides on an answer with the status of an ack that could not be read. It may
+// be one: it is passed on, unless a call came before it, and the callback goes on waiting.
+// A step's callback ends with its client, who has been answered.
+func (x *exchange) passUnread(status int, err error) upstream.Fate {
+	if x.h.isStep() {
+		return x.decline(status)
+	}
+	x.h.log.Warn("it is not known whether an answer of the upstream is an ack, for it cannot be read; its callback goes on waiting",
+		zap.Stringer("id", x.callback.ID), zap.Error(err))
+	if x.wasCalled() {
+		return upstream.KeptHead
+	}
+	x.unread = true
+	return upstream.Passed
+}
+
+// bodySays reports whether the body of an answer says what an ack does.
+func (h *Handler) bodySays(a *upstream.Answer) (bool, error) {
+	if a.TooLarge {
+		return false, errAckTooLarge
+	}
+	return saysAll(a.Message(), h.ackBody)
+}
+
+var errAckTooLarge = errors.New("the answer is larger than allowed")
+
+// saysAll reports whether a message matches all that an ack must. It is an error if it does
+// not, as far as it can be read.
+func saysAll(m *inject.Message, all []Match) (bool, error) {
+	var unread error
+	for _, match := range all {
+		value, err := m.Read(match.Location)
+		switch {
+		case err != nil:
+			unread = err
+		case !value.Matches(match.Values):
+			return false, nil
+		}
+	}
+	return unread == nil, unread
+}
+
+// compileAcks prepares what is judged by.
+func (h *Handler) compileAcks() error {
+	for _, s := range h.Ack {
+		r, err := parseAck(s)
+		if err != nil {
+			return err
+		}
+		h.acks = append(h.acks, r)
+	}
+	for _, m := range h.AckMatch {
+		if m.InBody() {
+			h.ackBody = append(h.ackBody, m)
+		} else {
+			h.ackHeader = append(h.ackHeader, m)
+		}
+	}
+	return nil
+}
+
+// checkAcks makes sure that an answer can be an ack. Errors begin with the option.
+func (h *Handler) checkAcks() error {
+	for _, s := range h.Ack {
+		if _, err := parseAck(s); err != nil {
+			return fmt.Errorf("ack: %w", err)
+		}
+	}
+	for _, m := range h.AckMatch {
+		if err := m.checkAck(); err != nil {
+			return fmt.Errorf("ack: %w", err)
+		}
+	}
+	return nil
+}
+
+func (m Match) checkAck() error {
+	if m.In != inject.Header && m.In != inject.JSON {
+		return fmt.Errorf("an ack has no place %s; the places are header and json", m.In)
+	}
+	if err := m.Validate(); err != nil {
+		return fmt.Errorf("%w; choose another place or name", err)
+	}
+	for _, pattern := range m.Values {
+		if strings.HasPrefix(pattern, "!") {
+			return fmt.Errorf("%s: %q would say what does not match, which is not possible here; list the values that do", m.Location, pattern)
+		}
+		if err := inject.CheckPattern(pattern); err != nil {
+			return fmt.Errorf("%s: %w", m.Location, err)
+		}
+	}
+	return nil
+}
+
+// ackRange is a status, or a class of them.
+type ackRange struct{ from, to int }
+
+func parseAck(s string) (ackRange, error) {
+	if class, ok := strings.CutSuffix(strings.ToLower(s), "xx"); ok && len(class) == 1 && class[0] >= '2' && class[0] <= '5' {
+		from := int(class[0]-'0') * 100
+		return ackRange{from, from + 99}, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 200 || n > 599 {
+		return ackRange{}, fmt.Errorf("%q is not a status; write one like 202, or a class like 2xx", s)
+	}
+	return ackRange{n, n}, nil
+}
+
+// accepts reports whether the upstream's status means that it will call back.
+func (h *Handler) accepts(method string, status int) bool {
+	if len(h.acks) == 0 {
+		if isSafe(method) {
+			return status == http.StatusAccepted
+		}
+		return status >= 200 && status <= 299
+	}
+	return slices.ContainsFunc(h.acks, func(r ackRange) bool { return r.from <= status && status <= r.to })
+}
