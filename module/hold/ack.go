@@ -36,12 +36,10 @@ func (x *exchange) callUpstream() error {
 		handler = upstream.Handler(x.h.Call)
 	}
 	x.body = x.h.trackBody(x.request.out)
-	came := x.h.expectAck(x.rt.Engine)
-	defer came()
+	x.came = x.h.expectAck(x.rt.Engine)
+	defer x.came()
 	defer x.watch()()
-	buffer := x.request.buffer
-	buffer.Retain()
-	x.call = upstream.Start(handler, x.w, x.request.out, x.limits(), x.judge(came), buffer.Release)
+	x.call = upstream.Start(handler, x.w, x.request.out, x.limits(), (*judge)(x), x.request.retain())
 	x.follow(x.call)
 	if x.h.Call == nil {
 		// It is not used any more, and it would take memory while the client is held.
@@ -55,7 +53,7 @@ func (x *exchange) callUpstream() error {
 	if settled {
 		return err
 	}
-	came()
+	x.came()
 	return x.waitOrPark()
 }
 

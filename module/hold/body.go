@@ -14,17 +14,18 @@ import (
 type trackedBody struct {
 	io.ReadCloser
 	ended atomic.Bool
-	// atEnd is called at the end of the body, before Read reports the end.
-	atEnd func()
+	// h strips the trailer at the end of the body, before Read reports the end.
+	h       *Handler
+	trailer http.Header
 
-	// end is the error that the body has ended with, and ends is closed then. A body that
-	// is empty may be left unread.
+	// end is the error that the body has ended with. A body that is empty may be left unread.
 	once  sync.Once
 	end   error
-	ends  chan struct{}
 	empty bool
 
 	mu sync.Mutex
+	// ends is closed when the body ends; nil if nobody waits for that.
+	ends chan struct{}
 	// users counts the calls of Read and Close that are running: the body of an
 	// HTTP/2 or HTTP/3 request must not be read by two goroutines at once.
 	users int
@@ -42,8 +43,7 @@ func (h *Handler) trackBody(r *http.Request) *trackedBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	trailer := r.Trailer
-	t := &trackedBody{ReadCloser: r.Body, atEnd: func() { h.strip(trailer) }, ends: make(chan struct{}), empty: r.ContentLength == 0}
+	t := &trackedBody{ReadCloser: r.Body, h: h, trailer: r.Trailer, empty: r.ContentLength == 0}
 	r.Body = t
 	return t
 }
@@ -60,25 +60,45 @@ func (t *trackedBody) Read(b []byte) (int, error) {
 	defer t.leave()
 	n, err := t.ReadCloser.Read(b)
 	if err != nil {
-		t.once.Do(func() {
-			t.atEnd()
-			t.end = err
-			t.ended.Store(true)
-			close(t.ends)
-		})
+		t.once.Do(func() { t.finish(err) })
 	}
 	return n, err
+}
+
+// finish notes the end of the body.
+func (t *trackedBody) finish(err error) {
+	t.h.strip(t.trailer)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end = err
+	t.ended.Store(true)
+	if t.ends != nil {
+		close(t.ends)
+	}
 }
 
 // read returns a channel that is closed when the body has been read to its end.
 func (t *trackedBody) read() <-chan struct{} {
 	if t == nil || t.empty {
-		ended := make(chan struct{})
-		close(ended)
-		return ended
+		return hasEnded
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.ended.Load():
+		return hasEnded
+	case t.ends == nil:
+		t.ends = make(chan struct{})
 	}
 	return t.ends
 }
+
+// hasEnded is the channel of every body that is empty.
+var hasEnded = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 var errDetached = errors.New("the upstream answered before it read the whole request body")
 
@@ -91,7 +111,7 @@ func (t *trackedBody) await(done <-chan struct{}) {
 	timer := time.NewTimer(drainWithin)
 	defer timer.Stop()
 	select {
-	case <-t.ends:
+	case <-t.read():
 	case <-done:
 	case <-timer.C:
 	}
@@ -137,8 +157,11 @@ func (t *trackedBody) drain() {
 	if t.detached {
 		return
 	}
-	t.detached, t.drained = true, make(chan struct{})
-	t.discard()
+	t.detached, t.drained = true, hasEnded
+	if t.users > 0 || !t.ended.Load() {
+		t.drained = make(chan struct{})
+		t.discard()
+	}
 }
 
 // drainWithin is how long the client may go on sending its body when its answer is

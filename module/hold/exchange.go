@@ -45,6 +45,8 @@ type exchange struct {
 	attached bool
 
 	preference answer.Preference
+	// came is to be called once the ack has come, or when none can come any more.
+	came func()
 	// call is the request that was sent upstream, and body its body.
 	call *upstream.Call
 	body *trackedBody

@@ -89,7 +89,7 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	if cb.Job.Block == callback.CallBlock {
 		defer h.expectAck(rt.Engine)()
 	}
-	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize, upstream.Judge{Head: j.judge, Body: j.weigh}))), true
+	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize, j))), true
 }
 
 // closeLeft closes the callbacks that the attempt has waited for in vain, if it was the
@@ -199,9 +199,9 @@ func (j *job) setCalls(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// judge decides how much of an answer is needed: of an ack to the block call perhaps only
-// its status.
-func (j *job) judge(status int, header http.Header) upstream.Fate {
+// Head implements upstream.Judge: it decides how much of an answer is needed, of an ack to
+// the block call perhaps only its status.
+func (j *job) Head(status int, header http.Header) upstream.Fate {
 	if j.cb.Job.Block != callback.CallBlock || !j.h.accepts(j.cb.Request.Method, status) {
 		return upstream.Kept
 	}
@@ -215,8 +215,9 @@ func (j *job) judge(status int, header http.Header) upstream.Fate {
 	return j.h.neededOf()
 }
 
-// weigh decides by its body whether an answer with the status of an ack is one.
-func (j *job) weigh(a *upstream.Answer) upstream.Fate {
+// Body implements upstream.Judge: it decides by its body whether an answer with the status of
+// an ack is one.
+func (j *job) Body(a *upstream.Answer) upstream.Fate {
 	if j.acked, j.unread = j.h.bodySays(a); !j.acked {
 		return upstream.Kept
 	}

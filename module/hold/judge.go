@@ -15,19 +15,23 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
-// judge returns the judge of the upstream's answer. passing is called before it is passed
-// on.
-func (x *exchange) judge(passing func()) upstream.Judge {
-	note := func(fate upstream.Fate) upstream.Fate {
-		if fate == upstream.Passed {
-			passing()
-		}
-		return fate
+// judge is an exchange that judges the upstream's answer.
+type judge exchange
+
+// Head implements upstream.Judge.
+func (g *judge) Head(status int, header http.Header) upstream.Fate {
+	return g.note((*exchange)(g).look(status, header))
+}
+
+// Body implements upstream.Judge.
+func (g *judge) Body(a *upstream.Answer) upstream.Fate { return g.note((*exchange)(g).weigh(a)) }
+
+// note notes that there is no ack if the answer is passed on.
+func (g *judge) note(fate upstream.Fate) upstream.Fate {
+	if fate == upstream.Passed {
+		g.came()
 	}
-	return upstream.Judge{
-		Head: func(status int, header http.Header) upstream.Fate { return note(x.look(status, header)) },
-		Body: func(a *upstream.Answer) upstream.Fate { return note(x.weigh(a)) },
-	}
+	return fate
 }
 
 // look decides by status and header whether the upstream's answer is kept from the client.
@@ -79,8 +83,10 @@ func (h *Handler) neededOf() upstream.Fate {
 		return upstream.Kept
 	case h.CorrelationID.inBody(fromAck):
 		return upstream.KeptJSON
+	case h.correlates():
+		return upstream.KeptHead
 	}
-	return upstream.KeptHead
+	return upstream.KeptStatus
 }
 
 // decline decides on an answer that is no ack. It closes the callback and is passed on,
@@ -93,7 +99,7 @@ func (x *exchange) decline(status int) upstream.Fate {
 	concluding := x.retry != nil && status < http.StatusInternalServerError
 	r, err := x.withdraw("the upstream answered "+strconv.Itoa(status), concluding)
 	if err == nil && r.Phase != callback.Closed {
-		return upstream.KeptHead
+		return upstream.KeptStatus
 	}
 	return upstream.Passed
 }
@@ -108,7 +114,7 @@ func (x *exchange) passUnread(status int, err error) upstream.Fate {
 	x.h.log.Warn("it is not known whether an answer of the upstream is an ack, for it cannot be read; its callback goes on waiting",
 		zap.Stringer("id", x.callback.ID), zap.Error(err))
 	if x.wasCalled() {
-		return upstream.KeptHead
+		return upstream.KeptStatus
 	}
 	x.unread = true
 	return upstream.Passed

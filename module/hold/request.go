@@ -102,6 +102,15 @@ func (x *exchange) read(keyed bool) (err error) {
 	return nil
 }
 
+// retain keeps the body for another user, and returns what ends that; nil for no body.
+func (o *outgoing) retain() (release func()) {
+	if o.buffer == nil {
+		return nil
+	}
+	o.buffer.Retain()
+	return o.buffer.Release
+}
+
 // drop gives the body up, which is not used any more.
 func (o *outgoing) drop() {
 	o.buffer.Release()

@@ -54,16 +54,19 @@ type Limits struct {
 // called when the handlers have ended.
 func Start(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, limits Limits, judge Judge, ended func()) *Call {
 	l := lend(r.Context())
-	ctx, cancel := context.WithCancel(l.context(context.WithoutCancel(r.Context())))
-	c := &Call{
-		done:    make(chan struct{}),
-		passing: make(chan struct{}),
-		ready:   make(chan struct{}),
-		cancel:  cancel,
-		loan:    l,
-	}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { c.sent.Store(true) }})
-	c.recorder = &recorder{
+	ctx, cancel := context.WithCancel(l)
+	// One allocation for all: there are as many as there are requests.
+	all := new(struct {
+		call     Call
+		recorder recorder
+		trace    httptrace.ClientTrace
+	})
+	c := &all.call
+	c.done, c.passing, c.ready = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	c.cancel, c.loan, c.recorder = cancel, l, &all.recorder
+	all.trace.WroteHeaders = func() { c.sent.Store(true) }
+	ctx = httptrace.WithClientTrace(ctx, &all.trace)
+	*c.recorder = recorder{
 		ctx: ctx, client: w, header: w.Header().Clone(), judge: judge, limits: limits,
 		passing: c.passing, ready: c.ready, stop: cancel, loan: l, left: limits.Drained,
 	}
@@ -200,7 +203,7 @@ func (c *Call) Broken() bool {
 func (c *Call) answer() *Answer {
 	rec := c.recorder
 	if isClosed(c.ready) {
-		return rec.needed
+		return &rec.needed
 	}
 	return &Answer{Status: rec.status, Header: rec.Header(), Body: rec.body, TooLarge: rec.overflow}
 }

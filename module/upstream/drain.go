@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -11,7 +12,8 @@ import (
 // upstream that is cut off in the middle of its answer may take that for the end of its
 // request.
 func (c *Call) TakeBack() bool {
-	if !c.over() && c.soonOver() {
+	// Most handlers end right after their answer.
+	if runtime.Gosched(); !c.over() && c.soonOver() {
 		return !c.recorder.passed
 	}
 	// What the handlers did before they sent the request has happened.

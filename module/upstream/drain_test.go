@@ -15,6 +15,7 @@ func TestOnlyWhatIsNeededOfAnAnswerIsWaitedFor(t *testing.T) {
 		kept  string
 	}{
 		"head":            {KeptHead, "begun", true, ""},
+		"status":          {KeptStatus, "begun", true, ""},
 		"JSON":            {KeptJSON, `{"a":[1,2]} `, true, `{"a":[1,2]} `},
 		"JSON, begun":     {KeptJSON, `{"a":[1,2]`, false, ""},
 		"JSON, a number":  {KeptJSON, "12", false, ""},
@@ -24,8 +25,7 @@ func TestOnlyWhatIsNeededOfAnAnswerIsWaitedFor(t *testing.T) {
 	} {
 		h := newHeld()
 		goOn, written := make(chan struct{}), make(chan struct{})
-		judge := Judge{Head: func(int, http.Header) Fate { return c.fate }}
-		call := h.startKeeping(64, judge, func(w http.ResponseWriter, _ *http.Request) {
+		call := h.startKeeping(64, always(c.fate), func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Ack", "1")
 			w.WriteHeader(http.StatusAccepted)
 			_, _ = w.Write([]byte(c.body))
@@ -40,10 +40,10 @@ func TestOnlyWhatIsNeededOfAnAnswerIsWaitedFor(t *testing.T) {
 		}
 		if c.ready {
 			m := call.Message()
-			if call.Outcome() != Answered || call.Status() != http.StatusAccepted || call.Broken() || string(m.Body) != c.kept || m.Header.Get("X-Ack") != "1" {
+			if call.Outcome() != Answered || call.Status() != http.StatusAccepted || call.Broken() || string(m.Body) != c.kept || (m.Header.Get("X-Ack") != "1") != (c.fate == KeptStatus) {
 				t.Errorf("%s: outcome %d, status %d, body %q, header %v", name, call.Outcome(), call.Status(), m.Body, m.Header)
 			}
-			if call.Overflowed() != (c.kept == "" && c.fate != KeptHead) {
+			if call.Overflowed() != (c.kept == "" && c.fate == KeptJSON) {
 				t.Errorf("%s: overflowed %v", name, call.Overflowed())
 			}
 		} else if call.Outcome() != Underway {

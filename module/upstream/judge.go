@@ -15,6 +15,8 @@ const (
 	Passed Fate = iota
 	// Kept: it is kept from the client, and needed as a whole.
 	Kept
+	// KeptStatus: it is kept from the client, and its status is all that is needed.
+	KeptStatus
 	// KeptHead: it is kept from the client, and its status and header are all that is
 	// needed.
 	KeptHead
@@ -27,18 +29,27 @@ const (
 )
 
 // Judge decides on an answer, in the goroutine of the handlers.
-type Judge struct {
+type Judge interface {
 	// Head decides by status and header.
-	Head func(status int, header http.Header) Fate
+	Head(status int, header http.Header) Fate
 	// Body decides on an answer that is weighed: its fate is none of Weighed and KeptJSON.
-	Body func(*Answer) Fate
+	Body(*Answer) Fate
 }
 
 // PassAll passes every answer on, KeepAll keeps every answer.
-var (
-	PassAll = Judge{Head: func(int, http.Header) Fate { return Passed }}
-	KeepAll = Judge{Head: func(int, http.Header) Fate { return Kept }}
+const (
+	PassAll = always(Passed)
+	KeepAll = always(Kept)
 )
+
+// always is the judge of answers that all have one fate.
+type always Fate
+
+// Head implements Judge.
+func (a always) Head(int, http.Header) Fate { return Fate(a) }
+
+// Body implements Judge.
+func (a always) Body(*Answer) Fate { return Fate(a) }
 
 // Answer is an answer of the handlers, as far as it is needed.
 type Answer struct {

@@ -14,8 +14,11 @@ import (
 // loan lends the handlers what belongs to a request: its replacer, its variables and its
 // writer. They must not touch them once the request has been answered, and may go on for
 // longer. So they get a replacer and variables of their own, which ask those of the request
-// only as long as the loan lasts.
+// only as long as the loan lasts. It is the context of their request.
 type loan struct {
+	// Context is that of the request, without its end.
+	context.Context
+
 	mu sync.Mutex
 	// returned says that nothing of the request may be touched any more.
 	returned bool
@@ -44,32 +47,24 @@ const varsPrefix = "http.vars."
 
 // lend begins a loan of what belongs to the request with that context.
 func lend(ctx context.Context) *loan {
-	l := new(loan)
+	l := &loan{Context: context.WithoutCancel(ctx)}
 	l.replacer, _ = ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	l.vars, _ = ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
-	groups, _ := ctx.Value(routeGroupKey).(map[string]struct{})
-	l.own.vars, l.own.groups = maps.Clone(l.vars), maps.Clone(groups)
 	if l.replacer == nil {
 		return l
 	}
-	l.own.replacer = caddy.NewReplacer()
-	l.own.replacer.Map(l.ofVars)
-	l.own.replacer.Map(l.ofRequest)
+	l.own.replacer = caddy.NewEmptyReplacer()
+	l.own.replacer.Map(l.lookUp)
 	l.replacer.Map(l.ofHandlers)
 	return l
 }
 
-// ofVars looks up a placeholder that is one of the handlers' variables.
-func (l *loan) ofVars(key string) (any, bool) {
-	name, ok := strings.CutPrefix(key, varsPrefix)
-	if !ok {
-		return nil, false
+// lookUp looks a placeholder up for the handlers: in their variables, and else in the
+// request's replacer.
+func (l *loan) lookUp(key string) (any, bool) {
+	if name, ok := strings.CutPrefix(key, varsPrefix); ok && l.vars != nil {
+		return l.ownVars()[name], true
 	}
-	return l.own.vars[name], true
-}
-
-// ofRequest looks a placeholder up in the request's replacer, for the handlers.
-func (l *loan) ofRequest(key string) (any, bool) {
 	if l.asking.Load() {
 		return nil, false
 	}
@@ -128,34 +123,56 @@ func (l *loan) close() {
 // proxyPrefix begins the placeholders that a proxy sets.
 const proxyPrefix = "http.reverse_proxy."
 
-// context returns the context of the handlers' request.
-func (l *loan) context(ctx context.Context) context.Context { return &lentContext{ctx, l} }
-
-// lentContext has the handlers' own things in place of those of the request.
-type lentContext struct {
-	context.Context
-	loan *loan
-}
-
-// Value implements context.Context.
-func (c *lentContext) Value(key any) any {
+// Value implements context.Context, with the handlers' own things in place of those of the
+// request.
+func (l *loan) Value(key any) any {
 	switch key {
 	case caddy.ReplacerCtxKey:
-		if c.loan.own.replacer != nil {
-			return c.loan.own.replacer
+		if l.own.replacer != nil {
+			return l.own.replacer
 		}
 	case caddyhttp.VarsCtxKey:
-		if c.loan.own.vars != nil {
-			return c.loan.own.vars
+		if l.vars != nil {
+			return l.ownVars()
 		}
 	case routeGroupKey:
-		if c.loan.own.groups != nil {
-			return c.loan.own.groups
-		}
+		return l.ownGroups()
 	case caddyhttp.ExtraLogFieldsCtxKey:
-		if c.loan.over.Load() {
+		if l.over.Load() {
 			return new(caddyhttp.ExtraLogFields)
 		}
 	}
-	return c.Context.Value(key)
+	return l.Context.Value(key)
+}
+
+// ownVars returns the handlers' variables.
+func (l *loan) ownVars() map[string]any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.own.vars != nil:
+	case l.returned:
+		l.own.vars = make(map[string]any)
+	default:
+		l.own.vars = maps.Clone(l.vars)
+	}
+	return l.own.vars
+}
+
+// ownGroups returns the route groups that the handlers' request has passed. Most handlers
+// never ask.
+func (l *loan) ownGroups() any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	groups, ok := l.Context.Value(routeGroupKey).(map[string]struct{})
+	switch {
+	case l.own.groups != nil:
+	case !ok:
+		return nil
+	case l.returned:
+		l.own.groups = make(map[string]struct{})
+	default:
+		l.own.groups = maps.Clone(groups)
+	}
+	return l.own.groups
 }

@@ -44,7 +44,7 @@ func (h *held) send(limits Limits, judge Judge, next func(w http.ResponseWriter,
 }
 
 // head keeps every answer as soon as its status is there.
-var head = Judge{Head: func(int, http.Header) Fate { return KeptHead }}
+var head = always(KeptHead)
 
 func replacerOf(r *http.Request) *caddy.Replacer {
 	return r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)

@@ -39,7 +39,8 @@ type recorder struct {
 	flushed bool
 	// needed is what is needed of a kept answer, once that is there. What comes after it, or
 	// after the client has been answered, is thrown away; left is how much may still come.
-	needed *Answer
+	needed Answer
+	told   bool
 	left   int64
 }
 
@@ -81,7 +82,7 @@ func (rec *recorder) settle(status int, fate Fate) {
 		rec.head = rec.header.Clone()
 	}
 	rec.status, rec.fate = status, fate
-	if fate == KeptHead {
+	if fate == KeptStatus || fate == KeptHead {
 		rec.tell()
 	}
 }
@@ -89,10 +90,11 @@ func (rec *recorder) settle(status int, fate Fate) {
 // tell says that what is needed of a kept answer is there. The loan must be locked.
 func (rec *recorder) tell() {
 	rec.loan.share()
-	rec.needed = &Answer{Status: rec.status, Header: rec.header.Clone(), Body: rec.body, TooLarge: rec.overflow}
-	if rec.head != nil {
-		rec.needed.Header = rec.head
+	rec.needed = Answer{Status: rec.status, Header: rec.head, Body: rec.body, TooLarge: rec.overflow}
+	if rec.head == nil && rec.fate != KeptStatus {
+		rec.needed.Header = rec.header.Clone()
 	}
+	rec.told = true
 	close(rec.ready)
 }
 
@@ -130,7 +132,7 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	case rec.passed:
 		rec.keepBody(b, rec.limits.Passed)
 		return rec.client.Write(b)
-	case rec.needed != nil || rec.loan.over.Load():
+	case rec.told || rec.loan.over.Load():
 		rec.throw(len(b))
 		return len(b), nil
 	}

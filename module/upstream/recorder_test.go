@@ -47,13 +47,22 @@ func newRecorder(w *client, keep int64, acks ...int) *recorder {
 
 // keeps returns a judge that keeps answers with the given statuses.
 func keeps(acks ...int) Judge {
-	return Judge{Head: func(status int, _ http.Header) Fate {
+	return judge{head: func(status int) Fate {
 		if slices.Contains(acks, status) {
 			return Kept
 		}
 		return Passed
 	}}
 }
+
+// judge decides by its functions.
+type judge struct {
+	head func(status int) Fate
+	body func(*Answer) Fate
+}
+
+func (j judge) Head(status int, _ http.Header) Fate { return j.head(status) }
+func (j judge) Body(a *Answer) Fate                 { return j.body(a) }
 
 // responseOf returns what was recorded as it is stored.
 func responseOf(rec *recorder) *callback.Response {

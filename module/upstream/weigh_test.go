@@ -11,14 +11,14 @@ import (
 // weighs returns a judge that weighs answers with 200: one whose body has "yes" has the
 // fate, and any other is passed on. told has what it was told about.
 func weighs(fate Fate, told *[]Answer) Judge {
-	return Judge{
-		Head: func(status int, _ http.Header) Fate {
+	return judge{
+		head: func(status int) Fate {
 			if status == http.StatusOK {
 				return Weighed
 			}
 			return Passed
 		},
-		Body: func(a *Answer) Fate {
+		body: func(a *Answer) Fate {
 			*told = append(*told, *a)
 			if strings.Contains(string(a.Body), "yes") {
 				return fate
@@ -135,8 +135,7 @@ func TestAnswerThatBreaksOffWhileItIsWeighedIsUnknown(t *testing.T) {
 func TestGatewayStatusThatIsWeighedIsNotPassedOn(t *testing.T) {
 	w := newClient()
 	a, _ := weighing(w, 64, Kept)
-	judge := a.judge.Body
-	a.judge = Judge{Head: func(int, http.Header) Fate { return Weighed }, Body: judge}
+	a.judge = judge{head: func(int) Fate { return Weighed }, body: a.judge.Body}
 	a.WriteHeader(http.StatusBadGateway)
 	_, _ = a.Write([]byte(`"no"`))
 	if a.gateway != http.StatusBadGateway || a.passed || len(w.seen) != 0 {
