@@ -2,9 +2,13 @@ package integration
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -189,5 +193,80 @@ func TestBodyThatComesTooSlowlyIsRefused(t *testing.T) {
 			got := answered(t, conn)
 			wantProblem(t, got, http.StatusRequestTimeout, "too-slow")
 		})
+	}
+}
+
+// A result is read as its client takes it, so that one that stands still takes a piece of it.
+func TestDownloadsThatStandStillTakeAPieceEach(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, harness.Config{Callback: "max_memory 16MiB\nmax_body_size 4MiB", Private: s.parks("")})
+	x := s.get(t)
+	p := s.wantParked(t, x.Answer(t))
+	large := strings.Repeat("z", 4*mib)
+	x.resolve(t, large)
+	path := strings.TrimPrefix(p.ResultURL, harness.BaseURL)
+	for range 40 {
+		conn := s.rawTo(t, "callbacks", "GET "+path+" HTTP/1.1\r\nHost: callbacks.test\r\n\r\n")
+		// It has begun.
+		if _, err := io.ReadFull(conn, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	y := s.get(t)
+	q := s.wantParked(t, y.Answer(t))
+	y.resolve(t, large)
+	wantAnswer(t, s.fetch(t, q.ResultURL), http.StatusOK, large)
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, large)
+}
+
+// A body that turns out to be damaged while it is shown is never taken for a whole one.
+func TestDamageAmidAResultEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, withAPI(s, harness.Config{Public: "encode gzip\ncallback_server", Private: s.parks("")}, "key off"))
+	x := s.get(t)
+	p := s.wantParked(t, x.Answer(t))
+	large := strings.Repeat("all work and no play ", 50_000)
+	x.resolve(t, large)
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, large)
+	s.damageBody(t, 500_000)
+	targets := map[string]string{"as it is": p.ResultURL, "packed": p.ResultURL, "with the API": apiURL + "/" + p.ID + "/result"}
+	for name, target := range targets {
+		req := harness.NewRequest(t, http.MethodGet, target, "", "")
+		if name != "packed" {
+			req.Header.Set("Accept-Encoding", "identity")
+		}
+		got, err := harness.Send(s.Client(t, harness.HTTP1), req).Outcome()
+		if err == nil {
+			t.Errorf("%s: status %d and %d bytes of %d, in order", name, got.Status, len(got.Body), len(large))
+		}
+	}
+	s.logged(t, "a body could not be read")
+	s.damageBody(t, 100)
+	for _, target := range targets {
+		wantProblem(t, s.fetch(t, target), http.StatusInternalServerError, "damaged")
+	}
+}
+
+// damageBody changes a byte of the only body that is in a file.
+func (s *stage) damageBody(t *testing.T, at int64) {
+	t.Helper()
+	err := filepath.WalkDir(s.Path("store", "bodies"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		b := make([]byte, 1)
+		_, err = f.ReadAt(b, at)
+		b[0] ^= 1
+		_, errWrite := f.WriteAt(b, at)
+		return errors.Join(err, errWrite, f.Close())
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

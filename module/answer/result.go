@@ -1,25 +1,20 @@
 package answer
 
 import (
-	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// WriteResult answers with a result that has a body. If the store cannot open the body,
-// it answers with a problem.
-func WriteResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, result callback.Result) {
-	body, err := e.OpenBody(context.WithoutCancel(r.Context()), *result.Body)
-	if err != nil {
-		w.Header().Del("ETag")
-		ProblemOf(err).Write(w)
-		return
-	}
-	defer func() { _ = body.Close() }()
+// WriteResult answers with a result and its content, which it closes. If the store cannot
+// read that to its end, the connection ends before the answer does.
+func WriteResult(w http.ResponseWriter, r *http.Request, result callback.Result, content engine.Content) {
+	defer func() { _ = content.Close() }()
 	h := w.Header()
 	for _, f := range result.Header {
 		h.Del(f.Name)
@@ -30,10 +25,20 @@ func WriteResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, resul
 		h["Content-Type"] = nil
 	}
 	if callback.StatusHasBody(result.Status) {
-		h.Set("Content-Length", strconv.FormatInt(result.Body.Size, 10))
+		h.Set("Content-Length", strconv.FormatInt(content.Size, 10))
 	}
 	w.WriteHeader(result.Status)
-	if r.Method != http.MethodHead && callback.StatusHasBody(result.Status) {
-		_, _ = io.Copy(w, body)
+	if r.Method == http.MethodHead || !callback.StatusHasBody(result.Status) {
+		return
+	}
+	_, err := io.Copy(w, content.ReadCloser)
+	breakOff(err)
+}
+
+// breakOff ends the connection if the error is one of reading a body: an answer that ends
+// in order looks complete.
+func breakOff(err error) {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFailed) {
+		panic(http.ErrAbortHandler)
 	}
 }

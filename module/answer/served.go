@@ -36,14 +36,15 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	h := w.Header()
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
-	result, err := e.Completed(context.WithoutCancel(r.Context()), cb.Result(cb.Policy), cb.Policy)
+	result := cb.Result(cb.Policy)
+	if result.Failure != nil {
+		FailedProblem(cb.Record, result).Write(w)
+		return
+	}
+	content, err := e.Bodies(cb.ID).Result(context.WithoutCancel(r.Context()), result, cb.Policy)
 	if err != nil {
 		h.Del("ETag")
 		ProblemOf(err).Write(w)
-		return
-	}
-	if result.Failure != nil {
-		FailedProblem(cb.Record, result).Write(w)
 		return
 	}
 	if result.Header.Get("Content-Disposition") == "" {
@@ -53,7 +54,7 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	result.Header = slices.DeleteFunc(result.Header, func(f callback.Field) bool {
 		return isNeverServed(f.Name) || tagged && f.Name == "Etag"
 	})
-	WriteResult(w, r, e, result)
+	WriteResult(w, r, result, content)
 }
 
 // neverServed are headers of an upstream's ack that a result fetched by URL must not

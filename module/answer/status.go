@@ -6,7 +6,6 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
-	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -169,12 +168,7 @@ func CompleteStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback) 
 	if call == nil {
 		return s, nil
 	}
-	body, err := e.OpenBody(context.WithoutCancel(ctx), call.Body)
-	if err != nil {
-		return s, err
-	}
-	data, err := e.Memory(memory.Nobody).Read(body, call.Body.Size, call.Body.Size)
-	_ = body.Close()
+	data, err := e.Bodies(cb.ID).Whole(context.WithoutCancel(ctx), call.Body)
 	if err != nil {
 		return s, err
 	}

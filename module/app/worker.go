@@ -80,7 +80,7 @@ func (wk worker) deliverer(name string) *Deliverer {
 // message returns the message that delivers the result.
 func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.Message {
 	ended := cb.AsClientSees()
-	result, err := wk.rt.Engine.Completed(context.Background(), ended.DeliveredResult(cb.Policy), cb.Policy)
+	result := ended.DeliveredResult(cb.Policy)
 	header := make(http.Header)
 	result.Header.AddTo(header)
 	if id := cb.Delivery.CorrelationID; id != "" {
@@ -94,18 +94,14 @@ func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.
 	if number > 1 {
 		m.ID += "." + strconv.Itoa(number)
 	}
-	if err != nil {
-		// The attempt fails when it opens the body.
-		m.Body = deliver.Body{Size: 1, Open: func(context.Context) (io.ReadCloser, error) { return nil, err }}
-		return m
-	}
 	if result.Body == nil {
 		header.Set("Content-Type", problem.MediaType)
 		m.Body = deliver.Bytes(answer.FailedProblem(ended, result).Document())
 		return m
 	}
-	m.Body = deliver.Body{Size: result.Body.Size, Open: func(ctx context.Context) (io.ReadCloser, error) {
-		return wk.rt.Engine.OpenBody(ctx, *result.Body)
-	}}
+	m.Body = func(ctx context.Context) (io.ReadCloser, int64, error) {
+		content, err := wk.rt.Engine.Bodies(cb.ID).Result(ctx, result, cb.Policy)
+		return content, content.Size, err
+	}
 	return m
 }

@@ -92,6 +92,9 @@ const (
 
 var results = []string{ResultBody, ResultQuery, ResultCall}
 
+// Makes reports whether JSON that is made of a call is its result.
+func (p *Policy) Makes(c *Call) bool { return p.Result == ResultCall || p.makesQuery(c) }
+
 // HandedOn returns what of a call is the result, as the policy says it. data is the call's
 // body. made says that it is not the body but JSON that was made of the call.
 func (p *Policy) HandedOn(c *Call, data []byte) (body []byte, made bool) {

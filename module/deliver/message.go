@@ -34,31 +34,30 @@ type Message struct {
 	Secrets []Secret
 }
 
-// Body is a body that can be read several times.
-type Body struct {
-	// Open opens the body for reading; nil stands for an empty one.
-	Open func(ctx context.Context) (io.ReadCloser, error)
-	// Size is the length in bytes.
-	Size int64
-}
+// Body opens a body, which may be read several times, and returns its length in bytes, too.
+// A nil Body is empty.
+type Body func(ctx context.Context) (body io.ReadCloser, size int64, err error)
 
 // Bytes returns a body that is in memory.
 func Bytes(data []byte) Body {
-	return Body{Size: int64(len(data)), Open: func(context.Context) (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(data)), nil
-	}}
+	return func(context.Context) (io.ReadCloser, int64, error) {
+		return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+	}
 }
 
-func (b Body) open(ctx context.Context) (io.ReadCloser, error) {
-	// net/http recognizes an empty body only by this value.
-	if b.Open == nil || b.Size == 0 {
-		return http.NoBody, nil
+func (b Body) open(ctx context.Context) (io.ReadCloser, int64, error) {
+	if b == nil {
+		return http.NoBody, 0, nil
 	}
-	r, err := b.Open(ctx)
+	r, size, err := b(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("opening the body: %w", err)
+		return nil, 0, fmt.Errorf("opening the body: %w", err)
 	}
-	return r, nil
+	if size == 0 {
+		// net/http recognizes an empty body only by this value.
+		return http.NoBody, 0, r.Close()
+	}
+	return r, size, nil
 }
 
 // request returns the request of one attempt.
@@ -78,11 +77,13 @@ func (m *Message) request(ctx context.Context, u *url.URL) (*http.Request, error
 	if signature != "" {
 		r.Header.Set("Webhook-Signature", signature)
 	}
-	r.ContentLength = m.Body.Size
 	// With GetBody the transport can retry on another connection if a kept one turns
 	// out to be closed.
-	r.GetBody = func() (io.ReadCloser, error) { return m.Body.open(ctx) }
-	r.Body, err = r.GetBody()
+	r.GetBody = func() (io.ReadCloser, error) {
+		body, _, err := m.Body.open(ctx)
+		return body, err
+	}
+	r.Body, r.ContentLength, err = m.Body.open(ctx)
 	return r, err
 }
 
@@ -90,7 +91,7 @@ func (m *Message) signature(ctx context.Context) (string, error) {
 	if len(m.Secrets) == 0 {
 		return "", nil
 	}
-	body, err := m.Body.open(ctx)
+	body, _, err := m.Body.open(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -69,7 +69,7 @@ func TestADeliveryWithoutSecretIsNotSigned(t *testing.T) {
 }
 
 func TestAnEmptyBodyHasALengthToo(t *testing.T) {
-	for _, body := range []deliver.Body{{}, deliver.Bytes(nil)} {
+	for _, body := range []deliver.Body{nil, deliver.Bytes(nil)} {
 		s, got := server(t, answerStatus(http.StatusOK))
 		m := message(named(t, s))
 		m.Body = body
@@ -180,7 +180,7 @@ func TestABodyThatCannotBeReadIsNotTheTargetsFault(t *testing.T) {
 	for _, secrets := range [][]deliver.Secret{nil, {secret(t, vectorSecret)}} {
 		m := message(named(t, s))
 		m.Secrets = secrets
-		m.Body.Open = func(context.Context) (io.ReadCloser, error) { return nil, broken }
+		m.Body = func(context.Context) (io.ReadCloser, int64, error) { return nil, 0, broken }
 		outcome := client(t, trusting(t, s)).Send(t.Context(), m)
 		ends(t, outcome, deliver.Retry, "result not readable")
 		if !errors.Is(outcome.Cause, broken) || len(got) != 0 {

@@ -19,47 +19,48 @@ func isLarge(b callback.Body) bool { return b.File == "" && len(b.Data) > inline
 // decide returns refers to that file, it is removed again: what is refused leaves nothing
 // behind.
 func (e *Engine) withBody(ctx context.Context, body *callback.Body, decide func() (*callback.Record, error)) error {
-	if !isLarge(*body) {
-		_, err := decide()
-		return err
+	switch {
+	case body.File != "":
+		return e.withStored(ctx, *body, decide)
+	case isLarge(*body):
+		return e.withFile(ctx, body, decide)
 	}
-	return e.withFile(ctx, body, decide)
+	_, err := decide()
+	return err
 }
 
-// withFile is withBody for a body of any size.
+// withFile is withBody for a body of any size that is in no file yet.
 func (e *Engine) withFile(ctx context.Context, body *callback.Body, decide func() (*callback.Record, error)) error {
 	stored, err := e.store.PutBody(ctx, body.Data)
 	if err != nil {
 		return err
 	}
-	var r *callback.Record
-	was := *body
+	was, kept := *body, false
 	defer func() {
-		if r == nil || !r.Has(stored.File) {
+		if !kept {
 			*body = was
-			e.store.DropBody(context.WithoutCancel(ctx), stored)
 		}
 	}()
 	*body = stored
-	_ = failpoint.Hit("body.stored")
-	r, err = decide()
-	return err
+	return e.withStored(ctx, stored, func() (*callback.Record, error) {
+		r, err := decide()
+		kept = r != nil && r.Has(stored.File)
+		return r, err
+	})
 }
 
-// Completed returns a result with a body that can be opened: that of a result which is a
-// whole call is made here.
-func (e *Engine) Completed(ctx context.Context, result callback.Result, p *callback.Policy) (callback.Result, error) {
-	if result.Call == nil {
-		return result, nil
-	}
-	data, err := e.BodyOf(ctx, *result.Body)
-	if err != nil {
-		return callback.Result{}, err
-	}
-	made, _ := p.HandedOn(result.Call, data)
-	body := callback.NewBody(made)
-	result.Body = &body
-	return result, nil
+// withStored is withBody for a body that is in a file already.
+func (e *Engine) withStored(ctx context.Context, stored callback.Body, decide func() (*callback.Record, error)) error {
+	var r *callback.Record
+	defer func() {
+		if r == nil || !r.Has(stored.File) {
+			e.store.DropBody(context.WithoutCancel(ctx), stored)
+		}
+	}()
+	_ = failpoint.Hit("body.stored")
+	var err error
+	r, err = decide()
+	return err
 }
 
 // withResponse is withBody for the body of a response, which may be nil.

@@ -8,7 +8,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -140,9 +139,10 @@ type Callback struct {
 	Commit store.Commit
 }
 
-// callback returns a record as the engine's users see it.
+// callback returns a record as the engine's users see it. What is in files is not in
+// memory beside that: nobody knows how long they keep it.
 func (e *Engine) callback(r *callback.Record, p *callback.Policy, commit store.Commit) *Callback {
-	return &Callback{Issued: callback.Issued{Record: r, Policy: p, Secret: e.store.Secret()}, Commit: commit}
+	return &Callback{Issued: callback.Issued{Record: r.Lean(), Policy: p, Secret: e.store.Secret()}, Commit: commit}
 }
 
 // Create makes a callback. It can be called at once. It is certain to survive a crash
@@ -323,6 +323,7 @@ func (e *Engine) transition(ctx context.Context, key store.Key, t Transition, ch
 		return r, err
 	}
 	e.note(t, r, before == callback.Waiting && r.Phase.Final())
+	r = r.Lean()
 	e.waiters.tell(r, nil)
 	e.offer(r)
 	go e.tellCommitted(r, commit)
@@ -335,43 +336,4 @@ func (e *Engine) tellCommitted(r *callback.Record, commit store.Commit) {
 	if commit.Err() == nil {
 		e.waiters.tellDurable(r, nil)
 	}
-}
-
-// OpenBody opens a body for reading, from memory if it is there.
-func (e *Engine) OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, error) {
-	if b.Data != nil || b.File == "" {
-		return newDataReader(b.Data), nil
-	}
-	lease, err := e.memory.For(memory.Nobody).Reserve(b.Size)
-	if err != nil {
-		return nil, err
-	}
-	body, err := e.store.OpenBody(ctx, b)
-	if err != nil {
-		lease.Release()
-		return nil, err
-	}
-	return leasedBody{body, lease}, nil
-}
-
-// BodyOf returns a whole body, from memory if it is there.
-func (e *Engine) BodyOf(ctx context.Context, b callback.Body) ([]byte, error) {
-	body, err := e.OpenBody(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = body.Close() }()
-	return io.ReadAll(body)
-}
-
-// leasedBody releases its memory when it is closed. It must be closed exactly once.
-type leasedBody struct {
-	io.ReadCloser
-	lease *memory.Lease
-}
-
-// Close implements io.Closer.
-func (b leasedBody) Close() error {
-	b.lease.Release()
-	return b.ReadCloser.Close()
 }

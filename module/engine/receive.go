@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"io"
 	"slices"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -207,6 +205,3 @@ func shows(shown []string, key string) bool {
 		return subtle.ConstantTimeCompare(sum[:], want[:]) == 1
 	})
 }
-
-// newDataReader reads a body that is in memory.
-func newDataReader(data []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(data)) }

@@ -98,6 +98,9 @@ func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store
 		next, expired = r.Expire(p, now)
 		return store.Change{Next: next}, nil
 	})
+	if r != nil {
+		r = r.Lean()
+	}
 	if err == nil && expired {
 		e.note(Expired, r, true)
 		e.waiters.tell(r, nil)
@@ -134,6 +137,7 @@ func (e *Engine) look(ctx context.Context, id callback.UUID) {
 	if err != nil || store.Wait(ctx, commit) != nil {
 		return
 	}
+	r = r.Lean()
 	e.waiters.tell(r, nil)
 	e.waiters.tellDurable(r, nil)
 }

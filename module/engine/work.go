@@ -198,6 +198,7 @@ func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next fu
 	if err != nil {
 		return nil, err
 	}
+	r = r.Lean()
 	if changed {
 		e.note(t, r, before == callback.Waiting && r.Phase.Final())
 		e.waiters.tell(r, nil)
@@ -213,18 +214,9 @@ func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next fu
 
 // tellParent ends the parent of a step that has ended.
 func (e *Engine) tellParent(ctx context.Context, step *Callback) error {
-	result, err := e.resultOf(ctx, step)
-	if err != nil && !errors.Is(err, store.ErrDamaged) {
-		return err
-	}
 	parent, err := e.Find(ctx, store.ByID(step.Parent))
 	if err == nil {
-		err = e.withResponse(ctx, result, func() (*callback.Record, error) {
-			return e.record(ctx, parent, StepFollowed, func(r *callback.Record) *callback.Record {
-				next, _ := r.Follow(parent.Policy, step.Record, result, callback.At(e.now()))
-				return next
-			})
-		})
+		err = e.tell(ctx, parent, step)
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
@@ -237,19 +229,38 @@ func (e *Engine) tellParent(ctx context.Context, step *Callback) error {
 	return err
 }
 
-// resultOf returns a callback's result as a response with its whole body; nil if the
+// tell ends a callback with the result of its step.
+func (e *Engine) tell(ctx context.Context, parent, step *Callback) error {
+	result, err := e.resultOf(ctx, step)
+	if err != nil && !errors.Is(err, store.ErrDamaged) {
+		return err
+	}
+	return e.withResponse(ctx, result, func() (*callback.Record, error) {
+		return e.record(ctx, parent, StepFollowed, func(r *callback.Record) *callback.Record {
+			next, _ := r.Follow(parent.Policy, step.Record, result, callback.At(e.now()))
+			return next
+		})
+	})
+}
+
+// resultOf returns a callback's result as a response with a body of its own; nil if the
 // result has no body.
 func (e *Engine) resultOf(ctx context.Context, cb *Callback) (*callback.Response, error) {
 	if cb.Phase != callback.Resolved && cb.Phase != callback.Failed {
 		return nil, nil
 	}
-	result, err := e.Completed(ctx, cb.Result(cb.Policy), cb.Policy)
-	if err != nil || result.Body == nil {
-		return nil, err
+	result := cb.Result(cb.Policy)
+	if result.Body == nil {
+		return nil, nil
 	}
-	data, err := e.BodyOf(ctx, *result.Body)
+	content, err := e.Bodies(cb.ID).Result(ctx, result, cb.Policy)
 	if err != nil {
 		return nil, err
 	}
-	return &callback.Response{Status: result.Status, Header: result.Header, Body: callback.NewBody(data)}, nil
+	defer func() { _ = content.Close() }()
+	body, err := e.keep(ctx, content)
+	if err != nil {
+		return nil, err
+	}
+	return &callback.Response{Status: result.Status, Header: result.Header, Body: body}, nil
 }

@@ -35,10 +35,11 @@ type exchange struct {
 	step *step
 
 	callback *engine.Callback
-	// waiter is nil if the exchange does not wait for the end of the callback. early has
-	// the notice of that end, if it came while the exchange waited for the ack. watcher
-	// looks out for calls for a client that does not wait for them.
+	// waiter is nil if the exchange does not wait for the end of the callback. notice is
+	// what it was told, and early is that notice if it came while the exchange waited for the
+	// ack. watcher looks out for calls for a client that does not wait for them.
 	waiter  *engine.Waiter
+	notice  engine.Notice
 	early   chan engine.Notice
 	watcher *engine.Waiter
 	// attached says that the callback was made by an earlier request.

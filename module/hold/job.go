@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
@@ -79,6 +81,7 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	defer cancel()
 	s := &step{parent: cb.ID}
 	j := &job{h: h, rt: rt, cb: cb, step: s}
+	defer j.end()
 	request, err := j.request(context.WithValue(ctx, stepKey{}, s))
 	switch {
 	case errors.Is(err, store.ErrDamaged):
@@ -89,7 +92,7 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	if cb.Job.Block == callback.CallBlock {
 		defer h.expectAck(rt.Engine)()
 	}
-	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize, j))), true
+	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize, j, j.end))), true
 }
 
 // closeLeft closes the callbacks that the attempt has waited for in vain, if it was the
@@ -120,53 +123,104 @@ type job struct {
 	// acked says that the answer is an ack, and unread why that is not known.
 	acked  bool
 	unread error
+	// body is what the request's body is read from, buffer what holds it; nil for none.
+	body   io.Closer
+	buffer *memory.Buffer
+}
+
+// end lets go of the request's body.
+func (j *job) end() {
+	if j.body != nil {
+		_ = j.body.Close()
+	}
+	j.buffer.Release()
+}
+
+// bodies opens what the callback's record holds.
+func (j *job) bodies() engine.Bodies { return j.rt.Engine.Bodies(j.cb.ID) }
+
+// stream makes a body readable for a transport that may outlive the attempt.
+func (j *job) stream(c engine.Content) engine.Content {
+	c.ReadCloser = upstream.NewStream(c.ReadCloser)
+	j.body = c
+	return c
 }
 
 // request builds the request that the block gets.
 func (j *job) request(ctx context.Context) (*http.Request, error) {
-	stored := j.cb.Request
-	body, err := j.rt.Engine.BodyOf(ctx, stored.Body)
-	if err != nil {
-		return nil, err
-	}
-	r, repl, err := upstream.NewRequest(ctx, j.h.server, stored, body)
+	r, repl, err := upstream.NewRequest(ctx, j.h.server, j.cb.Request)
 	if err != nil {
 		return nil, err
 	}
 	if err := j.setCalls(ctx, scopeFor(r, j.rt)); err != nil {
 		return nil, err
 	}
-	return j.fill(r, repl, body)
+	if j.cb.Job.Block == callback.CallBlock {
+		err = j.fillCall(r, repl)
+	} else {
+		err = j.fillThen(r)
+	}
+	return r, err
 }
 
-// fill completes the request for its block. The block call gets the injected values, the
-// block then the correlation id and the body of the call. Both get an Idempotency-Key.
-func (j *job) fill(r *http.Request, repl *caddy.Replacer, body []byte) (*http.Request, error) {
-	key := j.cb.ID.String()
-	if j.cb.Job.Block == callback.CallBlock {
-		o := &outgoing{h: j.h, out: r, repl: repl, body: body}
-		if err := o.fill(j.cb); err != nil {
-			return nil, err
+// fillCall completes the request for the block call, which gets the injected values.
+func (j *job) fillCall(r *http.Request, repl *caddy.Replacer) (err error) {
+	stored := j.cb.Request.Body
+	o := &outgoing{h: j.h, out: r, repl: repl}
+	if j.h.injectsInto == "" {
+		if err := j.setOwnBody(r); err != nil {
+			return err
 		}
 	} else {
-		key += "." + string(callback.ThenBlock)
-		if !j.h.InjectOff {
-			r.Header.Set(j.h.policy.Wire().CorrelationID, j.cb.CorrelationID)
+		if j.buffer, err = j.bodies().Whole(r.Context(), stored); err != nil {
+			return err
 		}
-		if j.cb.Call != nil && j.h.usesBody() {
-			called, err := j.rt.Engine.BodyOf(r.Context(), j.cb.Call.Body)
-			if err != nil {
-				return nil, err
-			}
-			putCall(r, j.cb.Policy, j.cb.Call, called)
-		}
+		o.body = j.buffer.Bytes()
+		upstream.SetBody(r, o.body)
 	}
+	if err := o.fill(j.cb); err != nil {
+		return err
+	}
+	j.setKey(r, j.cb.ID.String())
+	return nil
+}
+
+// fillThen completes the request for the block then, which gets the correlation id and what
+// of the call is the result.
+func (j *job) fillThen(r *http.Request) error {
+	if j.cb.Call != nil && j.h.usesBody() {
+		called, err := j.bodies().Call(r.Context(), j.cb.Call, j.cb.Policy)
+		if err != nil {
+			return err
+		}
+		putCall(r, j.cb.Call, j.stream(called))
+	} else if err := j.setOwnBody(r); err != nil {
+		return err
+	}
+	if !j.h.InjectOff {
+		r.Header.Set(j.h.policy.Wire().CorrelationID, j.cb.CorrelationID)
+	}
+	j.setKey(r, j.cb.ID.String()+"."+string(callback.ThenBlock))
+	return nil
+}
+
+// setOwnBody gives the request the body that its client has sent.
+func (j *job) setOwnBody(r *http.Request) error {
+	own, err := j.bodies().Open(r.Context(), j.cb.Request.Body)
+	if err != nil {
+		return err
+	}
+	own = j.stream(own)
+	upstream.SetStream(r, own, own.Size)
+	return nil
+}
+
+// setKey gives the request an Idempotency-Key, unless its client did. The key is the same on
+// every attempt, so that the upstream can recognize a repeated request.
+func (j *job) setKey(r *http.Request, key string) {
 	if r.Header.Get(callback.IdempotencyKey) == "" {
-		// The key is the same on every attempt, so that the upstream can recognize a
-		// repeated request.
 		r.Header.Set(callback.IdempotencyKey, key)
 	}
-	return r, nil
 }
 
 // maxSteps is how many steps setCalls goes back, the job's own step included.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
@@ -19,11 +20,13 @@ func (x *exchange) goOn(r *callback.Record) error {
 		request = request.WithContext(x.lasting())
 	}
 	if x.h.usesBody() {
-		body, err := x.rt.Engine.BodyOf(x.lasting(), r.Call.Body)
+		content, err := x.bodies(r).Call(x.lasting(), r.Call, x.callback.Policy)
 		if err != nil {
 			return x.refuseFor(err)
 		}
-		putCall(request, x.callback.Policy, r.Call, body)
+		content.ReadCloser = upstream.NewStream(content.ReadCloser)
+		defer func() { _ = content.Close() }()
+		putCall(request, r.Call, content)
 	}
 	if x.retry == nil || x.step != nil {
 		return x.next.ServeHTTP(x.w, request)
@@ -37,19 +40,18 @@ func (x *exchange) goOn(r *callback.Record) error {
 }
 
 // putCall puts what of a call is the result into a request, in place of its own body.
-func putCall(r *http.Request, p *callback.Policy, call *callback.Call, body []byte) {
-	body, made := p.HandedOn(call, body)
+func putCall(r *http.Request, call *callback.Call, result engine.Content) {
 	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language"} {
 		r.Header.Del(name)
-		if value := call.Header.Get(name); value != "" && !made {
+		if value := call.Header.Get(name); value != "" && !result.Made {
 			r.Header.Set(name, value)
 		}
 	}
-	if made {
+	if result.Made {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	for _, name := range bodyDigests {
 		r.Header.Del(name)
 	}
-	upstream.SetBody(r, body)
+	upstream.SetStream(r, result, result.Size)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 )
 
 // placeholdersVar is the request variable that holds the scope of a request.
@@ -22,8 +23,10 @@ const placeholdersVar = "callback.placeholders"
 // directives make callbacks, the placeholders stand for the latest one; the calls of all
 // can be read by the names of their directives.
 type scope struct {
-	mu      sync.Mutex
-	rt      *app.Runtime
+	mu sync.Mutex
+	rt *app.Runtime
+	// request ends with the request.
+	request context.Context
 	current *engine.Callback
 	call    *callback.Call
 	named   map[string]*callback.Call
@@ -43,7 +46,7 @@ func scopeFor(r *http.Request, rt *app.Runtime) *scope {
 	if s, ok := caddyhttp.GetVar(r.Context(), placeholdersVar).(*scope); ok {
 		return s
 	}
-	s := &scope{rt: rt}
+	s := &scope{rt: rt, request: r.Context()}
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		return s
@@ -119,12 +122,14 @@ func (s *scope) whole(call *callback.Call) *callback.Call {
 	if call.Body.File == "" || call.Body.Data != nil {
 		return call
 	}
-	data, err := s.rt.Engine.BodyOf(context.Background(), call.Body)
+	// A placeholder cannot say that there is no memory.
+	data, err := s.rt.Engine.BodiesIn(s.rt.Engine.Memory(memory.Nobody).Forced()).Whole(context.Background(), call.Body)
 	if err != nil {
 		return call
 	}
+	context.AfterFunc(s.request, data.Release)
 	whole := *call
-	whole.Body.Data = data
+	whole.Body.Data = data.Bytes()
 	if s.call == call {
 		s.call = &whole
 	}

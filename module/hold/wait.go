@@ -179,6 +179,7 @@ func (x *exchange) answer(n engine.Notice) error {
 	x.takeBack()
 	x.body.stop(x.w)
 	r := n.Record
+	x.notice = n
 	x.phase = r.Phase
 	if r.Ack == nil && x.ack != nil {
 		// The call was decided before the ack had come.
@@ -203,12 +204,13 @@ func (x *exchange) show(r *callback.Record) error {
 	case r.Phase == callback.Closed && r.Answer == nil:
 		return x.refuse(problem.Closed.With(r.Reason))
 	}
-	result, err := x.rt.Engine.Completed(x.lasting(), r.Result(x.callback.Policy), x.callback.Policy)
-	if err != nil {
-		return x.refuse(answer.ProblemOf(err))
-	}
+	result := r.Result(x.callback.Policy)
 	if result.Failure != nil {
 		return x.refuse(answer.FailedProblem(r, result))
+	}
+	content, err := x.bodies(r).Result(x.lasting(), result, x.callback.Policy)
+	if err != nil {
+		return x.refuse(answer.ProblemOf(err))
 	}
 	h := x.w.Header()
 	x.preference.Apply(h)
@@ -216,8 +218,16 @@ func (x *exchange) show(r *callback.Record) error {
 		// Unless the result has its own Cache-Control, it is for this client only.
 		h.Set("Cache-Control", "no-store")
 	}
-	answer.WriteResult(x.w, x.r, x.rt.Engine, result)
+	answer.WriteResult(x.w, x.r, result, content)
 	return nil
+}
+
+// bodies opens what a record of the exchange's callback holds.
+func (x *exchange) bodies(r *callback.Record) engine.Bodies {
+	if x.notice.Record != nil {
+		return x.rt.Engine.BodiesTold(x.notice)
+	}
+	return x.rt.Engine.Bodies(r.ID)
 }
 
 // The default messages to a client that gets 202.

@@ -5,6 +5,7 @@ package memory
 import (
 	"errors"
 	"hash/maphash"
+	"math"
 	"sync/atomic"
 )
 
@@ -74,6 +75,8 @@ type Space struct {
 	owner Owner
 	// blind says that the owner has proved nothing.
 	blind bool
+	// forced says that memory is taken even if none is left.
+	forced bool
 }
 
 // For returns the memory for an owner.
@@ -82,6 +85,13 @@ func (p *Pool) For(o Owner) Space { return Space{pool: p, owner: o} }
 // Blind returns the memory for senders that have proved nothing. They can exhaust that
 // memory, but no other.
 func (p *Pool) Blind() Space { return Space{pool: p, blind: true} }
+
+// Forced returns the memory for what cannot be refused any more. It counts, so that less is
+// left for others.
+func (s Space) Forced() Space {
+	s.forced = true
+	return s
+}
 
 // had returns the count of what the owner has; nil for Nobody.
 func (s Space) had() *atomic.Int64 {
@@ -102,15 +112,10 @@ func (s Space) Reserve(n int64) (*Lease, error) {
 	return l, nil
 }
 
-// Count takes memory for bytes that are there already, even if none is left.
+// Count takes memory for bytes that are there already.
 func (s Space) Count(n int64) *Lease {
-	l := new(Lease)
-	l.begin(s)
-	l.bytes = n
-	s.pool.used.Add(n)
-	if had := s.had(); had != nil {
-		had.Add(n)
-	}
+	// What is forced is never refused.
+	l, _ := s.Forced().Reserve(n)
 	return l
 }
 
@@ -146,14 +151,18 @@ func (l *Lease) Release() {
 // The error is ErrBusy, and nothing has changed then.
 func (l *Lease) resize(n int64) error {
 	p, more := l.space.pool, n-l.bytes
-	if !take(&p.used, more, p.limit.Load()) {
+	limit, share := p.limit.Load(), p.share.Load()
+	if l.space.forced {
+		limit, share = math.MaxInt64, math.MaxInt64
+	}
+	if !take(&p.used, more, limit) {
 		return ErrBusy
 	}
 	ok := true
 	if l.space.blind {
 		ok = l.resizeBlind(n)
 	} else if had := l.space.had(); had != nil {
-		ok = take(had, more, p.share.Load())
+		ok = take(had, more, share)
 	}
 	if !ok {
 		p.used.Add(-more)

@@ -299,6 +299,12 @@ func TestContentIsReplacedUnderTheLease(t *testing.T) {
 func TestWhatIsThereAlreadyIsCountedInAnyCase(t *testing.T) {
 	p := newPool(100, 100)
 	l := p.For(OwnerOf(1)).Count(1000)
+	b, err := p.For(OwnerOf(1)).Forced().Read(of(2000), -1, 2000)
+	if err != nil || len(b.Bytes()) != 2000 {
+		t.Errorf("what cannot be refused: %v", err)
+	}
+	wantUsed(t, p, "forced", 3000, 4000)
+	b.Release()
 	if _, err := p.For(OwnerOf(2)).Reserve(1); !errors.Is(err, ErrBusy) {
 		t.Errorf("beside it: %v", err)
 	}

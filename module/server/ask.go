@@ -123,7 +123,7 @@ func (s *Server) tryAsk(ctx context.Context, cb *engine.Callback, call *callback
 	if err != nil {
 		return nil, err
 	}
-	said := upstream.Run(ctx, s.Ask, r, maxAskAnswer, upstream.KeepAll)
+	said := upstream.Run(ctx, s.Ask, r, maxAskAnswer, upstream.KeepAll, nil)
 	status := said.Status()
 	switch {
 	case said.Crash() != nil:
@@ -175,6 +175,9 @@ func (s *Server) askRequest(ctx context.Context, cb *engine.Callback, call *call
 			{Name: "Content-Type", Value: "application/json"},
 			{Name: callback.IdempotencyKey, Value: hex.EncodeToString(digest[:])},
 		}, call.Header.Trace()...),
-	}, body)
+	})
+	if err == nil {
+		upstream.SetBody(r, body)
+	}
 	return r, err
 }

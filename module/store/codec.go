@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -57,7 +56,7 @@ func decoding(extra cbor.ExtraDecErrorCond) cbor.DecMode {
 // EncodeRecord returns the record as it is stored. Bodies that are kept in files
 // are left out. Members that this release does not know are written again.
 func EncodeRecord(r *callback.Record) ([]byte, error) {
-	payload, err := recordEncoding.Marshal(withoutFiles(r))
+	payload, err := recordEncoding.Marshal(r.Lean())
 	if err != nil {
 		return nil, fmt.Errorf("encoding callback %s: %w", r.ID, err)
 	}
@@ -152,43 +151,4 @@ func PolicyOf(b []byte) (hash callback.Digest, err error) {
 		return hash, nil
 	}
 	return hash, fmt.Errorf("%w: a record names no policy", ErrDamaged)
-}
-
-// withoutFiles returns the record without the data of bodies kept in files.
-func withoutFiles(r *callback.Record) *callback.Record {
-	lean := *r
-	lean.Call, lean.Latest = callWithoutFile(r.Call), callWithoutFile(r.Latest)
-	lean.Ack, lean.Answer = responseWithoutFile(r.Ack), responseWithoutFile(r.Answer)
-	if r.Request != nil && r.Request.Body.File != "" {
-		request := *r.Request
-		request.Body.Data = nil
-		lean.Request = &request
-	}
-	if len(r.Outbox) > 0 {
-		lean.Outbox = slices.Clone(r.Outbox)
-		for i, parcel := range r.Outbox {
-			lean.Outbox[i].Call = callWithoutFile(parcel.Call)
-		}
-	}
-	return &lean
-}
-
-// responseWithoutFile returns the response without the data of a body kept in a file.
-func responseWithoutFile(r *callback.Response) *callback.Response {
-	if r == nil || r.Body.File == "" {
-		return r
-	}
-	lean := *r
-	lean.Body.Data = nil
-	return &lean
-}
-
-// callWithoutFile returns the call without the data of a body kept in a file.
-func callWithoutFile(c *callback.Call) *callback.Call {
-	if c == nil || c.Body.File == "" {
-		return c
-	}
-	lean := *c
-	lean.Body.Data = nil
-	return &lean
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 )
 
 // Errors that every store returns, wrapped or bare.
@@ -79,15 +80,22 @@ type Store interface {
 	// behind all the same, by a crash for example, is removed eventually.
 	PutBody(ctx context.Context, data []byte) (callback.Body, error)
 
+	// NewBody is PutBody for a body that comes piece by piece. The writer must be
+	// committed or aborted.
+	NewBody(ctx context.Context) (BodyWriter, error)
+
 	// DropBody removes a body that PutBody has returned and that no record refers to,
 	// at once. A body that a record refers to stays, committed or not, and so does one
 	// of which that is not known, because a commit has failed. What cannot be removed
 	// now is removed eventually.
 	DropBody(ctx context.Context, b callback.Body)
 
-	// OpenBody reads a body that PutBody has stored. It returns the complete body or
-	// an error: ErrDamaged if the body is not what was stored.
-	OpenBody(ctx context.Context, b callback.Body) (io.ReadCloser, error)
+	// OpenBody opens a body that PutBody has stored, to be read piece by piece, and takes
+	// memory for one piece from space until the body is closed: memory.ErrBusy if there
+	// is none. ErrDamaged if the body is not what was stored; what is beyond its
+	// beginning may be found out only when it is read. Reading never comes to the end
+	// of a body that is damaged, and never yields a byte that was not stored.
+	OpenBody(ctx context.Context, b callback.Body, space memory.Space) (io.ReadCloser, error)
 
 	// Due lists callbacks that a timer must act on, the most overdue first:
 	// those whose Due is not after until. At most limit are returned.
@@ -117,6 +125,20 @@ type Store interface {
 	// Close closes the store. It first tries to commit the writes that are not
 	// committed yet.
 	Close() error
+}
+
+// BodyPiece is the size of a body's pieces, in bytes.
+const BodyPiece = 64 << 10
+
+// BodyWriter stores a body piece by piece.
+type BodyWriter interface {
+	// Write adds a piece. Each one has BodyPiece bytes, and only the last can have fewer.
+	Write(piece []byte) (int, error)
+	// Commit returns the reference that a record can hold, without the data, as PutBody
+	// does.
+	Commit() (callback.Body, error)
+	// Abort ends a writer that is not committed, and leaves nothing of the body.
+	Abort()
 }
 
 // Measured is implemented by stores that count their commits.

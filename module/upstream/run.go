@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -17,9 +18,10 @@ import (
 
 // Run sends a request that has no client through routes, and waits until what is needed of
 // their answer is there, they have returned, or the context has ended. Of an answer that is
-// needed as a whole, at most limit bytes are kept.
-func Run(ctx context.Context, routes caddyhttp.RouteList, r *http.Request, limit int64, judge Judge) *Call {
-	c := Start(Handler(routes), newNowhere(), r, Limits{Kept: limit, Passed: -1, Drained: limit}, judge, nil)
+// needed as a whole, at most limit bytes are kept. If
+// ended is not nil, it is called when the routes have returned.
+func Run(ctx context.Context, routes caddyhttp.RouteList, r *http.Request, limit int64, judge Judge, ended func()) *Call {
+	c := Start(Handler(routes), newNowhere(), r, Limits{Kept: limit, Passed: -1, Drained: limit}, judge, ended)
 	select {
 	case <-c.done:
 	case <-c.ready:
@@ -38,8 +40,8 @@ func Handler(routes caddyhttp.RouteList) caddyhttp.Handler {
 }
 
 // NewRequest returns a request that has no client, as the server's routes expect it,
-// and its replacer. The request gets body; the body of the stored request is ignored.
-func NewRequest(ctx context.Context, server *caddyhttp.Server, stored *callback.Request, body []byte) (*http.Request, *caddy.Replacer, error) {
+// and its replacer. The request has no body yet; that of the stored request is ignored.
+func NewRequest(ctx context.Context, server *caddyhttp.Server, stored *callback.Request) (*http.Request, *caddy.Replacer, error) {
 	u, err := url.ParseRequestURI(stored.URI)
 	if err != nil {
 		return nil, nil, err
@@ -52,23 +54,56 @@ func NewRequest(ctx context.Context, server *caddyhttp.Server, stored *callback.
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: stored.Host}
 	}
 	stored.Header.AddTo(r.Header)
-	SetBody(r, body)
+	SetBody(r, nil)
 	repl := caddy.NewReplacer()
 	return caddyhttp.PrepareRequest(r, repl, newNowhere(), server), repl, nil
 }
 
 // SetBody makes body the request's body.
 func SetBody(r *http.Request, body []byte) {
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	r.ContentLength = int64(len(body))
-	r.TransferEncoding = nil
-	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	SetStream(r, io.NopCloser(bytes.NewReader(body)), int64(len(body)))
+}
+
+// SetStream makes what is read from body, of that length, the request's body.
+func SetStream(r *http.Request, body io.ReadCloser, length int64) {
+	r.Body, r.ContentLength, r.TransferEncoding = body, length, nil
+	r.Header.Set("Content-Length", strconv.FormatInt(length, 10))
 	// The body is complete, so the client need not be asked to send it.
 	r.Header.Del("Expect")
-	if len(body) == 0 {
+	if length == 0 {
 		r.Body = http.NoBody
 		r.Header.Del("Content-Length")
 	}
+}
+
+// NewStream returns a body that can be closed while a transport still reads it.
+func NewStream(body io.ReadCloser) io.ReadCloser { return &stream{body: body} }
+
+type stream struct {
+	mu     sync.Mutex
+	body   io.ReadCloser
+	closed bool
+}
+
+// Read implements io.Reader.
+func (s *stream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return s.body.Read(p)
+}
+
+// Close implements io.Closer. Closing it again does nothing.
+func (s *stream) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.body.Close()
 }
 
 // nowhere is the writer of a request that has no client.

@@ -1,15 +1,10 @@
 package badger
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,6 +20,8 @@ type bodies struct {
 	dir string
 	// seal encrypts files, nil if they are not encrypted.
 	seal cipher.AEAD
+	// scratch has the buffers in which pieces are encrypted, so that there are never more.
+	scratch chan []byte
 	// size is the sum of the files' sizes.
 	size atomic.Int64
 
@@ -47,6 +44,7 @@ func newBodies(dir string, key []byte) (*bodies, error) {
 		if b.seal, err = cipher.NewGCM(block); err != nil {
 			return nil, err
 		}
+		b.scratch = newScratch()
 	}
 	return b, os.MkdirAll(dir, 0o700)
 }
@@ -62,40 +60,21 @@ func (b *bodies) path(name string) string { return filepath.Join(b.dir, name[:2]
 
 // put writes a body so that it survives a power failure.
 func (b *bodies) put(data []byte) (callback.Body, error) {
-	var random [16]byte
-	_, _ = rand.Read(random[:])
-	name := hex.EncodeToString(random[:])
-	// The file must be known before it is there, or a sweep would remove it.
-	b.fresh.put(name)
-	content := b.encrypt(name, data)
-	if err := writeFile(b.path(name), content); err != nil {
-		// It may be there all the same.
-		_ = os.Remove(b.path(name))
-		b.fresh.forget(name)
-		return callback.Body{}, fmt.Errorf("writing a body: %w", err)
-	}
-	b.size.Add(int64(len(content)))
-	return callback.Body{Data: data, File: name, Size: int64(len(data)), Sum: sha256.Sum256(data)}, nil
-}
-
-// open reads a body and checks that it is what put has written.
-func (b *bodies) open(body callback.Body) (io.ReadCloser, error) {
-	if !isBodyName(body.File) {
-		return nil, fmt.Errorf("%w: a body has no valid file name", store.ErrDamaged)
-	}
-	content, err := os.ReadFile(b.path(body.File))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: the file of a body is gone", store.ErrDamaged)
+	w, err := b.create()
+	for rest := data; err == nil && len(rest) > 0; {
+		piece := rest[:min(len(rest), store.BodyPiece)]
+		rest = rest[len(piece):]
+		_, err = w.Write(piece)
 	}
 	if err != nil {
-		// Once the disk works again, the file may be readable.
-		return nil, fmt.Errorf("%w: %w", store.ErrFailed, err)
+		w.Abort()
+		return callback.Body{}, err
 	}
-	data, err := b.decrypt(body.File, content)
-	if err != nil || int64(len(data)) != body.Size || sha256.Sum256(data) != body.Sum {
-		return nil, fmt.Errorf("%w: a body does not match its checksum", store.ErrDamaged)
+	body, err := w.Commit()
+	if err == nil {
+		body.Data = data
 	}
-	return io.NopCloser(bytes.NewReader(data)), nil
+	return body, err
 }
 
 // remove removes a file that no record refers to any more. What cannot be removed is
@@ -116,26 +95,6 @@ func (b *bodies) unlink(path string) {
 	if os.Remove(path) == nil {
 		b.size.Add(-info.Size())
 	}
-}
-
-func (b *bodies) encrypt(name string, data []byte) []byte {
-	if b.seal == nil {
-		return data
-	}
-	nonce := make([]byte, b.seal.NonceSize(), b.seal.NonceSize()+len(data)+b.seal.Overhead())
-	_, _ = rand.Read(nonce)
-	return b.seal.Seal(nonce, nonce, data, []byte(name))
-}
-
-func (b *bodies) decrypt(name string, content []byte) ([]byte, error) {
-	if b.seal == nil {
-		return content, nil
-	}
-	if len(content) < b.seal.NonceSize() {
-		return nil, io.ErrUnexpectedEOF
-	}
-	nonce, sealed := content[:b.seal.NonceSize()], content[b.seal.NonceSize():]
-	return b.seal.Open(nil, nonce, sealed, []byte(name))
 }
 
 // writeFile writes a file whole or not at all, and durably: a temporary file,

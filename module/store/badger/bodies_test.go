@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -40,7 +42,7 @@ func TestOrphanedBodiesAreSwept(t *testing.T) {
 		_, err := os.Stat(s.bodies.path(orphan.File))
 		return errors.Is(err, os.ErrNotExist)
 	})
-	if _, err := s.OpenBody(context.Background(), kept); err != nil {
+	if _, err := s.OpenBody(context.Background(), kept, somewhere()); err != nil {
 		t.Errorf("the body that a record refers to: %v", err)
 	}
 }
@@ -84,25 +86,189 @@ func TestBodyOfADecisionThatWasReplacedGoes(t *testing.T) {
 	}
 }
 
+// somewhere returns memory to read a body into.
+func somewhere() memory.Space {
+	pool := new(memory.Pool)
+	pool.SetLimits(1<<30, 1<<30)
+	return pool.For(memory.Nobody)
+}
+
+// openBodies opens a store that encrypts its files, or does not.
+func openBodies(t *testing.T, encrypted bool) *Store {
+	t.Helper()
+	o := testOptions(t, t.TempDir())
+	if encrypted {
+		o.EncryptionKey = bytes.Repeat([]byte{7}, 32)
+	}
+	s := mustOpen(t, o)
+	t.Cleanup(func() { mustClose(t, s) })
+	return s
+}
+
+// readBody returns what could be read of a body.
+func readBody(t *testing.T, s *Store, b callback.Body) ([]byte, error) {
+	t.Helper()
+	pool := new(memory.Pool)
+	pool.SetLimits(1<<30, 1<<30)
+	r, err := s.OpenBody(t.Context(), b, pool.For(memory.Nobody))
+	if err != nil {
+		if n := pool.Used(); n != 0 {
+			t.Errorf("%d bytes are taken for a body that was not opened", n)
+		}
+		return nil, err
+	}
+	data, err := io.ReadAll(r)
+	if closeErr := r.Close(); closeErr != nil || pool.Used() != 0 {
+		t.Errorf("closing: %v, and %d bytes are taken", closeErr, pool.Used())
+	}
+	return data, err
+}
+
 func TestDamagedBodyIsNoticed(t *testing.T) {
-	s := openForTest(t, t.TempDir())
-	body, err := s.PutBody(context.Background(), bytes.Repeat([]byte("x"), 100<<10))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := s.bodies.path(body.File)
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content[5]++
-	for name, damaged := range map[string][]byte{"flipped": content, "cut": content[:10], "empty": nil} {
-		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+	for _, encrypted := range []bool{false, true} {
+		s := openBodies(t, encrypted)
+		data := make([]byte, 3*store.BodyPiece+100)
+		for i := range data {
+			data[i] = byte(i >> 8)
+		}
+		body, err := s.bodies.put(data)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.OpenBody(context.Background(), body); !errors.Is(err, store.ErrDamaged) {
-			t.Errorf("%s: %v, want ErrDamaged", name, err)
+		other, err := s.bodies.put(data)
+		if err != nil {
+			t.Fatal(err)
 		}
+		path := s.bodies.path(body.File)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stranger, err := os.ReadFile(s.bodies.path(other.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, piece := int(s.bodies.headLength()), store.BodyPiece+s.bodies.guard()
+		flipped := func(at int) []byte {
+			c := bytes.Clone(content)
+			c[at] ^= 1
+			return c
+		}
+		swapped := bytes.Clone(content)
+		copy(swapped[first+piece:], content[first+2*piece:first+3*piece])
+		copy(swapped[first+2*piece:], content[first+piece:first+2*piece])
+		mixed := append(bytes.Clone(content[:first+piece]), stranger[first+piece:]...)
+		for name, c := range map[string]struct {
+			content []byte
+			read    int
+		}{
+			"a mark":                     {flipped(0), -1},
+			"the head":                   {flipped(first - 1), -1},
+			"the first piece":            {flipped(first), -1},
+			"what guards it":             {flipped(first + piece - 1), -1},
+			"the second piece":           {flipped(first + piece), 1},
+			"the last byte":              {flipped(len(content) - 1), 3},
+			"pieces in another order":    {swapped, 1},
+			"pieces of another body":     {mixed, 1},
+			"another body":               {stranger, -1},
+			"cut":                        {content[:len(content)-1], -1},
+			"cut between two pieces":     {content[:first+2*piece], -1},
+			"longer":                     {append(bytes.Clone(content), 0), -1},
+			"empty":                      {nil, -1},
+			"nothing wrong":              {content, 4},
+			"the body itself, unguarded": {data, -1},
+		} {
+			if err := os.WriteFile(path, c.content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := readBody(t, s, body)
+			want := data[:min(max(c.read, 0)*store.BodyPiece, len(data))]
+			if c.read == 4 != (err == nil) || err != nil && !errors.Is(err, store.ErrDamaged) || c.read < 0 && got != nil || !bytes.Equal(got, want) {
+				if name == "the body itself, unguarded" && !encrypted {
+					// So version 0.1 has kept it.
+					continue
+				}
+				t.Errorf("encrypted: %v, %s: %d bytes were read, want %d: %v", encrypted, name, len(got), len(want), err)
+			}
+		}
+	}
+}
+
+func TestBodyThatIsKeptAsAWholeIsRead(t *testing.T) {
+	for _, encrypted := range []bool{false, true} {
+		s := openBodies(t, encrypted)
+		data := bytes.Repeat([]byte("before"), 50_000)
+		body, err := s.bodies.put(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := bytes.Clone(data)
+		if seal := s.bodies.seal; seal != nil {
+			nonce := bytes.Repeat([]byte{3}, seal.NonceSize())
+			whole = seal.Seal(bytes.Clone(nonce), nonce, data, []byte(body.File))
+		}
+		for i, damaged := range [][]byte{whole, append(bytes.Clone(whole[:len(whole)-1]), whole[len(whole)-1]^1)} {
+			if err := os.WriteFile(s.bodies.path(body.File), damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, err := readBody(t, s, body)
+			if ok := err == nil && bytes.Equal(got, data); ok != (i == 0) || i == 1 && !errors.Is(err, store.ErrDamaged) {
+				t.Errorf("encrypted: %v, %d: %d bytes were read: %v", encrypted, i, len(got), err)
+			}
+		}
+		pool := new(memory.Pool)
+		pool.SetLimits(int64(len(data)-1), int64(len(data)-1))
+		if _, err := s.OpenBody(t.Context(), body, pool.For(memory.Nobody)); !errors.Is(err, memory.ErrBusy) || pool.Used() != 0 {
+			t.Errorf("without memory: %v, and %d bytes are taken", err, pool.Used())
+		}
+	}
+}
+
+// A body that comes slowly is no orphan while it is written.
+func TestBodyThatIsBeingWrittenIsLeftAlone(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	w, err := s.NewBody(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(make([]byte, store.BodyPiece)); err != nil {
+		t.Fatal(err)
+	}
+	s.bodies.fresh.mu.Lock()
+	for name, file := range s.bodies.fresh.files {
+		file.since = time.Now().Add(-2 * looseFor)
+		s.bodies.fresh.files[name] = file
+	}
+	s.bodies.fresh.mu.Unlock()
+	tidyAll(s)
+	if _, err := w.Write([]byte("end")); err != nil {
+		t.Fatal(err)
+	}
+	body, err := w.Commit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readBody(t, s, body); err != nil || len(got) != store.BodyPiece+3 {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if info, err := os.Stat(s.bodies.path(body.File)); err != nil || s.bodies.size.Load() != info.Size() {
+		t.Errorf("the bodies are said to take %d bytes", s.bodies.size.Load())
+	}
+}
+
+// What a record refers to in files is not kept in memory beside it.
+func TestBodyInAFileIsNotKeptInMemory(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	r := create(t, s, testPolicy(t, s))
+	if err := store.Wait(t.Context(), hold(t, s, r.ID, putBody(t, s))); err != nil {
+		t.Fatal(err)
+	}
+	found, _, err := s.Find(t.Context(), store.ByID(r.ID))
+	if err != nil || found.Latest.Body.File == "" || found.Latest.Body.Data != nil {
+		t.Errorf("found %d bytes beside the file %q: %v", len(found.Latest.Body.Data), found.Latest.Body.File, err)
+	}
+	if cached := s.recent.record(r.ID); cached == nil || cached.Latest.Body.Data != nil {
+		t.Error("the record is not cached, or with its body")
 	}
 }
 
@@ -117,13 +283,13 @@ func TestBodyThatCannotBeReadIsNotCalledDamaged(t *testing.T) {
 	if err := errors.Join(os.Rename(path, path+"-"), os.Mkdir(path, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.OpenBody(context.Background(), body); !errors.Is(err, store.ErrFailed) {
+	if _, err := s.OpenBody(context.Background(), body, somewhere()); !errors.Is(err, store.ErrFailed) {
 		t.Errorf("an error of the disk is %v", err)
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.OpenBody(context.Background(), body); !errors.Is(err, store.ErrDamaged) {
+	if _, err := s.OpenBody(context.Background(), body, somewhere()); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("a file that is gone is %v", err)
 	}
 }
@@ -301,7 +467,7 @@ func TestBodiesOfDecisionsThatDoNotFitGo(t *testing.T) {
 	if exists(s, replaced) || exists(s, last) || !exists(s, kept) {
 		t.Errorf("there are: replaced %v, last %v, the one of before %v", exists(s, replaced), exists(s, last), exists(s, kept))
 	}
-	if n := s.bodies.size.Load(); n != 100<<10 {
+	if n := s.bodies.size.Load(); n != s.bodies.fileLength(100<<10) {
 		t.Errorf("the bodies are said to take %d bytes", n)
 	}
 }

@@ -133,7 +133,11 @@ func (s *Store) settle(w *written, g *group) {
 	e := w.entry
 	e.mu.Lock()
 	e.stored = w.after
-	s.recent.put(e.id, w.after)
+	if w.after == nil {
+		s.recent.drop(e.id)
+	} else {
+		s.recent.put(e.id, w.after.Lean())
+	}
 	if e.group == g {
 		e.group, e.pending = nil, nil
 	}

@@ -9,8 +9,10 @@ import (
 type standing uint8
 
 const (
+	// writing: the body is being written.
+	writing standing = iota + 1
 	// loose: the body was put, and no decision refers to it yet.
-	loose standing = iota + 1
+	loose
 	// taken: a decision that is not committed refers to it.
 	taken
 	// doubtful: the commit of the decision that referred to it has failed. It may have
@@ -41,11 +43,16 @@ type freshFile struct {
 
 func newFresh() *fresh { return &fresh{files: make(map[string]freshFile), opening: true} }
 
-// put notes a file that is about to be written.
-func (f *fresh) put(name string) {
+// begin notes a file that is about to be written.
+func (f *fresh) begin(name string) { f.note(name, writing) }
+
+// put notes a file that has been written.
+func (f *fresh) put(name string) { f.note(name, loose) }
+
+func (f *fresh) note(name string, s standing) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.files[name] = freshFile{standing: loose, since: time.Now()}
+	f.files[name] = freshFile{standing: s, since: time.Now()}
 }
 
 // forget notes that a file is gone.

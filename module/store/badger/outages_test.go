@@ -103,7 +103,7 @@ func TestStormOfBodiesThatCannotBeWrittenOrReadWritesTwoLinesEach(t *testing.T) 
 		if _, err := s.PutBody(context.Background(), []byte("x")); !errors.Is(err, store.ErrFailed) {
 			t.Fatalf("PutBody: %v", err)
 		}
-		if _, err := s.OpenBody(context.Background(), body); err == nil {
+		if _, err := s.OpenBody(context.Background(), body, somewhere()); err == nil {
 			t.Fatal("a body was read")
 		}
 	}

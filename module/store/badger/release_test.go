@@ -204,7 +204,7 @@ func TestWorkOfTheFirstReleaseGoesOn(t *testing.T) {
 func TestResultsOfTheFirstReleaseAreRead(t *testing.T) {
 	r := openFirstRelease(t)
 	large := r.byName["large-1"]
-	body, err := r.s.OpenBody(context.Background(), *large.Result(r.policy(large)).Body)
+	body, err := r.s.OpenBody(context.Background(), *large.Result(r.policy(large)).Body, somewhere())
 	if err != nil {
 		t.Fatal(err)
 	}

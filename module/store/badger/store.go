@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -223,29 +224,64 @@ func (s *Store) PutBody(_ context.Context, data []byte) (callback.Body, error) {
 		return callback.Body{}, store.ErrFull
 	}
 	body, err := s.bodies.put(data)
-	if err != nil {
-		s.outages.writing.Failed(causeOf(err), 1, zap.Error(err))
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			return callback.Body{}, store.ErrFull
-		}
-		return callback.Body{}, fmt.Errorf("%w: a body could not be written", store.ErrFailed)
+	return body, s.unwritten(err)
+}
+
+// NewBody implements store.Store.
+func (s *Store) NewBody(context.Context) (store.BodyWriter, error) {
+	if err := s.usable(); err != nil {
+		return nil, err
 	}
-	return body, nil
+	if s.space.exhausted() {
+		return nil, store.ErrFull
+	}
+	w, err := s.bodies.create()
+	if err != nil {
+		w.Abort()
+		return nil, s.unwritten(err)
+	}
+	return watchedWriter{w, s}, nil
+}
+
+// unwritten notes that a body could not be written, and returns what to say of it.
+func (s *Store) unwritten(err error) error {
+	if err == nil {
+		return nil
+	}
+	s.outages.writing.Failed(causeOf(err), 1, zap.Error(err))
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return store.ErrFull
+	}
+	return fmt.Errorf("%w: a body could not be written", store.ErrFailed)
+}
+
+// watchedWriter is a writer whose errors are those of the store.
+type watchedWriter struct {
+	*bodyWriter
+	s *Store
+}
+
+// Write implements store.BodyWriter.
+func (w watchedWriter) Write(piece []byte) (int, error) {
+	n, err := w.bodyWriter.Write(piece)
+	return n, w.s.unwritten(err)
+}
+
+// Commit implements store.BodyWriter.
+func (w watchedWriter) Commit() (callback.Body, error) {
+	body, err := w.bodyWriter.Commit()
+	return body, w.s.unwritten(err)
 }
 
 // DropBody implements store.Store.
 func (s *Store) DropBody(_ context.Context, b callback.Body) { s.bodies.drop(b.File) }
 
 // OpenBody implements store.Store.
-func (s *Store) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, error) {
+func (s *Store) OpenBody(_ context.Context, b callback.Body, space memory.Space) (io.ReadCloser, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	body, err := s.bodies.open(b)
-	if err != nil {
-		s.outages.reading.Failed(causeOf(err), 1, zap.Error(err))
-	}
-	return body, err
+	return s.bodies.open(b, space, func(err error) { s.outages.reading.Failed(causeOf(err), 1, zap.Error(err)) })
 }
 
 // Due implements store.Store.

@@ -159,7 +159,7 @@ func TestEncryptedStoreHoldsNoPlainText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader, err := s.OpenBody(context.Background(), body)
+	reader, err := s.OpenBody(context.Background(), body, somewhere())
 	if err != nil {
 		t.Fatal(err)
 	}

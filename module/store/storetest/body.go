@@ -7,11 +7,14 @@ import (
 	"io"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 var bodies = []test{
 	{"a body is read as it was stored", bodyIsRead},
+	{"a body is read piece by piece, in memory that is taken for it", bodyIsReadInPieces},
+	{"a body is written piece by piece, or not at all", bodyIsWrittenInPieces},
 	{"a body that a record refers to stays, and goes with the reference", bodyOfARecordStays},
 	{"a body goes with its record, wherever that refers to it", bodyGoesWithItsRecord},
 	{"a body that moves within its record stays", movedBodyStays},
@@ -39,7 +42,7 @@ func stripped(b callback.Body) callback.Body {
 
 func (h *house) wantBody(when string, b callback.Body, want []byte) {
 	h.Helper()
-	content, err := h.store.OpenBody(h.Context(), stripped(b))
+	content, err := h.store.OpenBody(h.Context(), stripped(b), h.space())
 	if err != nil {
 		h.Fatalf("%s: opening a body: %v", when, err)
 	}
@@ -73,6 +76,91 @@ func bodyIsRead(h *house) {
 	}
 	if same := h.putBody(patterned(1)); same.File == put[0].File {
 		h.Error("two bodies share a file, so one could not be deleted without the other")
+	}
+}
+
+func bodyIsReadInPieces(h *house) {
+	small, large := h.putBody(patterned(100)), h.putBody(patterned(3<<20+1))
+	for _, b := range []callback.Body{small, large} {
+		content, err := h.store.OpenBody(h.Context(), stripped(b), h.space())
+		if err != nil {
+			h.Fatal(err)
+		}
+		read, piece := 0, make([]byte, 10_000)
+		for {
+			if n := h.memory.Used(); n > 2*store.BodyPiece || n < min(b.Size, store.BodyPiece) {
+				h.Fatalf("after %d bytes of %d, %d bytes of memory are taken", read, b.Size, n)
+			}
+			n, err := content.Read(piece)
+			if !bytes.Equal(piece[:n], patterned(int(b.Size))[read:read+n]) {
+				h.Fatalf("after %d bytes come others than those that were stored", read)
+			}
+			if read += n; errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				h.Fatal(err)
+			}
+		}
+		if err := content.Close(); err != nil || int64(read) != b.Size {
+			h.Errorf("%d bytes of %d were read: %v", read, b.Size, err)
+		}
+		if n := h.memory.Used(); n != 0 {
+			h.Errorf("after a body was closed, %d bytes are taken", n)
+		}
+	}
+	full := new(memory.Pool)
+	full.SetLimits(10, 10)
+	if _, err := h.store.OpenBody(h.Context(), stripped(large), full.For(memory.Nobody)); !errors.Is(err, memory.ErrBusy) || full.Used() != 0 {
+		h.Errorf("without memory: %v, and %d bytes are taken", err, full.Used())
+	}
+}
+
+// newBody begins a body and writes data to it.
+func (h *house) newBody(data []byte) store.BodyWriter {
+	h.Helper()
+	w, err := h.store.NewBody(h.Context())
+	if err != nil {
+		h.Fatal(err)
+	}
+	for rest := data; len(rest) > 0; {
+		n, err := w.Write(rest[:min(len(rest), store.BodyPiece)])
+		if err != nil {
+			h.Fatal(err)
+		}
+		rest = rest[n:]
+	}
+	return w
+}
+
+func bodyIsWrittenInPieces(h *house) {
+	r := h.newRecord()
+	commits := []store.Commit{h.create(r)}
+	for i, size := range []int{1, store.BodyPiece, store.BodyPiece + 1, 3 << 20} {
+		data := patterned(size)
+		h.newBody(data).Abort()
+		b, err := h.newBody(data).Commit()
+		if err != nil {
+			h.Fatal(err)
+		}
+		if b.File == "" || b.Data != nil || b.Size != int64(size) || b.Sum != sha256.Sum256(data) {
+			h.Errorf("a body of %d bytes is referred to as %+v", size, stripped(b))
+		}
+		h.wantBody("at once", b, data)
+		next := *r
+		places[i].put(&next, b)
+		_, c := h.update(store.ByID(r.ID), become(&next))
+		commits, r = append(commits, c), &next
+	}
+	for _, c := range commits {
+		h.wait(c)
+	}
+	h.newBody(patterned(100_000)).Abort()
+	h.reopen()
+	for _, b := range r.Bodies() {
+		if b.File != "" {
+			h.wantBody("after reopening", *b, patterned(int(b.Size)))
+		}
 	}
 }
 
@@ -119,7 +207,7 @@ func become(next *callback.Record) store.Decide {
 func (h *house) wantBodyGone(when string, b callback.Body) {
 	h.Helper()
 	h.eventually(when+": removing a body", func() bool {
-		content, err := h.store.OpenBody(h.Context(), stripped(b))
+		content, err := h.store.OpenBody(h.Context(), stripped(b), h.space())
 		if err == nil {
 			content.Close()
 		}
@@ -251,7 +339,7 @@ func otherBodyIsDamaged(h *house) {
 	size.Size++
 	file.File = other.File
 	for name, b := range map[string]callback.Body{"its sum": sum, "its size": size, "its file": file} {
-		if content, err := h.store.OpenBody(h.Context(), stripped(b)); !errors.Is(err, store.ErrDamaged) || content != nil {
+		if content, err := h.store.OpenBody(h.Context(), stripped(b), h.space()); !errors.Is(err, store.ErrDamaged) || content != nil {
 			h.Errorf("%s differs: %v", name, err)
 		}
 	}

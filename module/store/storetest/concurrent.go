@@ -81,7 +81,7 @@ func (c *crowd) step(random *rand.Rand) error {
 		c.store.Waiting()
 		return errors.Join(err, c.store.Ready())
 	case 6:
-		content, err := c.store.OpenBody(c.Context(), stripped(c.body))
+		content, err := c.store.OpenBody(c.Context(), stripped(c.body), c.space())
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -286,6 +287,37 @@ func (h *handle) PutBody(_ context.Context, data []byte) (callback.Body, error) 
 	return callback.Body{Data: data, File: name, Size: int64(len(data)), Sum: sha256.Sum256(data)}, nil
 }
 
+func (h *handle) NewBody(context.Context) (store.BodyWriter, error) {
+	m, err := h.enter()
+	defer m.mu.Unlock()
+	return &bodyWriter{h: h}, err
+}
+
+// bodyWriter keeps a body until it is committed.
+type bodyWriter struct {
+	h    *handle
+	data []byte
+}
+
+// Write implements store.BodyWriter.
+func (w *bodyWriter) Write(piece []byte) (int, error) {
+	if len(w.data)%store.BodyPiece != 0 || len(piece) > store.BodyPiece {
+		return 0, errors.New("a piece does not fit")
+	}
+	w.data = append(w.data, piece...)
+	return len(piece), nil
+}
+
+// Commit implements store.BodyWriter.
+func (w *bodyWriter) Commit() (callback.Body, error) {
+	b, err := w.h.PutBody(context.Background(), w.data)
+	b.Data = nil
+	return b, err
+}
+
+// Abort implements store.BodyWriter.
+func (w *bodyWriter) Abort() { w.data = nil }
+
 func (h *handle) DropBody(_ context.Context, b callback.Body) {
 	m := h.memory
 	m.mu.Lock()
@@ -317,7 +349,7 @@ func (m *Memory) Orphans() (n int) {
 	return n
 }
 
-func (h *handle) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, error) {
+func (h *handle) OpenBody(_ context.Context, b callback.Body, space memory.Space) (io.ReadCloser, error) {
 	m, err := h.enter()
 	defer m.mu.Unlock()
 	data, there := m.bodies[b.File]
@@ -329,7 +361,23 @@ func (h *handle) OpenBody(_ context.Context, b callback.Body) (io.ReadCloser, er
 	case int64(len(data)) != b.Size || sha256.Sum256(data) != b.Sum:
 		return nil, store.ErrDamaged
 	}
-	return io.NopCloser(bytes.NewReader(data)), nil
+	lease, err := space.Reserve(min(b.Size, store.BodyPiece))
+	if err != nil {
+		return nil, err
+	}
+	return leasedBody{bytes.NewReader(data), lease}, nil
+}
+
+// leasedBody is a body that is read.
+type leasedBody struct {
+	*bytes.Reader
+	lease *memory.Lease
+}
+
+// Close implements io.Closer.
+func (b leasedBody) Close() error {
+	b.lease.Release()
+	return nil
 }
 
 func (h *handle) Due(_ context.Context, until callback.Time, limit int) ([]callback.UUID, error) {

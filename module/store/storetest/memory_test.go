@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
@@ -120,7 +121,9 @@ func TestPoliciesAndBodiesBelongToTheMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader, err := p.more.OpenBody(t.Context(), body)
+	pool := new(memory.Pool)
+	pool.SetLimits(100, 100)
+	reader, err := p.more.OpenBody(t.Context(), body, pool.For(memory.Nobody))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -48,16 +49,28 @@ type house struct {
 	dir    string
 	store  store.Store
 	policy *callback.Policy
+	// memory is what bodies are read into.
+	memory *memory.Pool
 }
 
 func newHouse(t *testing.T, open func(t *testing.T, dir string) store.Store) *house {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	h := &house{T: t, ctx: ctx, open: open, dir: t.TempDir(), policy: compiled(t, callback.Policy{BaseURL: "https://app.example.com"})}
+	h.memory = new(memory.Pool)
+	h.memory.SetLimits(64<<20, 64<<20)
 	h.store = open(t, h.dir)
-	t.Cleanup(func() { h.close() })
+	t.Cleanup(func() {
+		h.close()
+		if n := h.memory.Used(); n != 0 {
+			h.Errorf("%d bytes of memory are still taken", n)
+		}
+	})
 	return h
 }
+
+// space is the memory that bodies are read into.
+func (h *house) space() memory.Space { return h.memory.For(memory.Nobody) }
 
 // Context ends after the limit, so that no test waits forever.
 func (h *house) Context() context.Context { return h.ctx }

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// Content is a body that is open.
+type Content struct {
+	io.ReadCloser
+	// Size is its length in bytes.
+	Size int64
+	// Made says that it is JSON that was made of a call, and not the body of one.
+	Made bool
+}
+
+// Bodies opens what the record of one callback holds. What is open takes memory until it is
+// closed: for a piece of it, or for all of a body that is in the record. ErrBusy: there is
+// none.
+type Bodies struct {
+	store store.Store
+	space memory.Space
+	// there is the memory for bodies in the record, and none if that counts already.
+	there func(size int64) (*memory.Lease, error)
+}
+
+// Bodies opens what the record of a callback holds.
+func (e *Engine) Bodies(id callback.UUID) Bodies { return e.BodiesIn(e.memory.For(memory.OwnerOf(id))) }
+
+// BodiesIn opens what a record holds, in this memory.
+func (e *Engine) BodiesIn(space memory.Space) Bodies {
+	return Bodies{store: e.store, space: space, there: space.Reserve}
+}
+
+// BodiesTold opens what the record holds that a waiter was told of. A body that is in memory
+// is never refused.
+func (e *Engine) BodiesTold(n Notice) Bodies {
+	b := e.Bodies(n.Record.ID)
+	if b.there = b.space.Forced().Reserve; n.lease != nil {
+		b.there = func(int64) (*memory.Lease, error) { return nil, nil }
+	}
+	return b
+}
+
+// Open opens a body.
+func (b Bodies) Open(ctx context.Context, body callback.Body) (Content, error) {
+	var open io.ReadCloser
+	var err error
+	if body.File != "" && body.Data == nil {
+		open, err = b.store.OpenBody(ctx, body, b.space)
+	} else {
+		var lease *memory.Lease
+		lease, err = b.there(int64(len(body.Data)))
+		open = newDataReader(body.Data, lease)
+	}
+	if err != nil {
+		return Content{}, err
+	}
+	return Content{ReadCloser: open, Size: body.Size}, nil
+}
+
+// Whole returns a whole body in memory. The buffer is nil for an empty one, and must be
+// released.
+func (b Bodies) Whole(ctx context.Context, body callback.Body) (*memory.Buffer, error) {
+	open, err := b.Open(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = open.Close() }()
+	return b.space.Read(open, body.Size, body.Size)
+}
+
+// Result opens the body of a result, which must have one.
+func (b Bodies) Result(ctx context.Context, r callback.Result, p *callback.Policy) (Content, error) {
+	if r.Call == nil {
+		return b.Open(ctx, *r.Body)
+	}
+	return b.Call(ctx, r.Call, p)
+}
+
+// Call opens what of a call is the result, as its policy says it.
+func (b Bodies) Call(ctx context.Context, c *callback.Call, p *callback.Policy) (Content, error) {
+	if !p.Makes(c) {
+		return b.Open(ctx, c.Body)
+	}
+	buffer, err := b.Whole(ctx, c.Body)
+	if err != nil {
+		return Content{}, err
+	}
+	defer buffer.Release()
+	data, _ := p.HandedOn(c, buffer.Bytes())
+	lease, err := b.space.Reserve(int64(len(data)))
+	if err != nil {
+		return Content{}, err
+	}
+	return Content{ReadCloser: newDataReader(data, lease), Size: int64(len(data)), Made: true}, nil
+}
+
+// keep returns a body of its own with this content: in memory if it fits into a record,
+// else stored.
+func (e *Engine) keep(ctx context.Context, c Content) (callback.Body, error) {
+	if c.Size <= inlineBody {
+		data := make([]byte, c.Size)
+		_, err := io.ReadFull(c, data)
+		return callback.NewBody(data), err
+	}
+	piece, err := e.memory.For(memory.Nobody).Make(store.BodyPiece)
+	if err != nil {
+		return callback.Body{}, err
+	}
+	defer piece.Release()
+	to, err := e.store.NewBody(ctx)
+	if err != nil {
+		return callback.Body{}, err
+	}
+	for left := c.Size; left > 0 && err == nil; {
+		next := piece.Bytes()[:min(left, store.BodyPiece)]
+		left -= int64(len(next))
+		if _, err = io.ReadFull(c, next); err == nil {
+			_, err = to.Write(next)
+		}
+	}
+	if err != nil {
+		to.Abort()
+		return callback.Body{}, err
+	}
+	return to.Commit()
+}
+
+// dataReader reads a body that is in memory.
+type dataReader struct {
+	bytes.Reader
+	lease *memory.Lease
+}
+
+func newDataReader(data []byte, lease *memory.Lease) *dataReader {
+	r := &dataReader{lease: lease}
+	r.Reset(data)
+	return r
+}
+
+// Close implements io.Closer.
+func (r *dataReader) Close() error {
+	r.lease.Release()
+	r.lease = nil
+	r.Reset(nil)
+	return nil
+}
