@@ -204,7 +204,7 @@ func (x *exchange) begin() error {
 // spec describes the callback that the request makes.
 func (x *exchange) spec() (engine.Spec, error) {
 	h := x.h
-	spec := callback.Spec{Name: h.Name, ExpiresIn: time.Duration(h.ExpiresIn), Trace: callback.Trace(x.r.Header)}
+	spec := callback.Spec{Name: h.Name, ExpiresIn: h.lifetime(), Trace: callback.Trace(x.r.Header)}
 	var err error
 	if h.CorrelationID != nil && h.CorrelationID.From == fromRequest {
 		if spec.CorrelationID, err = x.request.correlationID(h.CorrelationID.Location); err != nil {
@@ -235,6 +235,17 @@ func (x *exchange) spec() (engine.Spec, error) {
 		spec.Request = x.request.stored(x.r)
 	}
 	return engine.Spec{Policy: h.policy, Spec: spec, Held: !x.answersAtOnce()}, nil
+}
+
+// lifetime returns how long calls are accepted. The callback of a step is closed at the
+// timeout. If it expired at that moment, too, it would be left to chance which of the two its
+// client is told of.
+func (h *Handler) lifetime() time.Duration {
+	expires := time.Duration(h.ExpiresIn)
+	if h.isStep() && h.ExpiresIn >= h.Timeout {
+		return expires + ackGrace
+	}
+	return expires
 }
 
 // find finds the callback that an earlier request has made.
