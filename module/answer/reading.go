@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"hash"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -174,6 +175,15 @@ func tagOf(h hash.Hash) string {
 func DocumentTag(v any) (string, error) {
 	h := sha256.New()
 	err := json.NewEncoder(h).Encode(v)
+	return tagOf(h), err
+}
+
+// ContentTag returns the entity tag of a JSON document that is open, and closes it.
+func ContentTag(d engine.Content) (string, error) {
+	defer func() { _ = d.Close() }()
+	h := sha256.New()
+	_, err := io.Copy(h, d.ReadCloser)
+	_, _ = io.WriteString(h, newline)
 	return tagOf(h), err
 }
 

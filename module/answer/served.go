@@ -3,8 +3,10 @@ package answer
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -74,6 +76,23 @@ func isNeverServed(name string) bool {
 		slices.ContainsFunc(neverServedFamilies, func(family string) bool { return strings.HasPrefix(name, family) })
 }
 
+// WriteDocument answers with a JSON document, and closes it. If that cannot be read to its
+// end, the connection ends before the answer does.
+func WriteDocument(w http.ResponseWriter, status int, d engine.Content) {
+	defer func() { _ = d.Close() }()
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Length", strconv.FormatInt(d.Size+int64(len(newline)), 10))
+	w.WriteHeader(status)
+	if _, err := io.Copy(w, d.ReadCloser); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	_, _ = io.WriteString(w, newline)
+}
+
+// newline ends a JSON document.
+const newline = "\n"
+
 // WriteJSON answers with a JSON document.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
@@ -84,5 +103,5 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(append(b, newline...))
 }

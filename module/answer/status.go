@@ -6,6 +6,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/quoted"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -160,19 +161,18 @@ func latestCall(r *callback.Record) *callback.Call {
 	return r.Call
 }
 
-// CompleteStatus returns the status with the latest call and the name of the step.
-func CompleteStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback) (s FullStatus, err error) {
-	s = NewFullStatus(cb)
+// OpenStatus opens the status as JSON, with the latest call and the name of the step.
+func OpenStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback) (engine.Content, error) {
+	s := NewFullStatus(cb)
 	s.Step.named(ctx, e)
 	call := latestCall(cb.Record)
 	if call == nil {
-		return s, nil
+		call = new(callback.Call)
 	}
-	data, err := e.Bodies(cb.ID).Whole(context.WithoutCancel(ctx), call.Body)
-	if err != nil {
-		return s, err
-	}
-	defer data.Release()
-	s.LatestCall = &CallDocument{callback.NewDocument(call, data.Bytes()), call.ReceivedAt}
-	return s, nil
+	return e.Bodies(cb.ID).Document(context.WithoutCancel(ctx), call.Body, func(body *quoted.Body) any {
+		if latestCall(cb.Record) != nil {
+			s.LatestCall = &CallDocument{callback.NewDocument(call, body), call.ReceivedAt}
+		}
+		return s
+	})
 }

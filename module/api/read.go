@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -47,20 +48,20 @@ func (a *request) awaited(d answer.Document) (*engine.Callback, error) {
 
 // fullTag returns the entity tag of the whole status.
 func (a *request) fullTag(cb *engine.Callback) (string, error) {
-	s, err := answer.CompleteStatus(a.r.Context(), a.rt.Engine, cb)
+	status, err := answer.OpenStatus(a.r.Context(), a.rt.Engine, cb)
 	if err != nil {
 		return "", err
 	}
-	return answer.DocumentTag(s)
+	return answer.ContentTag(status)
 }
 
 // writeStatus answers with the whole status of a callback.
 func (a *request) writeStatus(code int, cb *engine.Callback) error {
-	s, err := answer.CompleteStatus(a.r.Context(), a.rt.Engine, cb)
+	status, err := answer.OpenStatus(a.r.Context(), a.rt.Engine, cb)
 	if err != nil {
 		return err
 	}
-	answer.WriteJSON(a.w, code, s)
+	answer.WriteDocument(a.w, code, status)
 	return nil
 }
 
@@ -81,6 +82,12 @@ func (a *request) list() error {
 	if err != nil {
 		return err
 	}
+	// For the records, and for the document that shows them.
+	lease, err := a.rt.Engine.Memory(memory.Nobody).Reserve(2 * store.MaxPageBytes)
+	if err != nil {
+		return err
+	}
+	defer lease.Release()
 	callbacks, next, err := a.rt.Engine.List(a.r.Context(), query)
 	if err != nil {
 		return err

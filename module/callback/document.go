@@ -2,12 +2,12 @@ package callback
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"slices"
 	"unicode/utf8"
 
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/quoted"
 )
 
 // Document is a call as apps see it: in a question about it, in the API, and as a result.
@@ -18,17 +18,13 @@ type Document struct {
 	// Headers has the values of lines with one name joined.
 	Headers map[string]string `json:"headers"`
 	// Body is text, or base64 if it is not UTF-8. BodyEncoding then says so.
-	Body         string `json:"body"`
-	BodyEncoding string `json:"bodyEncoding,omitempty"`
+	Body         *quoted.Body `json:"body"`
+	BodyEncoding string       `json:"bodyEncoding,omitempty"`
 }
 
-// NewDocument returns the document of a call whose body is data.
-func NewDocument(c *Call, data []byte) Document {
-	d := Document{Method: c.Method, Query: queryObject(c.Query), Headers: c.Header.Joined(), Body: string(data)}
-	if !utf8.Valid(data) {
-		d.Body, d.BodyEncoding = base64.StdEncoding.EncodeToString(data), "base64"
-	}
-	return d
+// NewDocument returns the document of a call with that body.
+func NewDocument(c *Call, body *quoted.Body) Document {
+	return Document{Method: c.Method, Query: queryObject(c.Query), Headers: c.Header.Joined(), Body: body, BodyEncoding: body.Encoding()}
 }
 
 // queryObject returns a query as a JSON object, with the parameters in their order.
@@ -92,21 +88,16 @@ const (
 
 var results = []string{ResultBody, ResultQuery, ResultCall}
 
-// Makes reports whether JSON that is made of a call is its result.
-func (p *Policy) Makes(c *Call) bool { return p.Result == ResultCall || p.makesQuery(c) }
-
-// HandedOn returns what of a call is the result, as the policy says it. data is the call's
-// body. made says that it is not the body but JSON that was made of the call.
-func (p *Policy) HandedOn(c *Call, data []byte) (body []byte, made bool) {
+// HandedOn returns what of a call is the result, as the policy says it: the body, or the
+// document of the call with that body. made says that it is JSON that was made of the call.
+func (p *Policy) HandedOn(c *Call) (body Body, document, made bool) {
 	switch {
 	case p.Result == ResultCall:
-		b, err := json.Marshal(NewDocument(c, data))
-		// A document has nothing that JSON cannot express.
-		return b, err == nil
+		return c.Body, true, true
 	case p.makesQuery(c):
-		return queryObject(c.Query), true
+		return NewBody(queryObject(c.Query)), false, true
 	}
-	return data, false
+	return c.Body, false, false
 }
 
 // makesQuery reports whether the query of a call is its result.

@@ -42,13 +42,13 @@ func (r *Record) Result(p *Policy) Result {
 
 // handedOn returns what of the call is the result.
 func (r *Record) handedOn(p *Policy, status int) Result {
-	result := Result{Status: status, Header: r.copied(p), Body: &r.Call.Body}
-	switch {
-	case p.Result == ResultCall:
-		result.Call, result.Header = r.Call, madeHeader(result.Header)
-	case p.makesQuery(r.Call):
-		body := NewBody(queryObject(r.Call.Query))
-		result.Body, result.Header = &body, madeHeader(result.Header)
+	body, document, made := p.HandedOn(r.Call)
+	result := Result{Status: status, Header: r.copied(p), Body: &body}
+	if made {
+		result.Header = madeHeader(result.Header)
+	}
+	if document {
+		result.Call = r.Call
 	}
 	return result
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/memory"
+	"github.com/caddy-callback/caddy-callback/module/quoted"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -37,13 +38,19 @@ func (e *Engine) BodiesIn(space memory.Space) Bodies {
 	return Bodies{store: e.store, space: space, there: space.Reserve}
 }
 
-// BodiesTold opens what the record holds that a waiter was told of. A body that is in memory
-// is never refused.
+// BodiesTold opens what the record holds that a waiter was told of. That is not refused for
+// want of memory: the waiter has it already, or takes a piece.
 func (e *Engine) BodiesTold(n Notice) Bodies {
-	b := e.Bodies(n.Record.ID)
-	if b.there = b.space.Forced().Reserve; n.lease != nil {
-		b.there = func(int64) (*memory.Lease, error) { return nil, nil }
+	b := e.BodiesIn(e.memory.For(memory.OwnerOf(n.Record.ID)).Forced())
+	if n.lease != nil {
+		return b.Counted()
 	}
+	return b
+}
+
+// Counted is for bodies in memory that count already.
+func (b Bodies) Counted() Bodies {
+	b.there = func(int64) (*memory.Lease, error) { return nil, nil }
 	return b
 }
 
@@ -84,21 +91,60 @@ func (b Bodies) Result(ctx context.Context, r callback.Result, p *callback.Polic
 }
 
 // Call opens what of a call is the result, as its policy says it.
-func (b Bodies) Call(ctx context.Context, c *callback.Call, p *callback.Policy) (Content, error) {
-	if !p.Makes(c) {
-		return b.Open(ctx, c.Body)
+func (b Bodies) Call(ctx context.Context, c *callback.Call, p *callback.Policy) (content Content, err error) {
+	body, document, made := p.HandedOn(c)
+	if document {
+		content, err = b.Document(ctx, body, func(q *quoted.Body) any { return callback.NewDocument(c, q) })
+	} else {
+		content, err = b.Open(ctx, body)
 	}
-	buffer, err := b.Whole(ctx, c.Body)
+	content.Made = made
+	return content, err
+}
+
+// documentPiece is how much memory a document takes at most, beside what stands around the
+// body in it.
+const documentPiece = 64 << 10
+
+// Document opens a JSON document that holds a body. made returns the document.
+func (b Bodies) Document(ctx context.Context, body callback.Body, made func(*quoted.Body) any) (_ Content, err error) {
+	piece, err := b.space.Make(int(min(documentPiece, 2*body.Size)))
 	if err != nil {
 		return Content{}, err
 	}
-	defer buffer.Release()
-	data, _ := p.HandedOn(c, buffer.Bytes())
-	lease, err := b.space.Reserve(int64(len(data)))
+	defer func() {
+		if err != nil {
+			piece.Release()
+		}
+	}()
+	open := func() (io.ReadCloser, error) { return b.Open(ctx, body) }
+	looked, err := quoted.Look(open, piece.Bytes())
 	if err != nil {
 		return Content{}, err
 	}
-	return Content{ReadCloser: newDataReader(data, lease), Size: int64(len(data)), Made: true}, nil
+	d, err := quoted.New(made(looked), looked)
+	if err != nil {
+		return Content{}, err
+	}
+	r, err := d.Open(piece.Bytes())
+	if err != nil {
+		return Content{}, err
+	}
+	return Content{ReadCloser: &documentReader{r, piece}, Size: d.Size()}, nil
+}
+
+// documentReader reads a document, and has a piece of memory for that.
+type documentReader struct {
+	io.ReadCloser
+	piece *memory.Buffer
+}
+
+// Close implements io.Closer.
+func (r *documentReader) Close() error {
+	err := r.ReadCloser.Close()
+	r.piece.Release()
+	r.piece = nil
+	return err
 }
 
 // keep returns a body of its own with this content: in memory if it fits into a record,

@@ -18,6 +18,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
+	"github.com/caddy-callback/caddy-callback/module/quoted"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
@@ -31,7 +33,7 @@ const (
 // question is what the app is asked about a call (docs/wire.md, section Questions to the
 // app).
 type question struct {
-	RequestBody          string            `json:"requestBody"`
+	RequestBody          *quoted.Body      `json:"requestBody"`
 	RequestBodyEncoding  string            `json:"requestBodyEncoding,omitempty"`
 	RequestHeaders       map[string]string `json:"requestHeaders"`
 	RequestMethod        string            `json:"requestMethod"`
@@ -45,8 +47,8 @@ type question struct {
 	ResponseRedirectURL  string            `json:"responseRedirectUrl"`
 }
 
-func newQuestion(cb *engine.Callback, call *callback.Call, fields callback.Fields) question {
-	d := callback.NewDocument(call, call.Body.Data)
+func newQuestion(cb *engine.Callback, call *callback.Call, fields callback.Fields, body *quoted.Body) question {
+	d := callback.NewDocument(call, body)
 	q := question{
 		RequestBody:         d.Body,
 		RequestBodyEncoding: d.BodyEncoding,
@@ -100,26 +102,28 @@ func (a reaction) override(fields callback.Fields) (*callback.Fields, error) {
 	return &fields, fields.Check()
 }
 
-// ask asks the app about a call, and returns what it has decided.
-func (s *Server) ask(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) *callback.Asked {
-	asked, err := s.tryAsk(ctx, cb, call, fields)
-	if err != nil {
-		s.log.Error("the app could not be asked about a call", zap.Stringer("id", cb.ID), zap.Error(err))
-		return &callback.Asked{Fault: callback.Fault{
-			Slug: "ask-failed", Status: http.StatusBadGateway, Detail: "The app that decides on this call has not answered as it should.",
-		}}
+// asking returns what asks the app about a call, and returns what it has decided.
+func (s *Server) asking(e *engine.Engine) engine.Ask {
+	return func(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) *callback.Asked {
+		asked, err := s.ask(ctx, e, cb, call, fields)
+		if err != nil {
+			s.log.Error("the app could not be asked about a call", zap.Stringer("id", cb.ID), zap.Error(err))
+			return &callback.Asked{Fault: callback.Fault{
+				Slug: "ask-failed", Status: http.StatusBadGateway, Detail: "The app that decides on this call has not answered as it should.",
+			}}
+		}
+		return asked
 	}
-	return asked
 }
 
-func (s *Server) tryAsk(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*callback.Asked, error) {
+func (s *Server) ask(ctx context.Context, e *engine.Engine, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*callback.Asked, error) {
 	if s.Ask == nil {
 		return nil, errors.New("callback_server has no route ask that leads to the app; add: ask { reverse_proxy ... }")
 	}
 	// What the app does must not depend on whether the partner waits for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
 	defer cancel()
-	r, err := s.askRequest(ctx, cb, call, fields)
+	r, err := s.askRequest(ctx, e, cb, call, fields)
 	if err != nil {
 		return nil, err
 	}
@@ -163,8 +167,10 @@ func readReaction(answer *inject.Message, fields callback.Fields) (*callback.Ask
 
 // askRequest builds the request to the app. Its Idempotency-Key is the same whenever the
 // same call is made, so that the app can tell that it is asked again.
-func (s *Server) askRequest(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*http.Request, error) {
-	body, err := json.Marshal(newQuestion(cb, call, fields))
+func (s *Server) askRequest(ctx context.Context, e *engine.Engine, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*http.Request, error) {
+	// The call has been admitted, and is not refused for want of a piece of memory.
+	bodies := e.BodiesIn(e.Memory(memory.OwnerOf(cb.ID)).Forced()).Counted()
+	asked, err := bodies.Document(ctx, call.Body, func(body *quoted.Body) any { return newQuestion(cb, call, fields, body) })
 	if err != nil {
 		return nil, err
 	}
@@ -176,8 +182,10 @@ func (s *Server) askRequest(ctx context.Context, cb *engine.Callback, call *call
 			{Name: callback.IdempotencyKey, Value: hex.EncodeToString(digest[:])},
 		}, call.Header.Trace()...),
 	})
-	if err == nil {
-		upstream.SetBody(r, body)
+	if err != nil {
+		_ = asked.Close()
+		return nil, err
 	}
-	return r, err
+	upstream.SetStream(r, upstream.NewStream(asked), asked.Size)
+	return r, nil
 }

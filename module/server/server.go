@@ -167,7 +167,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 		return err
 	}
 	in.Call.Caller, in.Call.Person = caller, person
-	in.Ask = s.ask
+	in.Ask = s.asking(rt.Engine)
 	if at.Resource == callback.FixedPath {
 		return s.serveFixed(w, r, rt, in, onward)
 	}

@@ -104,7 +104,7 @@ type Store interface {
 	// List returns committed callbacks, the newest first. It first waits for the
 	// commit of decisions made in this process before the call. A page can be shorter
 	// than the query's limit, or empty, although there are more pages: the work for
-	// one page is bounded, no matter how many callbacks there are and how few of them
+	// one page is bounded, and so is its size (MaxPageBytes), no matter how many callbacks there are and how few of them
 	// match. next is where the next page begins, zero if there is none. A callback
 	// that exists while all pages are read is on exactly one of them.
 	List(ctx context.Context, q Query) (page []*callback.Record, next Cursor, err error)
@@ -200,6 +200,9 @@ const (
 	DefaultPageSize = 100
 	MaxPageSize     = 1000
 )
+
+// MaxPageBytes is the size of the records after which a page ends early, in bytes.
+const MaxPageBytes = 2 << 20
 
 // PageSize returns how many callbacks are listed at most.
 func (q Query) PageSize() int {

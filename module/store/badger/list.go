@@ -15,11 +15,8 @@ import (
 )
 
 // The work for one page ends after this many index entries, including old versions
-// and deletions that Badger still keeps, or after this many bytes of records.
-const (
-	maxScanned = 20_000
-	maxListed  = 8 << 20
-)
+// and deletions that Badger still keeps.
+const maxScanned = 20_000
 
 const listKeyLength = 1 + 8 + 16
 
@@ -102,7 +99,7 @@ func (l *lister) run(ctx context.Context) error {
 			scanned++
 			continue
 		}
-		if scanned >= cmp.Or(l.s.options.scanned, maxScanned) || len(l.page) >= l.limit || l.bytes >= maxListed {
+		if scanned >= cmp.Or(l.s.options.scanned, maxScanned) || len(l.page) >= l.limit || l.bytes >= store.MaxPageBytes {
 			l.next = last
 			return nil
 		}

@@ -86,13 +86,13 @@ func TestAPageEndsAfterABoundedNumberOfBytes(t *testing.T) {
 	s := openForTest(t, t.TempDir())
 	p := testPolicy(t, s)
 	const size = 512 << 10
-	for range 2 * maxListed / size {
+	for range 2 * store.MaxPageBytes / size {
 		r := newRecord(s, p)
 		r.Call = &callback.Call{Method: "POST", Body: callback.NewBody(make([]byte, size))}
 		putRaw(t, s, r)
 	}
 	page, next, err := s.List(context.Background(), store.Query{})
-	if err != nil || next == (store.Cursor{}) || len(page) > maxListed/size {
+	if err != nil || next == (store.Cursor{}) || len(page) > store.MaxPageBytes/size {
 		t.Errorf("%d callbacks, next page at %v, %v", len(page), next, err)
 	}
 }
