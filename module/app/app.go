@@ -80,8 +80,8 @@ type App struct {
 	MaxHeld int `json:"max_held,omitempty"`
 
 	// Concurrency is how many background jobs and deliveries may run at once; the
-	// jobs of one directive, or the deliveries to one host, get at most half of
-	// that. Default: 64.
+	// jobs of one directive, the deliveries to one host, or the deliveries of one
+	// directive, get at most half of that. Default: 64.
 	Concurrency int `json:"concurrency,omitempty"`
 
 	// Deliver holds the delivery rules that apply where a directive gives none of

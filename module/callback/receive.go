@@ -13,7 +13,7 @@ type Kind uint8
 const (
 	// Accepted: the call was the awaited answer. Reply and Next are set.
 	Accepted Kind = iota + 1
-	// Accepted: the call was the awaited answer. Reply and Next are set.
+	// Repeated: the call was taken before. Reply is set.
 	Repeated
 	// Returned: a person came back. Reply redirects; nothing changes.
 	Returned
