@@ -57,6 +57,12 @@ type Attempt struct {
 	Code, Error string
 	// Step is the callback that continues the work, with AttemptContinued.
 	Step UUID
+	// Lost is why the response could not be kept, nil if it could. The attempt is not
+	// recorded then.
+	Lost error
+	// Done lets go of the response, which is not used any more; nil if there is nothing to
+	// let go of.
+	Done func()
 }
 
 // AttemptKind is the kind of outcome of an attempt.

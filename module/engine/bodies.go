@@ -5,10 +5,12 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/failpoint"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// inlineBody is the size up to which a body is kept in its record.
-const inlineBody = 64 << 10
+// inlineBody is the size up to which a body is kept in its record: that of a piece of those
+// in files.
+const inlineBody = store.BodyPiece
 
 // isLarge reports whether a body is too large for a record, and in none of the store's
 // files.

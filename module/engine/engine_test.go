@@ -35,6 +35,39 @@ type gatedStore struct {
 	full atomic.Bool
 	// puts counts the bodies that were stored.
 	puts atomic.Int64
+	// fails is what of a body that comes piece by piece fails: new, write or commit.
+	fails atomic.Pointer[string]
+}
+
+func (g *gatedStore) failing(what string) bool { f := g.fails.Load(); return f != nil && *f == what }
+
+func (g *gatedStore) NewBody(ctx context.Context) (store.BodyWriter, error) {
+	if g.failing("new") {
+		return nil, store.ErrFull
+	}
+	w, err := g.Store.NewBody(ctx)
+	return failingWriter{w, g}, err
+}
+
+// failingWriter is a writer that may fail.
+type failingWriter struct {
+	store.BodyWriter
+	g *gatedStore
+}
+
+func (w failingWriter) Write(p []byte) (int, error) {
+	if w.g.failing("write") {
+		return 0, store.ErrFull
+	}
+	return w.BodyWriter.Write(p)
+}
+
+func (w failingWriter) Commit() (callback.Body, error) {
+	if w.g.failing("commit") {
+		w.Abort()
+		return callback.Body{}, store.ErrFull
+	}
+	return w.BodyWriter.Commit()
 }
 
 func (g *gatedStore) PutBody(ctx context.Context, data []byte) (callback.Body, error) {

@@ -140,9 +140,12 @@ func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error
 	block := cb.Job.Block
 	_ = failpoint.Hit("attempt.begun")
 	attempt := worker.Attempt(ctx, cb)
+	if attempt.Done != nil {
+		defer attempt.Done()
+	}
 	_ = failpoint.Hit("attempt.done")
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if err := cmp.Or(ctx.Err(), attempt.Lost); err != nil {
+		return err
 	}
 	return e.withResponse(ctx, attempt.Response, func() (*callback.Record, error) {
 		return e.record(ctx, cb, cmp.Or(attemptTransitions[attempt.Kind], JobEnded), func(r *callback.Record) *callback.Record {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
@@ -39,7 +40,7 @@ func (x *exchange) callUpstream() error {
 	x.came = x.h.expectAck(x.rt.Engine)
 	defer x.came()
 	defer x.watch()()
-	x.call = upstream.Start(handler, x.w, x.request.out, x.limits(), (*judge)(x), x.request.retain())
+	x.call = upstream.Start(handler, x.w, x.request.out, x.room(), (*judge)(x), x.request.retain())
 	x.follow(x.call)
 	if x.h.Call == nil {
 		// It is not used any more, and it would take memory while the client is held.
@@ -53,8 +54,17 @@ func (x *exchange) callUpstream() error {
 	if settled {
 		return err
 	}
+	x.letGo()
 	x.came()
 	return x.waitOrPark()
+}
+
+// letGo lets go of what was kept of the upstream's answer, unless the client gets it: it would
+// take memory for as long as the client is held.
+func (x *exchange) letGo() {
+	if x.call != nil && x.ack == nil {
+		x.call.Close()
+	}
 }
 
 // expectAck tells the engine that calls can overtake an ack which is to name their
@@ -66,16 +76,28 @@ func (h *Handler) expectAck(e *engine.Engine) (came func()) {
 	return e.ExpectAck(h.policy.Keys)
 }
 
-// limits returns how much of the upstream's answer is kept.
-func (x *exchange) limits() upstream.Limits {
-	l := upstream.Limits{Kept: -1, Passed: -1, Drained: x.h.app.MaxBodySize}
+// room returns how much of the upstream's answer is kept.
+func (x *exchange) room() upstream.Room {
+	room := upstream.Room{Kept: -1, Passed: -1, Drained: x.h.app.MaxBodySize}
 	if x.h.policy.AckIsResult || x.h.CorrelationID.inBody(fromAck) || len(x.h.ackBody) > 0 {
-		l.Kept = x.h.app.MaxBodySize
+		room.Kept = x.h.app.MaxBodySize
 	}
 	if x.retry != nil {
-		l.Passed = x.h.app.MaxBodySize
+		room.Passed = x.h.app.MaxBodySize
 	}
-	return l
+	if room.Kept >= 0 || room.Passed >= 0 {
+		furnish(&room, x.rt.Engine, x.callback.ID)
+	}
+	return room
+}
+
+// sureBytes is how much of an answer can be looked into even if no memory is left.
+const sureBytes = 64 << 10
+
+// furnish puts what is kept of an answer where what belongs to a callback is kept.
+func furnish(room *upstream.Room, e *engine.Engine, id callback.UUID) {
+	room.Space = e.Memory(memory.OwnerOf(id)).Sure(sureBytes)
+	room.Spool = func() upstream.Spool { return e.NewSpool(id) }
 }
 
 // follow waits until what is needed of the upstream's answer is there, until it has been
@@ -221,8 +243,7 @@ func (x *exchange) settle(call *upstream.Call) (settled bool, err error) {
 	// If a call came before the upstream's answer, the call decides.
 	select {
 	case n := <-x.ended():
-		x.keepAck(call)
-		return true, x.answer(n)
+		return true, x.answerWithAck(n, call)
 	default:
 	}
 	switch outcome {
@@ -259,9 +280,10 @@ func (x *exchange) wasCalled() bool {
 // Caddy.
 func (x *exchange) conclude(call *upstream.Call) error {
 	if x.retry != nil && !x.unread {
-		answer := call.Response()
-		if answer != nil && answer.Status >= http.StatusInternalServerError {
-			answer = nil
+		var answer *callback.Response
+		if call.Status() < http.StatusInternalServerError {
+			// What could not be kept is nil.
+			answer, _ = call.Response()
 		}
 		_ = x.rt.Engine.Conclude(x.lasting(), x.callback.ID, answer)
 	}
@@ -285,14 +307,15 @@ func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 		}
 		return false, nil
 	}
-	if call.Broken() {
+	switch err := x.keepAck(call); {
+	case errors.Is(err, upstream.ErrIncomplete):
 		// The ack is incomplete, so it cannot be the result.
 		return true, x.leave(problem.UpstreamUnknown)
-	}
-	if call.Overflowed() {
+	case errors.Is(err, engine.ErrTooLarge):
 		return true, x.refuseAck()
+	case err != nil:
+		return true, x.refuse(problem.NotKept)
 	}
-	x.keepAck(call)
 	err = x.storeAck(x.callback.ID)
 	switch {
 	case errors.Is(err, store.ErrTooLarge):
@@ -331,9 +354,9 @@ func (h *Handler) correlationIn(ack *upstream.Call) (string, error) {
 	at, m := h.CorrelationID.Location, ack.Message()
 	switch {
 	case ack.Broken():
-		return "", errors.New("the answer is incomplete")
-	case ack.Overflowed():
-		return "", errors.New("the answer is larger than allowed")
+		return "", upstream.ErrIncomplete
+	case ack.Lost() != nil:
+		return "", lostAck(ack.Lost())
 	}
 	value, err := m.Read(at)
 	id := value.Text
@@ -354,11 +377,24 @@ func (x *exchange) refuseAck() error {
 	return x.refuse(problem.AckTooLarge)
 }
 
-// keepAck keeps the upstream's ack for the client, if it is the result and complete.
-func (x *exchange) keepAck(call *upstream.Call) {
+// keepAck keeps the upstream's ack for the client, if it is the result. The errors are those
+// of upstream.Call.Response.
+func (x *exchange) keepAck(call *upstream.Call) (err error) {
 	if x.h.policy.AckIsResult && x.acked {
-		x.ack = call.Response()
+		x.ack, err = call.Response()
 	}
+	return err
+}
+
+// answerWithAck answers the client of a callback that ended before the ack had come. An ack
+// that is incomplete or too large is not the result then.
+func (x *exchange) answerWithAck(n engine.Notice, call *upstream.Call) error {
+	err := x.keepAck(call)
+	if err == nil || errors.Is(err, upstream.ErrIncomplete) || errors.Is(err, engine.ErrTooLarge) {
+		return x.answer(n)
+	}
+	n.Done()
+	return x.refuse(problem.NotKept)
 }
 
 // storeAck stores the ack, so that a result fetched later is the same.

@@ -86,6 +86,9 @@ const (
 // end releases the resources of the exchange.
 func (x *exchange) end() {
 	x.takeBack()
+	if x.call != nil {
+		x.call.Close()
+	}
 	x.body.stop(x.w)
 	select {
 	case n := <-x.early:

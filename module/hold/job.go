@@ -92,7 +92,12 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	if cb.Job.Block == callback.CallBlock {
 		defer h.expectAck(rt.Engine)()
 	}
-	return j.closeLeft(j.attemptOf(upstream.Run(ctx, routes, request, h.app.MaxBodySize, j, j.end))), true
+	room := upstream.Room{Kept: h.app.MaxBodySize, Passed: -1, Drained: h.app.MaxBodySize}
+	furnish(&room, rt.Engine, cb.ID)
+	call := upstream.Run(ctx, routes, request, room, j, j.end)
+	attempt = j.closeLeft(j.attemptOf(call))
+	attempt.Done = call.Close
+	return attempt, true
 }
 
 // closeLeft closes the callbacks that the attempt has waited for in vain, if it was the
@@ -304,24 +309,32 @@ func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 	case j.acked && j.h.correlates():
 		return j.correlate(call)
 	case j.acked:
-		return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
+		return j.ackedWith(call)
 	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
 		// With these statuses, the upstream says that it has not carried the request out.
 		return j.again("the upstream answered "+strconv.Itoa(status), retryAfter)
 	case status == http.StatusBadGateway, status == http.StatusGatewayTimeout:
 		return j.unknown("the upstream answered "+strconv.Itoa(status), retryAfter)
-	case call.Overflowed():
+	}
+	response, err := call.Response()
+	if errors.Is(err, engine.ErrTooLarge) {
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The upstream's answer is larger than allowed."}
 	}
-	return callback.Attempt{Kind: callback.AttemptAnswered, Response: call.Response()}
+	return callback.Attempt{Kind: callback.AttemptAnswered, Response: response, Lost: err}
 }
 
-// ackOf returns the ack if it is the result, else nil.
-func (j *job) ackOf(call *upstream.Call) *callback.Response {
+// ackedWith returns the attempt that has come to an ack, which is kept if it is the result
+// and not too large.
+func (j *job) ackedWith(call *upstream.Call) callback.Attempt {
+	attempt := callback.Attempt{Kind: callback.AttemptAcked}
 	if !j.h.policy.AckIsResult {
-		return nil
+		return attempt
 	}
-	return call.Response()
+	var err error
+	if attempt.Response, err = call.Response(); !errors.Is(err, engine.ErrTooLarge) {
+		attempt.Lost = err
+	}
+	return attempt
 }
 
 // correlate gives the callback the correlation id that the ack names.
@@ -337,7 +350,7 @@ func (j *job) correlate(call *upstream.Call) callback.Attempt {
 		failed.Error += "."
 		return failed
 	}
-	return callback.Attempt{Kind: callback.AttemptAcked, Response: j.ackOf(call)}
+	return j.ackedWith(call)
 }
 
 // unknown returns the attempt at a job whose request the upstream may have carried out.

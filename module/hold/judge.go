@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
@@ -79,6 +80,8 @@ func (x *exchange) accept() upstream.Fate {
 // neededOf returns how much of an ack is needed.
 func (h *Handler) neededOf() upstream.Fate {
 	switch {
+	case h.policy.AckIsResult && h.CorrelationID.inBody(fromAck):
+		return upstream.KeptRead
 	case h.policy.AckIsResult:
 		return upstream.Kept
 	case h.CorrelationID.inBody(fromAck):
@@ -122,13 +125,19 @@ func (x *exchange) passUnread(status int, err error) upstream.Fate {
 
 // bodySays reports whether the body of an answer says what an ack does.
 func (h *Handler) bodySays(a *upstream.Answer) (bool, error) {
-	if a.TooLarge {
-		return false, errAckTooLarge
+	if a.Lost != nil {
+		return false, lostAck(a.Lost)
 	}
 	return saysAll(a.Message(), h.ackBody)
 }
 
-var errAckTooLarge = errors.New("the answer is larger than allowed")
+// lostAck says why an ack could not be looked into.
+func lostAck(err error) error {
+	if errors.Is(err, memory.ErrBusy) {
+		return errors.New("no memory was left to look into the answer")
+	}
+	return errors.New("the answer is larger than allowed")
+}
 
 // saysAll reports whether a message matches all that an ack must. It is an error if it does
 // not, as far as it can be read.

@@ -34,7 +34,10 @@ func (x *exchange) goOn(r *callback.Record) error {
 	if land, ok := x.rt.Engine.Depart(r.ID); ok {
 		defer land()
 	}
-	call := upstream.Start(x.next, x.w, request, upstream.Limits{Kept: -1, Passed: x.h.app.MaxBodySize}, upstream.PassAll, nil)
+	room := upstream.Room{Kept: -1, Passed: x.h.app.MaxBodySize}
+	furnish(&room, x.rt.Engine, r.ID)
+	call := upstream.Start(x.next, x.w, request, room, upstream.PassAll, nil)
+	defer call.Close()
 	x.pass(call)
 	return x.conclude(call)
 }

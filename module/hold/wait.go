@@ -177,6 +177,7 @@ func (x *exchange) leave(p problem.Problem) error {
 func (x *exchange) answer(n engine.Notice) error {
 	defer n.Done()
 	x.takeBack()
+	x.letGo()
 	x.body.stop(x.w)
 	r := n.Record
 	x.notice = n

@@ -101,7 +101,7 @@ func (b *Buffer) fill(body io.Reader, largest int64) error {
 		case err != nil:
 			return ErrCutShort
 		case len(b.data) == cap(b.data) && int64(cap(b.data)) < largest:
-			if err := b.grow(next(int64(cap(b.data)), largest)); err != nil {
+			if err := b.grow(int64(cap(b.data))+1, next(int64(cap(b.data)), largest)); err != nil {
 				return err
 			}
 		}
@@ -119,8 +119,11 @@ func next(size, largest int64) int64 {
 	return size
 }
 
-// grow moves the content to where there is room for that many bytes.
-func (b *Buffer) grow(size int64) error {
+// grow moves the content to where there is room for size bytes, of which need are needed.
+func (b *Buffer) grow(need, size int64) error {
+	if sure := b.lease.space.sure; need <= sure {
+		size = min(size, sure)
+	}
 	if err := b.Reserve(size); err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ func (b *Buffer) Append(p []byte, limit int64) error {
 	case need > limit:
 		return ErrTooLarge
 	case need > int64(cap(b.data)) && need > firstBytes:
-		if err := b.grow(max(need, min(2*int64(cap(b.data)), limit))); err != nil {
+		if err := b.grow(need, max(need, min(2*int64(cap(b.data)), limit))); err != nil {
 			return err
 		}
 	case b.data == nil:

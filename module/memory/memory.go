@@ -75,8 +75,8 @@ type Space struct {
 	owner Owner
 	// blind says that the owner has proved nothing.
 	blind bool
-	// forced says that memory is taken even if none is left.
-	forced bool
+	// sure is how much memory each lease takes even if none is left.
+	sure int64
 }
 
 // For returns the memory for an owner.
@@ -88,8 +88,12 @@ func (p *Pool) Blind() Space { return Space{pool: p, blind: true} }
 
 // Forced returns the memory for what cannot be refused any more. It counts, so that less is
 // left for others.
-func (s Space) Forced() Space {
-	s.forced = true
+func (s Space) Forced() Space { return s.Sure(math.MaxInt64) }
+
+// Sure returns the memory for what can be refused only beyond its first n bytes. Those
+// count, so that less is left for others.
+func (s Space) Sure(n int64) Space {
+	s.sure = n
 	return s
 }
 
@@ -152,7 +156,7 @@ func (l *Lease) Release() {
 func (l *Lease) resize(n int64) error {
 	p, more := l.space.pool, n-l.bytes
 	limit, share := p.limit.Load(), p.share.Load()
-	if l.space.forced {
+	if n <= l.space.sure {
 		limit, share = math.MaxInt64, math.MaxInt64
 	}
 	if !take(&p.used, more, limit) {

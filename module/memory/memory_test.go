@@ -312,6 +312,29 @@ func TestWhatIsThereAlreadyIsCountedInAnyCase(t *testing.T) {
 	wantNothing(t, p)
 }
 
+func TestFirstBytesAreTakenInAnyCase(t *testing.T) {
+	p := newPool(1000, 1000)
+	full := p.For(OwnerOf(1)).Count(1000)
+	for size, want := range map[int]error{0: nil, 600: nil, 2000: nil, 2001: ErrBusy, 9000: ErrBusy} {
+		b, err := p.For(OwnerOf(1)).Sure(2000).Read(of(size), int64(size), 9000)
+		if !errors.Is(err, want) || err == nil && len(b.Bytes()) != size {
+			t.Errorf("%d bytes: %v, want %v", size, err, want)
+		}
+		b.Release()
+		b = p.For(OwnerOf(1)).Sure(2000).NewBuffer()
+		if err = b.Append(make([]byte, size/2), 9000); err == nil {
+			err = b.Append(make([]byte, size-size/2), 9000)
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%d bytes in two parts: %v, want %v", size, err, want)
+		}
+		b.Release()
+		wantUsed(t, p, "in between", 1000, 1000)
+	}
+	full.Release()
+	wantNothing(t, p)
+}
+
 func TestManyTakeMemoryAtOnce(t *testing.T) {
 	p := newPool(1<<20, 1<<20)
 	var all sync.WaitGroup

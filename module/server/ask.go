@@ -26,8 +26,10 @@ import (
 const (
 	// askWithin is how long the app may take to answer a question about a call.
 	askWithin = 30 * time.Second
-	// maxAskAnswer bounds its answer, in bytes.
-	maxAskAnswer = 1 << 20
+	// maxAskAnswer bounds its answer, in bytes. The first sureAskAnswer are read even if no
+	// memory is left.
+	maxAskAnswer  = 1 << 20
+	sureAskAnswer = 64 << 10
 )
 
 // question is what the app is asked about a call (docs/wire.md, section Questions to the
@@ -127,7 +129,9 @@ func (s *Server) ask(ctx context.Context, e *engine.Engine, cb *engine.Callback,
 	if err != nil {
 		return nil, err
 	}
-	said := upstream.Run(ctx, s.Ask, r, maxAskAnswer, upstream.KeepAll, nil)
+	room := upstream.Room{Kept: maxAskAnswer, Passed: -1, Drained: maxAskAnswer, Space: e.Memory(memory.OwnerOf(cb.ID)).Sure(sureAskAnswer)}
+	said := upstream.Run(ctx, s.Ask, r, room, upstream.ReadAll, nil)
+	defer said.Close()
 	status := said.Status()
 	switch {
 	case said.Crash() != nil:
@@ -142,7 +146,9 @@ func (s *Server) ask(ctx context.Context, e *engine.Engine, cb *engine.Callback,
 		}}, nil
 	case status < 200 || status > 299:
 		return nil, fmt.Errorf("it answered with status %d", status)
-	case said.Overflowed():
+	case errors.Is(said.Lost(), engine.ErrBusy):
+		return nil, errors.New("no memory was left for its answer")
+	case said.Lost() != nil:
 		return nil, errors.New("its answer is too large")
 	}
 	return readReaction(said.Message(), fields)

@@ -38,21 +38,10 @@ type Call struct {
 	panicked any
 }
 
-// Limits are how many bytes are kept of the body of an answer; a negative number means
-// none.
-type Limits struct {
-	// Kept is for an answer that is kept from the client or weighed, Passed for one that is
-	// passed on to it.
-	Kept, Passed int64
-	// Drained is how many bytes are read of an answer, and thrown away, that nobody needs
-	// any more.
-	Drained int64
-}
-
 // Start sends a request through the handlers. Its context does not end with that of r. The
 // judge decides whether an answer is kept from the client w. If ended is not nil, it is
-// called when the handlers have ended.
-func Start(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, limits Limits, judge Judge, ended func()) *Call {
+// called when the handlers have ended. The call must be closed.
+func Start(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, room Room, judge Judge, ended func()) *Call {
 	l := lend(r.Context())
 	ctx, cancel := context.WithCancel(l)
 	// One allocation for all: there are as many as there are requests.
@@ -67,9 +56,10 @@ func Start(next caddyhttp.Handler, w http.ResponseWriter, r *http.Request, limit
 	all.trace.WroteHeaders = func() { c.sent.Store(true) }
 	ctx = httptrace.WithClientTrace(ctx, &all.trace)
 	*c.recorder = recorder{
-		ctx: ctx, client: w, header: w.Header().Clone(), judge: judge, limits: limits,
-		passing: c.passing, ready: c.ready, stop: cancel, loan: l, left: limits.Drained,
+		ctx: ctx, client: w, header: w.Header().Clone(), judge: judge, room: room,
+		passing: c.passing, ready: c.ready, stop: cancel, loan: l, left: room.Drained,
 	}
+	c.recorder.kept.room = &c.recorder.room
 	go c.run(next, r.WithContext(ctx), ended)
 	return c
 }
@@ -81,6 +71,7 @@ func (c *Call) run(next caddyhttp.Handler, r *http.Request, ended func()) {
 	if ended != nil {
 		defer ended()
 	}
+	defer c.recorder.leave()
 	defer c.loan.close()
 	// A panic in this goroutine would end the process.
 	defer func() { c.panicked = recover() }()
@@ -101,7 +92,7 @@ func growStack() {
 }
 
 // Done is closed when the handlers have returned. Before that, and before Ready, only
-// Passing, Cancel and TakeBack may be called.
+// Passing, Cancel, TakeBack and Close may be called.
 func (c *Call) Done() <-chan struct{} { return c.done }
 
 // Ready is closed when what is needed of a kept answer is there, unless it is needed as a
@@ -113,6 +104,10 @@ func (c *Call) Passing() <-chan struct{} { return c.passing }
 
 // Cancel ends the request's context.
 func (c *Call) Cancel() { c.cancel() }
+
+// Close says that nothing of the answer is used any more, and lets go of what was kept of
+// it. The handlers may go on. Closing a call again does nothing.
+func (c *Call) Close() { c.recorder.forget() }
 
 // over reports whether the handlers have returned.
 func (c *Call) over() bool { return isClosed(c.done) }
@@ -205,26 +200,37 @@ func (c *Call) answer() *Answer {
 	if isClosed(c.ready) {
 		return &rec.needed
 	}
-	return &Answer{Status: rec.status, Header: rec.Header(), Body: rec.body, TooLarge: rec.overflow}
+	return &Answer{Status: rec.status, Header: rec.Header(), Body: rec.kept.bytes(), Lost: rec.kept.lost}
 }
 
 // Status returns the status of the answer, 0 if there is none.
 func (c *Call) Status() int { return c.answer().Status }
 
-// Overflowed reports whether the body of the answer was larger than its limit.
-func (c *Call) Overflowed() bool { return c.answer().TooLarge }
+// Lost returns why the body of the answer could not be kept, nil if it could: see Answer.
+func (c *Call) Lost() error { return c.answer().Lost }
 
 // Message returns the answer as a message that values can be read from.
 func (c *Call) Message() *inject.Message { return c.answer().Message() }
 
-// Response returns the answer as it is stored, nil if it is incomplete or too large.
-func (c *Call) Response() *callback.Response {
-	if c.Broken() || c.Overflowed() {
-		return nil
+// Response returns an answer that is needed as a whole, as it is stored. It can be used until
+// the call is closed; of its body, only a file that a record has come to refer to outlasts
+// that. The answer cannot be looked into afterwards. The error is ErrIncomplete, or that of
+// Lost.
+func (c *Call) Response() (*callback.Response, error) {
+	if c.Broken() {
+		return nil, ErrIncomplete
 	}
 	a := c.answer()
-	return &callback.Response{Status: a.Status, Header: callback.AckHeader(a.Header), Body: callback.NewBody(a.Body)}
+	response := &callback.Response{Status: a.Status, Header: callback.AckHeader(a.Header)}
+	var err error
+	if response.Body, err = c.recorder.kept.whole(); err != nil {
+		return nil, err
+	}
+	return response, nil
 }
+
+// ErrIncomplete: an answer has broken off.
+var ErrIncomplete = errors.New("the answer is incomplete")
 
 // GatewayStatus returns the status for a client whose call has the outcome Unknown: 504
 // if the upstream took too long, else 502.

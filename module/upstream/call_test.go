@@ -76,7 +76,7 @@ func call(t *testing.T, next caddyhttp.Handler, acks ...int) *Call {
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "http://app.test/orders", strings.NewReader("order"))
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, new(caddyhttp.Server))
-	c := Start(next, w, r, Limits{Kept: 100, Passed: -1}, keeps(acks...), nil)
+	c := Start(next, w, r, newHouse().room(100, 0), keeps(acks...), nil)
 	<-c.done
 	return c
 }
@@ -193,7 +193,7 @@ func TestUpstreamGoesOnWithoutTheClient(t *testing.T) {
 	})
 	ctx, leave := context.WithCancel(t.Context())
 	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
-	c := Start(next, httptest.NewRecorder(), r, Limits{Kept: 0, Passed: -1}, keeps(http.StatusAccepted), nil)
+	c := Start(next, httptest.NewRecorder(), r, newHouse().room(0, 0), keeps(http.StatusAccepted), nil)
 	<-began
 	leave()
 	close(left)

@@ -43,8 +43,8 @@ func TestOnlyWhatIsNeededOfAnAnswerIsWaitedFor(t *testing.T) {
 			if call.Outcome() != Answered || call.Status() != http.StatusAccepted || call.Broken() || string(m.Body) != c.kept || (m.Header.Get("X-Ack") != "1") != (c.fate == KeptStatus) {
 				t.Errorf("%s: outcome %d, status %d, body %q, header %v", name, call.Outcome(), call.Status(), m.Body, m.Header)
 			}
-			if call.Overflowed() != (c.kept == "" && c.fate == KeptJSON) {
-				t.Errorf("%s: overflowed %v", name, call.Overflowed())
+			if (call.Lost() != nil) != (c.kept == "" && c.fate == KeptJSON) {
+				t.Errorf("%s: lost: %v", name, call.Lost())
 			}
 		} else if call.Outcome() != Underway {
 			t.Errorf("%s: outcome is %d", name, call.Outcome())

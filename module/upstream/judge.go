@@ -13,8 +13,10 @@ const (
 	// Passed: it is passed on to the client as it comes. After 502 and 504 it is kept
 	// instead, and the outcome is Unknown.
 	Passed Fate = iota
-	// Kept: it is kept from the client, and needed as a whole.
+	// Kept: it is kept from the client, and needed as a whole, but not looked into.
 	Kept
+	// KeptRead: it is kept from the client, needed as a whole, and looked into.
+	KeptRead
 	// KeptStatus: it is kept from the client, and its status is all that is needed.
 	KeptStatus
 	// KeptHead: it is kept from the client, and its status and header are all that is
@@ -36,10 +38,10 @@ type Judge interface {
 	Body(*Answer) Fate
 }
 
-// PassAll passes every answer on, KeepAll keeps every answer.
+// PassAll passes every answer on, ReadAll keeps every answer to be looked into.
 const (
 	PassAll = always(Passed)
-	KeepAll = always(Kept)
+	ReadAll = always(KeptRead)
 )
 
 // always is the judge of answers that all have one fate.
@@ -55,9 +57,11 @@ func (a always) Body(*Answer) Fate { return Fate(a) }
 type Answer struct {
 	Status int
 	Header http.Header
-	Body   []byte
-	// TooLarge says that the body is larger than its limit. Of such a body nothing is kept.
-	TooLarge bool
+	// Body is the body of an answer that is looked into.
+	Body []byte
+	// Lost is why the body could not be kept, and then nothing of it is: memory.ErrTooLarge,
+	// memory.ErrBusy if there was no memory to look into it, or an error of the spool.
+	Lost error
 }
 
 // Message returns the answer as a message that values can be read from.

@@ -28,19 +28,19 @@ func newHeld() *held {
 // start sends the request through a handler. At most limit bytes are read of what nobody
 // needs.
 func (h *held) start(limit int64, judge Judge, next func(w http.ResponseWriter, r *http.Request)) *Call {
-	return h.send(Limits{Kept: -1, Passed: -1, Drained: limit}, judge, next)
+	return h.send(Room{Kept: -1, Passed: -1, Drained: limit}, judge, next)
 }
 
 // startKeeping is start for answers of which that many bytes are kept.
 func (h *held) startKeeping(limit int64, judge Judge, next func(w http.ResponseWriter, r *http.Request)) *Call {
-	return h.send(Limits{Kept: limit, Passed: -1, Drained: 1 << 20}, judge, next)
+	return h.send(newHouse().room(limit, 1<<20), judge, next)
 }
 
-func (h *held) send(limits Limits, judge Judge, next func(w http.ResponseWriter, r *http.Request)) *Call {
+func (h *held) send(room Room, judge Judge, next func(w http.ResponseWriter, r *http.Request)) *Call {
 	return Start(caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		next(w, r)
 		return nil
-	}), h.w, h.r, limits, judge, nil)
+	}), h.w, h.r, room, judge, nil)
 }
 
 // head keeps every answer as soon as its status is there.
@@ -144,7 +144,7 @@ func TestLoanOfARequestWithoutPlaceholders(t *testing.T) {
 		caddyhttp.SetVar(r.Context(), "a", 1)
 		w.WriteHeader(http.StatusAccepted)
 		return nil
-	}), w, httptest.NewRequest(http.MethodGet, "/", nil), Limits{Kept: -1, Passed: -1}, head, nil)
+	}), w, httptest.NewRequest(http.MethodGet, "/", nil), Room{Kept: -1, Passed: -1}, head, nil)
 	<-c.Done()
 	if got := c.Outcome(); got != Answered || !c.TakeBack() {
 		t.Errorf("outcome is %d", got)

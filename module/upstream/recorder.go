@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
 )
 
 // recorder receives the upstream's answer, and keeps it from the client or passes it on as
@@ -16,7 +17,7 @@ type recorder struct {
 	client  http.ResponseWriter
 	header  http.Header
 	judge   Judge
-	limits  Limits
+	room    Room
 	passing chan struct{}
 	// ready is closed when what is needed of a kept answer is there, and stop ends the call.
 	ready chan struct{}
@@ -28,9 +29,8 @@ type recorder struct {
 	status int
 	// gateway is 502 or 504 if a gateway in between lost the upstream, or the call was
 	// cancelled; else 0.
-	gateway  int
-	body     []byte
-	overflow bool
+	gateway int
+	kept    kept
 
 	fate Fate
 	end  valueEnd
@@ -42,6 +42,10 @@ type recorder struct {
 	needed Answer
 	told   bool
 	left   int64
+	// forgotten says that nothing of the answer is needed any more, ended that the handlers
+	// have ended. What is kept belongs to the handlers until they have, or until told.
+	forgotten atomic.Bool
+	ended     bool
 }
 
 // Header implements http.ResponseWriter.
@@ -90,7 +94,7 @@ func (rec *recorder) settle(status int, fate Fate) {
 // tell says that what is needed of a kept answer is there. The loan must be locked.
 func (rec *recorder) tell() {
 	rec.loan.share()
-	rec.needed = Answer{Status: rec.status, Header: rec.head, Body: rec.body, TooLarge: rec.overflow}
+	rec.needed = Answer{Status: rec.status, Header: rec.head, Body: rec.kept.bytes(), Lost: rec.kept.lost}
 	if rec.head == nil && rec.fate != KeptStatus {
 		rec.needed.Header = rec.header.Clone()
 	}
@@ -130,53 +134,65 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	}
 	switch {
 	case rec.passed:
-		rec.keepBody(b, rec.limits.Passed)
+		rec.kept.toSpool(b, rec.room.Passed)
 		return rec.client.Write(b)
 	case rec.told || rec.loan.over.Load():
 		rec.throw(len(b))
-		return len(b), nil
-	}
-	rec.keepBody(b, rec.limits.Kept)
-	if rec.fate == KeptJSON && (rec.overflow || rec.end.add(b)) {
-		rec.loan.mu.Lock()
-		defer rec.loan.mu.Unlock()
-		rec.tell()
+	case rec.gateway != 0:
+	case rec.fate == Kept:
+		rec.kept.toSpool(b, rec.room.Kept)
+	default:
+		rec.read(b)
 	}
 	return len(b), nil
 }
 
-// weigh takes bytes of an answer that is weighed. It reports false if they would be too
-// many: the answer is then decided on without them.
+// read takes bytes of an answer that is kept and looked into.
+func (rec *recorder) read(b []byte) {
+	rec.kept.toRead(b, rec.room.Kept)
+	if rec.fate == KeptJSON && (rec.kept.lost != nil || rec.end.add(b)) {
+		rec.loan.mu.Lock()
+		defer rec.loan.mu.Unlock()
+		rec.tell()
+	}
+}
+
+// weigh takes bytes of an answer that is weighed. It reports false if they cannot be kept:
+// the answer is then decided on without them.
 func (rec *recorder) weigh(b []byte) bool {
-	switch {
-	case rec.loan.over.Load():
-		return false
-	case int64(len(rec.body)+len(b)) > rec.limits.Kept:
-		rec.decide(true)
+	if rec.loan.over.Load() {
 		return false
 	}
-	rec.body = append(rec.body, b...)
+	if err := rec.kept.add(b, rec.room.Kept); err != nil {
+		rec.decide(err)
+		return false
+	}
 	if rec.end.add(b) {
-		rec.decide(false)
+		rec.decide(nil)
 	}
 	return true
 }
 
-// decide ends the weighing of an answer.
-func (rec *recorder) decide(tooLarge bool) {
+// decide ends the weighing of an answer. err is why its body cannot be looked into.
+func (rec *recorder) decide(err error) {
 	rec.loan.mu.Lock()
 	defer rec.loan.mu.Unlock()
 	rec.fate = Kept
 	if rec.loan.returned {
 		return
 	}
-	a := &Answer{Status: rec.status, Header: rec.head, Body: rec.body, TooLarge: tooLarge}
-	if tooLarge {
+	a := &Answer{Status: rec.status, Header: rec.head, Body: rec.kept.bytes(), Lost: err}
+	if err != nil {
 		a.Body = nil
 	}
 	fate := rec.judge.Body(a)
 	status := rec.status
 	if fate != Passed {
+		if err != nil {
+			rec.kept.lose(err)
+		} else if fate == Kept {
+			rec.kept.move(rec.room.Kept)
+		}
 		rec.settle(status, fate)
 		return
 	}
@@ -190,7 +206,7 @@ func (rec *recorder) decide(tooLarge bool) {
 // replay passes on what was held back of an answer. Trailers are what has come into its
 // header meanwhile.
 func (rec *recorder) replay() {
-	_, _ = rec.client.Write(rec.body)
+	_, _ = rec.client.Write(rec.kept.bytes())
 	if rec.flushed {
 		_ = http.NewResponseController(rec.client).Flush()
 	}
@@ -200,33 +216,42 @@ func (rec *recorder) replay() {
 			h[name] = values
 		}
 	}
-	if int64(len(rec.body)) > rec.limits.Passed {
-		rec.body, rec.overflow = nil, true
-	}
+	rec.kept.move(rec.room.Passed)
 }
 
 // close decides on an answer that has ended before it could be decided on.
 func (rec *recorder) close() {
 	if rec.fate == Weighed {
-		rec.decide(false)
+		rec.decide(nil)
 	}
 }
 
 // throw throws bytes away, and ends the call if they are too many.
 func (rec *recorder) throw(n int) {
+	if !rec.told && rec.forgotten.Load() {
+		rec.kept.drop()
+	}
 	if rec.left -= int64(n); rec.left < 0 {
 		rec.stop()
 	}
 }
 
-// keepBody keeps what is written, up to a limit.
-func (rec *recorder) keepBody(b []byte, limit int64) {
-	switch {
-	case limit < 0 || rec.overflow:
-	case int64(len(rec.body)+len(b)) > limit:
-		rec.body, rec.overflow = nil, true
-	default:
-		rec.body = append(rec.body, b...)
+// forget says that nothing of the answer is needed any more.
+func (rec *recorder) forget() {
+	rec.loan.mu.Lock()
+	defer rec.loan.mu.Unlock()
+	rec.forgotten.Store(true)
+	if rec.told || rec.ended {
+		rec.kept.drop()
+	}
+}
+
+// leave says that the handlers have ended.
+func (rec *recorder) leave() {
+	rec.loan.mu.Lock()
+	defer rec.loan.mu.Unlock()
+	if rec.ended = true; rec.forgotten.Load() {
+		rec.kept.drop()
 	}
 }
 

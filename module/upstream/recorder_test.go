@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 )
 
 // client is a ResponseWriter that remembers what a client would see.
@@ -39,10 +40,12 @@ func (c *client) FlushError() error {
 
 // newRecorder returns a writer that accepts the given statuses as an ack.
 func newRecorder(w *client, keep int64, acks ...int) *recorder {
-	return &recorder{
-		ctx: context.Background(), client: w, header: w.Header().Clone(), limits: Limits{Kept: keep, Passed: -1},
+	rec := &recorder{
+		ctx: context.Background(), client: w, header: w.Header().Clone(), room: newHouse().room(keep, 0),
 		passing: make(chan struct{}), ready: make(chan struct{}), stop: func() {}, loan: new(loan), judge: keeps(acks...),
 	}
+	rec.kept.room = &rec.room
+	return rec
 }
 
 // keeps returns a judge that keeps answers with the given statuses.
@@ -65,7 +68,7 @@ func (j judge) Head(status int, _ http.Header) Fate { return j.head(status) }
 func (j judge) Body(a *Answer) Fate                 { return j.body(a) }
 
 // responseOf returns what was recorded as it is stored.
-func responseOf(rec *recorder) *callback.Response {
+func responseOf(rec *recorder) (*callback.Response, error) {
 	done := make(chan struct{})
 	close(done)
 	return (&Call{recorder: rec, done: done}).Response()
@@ -87,8 +90,8 @@ func TestAckIsKeptFromTheClient(t *testing.T) {
 	if len(w.seen) != 0 || w.body.Len() != 0 || w.flushed != 0 || w.header.Get("X-From") != "site" || isClosed(a.passing) {
 		t.Errorf("the client saw %v and %q, header %v", w.seen, w.body.String(), w.header)
 	}
-	ack := responseOf(a)
-	if ack.Status != 202 || string(ack.Body.Data) != "ackack" || len(ack.Header) != 1 || ack.Header.Get("X-From") != "upstream" {
+	ack, err := responseOf(a)
+	if err != nil || ack.Status != 202 || string(ack.Body.Data) != "ackack" || len(ack.Header) != 1 || ack.Header.Get("X-From") != "upstream" {
 		t.Errorf("kept is %+v", ack)
 	}
 }
@@ -160,27 +163,34 @@ func TestInterimAnswersPassBeforeAnyOther(t *testing.T) {
 
 func TestAckIsKeptUpToALimit(t *testing.T) {
 	for name, c := range map[string]struct {
-		keep     int64
-		writes   []string
-		body     string
-		overflow bool
+		keep   int64
+		writes []string
+		body   string
+		lost   error
 	}{
-		"empty":           {4, nil, "", false},
-		"full":            {4, []string{"ab", "cd"}, "abcd", false},
-		"one too many":    {4, []string{"ab", "cde"}, "", true},
-		"more after":      {4, []string{"abcde", "f"}, "", true},
-		"nothing to do":   {-1, []string{"abc"}, "", false},
-		"nothing allowed": {0, []string{"a"}, "", true},
+		"empty":           {4, nil, "", nil},
+		"full":            {4, []string{"ab", "cd"}, "abcd", nil},
+		"one too many":    {4, []string{"ab", "cde"}, "", memory.ErrTooLarge},
+		"more after":      {4, []string{"abcde", "f"}, "", memory.ErrTooLarge},
+		"nothing to do":   {-1, []string{"abc"}, "", nil},
+		"nothing allowed": {0, []string{"a"}, "", memory.ErrTooLarge},
 	} {
-		a := newRecorder(newClient(), c.keep, 202)
-		a.WriteHeader(202)
-		for _, b := range c.writes {
-			if n, err := a.Write([]byte(b)); n != len(b) || err != nil {
-				t.Errorf("%s: wrote %d: %v", name, n, err)
+		for _, fate := range []Fate{Kept, KeptRead} {
+			a := newRecorder(newClient(), c.keep)
+			a.judge = always(fate)
+			a.WriteHeader(202)
+			for _, b := range c.writes {
+				if n, err := a.Write([]byte(b)); n != len(b) || err != nil {
+					t.Errorf("%s: wrote %d: %v", name, n, err)
+				}
 			}
-		}
-		if string(a.body) != c.body || a.overflow != c.overflow {
-			t.Errorf("%s: body %q, overflow %v", name, a.body, a.overflow)
+			if got := string(a.kept.bytes()); fate == KeptRead && got != c.body {
+				t.Errorf("%s: there is %q to be looked into", name, got)
+			}
+			got, err := responseOf(a)
+			if !errors.Is(err, c.lost) || err == nil && string(got.Body.Data) != c.body {
+				t.Errorf("%s: kept is %+v, %v", name, got, err)
+			}
 		}
 	}
 }

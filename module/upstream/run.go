@@ -17,11 +17,10 @@ import (
 )
 
 // Run sends a request that has no client through routes, and waits until what is needed of
-// their answer is there, they have returned, or the context has ended. Of an answer that is
-// needed as a whole, at most limit bytes are kept. If
-// ended is not nil, it is called when the routes have returned.
-func Run(ctx context.Context, routes caddyhttp.RouteList, r *http.Request, limit int64, judge Judge, ended func()) *Call {
-	c := Start(Handler(routes), newNowhere(), r, Limits{Kept: limit, Passed: -1, Drained: limit}, judge, ended)
+// their answer is there, they have returned, or the context has ended. If ended is not nil,
+// it is called when the routes have returned. The call must be closed.
+func Run(ctx context.Context, routes caddyhttp.RouteList, r *http.Request, room Room, judge Judge, ended func()) *Call {
+	c := Start(Handler(routes), newNowhere(), r, room, judge, ended)
 	select {
 	case <-c.done:
 	case <-c.ready:

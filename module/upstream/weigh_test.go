@@ -73,7 +73,7 @@ func TestAnswerThatIsWeighedIsDecidedOnAtTheEndOfItsValue(t *testing.T) {
 		if passed := c.passed != "" || name == "nothing"; passed != a.passed || passed != slices.Equal(w.seen, []string{"200 upstream"}) || passed != isClosed(a.passing) {
 			t.Errorf("%s: passed %v, the client saw %v", name, a.passed, w.seen)
 		}
-		if len(*told) > 1 || strings.HasPrefix(name, "too large") && (!(*told)[0].TooLarge || (*told)[0].Body != nil) {
+		if len(*told) > 1 || strings.HasPrefix(name, "too large") && ((*told)[0].Lost == nil || (*told)[0].Body != nil) {
 			t.Errorf("%s: the judge was told %+v", name, *told)
 		}
 	}
@@ -86,7 +86,7 @@ func TestAnswerThatIsWeighedAndNeededAsAWholeIsKeptAsAWhole(t *testing.T) {
 		t.Error("it is ready before its end")
 	}
 	_, _ = a.Write([]byte(` and more`))
-	if got := responseOf(a); got == nil || string(got.Body.Data) != `{"say":"yes"} and more` {
+	if got, err := responseOf(a); err != nil || string(got.Body.Data) != `{"say":"yes"} and more` {
 		t.Errorf("kept is %+v", got)
 	}
 }
@@ -95,7 +95,7 @@ func TestHeaderTrailerAndFlushOfAWeighedAnswerPass(t *testing.T) {
 	for name, early := range map[string]bool{"decided on before the trailer": true, "decided on at the end": false} {
 		w := newClient()
 		a, _ := weighing(w, 64, Kept)
-		a.limits.Passed = 64
+		a.room.Passed = 64
 		a.Header().Set("X-From", "upstream")
 		a.Header().Set("Trailer", "X-Sum")
 		a.WriteHeader(http.StatusOK)
@@ -111,7 +111,7 @@ func TestHeaderTrailerAndFlushOfAWeighedAnswerPass(t *testing.T) {
 		if !slices.Equal(w.seen, []string{"200 upstream"}) || w.body.String() != body || w.flushed == 0 || w.header.Get("Trailer") != "X-Sum" || w.header.Get("X-Sum") != "7" {
 			t.Errorf("%s: the client saw %v and %q, flushed %d, header %v", name, w.seen, w.body.String(), w.flushed, w.header)
 		}
-		if got := responseOf(a); got == nil || string(got.Body.Data) != body {
+		if got, err := responseOf(a); err != nil || string(got.Body.Data) != body {
 			t.Errorf("%s: kept is %+v", name, got)
 		}
 	}
