@@ -24,7 +24,7 @@ func documentedHold(t *testing.T, line string) string {
 	for example := range strings.SplitSeq(string(page), "```caddyfile\n") {
 		example, _, _ = strings.Cut(example, "```")
 		_, options, _ := strings.Cut(example, "callback hold 10m {\n")
-		if options, _, _ = strings.Cut(options, "\n\t}\n"); strings.Contains(options, line) {
+		if options, _, _ = strings.Cut(options, "\n}\n"); strings.Contains(options, line) {
 			return options
 		}
 	}
