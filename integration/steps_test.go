@@ -191,6 +191,26 @@ func TestSideCallThatCannotBeMadeEndsAHoldAndIsTriedAgainForAPark(t *testing.T) 
 	})
 }
 
+// What is put into the request is for the side call alone.
+func TestRequestGoesOnWithoutWhatWasPutIntoIt(t *testing.T) {
+	t.Parallel()
+	eachStep(t, "inject json a.url {http.callback.url}\ninject json b {http.callback.id}", toSide, func(t *testing.T, s *stage, mode string, useBody bool) {
+		j := s.setOut(t, mode)
+		j.arrives(t, "/side")
+		if body := string(j.received.Body); !strings.Contains(body, j.url) || !strings.HasPrefix(body, `{"original":true,"a":{"url":"`) {
+			t.Errorf("the side call has %s", body)
+		}
+		wantStatus(t, s.partner.Call(t, http.MethodPost, j.url, "text/plain", "checked"), http.StatusOK)
+		want := `{"original":true}`
+		if useBody {
+			want = "checked"
+		}
+		if got := s.partner.Received(t, j.path); string(got.Body) != want {
+			t.Errorf("the app got %s, want %s", got.Body, want)
+		}
+	})
+}
+
 func TestRequestDoesNotGoOnAfterItsTime(t *testing.T) {
 	t.Parallel()
 	for _, options := range []string{"", "use_body off\n"} {

@@ -28,6 +28,10 @@ func (x *exchange) callUpstream() error {
 		}
 		defer land()
 	}
+	if !x.h.isStep() {
+		// Only a request that goes on after its callback needs it.
+		x.request.dropOwn()
+	}
 	if err := x.request.fill(x.callback); err != nil {
 		_, _ = x.withdraw("nothing could be put into the request", false)
 		return x.refuseFor(err)
@@ -42,9 +46,9 @@ func (x *exchange) callUpstream() error {
 	defer x.watch()()
 	x.call = upstream.Start(handler, x.w, x.request.out, x.room(), (*judge)(x), x.request.retain())
 	x.follow(x.call)
-	if x.h.Call == nil {
-		// It is not used any more, and it would take memory while the client is held.
-		x.request.buffer.Release()
+	// What was sent is not used any more, and it would take memory while the client is held.
+	x.request.dropBody()
+	if !x.h.isStep() {
 		x.request = nil
 	}
 	if outcome := x.call.Outcome(); outcome == upstream.Answered || outcome == upstream.Unknown {

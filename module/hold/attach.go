@@ -32,7 +32,7 @@ func (x *exchange) retryKeyOf() (*callback.Retry, error) {
 	}
 	retry := &callback.Retry{
 		Alias:       callback.DirectiveAlias(x.directive(), scope, key),
-		Fingerprint: callback.Fingerprint(x.r.Method, x.r.URL.RequestURI(), x.r.Header.Get("Content-Type"), x.request.body),
+		Fingerprint: callback.Fingerprint(x.r.Method, x.r.URL.RequestURI(), x.r.Header.Get("Content-Type"), x.request.own.Bytes()),
 	}
 	if old != "" {
 		retry.Old = callback.IdempotencyAlias(old, key)

@@ -96,7 +96,7 @@ func (x *exchange) end() {
 	default:
 	}
 	if x.request != nil {
-		x.request.buffer.Release()
+		x.request.drop()
 	}
 	if x.waiter != nil {
 		x.waiter.Stop()

@@ -94,7 +94,7 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	}
 	room := upstream.Room{Kept: h.app.MaxBodySize, Passed: -1, Drained: h.app.MaxBodySize}
 	furnish(&room, rt.Engine, cb.ID)
-	call := upstream.Run(ctx, routes, request, room, j, j.end)
+	call := upstream.Run(ctx, routes, request, room, j, j.retain())
 	attempt = j.closeLeft(j.attemptOf(call))
 	attempt.Done = call.Close
 	return attempt, true
@@ -128,17 +128,31 @@ type job struct {
 	// acked says that the answer is an ack, and unread why that is not known.
 	acked  bool
 	unread error
-	// body is what the request's body is read from, buffer what holds it; nil for none.
+	// body is what the request's body is read from, nil for one that values are put into, and
+	// filled holds that.
 	body   io.Closer
-	buffer *memory.Buffer
+	filled outgoing
 }
 
 // end lets go of the request's body.
 func (j *job) end() {
+	j.close()
+	j.filled.body.Release()
+}
+
+// close closes the request's body.
+func (j *job) close() {
 	if j.body != nil {
 		_ = j.body.Close()
 	}
-	j.buffer.Release()
+}
+
+// retain keeps the request's body for the block, and returns what ends that.
+func (j *job) retain() (release func()) {
+	if release = j.filled.retain(); release != nil {
+		return release
+	}
+	return j.close
 }
 
 // bodies opens what the callback's record holds.
@@ -169,19 +183,19 @@ func (j *job) request(ctx context.Context) (*http.Request, error) {
 }
 
 // fillCall completes the request for the block call, which gets the injected values.
-func (j *job) fillCall(r *http.Request, repl *caddy.Replacer) (err error) {
-	stored := j.cb.Request.Body
-	o := &outgoing{h: j.h, out: r, repl: repl}
+func (j *job) fillCall(r *http.Request, repl *caddy.Replacer) error {
+	o := &j.filled
+	o.h, o.out, o.repl, o.space = j.h, r, repl, j.rt.Engine.Memory(memory.Nobody)
 	if j.h.injectsInto == "" {
 		if err := j.setOwnBody(r); err != nil {
 			return err
 		}
 	} else {
-		if j.buffer, err = j.bodies().Whole(r.Context(), stored); err != nil {
+		whole, err := j.bodies().Whole(r.Context(), j.cb.Request.Body)
+		if err != nil {
 			return err
 		}
-		o.body = j.buffer.Bytes()
-		upstream.SetBody(r, o.body)
+		o.send(whole)
 	}
 	if err := o.fill(j.cb); err != nil {
 		return err

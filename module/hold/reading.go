@@ -16,7 +16,7 @@ var errOtherType = errors.New("body is of another type")
 // read returns a value from the client's request. null is nothing. The errors are those of
 // inject.Message, and errOtherType.
 func (o *outgoing) read(at inject.Location) (inject.Value, error) {
-	m := inject.Message{Header: o.client, Query: o.out.URL.RawQuery, Body: o.body}
+	m := inject.Message{Header: o.client, Query: o.out.URL.RawQuery, Body: o.own.Bytes()}
 	if at.InBody() {
 		m.Header = o.out.Header
 		if len(m.Body) == 0 {

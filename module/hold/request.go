@@ -26,11 +26,12 @@ type outgoing struct {
 	client http.Header
 	out    *http.Request
 	repl   *caddy.Replacer
-	// body is the whole body, if that was read; changed says that a value was put into it.
-	body    []byte
-	changed bool
-	// buffer holds the body as it came; nil for none.
-	buffer *memory.Buffer
+	// own is the whole body as the client sent it, if that was read; nil for an empty one.
+	// body is what the upstream gets: own, or what values were put into, as changed says.
+	own, body *memory.Buffer
+	changed   bool
+	// space is the memory for a body that values are put into.
+	space memory.Space
 }
 
 // injection is a compiled Injection.
@@ -93,29 +94,50 @@ func (x *exchange) read(keyed bool) (err error) {
 		}
 		owner = memory.OwnerOf(scope + " " + x.r.Header[callback.IdempotencyKey][0])
 	}
-	o.buffer, err = answer.ReadBody(x.w, x.r, x.rt.Engine.Memory(owner), 0, x.h.app.MaxBodySize)
+	o.own, err = answer.ReadBody(x.w, x.r, x.rt.Engine.Memory(owner), 0, x.h.app.MaxBodySize)
 	if err != nil {
 		return err
 	}
-	o.body = o.buffer.Bytes()
-	upstream.SetBody(o.out, o.body)
+	o.space = x.rt.Engine.Memory(memory.Nobody)
+	o.send(o.own)
+	o.body.Retain()
 	return nil
 }
 
-// retain keeps the body for another user, and returns what ends that; nil for no body.
+// send makes that what the upstream gets.
+func (o *outgoing) send(body *memory.Buffer) {
+	o.body = body
+	upstream.SetBody(o.out, body.Bytes())
+}
+
+// retain keeps what the upstream gets for another user, and returns what ends that; nil for
+// no body.
 func (o *outgoing) retain() (release func()) {
-	if o.buffer == nil {
+	body := o.body
+	if body == nil {
 		return nil
 	}
-	o.buffer.Retain()
-	return o.buffer.Release
+	body.Retain()
+	return body.Release
+}
+
+// dropOwn gives up the body as the client sent it.
+func (o *outgoing) dropOwn() {
+	o.own.Release()
+	o.own = nil
+}
+
+// dropBody gives up what the upstream gets, which others may still use.
+func (o *outgoing) dropBody() {
+	o.body.Release()
+	o.body = nil
+	o.out.Body = http.NoBody
 }
 
 // drop gives the body up, which is not used any more.
 func (o *outgoing) drop() {
-	o.buffer.Release()
-	o.buffer, o.body = nil, nil
-	o.out.Body = http.NoBody
+	o.dropOwn()
+	o.dropBody()
 }
 
 // original returns the client's request as it goes on after the callback: with its own
@@ -125,7 +147,7 @@ func (o *outgoing) original(r *http.Request) *http.Request {
 	request.Header = r.Header.Clone()
 	o.h.strip(request.Header)
 	answer.StripPreferences(request.Header)
-	upstream.SetBody(request, o.body)
+	upstream.SetBody(request, o.own.Bytes())
 	return request
 }
 
@@ -139,7 +161,7 @@ func (o *outgoing) stored(r *http.Request) *callback.Request {
 		URI:        r.URL.RequestURI(),
 		Host:       r.Host,
 		Header:     callback.AckHeader(header),
-		Body:       callback.NewBody(o.body),
+		Body:       callback.NewBody(o.own.Bytes()),
 		RemoteAddr: r.RemoteAddr,
 		TLS:        r.TLS != nil,
 	}
@@ -213,7 +235,6 @@ func (o *outgoing) fill(cb *engine.Callback) error {
 	if !o.changed {
 		return nil
 	}
-	upstream.SetBody(o.out, o.body)
 	for _, name := range bodyDigests {
 		o.out.Header.Del(name)
 	}
@@ -229,22 +250,43 @@ func (o *outgoing) put(i injection) error {
 	if i.at.In == inject.Header && !httpguts.ValidHeaderFieldValue(text) {
 		return problem.InvalidValue.With("The value for " + i.at.String() + " has characters that no header can hold.")
 	}
-	m := inject.Message{Header: o.out.Header, Query: o.out.URL.RawQuery, Body: o.body}
-	err := error(nil)
-	if i.json {
-		err = m.SetLiteral(i.at, []byte(text))
-	} else {
-		err = m.Set(i.at, text)
+	set := func(m *inject.Message) error {
+		if i.json {
+			return m.SetLiteral(i.at, []byte(text))
+		}
+		return m.Set(i.at, text)
 	}
-	if err != nil {
-		return problem.InvalidBody.With("The " + err.Error() + ".")
+	if i.at.InBody() {
+		return o.edit(i.at.Growth(text), set)
+	}
+	m := inject.Message{Header: o.out.Header, Query: o.out.URL.RawQuery}
+	if err := set(&m); err != nil {
+		return err
 	}
 	if i.at.In == inject.Query {
 		u := *o.out.URL
 		u.RawQuery = m.Query
 		o.out.URL, o.out.RequestURI = &u, u.RequestURI()
 	}
-	o.body, o.changed = m.Body, o.changed || i.at.InBody()
+	return nil
+}
+
+// edit puts a value into the body that the upstream gets, which grows by that many bytes at
+// most.
+func (o *outgoing) edit(grow int, set func(*inject.Message) error) error {
+	edited, err := o.space.Edit(o.body, grow, func(room, body []byte) ([]byte, error) {
+		m := inject.Message{Body: body, Room: room}
+		if err := set(&m); err != nil {
+			return nil, problem.InvalidBody.With("The " + err.Error() + ".")
+		}
+		return m.Body, nil
+	})
+	if err != nil {
+		return err
+	}
+	o.body.Release()
+	o.send(edited)
+	o.changed = true
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
@@ -122,8 +123,18 @@ func TestWhyAValueOfTheRequestCannotBeReadIsSaid(t *testing.T) {
 
 // outgoingRequest returns a request on its way to the upstream.
 func outgoingRequest(h *Handler, body string, values map[string]string) *outgoing {
+	return outgoingIn(new(memory.Pool), 1<<20, h, body, values)
+}
+
+// outgoingIn is outgoingRequest with so much memory.
+func outgoingIn(pool *memory.Pool, limit int64, h *Handler, body string, values map[string]string) *outgoing {
 	r := httptest.NewRequest(http.MethodPost, "/orders?a=1", strings.NewReader(body))
-	return &outgoing{h: h, out: r, repl: newReplacer(values), body: []byte(body)}
+	pool.SetLimits(limit, limit)
+	o := &outgoing{h: h, out: r, repl: newReplacer(values), space: pool.For(memory.Nobody)}
+	o.own, _ = o.space.Read(r.Body, r.ContentLength, 1<<20)
+	o.send(o.own)
+	o.body.Retain()
+	return o
 }
 
 func TestValuesArePutIntoTheRequest(t *testing.T) {
@@ -149,6 +160,51 @@ func TestValuesArePutIntoTheRequest(t *testing.T) {
 	const want = `{"keep":1.50,"meta":{"id":"a \"b\"","more":{"id":"a \"b\"","n":[1,2]}}}`
 	if got, _ := io.ReadAll(o.out.Body); string(got) != want || o.out.ContentLength != int64(len(want)) {
 		t.Errorf("body of %d bytes is %s, want %s", o.out.ContentLength, got, want)
+	}
+}
+
+// What values are put into is copied under a lease, and what the client sent stays.
+func TestBodyIsEditedUnderALease(t *testing.T) {
+	for name, c := range map[string]struct {
+		in, body, value string
+		limit           int64
+		slug            string
+	}{
+		"json":                 {"json", `{"a":"` + strings.Repeat("x", 3000) + `"}`, "{id}", 16_000, ""},
+		"form":                 {"form", "x=" + strings.Repeat("x", 3000), "{id}", 16_000, ""},
+		"form that is empty":   {"form", "", "{id}", 16_000, ""},
+		"json without memory":  {"json", `{"a":"` + strings.Repeat("x", 3000) + `"}`, "{id}", 6_000, "busy"},
+		"form without memory":  {"form", "x=" + strings.Repeat("x", 3000), "{id}", 6_000, "busy"},
+		"json, a large value":  {"json", `{}`, "{large}", 6_000, "busy"},
+		"json that is invalid": {"json", `{"a":`, "{id}", 16_000, "invalid-body"},
+	} {
+		for _, step := range []bool{false, true} {
+			h := compiled(t, Handler{Inject: []Injection{{In: inject.Place(c.in), Name: "b", Value: c.value}, {In: inject.Place(c.in), Name: "c", Value: c.value}}})
+			pool := new(memory.Pool)
+			o := outgoingIn(pool, c.limit, h, c.body, map[string]string{"id": "17", "large": strings.Repeat("y", 5000)})
+			if !step {
+				o.dropOwn()
+			}
+			before := pool.Used()
+			err := o.fill(newCallback(t, apptest.NewEngine(t), h))
+			if slug := answer.ProblemOf(err).Slug; (err != nil) != (c.slug != "") || err != nil && slug != c.slug {
+				t.Errorf("%s: %v", name, err)
+			}
+			sent := o.body.Bytes()
+			if used := pool.Used(); err == nil && (len(sent) <= len(c.body) || used < int64(cap(sent)+cap(o.own.Bytes()))) || err != nil && used != before {
+				t.Errorf("%s: %d bytes are taken, and were %d before", name, used, before)
+			}
+			if got, _ := io.ReadAll(o.out.Body); string(got) != string(sent) || o.out.ContentLength != int64(len(sent)) {
+				t.Errorf("%s: the upstream gets %q", name, got)
+			}
+			if step && string(o.own.Bytes()) != c.body {
+				t.Errorf("%s: the client's own body is %q", name, o.own.Bytes())
+			}
+			o.drop()
+			if n := pool.Used(); n != 0 {
+				t.Errorf("%s: %d bytes are still counted", name, n)
+			}
+		}
 	}
 }
 

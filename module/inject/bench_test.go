@@ -42,7 +42,7 @@ func BenchmarkSetJSON(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := inject.SetJSON(body, path, literal); err != nil {
+				if _, err := inject.SetJSON(nil, body, path, literal); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -82,7 +82,7 @@ func BenchmarkSetForm(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				inject.SetForm(body, "n", "v")
+				inject.SetForm(nil, body, "n", "v")
 			}
 		})
 	}

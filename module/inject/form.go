@@ -4,35 +4,56 @@ import (
 	"bytes"
 	"iter"
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // SetQuery returns the raw query with the one parameter name=value. The first parameter
 // of that name is replaced and any others are removed; if there is none, it is added at
 // the end. The other parameters keep their order and every byte.
-func SetQuery(raw, name, value string) string {
+func SetQuery(raw, name, value string) string { return string(setParameter(nil, raw, name, value)) }
+
+// setParameter appends to dst what SetQuery and SetForm return.
+func setParameter[T string | []byte](dst []byte, raw T, name, value string) []byte {
 	parameter := escape(name) + "=" + escape(value)
-	var b strings.Builder
-	b.Grow(len(raw) + len("&") + len(parameter))
-	separator, placed := "", false
-	for segment := range strings.SplitSeq(raw, "&") {
-		if key, _, ok := split(segment); ok && key == name {
-			if placed {
-				continue
-			}
-			segment, placed = parameter, true
+	dst = slices.Grow(dst, len(raw)+len("&")+len(parameter))
+	placed := false
+	for begin := 0; begin <= len(raw); {
+		end := begin
+		for end < len(raw) && raw[end] != '&' {
+			end++
 		}
-		b.WriteString(separator)
-		b.WriteString(segment)
-		separator = "&"
+		named := isNamed(raw[begin:end], name)
+		if !named || !placed {
+			if begin > 0 {
+				dst = append(dst, '&')
+			}
+			if named {
+				dst = append(dst, parameter...)
+				placed = true
+			} else {
+				dst = append(dst, raw[begin:end]...)
+			}
+		}
+		begin = end + 1
 	}
 	if !placed {
-		if raw != "" && !strings.HasSuffix(raw, "&") {
-			b.WriteByte('&')
+		if len(raw) > 0 && raw[len(raw)-1] != '&' {
+			dst = append(dst, '&')
 		}
-		b.WriteString(parameter)
+		dst = append(dst, parameter...)
 	}
-	return b.String()
+	return dst
+}
+
+// isNamed reports whether a segment holds the parameter of that name.
+func isNamed[T string | []byte](segment T, name string) bool {
+	end := 0
+	for end < len(segment) && segment[end] != '=' {
+		end++
+	}
+	// Only what can be the name is copied: a body can be large.
+	return len(segment) > 0 && end <= maxEscaped*len(name) && unescape(string(segment[:end])) == name
 }
 
 // GetQuery returns the values of every parameter of that name in the raw query, in
@@ -63,9 +84,9 @@ func Parameters(raw string) iter.Seq2[string, string] {
 func IsEmptyQuery(raw string) bool { return strings.Trim(raw, "&") == "" }
 
 // SetForm does for an application/x-www-form-urlencoded body what SetQuery does
-// for a query. It returns a copy.
-func SetForm(body []byte, name, value string) []byte {
-	return []byte(SetQuery(string(body), name, value))
+// for a query. It appends the copy to dst.
+func SetForm(dst, body []byte, name, value string) []byte {
+	return setParameter(dst, body, name, value)
 }
 
 // GetForm does for an application/x-www-form-urlencoded body what GetQuery does
@@ -73,9 +94,8 @@ func SetForm(body []byte, name, value string) []byte {
 func GetForm(body []byte, name string) []string {
 	var values []string
 	for segment := range bytes.SplitSeq(body, []byte("&")) {
-		// Only what has the name is copied: a body can be large.
-		key, value, _ := bytes.Cut(segment, []byte("="))
-		if len(segment) > 0 && len(key) <= maxEscaped*len(name) && unescape(string(key)) == name {
+		if isNamed(segment, name) {
+			_, value, _ := bytes.Cut(segment, []byte("="))
 			values = append(values, unescape(string(value)))
 		}
 	}

@@ -30,7 +30,7 @@ func TestSetChangesOneParameterOnly(t *testing.T) {
 			if got := inject.SetQuery(c.raw, c.name, c.value); got != c.want {
 				t.Errorf("SetQuery = %q, want %q", got, c.want)
 			}
-			if got := inject.SetForm([]byte(c.raw), c.name, c.value); string(got) != c.want {
+			if got := inject.SetForm(nil, []byte(c.raw), c.name, c.value); string(got) != c.want {
 				t.Errorf("SetForm = %q, want %q", got, c.want)
 			}
 		})
@@ -63,7 +63,7 @@ func TestGetReturnsEveryValueInOrder(t *testing.T) {
 
 func TestSetFormLeavesItsInputAlone(t *testing.T) {
 	body := []byte("n=1&a=1")
-	inject.SetForm(body, "n", strings.Repeat("v", 10))
+	inject.SetForm(nil, body, "n", strings.Repeat("v", 10))
 	if string(body) != "n=1&a=1" {
 		t.Errorf("%s", body)
 	}

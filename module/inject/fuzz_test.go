@@ -182,7 +182,7 @@ func FuzzSetJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte, path string, literal []byte) {
 		parts, pointer := split(path)
-		out, err := inject.SetJSON(body, path, literal)
+		out, err := inject.SetJSON(nil, body, path, literal)
 		body = bytes.TrimPrefix(body, []byte("\ufeff"))
 		if errors.Is(err, inject.ErrLocation) {
 			return
@@ -244,7 +244,7 @@ func FuzzSetQuery(f *testing.F) {
 		if again := inject.SetQuery(out, name, value); again != out {
 			t.Fatalf("%q set again is %q", out, again)
 		}
-		if form := inject.SetForm([]byte(raw), name, value); string(form) != out {
+		if form := inject.SetForm(nil, []byte(raw), name, value); string(form) != out {
 			t.Fatalf("form %q, query %q", form, out)
 		}
 		before, was := others(raw, name)

@@ -26,7 +26,7 @@ var (
 	ErrLiteral = errors.New("literal is not usable JSON")
 )
 
-// SetJSON returns a copy of body with literal, which must be JSON itself, at the
+// SetJSON appends to dst a copy of body with literal, which must be JSON itself, at the
 // path. A path is dotted, such as data.0.id, or an RFC 6901 pointer if it begins
 // with a slash. A number names an array's element or an object's member,
 // whichever is there; an array's length, and in a pointer "-", name the place
@@ -38,7 +38,7 @@ var (
 // way, if an index is beyond the array's end, or if an object along the path has
 // the member's name twice or in another case: the next decoder of the body might
 // take the other member.
-func SetJSON(body []byte, path string, literal []byte) ([]byte, error) {
+func SetJSON(dst, body []byte, path string, literal []byte) ([]byte, error) {
 	p, err := parsePath(path)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,16 @@ func SetJSON(body []byte, path string, literal []byte) ([]byte, error) {
 	before, after := at.surroundings(p)
 	// What is put together has no byte order mark (RFC 8259, section 8.1).
 	head := bytes.TrimPrefix(body[:at.start], byteOrderMark)
-	return slices.Concat(head, before, literal[value.start:value.end], after, body[at.end:]), nil
+	parts := [...][]byte{head, before, literal[value.start:value.end], after, body[at.end:]}
+	length := 0
+	for _, part := range parts {
+		length += len(part)
+	}
+	dst = slices.Grow(dst, length)
+	for _, part := range parts {
+		dst = append(dst, part...)
+	}
+	return dst, nil
 }
 
 // GetJSON returns the value at the path in body, and whether there is one. A

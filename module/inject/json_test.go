@@ -45,7 +45,7 @@ func TestSetJSONSplices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := []byte(c.body)
-			got, err := inject.SetJSON(body, c.path, []byte(c.literal))
+			got, err := inject.SetJSON(nil, body, c.path, []byte(c.literal))
 			if err != nil || string(got) != c.want {
 				t.Errorf("got %s, %v, want %s", got, err, c.want)
 			}
@@ -79,7 +79,7 @@ func TestSetJSONSaysWhyAPathDoesNotFit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := "path does not fit the body: json " + c.path + ": " + c.want
-			got, err := inject.SetJSON([]byte(c.body), c.path, []byte(`1`))
+			got, err := inject.SetJSON(nil, []byte(c.body), c.path, []byte(`1`))
 			if got != nil || !errors.Is(err, inject.ErrPath) || err.Error() != want {
 				t.Errorf("got %s, %v, want %s", got, err, want)
 			}
@@ -135,7 +135,7 @@ func TestOnlyOneValidValueIsABody(t *testing.T) {
 		`{"a":` + strings.Repeat(`[{"b":`, 32): "nested deeper than 64 levels at byte 192",
 	} {
 		want = "body is not usable JSON: json a: " + want
-		if _, err := inject.SetJSON([]byte(body), "a", []byte("1")); !errors.Is(err, inject.ErrNotJSON) || err.Error() != want {
+		if _, err := inject.SetJSON(nil, []byte(body), "a", []byte("1")); !errors.Is(err, inject.ErrNotJSON) || err.Error() != want {
 			t.Errorf("SetJSON of %q: %v, want %s", body, err, want)
 		}
 		if _, _, err := inject.GetJSON([]byte(body), "a"); !errors.Is(err, inject.ErrNotJSON) || err.Error() != want {
@@ -162,7 +162,7 @@ func TestDepthIsBoundedInBodyAndResult(t *testing.T) {
 		"a million brackets more": {`{}`, "a", strings.Repeat("[", 1e6), inject.ErrLiteral},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := inject.SetJSON([]byte(c.body), c.path, []byte(c.literal))
+			got, err := inject.SetJSON(nil, []byte(c.body), c.path, []byte(c.literal))
 			if !errors.Is(err, c.want) {
 				t.Fatalf("got %v, want %v", err, c.want)
 			}
@@ -177,7 +177,7 @@ func TestDepthIsBoundedInBodyAndResult(t *testing.T) {
 
 func TestSetJSONRefusesWhatIsNoLiteral(t *testing.T) {
 	for _, literal := range []string{"", " ", "secret", `"a`, "1 2", "{", "\ufeff1", "\"\xff\"", `1,"b":2`, `1}`} {
-		got, err := inject.SetJSON([]byte(`{}`), "a", []byte(literal))
+		got, err := inject.SetJSON(nil, []byte(`{}`), "a", []byte(literal))
 		if got != nil || !errors.Is(err, inject.ErrLiteral) || errors.Is(err, inject.ErrNotJSON) {
 			t.Errorf("%q: %s, %v", literal, got, err)
 		}
@@ -238,7 +238,7 @@ func TestGetJSONRefusesWhatDecodersReadDifferently(t *testing.T) {
 
 func TestErrorsNeverQuoteTheBody(t *testing.T) {
 	for _, body := range []string{`secret`, `{"secret":"secret`, `{"a":"secret"}`, `{"A":"secret"}`, `["secret"]`, `{"a":1}secret`} {
-		_, err := inject.SetJSON([]byte(body), "a.b", []byte("1"))
+		_, err := inject.SetJSON(nil, []byte(body), "a.b", []byte("1"))
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", body, err)
 		}

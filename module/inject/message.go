@@ -18,6 +18,9 @@ type Message struct {
 	// Query is the raw query.
 	Query string
 	Body  []byte
+	// Room is where a body goes into which a value was put, if its capacity is enough: see
+	// Growth.
+	Room []byte
 }
 
 // Values returns the values at the location, in order: none if nothing is there, and
@@ -80,7 +83,7 @@ func (m *Message) Set(at Location, value string) error {
 	case Query:
 		m.Query = SetQuery(m.Query, at.Name, value)
 	case Form:
-		m.Body = SetForm(m.Body, at.Name, value)
+		m.Body = SetForm(m.Room[:0], m.Body, at.Name, value)
 	case JSON:
 		return m.SetLiteral(at, Quote(value))
 	}
@@ -89,10 +92,22 @@ func (m *Message) Set(at Location, value string) error {
 
 // SetLiteral puts a JSON literal at the location, which must be one in a JSON body.
 func (m *Message) SetLiteral(at Location, literal []byte) error {
-	body, err := SetJSON(m.Body, at.Name, literal)
+	body, err := SetJSON(m.Room[:0], m.Body, at.Name, literal)
 	if err != nil {
 		return err
 	}
 	m.Body = body
 	return nil
+}
+
+// Growth returns by how many bytes a body becomes longer at most when that value, or a
+// literal of that length, is put into it.
+func (l Location) Growth(value string) int {
+	if !l.InBody() {
+		return 0
+	}
+	// A character becomes six at most, such as \u0001, and a part of a path is surrounded by
+	// quotes, a colon and braces.
+	const escaped, surrounding = 6, 5
+	return escaped*(len(value)+len(l.Name)) + surrounding*(len(l.Name)+2)
 }

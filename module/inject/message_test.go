@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -74,5 +75,26 @@ func TestMessageSet(t *testing.T) {
 	before := string(m.Body)
 	if err := m.Set(Location{JSON, "a.b"}, "2"); !errors.Is(err, ErrPath) || string(m.Body) != before {
 		t.Errorf("a scalar in the way: %v, body %q", err, m.Body)
+	}
+}
+
+func TestValueFitsIntoTheRoomThatIsForeseen(t *testing.T) {
+	t.Parallel()
+	for _, at := range []Location{{JSON, "a"}, {JSON, "a.b.c.d"}, {JSON, "/"}, {JSON, "//-/-/"}, {JSON, "\x01.\x02"}, {Form, "a"}, {Form, "\xff"}, {Form, " "}} {
+		for _, value := range []string{"", "x", "\x01\x02\u2028", "\xff\xfe", strings.Repeat("\x1f", 1000), strings.Repeat("é&=", 99)} {
+			for _, body := range []string{"", "{}", `{"z":[1]}`, `{"a":{},"":{}}`, "a=1&a=2&", "&&"} {
+				room := make([]byte, 0, len(body)+at.Growth(value))
+				m := Message{Body: []byte(body), Room: room}
+				if err := m.Set(at, value); err != nil {
+					continue
+				}
+				if len(m.Body) > cap(room) || &m.Body[0] != &room[:1][0] {
+					t.Errorf("%v %.10q in %s: %d bytes have room for %d", at, value, body, len(m.Body), cap(room))
+				}
+			}
+		}
+	}
+	if (Location{Header, "X-A"}).Growth("value") != 0 {
+		t.Error("a header makes the body longer")
 	}
 }

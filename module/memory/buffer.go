@@ -51,6 +51,25 @@ func (s Space) Make(n int) (*Buffer, error) {
 	return b, nil
 }
 
+// Edit returns a buffer with what edit makes of the content of another, which is nil for an
+// empty one and stays as it is. There is room for grow bytes more than that. The errors are
+// ErrBusy and those of edit.
+func (s Space) Edit(b *Buffer, grow int, edit func(room, content []byte) ([]byte, error)) (*Buffer, error) {
+	edited, err := s.Make(len(b.Bytes()) + grow)
+	if err != nil {
+		return nil, err
+	}
+	edited.data, err = edit(edited.data[:0], b.Bytes())
+	if err == nil {
+		err = edited.lease.resize(int64(cap(edited.data)))
+	}
+	if err != nil {
+		edited.Release()
+		return nil, err
+	}
+	return edited, nil
+}
+
 // Read reads a body of at most limit bytes, and takes memory for it as its bytes come.
 // length is the announced length, or negative. Errors are ErrTooLarge, ErrCutShort,
 // ErrTooSlow and ErrBusy. The buffer is nil for an empty body, and must be released.
@@ -158,16 +177,6 @@ func (b *Buffer) Reserve(n int64) error { return b.lease.resize(max(n, b.lease.b
 
 // Reset empties the buffer, and keeps its memory.
 func (b *Buffer) Reset() { b.data = b.data[:0] }
-
-// Replace puts other bytes, which were made of the buffer's, in the place of its own. The
-// error is ErrBusy.
-func (b *Buffer) Replace(data []byte) error {
-	if err := b.lease.resize(int64(cap(data))); err != nil {
-		return err
-	}
-	b.data = data
-	return nil
-}
 
 // Bytes returns the content. It must not be used once the buffer has no more users.
 func (b *Buffer) Bytes() []byte {

@@ -279,21 +279,51 @@ func TestMemoryThatIsReservedIsThere(t *testing.T) {
 	wantNothing(t, p)
 }
 
-func TestContentIsReplacedUnderTheLease(t *testing.T) {
-	p := newPool(1000, 1000)
-	b, err := p.For(OwnerOf(1)).Read(of(600), 600, 1000)
-	if err != nil {
-		t.Fatal(err)
+func TestContentIsEditedUnderALease(t *testing.T) {
+	broken := errors.New("it cannot be edited")
+	for name, c := range map[string]struct {
+		before, grow, after int
+		err, want           error
+	}{
+		"longer":            {400, 100, 450, nil, nil},
+		"shorter":           {400, 0, 10, nil, nil},
+		"of nothing":        {0, 100, 50, nil, nil},
+		"to nothing":        {400, 0, 0, nil, nil},
+		"beyond its room":   {400, 0, 500, nil, nil},
+		"beyond the memory": {400, 0, 2001, nil, ErrBusy},
+		"without memory":    {1100, 0, 1100, nil, ErrBusy},
+		"not at all":        {400, 100, 450, broken, broken},
+	} {
+		p := newPool(2000, 2000)
+		b, err := p.For(OwnerOf(1)).Read(of(c.before), int64(c.before), 2000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := p.Used()
+		edited, err := p.For(Nobody).Edit(b, c.grow, func(room, content []byte) ([]byte, error) {
+			if want := before + int64(c.before+c.grow); p.Used() != want {
+				t.Errorf("%s: %d bytes are taken before the copy is made, want %d", name, p.Used(), want)
+			}
+			if len(content) != c.before || len(room) != 0 || cap(room) < c.before+c.grow {
+				t.Errorf("%s: %d bytes with room for %d", name, len(content), cap(room))
+			}
+			return append(room, make([]byte, c.after)...), c.err
+		})
+		if !errors.Is(err, c.want) || (edited == nil) != (c.want != nil) || len(b.Bytes()) != c.before {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+		if err == nil {
+			wantUsed(t, p, name, before+int64(cap(edited.Bytes())), before+int64(cap(edited.Bytes())))
+			if len(edited.Bytes()) != c.after {
+				t.Errorf("%s: %d bytes", name, len(edited.Bytes()))
+			}
+		} else {
+			wantUsed(t, p, name, before, before)
+		}
+		edited.Release()
+		b.Release()
+		wantNothing(t, p)
 	}
-	if err := b.Replace(make([]byte, 900)); err != nil || len(b.Bytes()) != 900 {
-		t.Errorf("%d bytes, %v", len(b.Bytes()), err)
-	}
-	if err := b.Replace(make([]byte, 1001)); !errors.Is(err, ErrBusy) || len(b.Bytes()) != 900 {
-		t.Errorf("%d bytes, %v", len(b.Bytes()), err)
-	}
-	wantUsed(t, p, "replaced", 900, 900)
-	b.Release()
-	wantNothing(t, p)
 }
 
 func TestWhatIsThereAlreadyIsCountedInAnyCase(t *testing.T) {
