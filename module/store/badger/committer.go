@@ -52,6 +52,13 @@ const maxLeisure = 256
 
 func (c *committer) newGroup() *group { return &group{committer: c, done: make(chan struct{})} }
 
+// end tells those who wait. They may keep the group for long, but not what was written with
+// it.
+func (g *group) end(err error) {
+	g.writes, g.err = nil, err
+	close(g.done)
+}
+
 // Done implements store.Commit.
 func (g *group) Done() <-chan struct{} { return g.done }
 
@@ -257,7 +264,7 @@ func (c *committer) commit(g *group) {
 	for _, w := range g.writes {
 		c.s.settle(w, g)
 	}
-	close(g.done)
+	g.end(nil)
 }
 
 // complete waits until the last decisions of a group are in place, and sets the
@@ -312,8 +319,7 @@ func (c *committer) abandon(g *group, err error, dispose func(files []string)) {
 	c.dropping = nil
 	c.mu.Unlock()
 	for _, g := range lost {
-		g.err = err
-		close(g.done)
+		g.end(err)
 	}
 	c.s.outages.commits.Failed(causeOf(err), callbacks, zap.Int("callbacks", callbacks))
 }

@@ -3,10 +3,12 @@ package badger
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -45,6 +47,38 @@ func TestManyWritesShareACommit(t *testing.T) {
 	wg.Wait()
 	if n := commits.Load(); n > writers*each/4 {
 		t.Errorf("%d records took %d commits", writers*each, n)
+	}
+}
+
+// What is kept of a commit keeps no body: a held client has its commit until it is answered.
+func TestCommitKeepsNothingOfWhatWasWritten(t *testing.T) {
+	for name, refused := range map[string]error{"committed": nil, "refused": errors.New("the disk is broken")} {
+		s := openForTest(t, t.TempDir())
+		p := testPolicy(t, s)
+		s.beforeCommit = func() error { return refused }
+		commit, data := func() (store.Commit, weak.Pointer[byte]) {
+			body, err := s.PutBody(t.Context(), make([]byte, 1<<20))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newRecord(s, p)
+			r.Request = &callback.Request{Method: "POST", Body: body}
+			commit, err := s.Create(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return commit, weak.Make(&body.Data[0])
+		}()
+		if err := store.Wait(t.Context(), commit); (err != nil) != (refused != nil) {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); data.Value() != nil && time.Now().Before(deadline); {
+			runtime.GC()
+		}
+		if data.Value() != nil {
+			t.Errorf("%s: the body is still in memory", name)
+		}
+		runtime.KeepAlive(commit)
 	}
 }
 
