@@ -105,7 +105,7 @@ var errDetached = errors.New("the upstream answered before it read the whole req
 // await gives the handlers the time to read what is left of a body that has arrived: an
 // upstream whose request breaks off takes it for void. It waits no longer than done.
 func (t *trackedBody) await(done <-chan struct{}) {
-	if t == nil || t.empty || t.ended.Load() {
+	if t == nil || t.empty || t.ended.Load() || t.isDetached() {
 		return
 	}
 	timer := time.NewTimer(drainWithin)
@@ -115,6 +115,13 @@ func (t *trackedBody) await(done <-chan struct{}) {
 	case <-done:
 	case <-timer.C:
 	}
+}
+
+// isDetached reports whether the handlers may no longer read.
+func (t *trackedBody) isDetached() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.detached
 }
 
 // Close implements io.Closer. A body that is drained is closed by the server.

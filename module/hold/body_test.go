@@ -53,3 +53,14 @@ func TestBodyIsNotDrainedWhileTheUpstreamStillReads(t *testing.T) {
 	}
 	close(strict.more)
 }
+
+func TestBodyThatIsDrainedIsNotAwaited(t *testing.T) {
+	strict := &strictBody{more: make(chan struct{})}
+	defer close(strict.more)
+	body := new(Handler).trackBody(&http.Request{Body: strict, ContentLength: -1})
+	body.drain()
+	body.await(make(chan struct{}))
+	if body.ends != nil {
+		t.Error("it was waited for")
+	}
+}

@@ -31,6 +31,8 @@ type Call struct {
 	// sent says that a request has been written to a connection. The error of the
 	// handlers does not say so: a proxy that retries reports only its last try.
 	sent atomic.Bool
+	// back says that what belongs to the request was taken back while they went on.
+	back bool
 
 	// The fields below are valid once done is closed; recorder.needed also once ready is.
 	recorder *recorder

@@ -10,8 +10,11 @@ import (
 // variables. It reports false if they are passing an answer on, which then ends with them.
 // Handlers that are not over go on for a while, and what they write is thrown away: an
 // upstream that is cut off in the middle of its answer may take that for the end of its
-// request.
+// request. What was taken back is not taken back again.
 func (c *Call) TakeBack() bool {
+	if c.back {
+		return true
+	}
 	// Most handlers end right after their answer.
 	if runtime.Gosched(); !c.over() && c.soonOver() {
 		return !c.recorder.passed
@@ -25,7 +28,7 @@ func (c *Call) TakeBack() bool {
 		c.loan.over.Store(true)
 	}
 	c.loan.mu.Unlock()
-	if !passed && !c.over() {
+	if c.back = !passed; c.back && !c.over() {
 		c.drain()
 	}
 	return !passed

@@ -101,6 +101,27 @@ func TestHandlersThatGoOnAreBoundedInNumber(t *testing.T) {
 	}
 }
 
+func TestHandlersThatGoOnCountOnce(t *testing.T) {
+	h := newHeld()
+	goOn := make(chan struct{})
+	c := h.start(1<<20, head, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		<-goOn
+	})
+	<-c.Ready()
+	before := drains.Load()
+	for range 3 {
+		if !c.TakeBack() {
+			t.Fatal("the answer is passed on")
+		}
+	}
+	if n := drains.Load() - before; n != 1 {
+		t.Errorf("they count as %d", n)
+	}
+	close(goOn)
+	<-c.Done()
+}
+
 func TestAnswerThatIsPassedOnIsNotTakenBack(t *testing.T) {
 	h := newHeld()
 	goOn := make(chan struct{})
