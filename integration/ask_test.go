@@ -189,6 +189,27 @@ func TestAskWithoutARouteToTheAppConsumesNothing(t *testing.T) {
 	x.wantPhase(t, "waiting")
 }
 
+func TestQuestionThatNobodyReadsTakesNoMemory(t *testing.T) {
+	t.Parallel()
+	for route, status := range map[string]int{
+		"respond 204": http.StatusOK, "respond 403": http.StatusForbidden, "error 500": http.StatusBadGateway,
+		"reverse_proxy": http.StatusBadGateway, "reverse_proxy unix//nowhere.sock": http.StatusBadGateway,
+	} {
+		t.Run(route, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, harness.Config{
+				Public: "callback_server {\n\task {\n\t\t" + route + "\n\t}\n}", Hold: "ask /decide",
+				Callback: "max_body_size 256KiB\nmax_memory 1MiB",
+			})
+			// Each question takes 64 KiB.
+			for range 20 {
+				x := s.get(t)
+				wantStatus(t, x.call(t, "text/plain", overInline), status)
+			}
+		})
+	}
+}
+
 func TestActivityOfACallbackMadeWithTheAPIIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

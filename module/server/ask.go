@@ -130,7 +130,8 @@ func (s *Server) ask(ctx context.Context, e *engine.Engine, cb *engine.Callback,
 		return nil, err
 	}
 	room := upstream.Room{Kept: maxAskAnswer, Passed: -1, Drained: maxAskAnswer, Space: e.Memory(memory.OwnerOf(cb.ID)).Sure(sureAskAnswer)}
-	said := upstream.Run(ctx, s.Ask, r, room, upstream.ReadAll, nil)
+	// Handlers that do not read the question do not close it.
+	said := upstream.Run(ctx, s.Ask, r, room, upstream.ReadAll, func() { _ = r.Body.Close() })
 	defer said.Close()
 	status := said.Status()
 	switch {
