@@ -2,6 +2,7 @@ package integration
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -203,6 +204,52 @@ func TestJobIsAckedByTheStatus(t *testing.T) {
 	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "the result")
 	a.end(t)
 	s.wantArrivals(t, path, 0)
+}
+
+// listen makes handler take requests at an address that is returned, whose bodies it reads
+// itself.
+func (s *stage) listen(t *testing.T, handler http.HandlerFunc) (address string) {
+	t.Helper()
+	address = s.Path("other.sock")
+	listener, err := net.Listen("unix", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	return "unix/" + address
+}
+
+// An upstream that acks before it has read the request gets the rest of it.
+func TestJobSendsItsRequestToTheEnd(t *testing.T) {
+	t.Parallel()
+	for name, inject := range map[string]string{"stored": "", "changed": "inject json a b\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			goOn, read := make(chan struct{}), make(chan error, 1)
+			upstream := s.listen(t, func(w http.ResponseWriter, r *http.Request) {
+				_ = http.NewResponseController(w).EnableFullDuplex()
+				w.WriteHeader(http.StatusAccepted)
+				flush(w)
+				<-goOn
+				_, err := io.Copy(io.Discard, r.Body)
+				read <- err
+			})
+			s.Start(t, harness.Config{Private: "callback park {\n\tname orders\n" + inject + "\tcall {\n\t\treverse_proxy " + upstream + "\n\t}\n}\n"})
+			body := `{"order":"` + strings.Repeat("x", 8<<20) + `"}`
+			p := s.wantParked(t, s.again(t, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(s.path()), jsonType, body)).Answer(t))
+			harness.Eventually(t, "the job is done", func() bool {
+				return !strings.Contains(string(s.admin(t, http.MethodGet, "/"+p.ID, "").Body), `"job":`)
+			})
+			close(goOn)
+			if err := harness.Receive(t, "the request is read", read); err != nil {
+				t.Error(err)
+			}
+			s.wantBodyFiles(t, "in the end", 0)
+		})
+	}
 }
 
 func TestClientThatLeavesDoesNotEndTheAck(t *testing.T) {

@@ -81,13 +81,10 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	defer cancel()
 	s := &step{parent: cb.ID}
 	j := &job{h: h, rt: rt, cb: cb, step: s}
-	defer j.end()
 	request, err := j.request(context.WithValue(ctx, stepKey{}, s))
-	switch {
-	case errors.Is(err, store.ErrDamaged):
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRequest, Error: "The stored request cannot be read any more."}, true
-	case err != nil:
-		return j.again("the stored request could not be prepared: "+err.Error(), 0), true
+	if err != nil {
+		j.end()
+		return j.unprepared(err), true
 	}
 	if cb.Job.Block == callback.CallBlock {
 		defer h.expectAck(rt.Engine)()
@@ -98,6 +95,14 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	attempt = j.closeLeft(j.attemptOf(call))
 	attempt.Done = call.Close
 	return attempt, true
+}
+
+// unprepared returns the attempt whose request could not be built.
+func (j *job) unprepared(err error) callback.Attempt {
+	if errors.Is(err, store.ErrDamaged) {
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRequest, Error: "The stored request cannot be read any more."}
+	}
+	return j.again("the stored request could not be prepared: "+err.Error(), 0)
 }
 
 // closeLeft closes the callbacks that the attempt has waited for in vain, if it was the
@@ -134,7 +139,7 @@ type job struct {
 	filled outgoing
 }
 
-// end lets go of the request's body.
+// end lets go of the request's body, which the upstream may read after its ack.
 func (j *job) end() {
 	j.close()
 	j.filled.body.Release()
