@@ -29,9 +29,11 @@ func TestAckIsKnownByWhatItSays(t *testing.T) {
 	s := newStage(t)
 	s.Start(t, harness.Config{TLS: true, Private: s.HoldAndForward("", "", saysYes)})
 	for _, protocol := range harness.Protocols {
-		path := s.path()
-		s.partner.Handle(path, harness.Ack(http.StatusOK, jobHeader(), `{"status":"queued"}`))
-		s.forward(t, protocol, harness.NewRequest(t, http.MethodGet, protocol.URL(path), "", "")).stillWaits(t)
+		for _, more := range []string{"", "\n", `{"status":"done"}`} {
+			path := s.path()
+			s.partner.Handle(path, harness.Ack(http.StatusOK, jobHeader(), `{"status":"queued"}`+more))
+			s.forward(t, protocol, harness.NewRequest(t, http.MethodGet, protocol.URL(path), "", "")).stillWaits(t)
+		}
 	}
 }
 

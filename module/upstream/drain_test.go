@@ -16,10 +16,11 @@ func TestOnlyWhatIsNeededOfAnAnswerIsWaitedFor(t *testing.T) {
 	}{
 		"head":            {KeptHead, "begun", true, ""},
 		"status":          {KeptStatus, "begun", true, ""},
-		"JSON":            {KeptJSON, `{"a":[1,2]} `, true, `{"a":[1,2]} `},
+		"JSON":            {KeptJSON, `{"a":[1,2]} `, true, `{"a":[1,2]}`},
+		"JSON, and more":  {KeptJSON, `{"a":1}{"a":2}`, true, `{"a":1}`},
 		"JSON, begun":     {KeptJSON, `{"a":[1,2]`, false, ""},
 		"JSON, a number":  {KeptJSON, "12", false, ""},
-		"no JSON":         {KeptJSON, "ok", true, "ok"},
+		"no JSON":         {KeptJSON, "ok", true, "o"},
 		"JSON, too large": {KeptJSON, `{"a":"` + string(make([]byte, 100)), true, ""},
 		"whole":           {Kept, `{}`, false, ""},
 	} {

@@ -125,13 +125,22 @@ func (rec *recorder) pass(status int, header http.Header) {
 
 // Write implements http.ResponseWriter. Unless the answer is passed on, Write never fails,
 // not even beyond the limit: a proxy that cannot write panics.
-func (rec *recorder) Write(b []byte) (int, error) {
+func (rec *recorder) Write(b []byte) (n int, err error) {
 	if !rec.passed && rec.status == 0 && rec.gateway == 0 {
 		rec.WriteHeader(http.StatusOK)
 	}
-	if rec.fate == Weighed && !rec.passed && rec.weigh(b) {
-		return len(b), nil
+	if rec.fate == Weighed && !rec.passed {
+		n = rec.weigh(b)
 	}
+	if b = b[n:]; len(b) > 0 {
+		more, err := rec.take(b)
+		return n + more, err
+	}
+	return n, nil
+}
+
+// take takes bytes of an answer that is not weighed, or not any more.
+func (rec *recorder) take(b []byte) (int, error) {
 	switch {
 	case rec.passed:
 		rec.kept.toSpool(b, rec.room.Passed)
@@ -147,30 +156,36 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// read takes bytes of an answer that is kept and looked into.
+// read takes bytes of an answer that is kept and looked into. What follows its JSON value is
+// not looked at: it may come with the value, or later.
 func (rec *recorder) read(b []byte) {
-	rec.kept.toRead(b, rec.room.Kept)
-	if rec.fate == KeptJSON && (rec.kept.lost != nil || rec.end.add(b)) {
+	if rec.fate != KeptJSON {
+		rec.kept.toRead(b, rec.room.Kept)
+		return
+	}
+	n, ended := rec.end.add(b)
+	if rec.kept.toRead(b[:n], rec.room.Kept); ended || rec.kept.lost != nil {
 		rec.loan.mu.Lock()
 		defer rec.loan.mu.Unlock()
 		rec.tell()
 	}
 }
 
-// weigh takes bytes of an answer that is weighed. It reports false if they cannot be kept:
-// the answer is then decided on without them.
-func (rec *recorder) weigh(b []byte) bool {
+// weigh takes bytes of an answer that is weighed, up to the end of its JSON value, and returns
+// how many. If they cannot be kept, it takes none, and the answer is decided on without them.
+func (rec *recorder) weigh(b []byte) int {
 	if rec.loan.over.Load() {
-		return false
+		return 0
 	}
-	if err := rec.kept.add(b, rec.room.Kept); err != nil {
+	n, ended := rec.end.add(b)
+	if err := rec.kept.add(b[:n], rec.room.Kept); err != nil {
 		rec.decide(err)
-		return false
+		return 0
 	}
-	if rec.end.add(b) {
+	if ended {
 		rec.decide(nil)
 	}
-	return true
+	return n
 }
 
 // decide ends the weighing of an answer. err is why its body cannot be looked into.

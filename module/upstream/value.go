@@ -7,10 +7,11 @@ type valueEnd struct {
 	depth                    int
 }
 
-// add takes the next bytes, and reports whether the value has ended, or whether the body
-// cannot be JSON. The end of a number, or of a word like true, is that of the body.
-func (v *valueEnd) add(b []byte) bool {
-	for _, c := range b {
+// add takes the next bytes. It reports whether the value has ended, or whether the body cannot
+// be JSON, and how many of the bytes say so. The end of a number, or of a word like true, is
+// that of the body.
+func (v *valueEnd) add(b []byte) (n int, ended bool) {
+	for i, c := range b {
 		switch {
 		case v.escaped:
 			v.escaped = false
@@ -20,7 +21,7 @@ func (v *valueEnd) add(b []byte) bool {
 			v.inString = !v.inString
 			v.begun = true
 			if !v.inString && v.depth == 0 {
-				return true
+				return i + 1, true
 			}
 		case v.inString:
 		case c == '{' || c == '[':
@@ -29,15 +30,15 @@ func (v *valueEnd) add(b []byte) bool {
 		case c == '}' || c == ']':
 			v.depth--
 			if v.depth <= 0 {
-				return true
+				return i + 1, true
 			}
 		case !v.begun && !begins(c):
-			return true
+			return i + 1, true
 		case c > ' ':
 			v.begun = true
 		}
 	}
-	return false
+	return len(b), false
 }
 
 // begins reports whether a byte can stand before a JSON value, or begin a number or a word.

@@ -18,14 +18,14 @@ func TestEndOfAValueIsFoundWhereverTheBytesAreSplit(t *testing.T) {
 			for i := range len(body) {
 				if i < split {
 					// A byte at a time, and then the rest at once.
-					if v.add([]byte{body[i]}) {
+					if _, ended := v.add([]byte{body[i]}); ended {
 						got = i + 1
 						break
 					}
 					continue
 				}
-				if v.add([]byte(body[i:])) {
-					got = end
+				if n, ended := v.add([]byte(body[i:])); ended {
+					got = i + n
 				}
 				break
 			}
@@ -46,7 +46,7 @@ func FuzzEndOfAValue(f *testing.F) {
 		}
 		var v valueEnd
 		for i, c := range body {
-			if v.add([]byte{c}) {
+			if _, ended := v.add([]byte{c}); ended {
 				if !json.Valid(body[:i+1]) {
 					t.Fatalf("the end of %q is not at %d", body, i)
 				}
