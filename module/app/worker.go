@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
 // worker does the background work of a runtime, as the newest configuration says.
@@ -101,7 +102,10 @@ func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.
 	}
 	m.Body = func(ctx context.Context) (io.ReadCloser, int64, error) {
 		content, err := wk.rt.Engine.Bodies(cb.ID).Result(ctx, result, cb.Policy)
-		return content, content.Size, err
+		if err != nil {
+			return nil, 0, err
+		}
+		return upstream.NewStream(content.ReadCloser), content.Size, nil
 	}
 	return m
 }

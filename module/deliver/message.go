@@ -34,8 +34,8 @@ type Message struct {
 	Secrets []Secret
 }
 
-// Body opens a body, which may be read several times, and returns its length in bytes, too.
-// A nil Body is empty.
+// Body opens a body, which may be read several times, and returns its length in bytes, too. It
+// may be closed while it is still read: transports do that. A nil Body is empty.
 type Body func(ctx context.Context) (body io.ReadCloser, size int64, err error)
 
 // Bytes returns a body that is in memory.
