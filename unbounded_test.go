@@ -29,6 +29,8 @@ var readingMethods = []string{"ReadFrom", "ParseForm", "ParseMultipartForm", "Fo
 // read into a memory.Buffer, or piece by piece.
 var readsOtherwise = map[string]string{
 	"module/answer/result.go io.Copy":           "it goes to the client, as the client takes it",
+	"module/answer/reading.go io.Copy":          "it goes into a hash",
+	"module/answer/served.go io.Copy":           "it goes to the client, as the client takes it",
 	"module/api/create.go json.NewDecoder":      "the body is in a buffer with a lease",
 	"module/api/fields.go json.NewDecoder":      "the body is in a buffer with a lease",
 	"module/command/change.go io.ReadAll":       "the command is a process of its own, and reads what its user gives it",
