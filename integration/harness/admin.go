@@ -105,6 +105,24 @@ func (c *Caddy) GoroutinesIn(tb testing.TB, frame string) int {
 	return total
 }
 
+// Heap returns how many bytes of the server's heap are in use, after what is not has been
+// collected.
+func (c *Caddy) Heap(tb testing.TB) int64 {
+	tb.Helper()
+	// What has a finalizer takes two rounds.
+	for range 2 {
+		Do(tb, c.admin, NewRequest(tb, http.MethodGet, adminURL+"/debug/pprof/heap?gc=1", "", ""))
+	}
+	var vars struct {
+		Memstats struct{ HeapAlloc int64 } `json:"memstats"`
+	}
+	got := Do(tb, c.admin, NewRequest(tb, http.MethodGet, adminURL+"/debug/vars", "", ""))
+	if err := json.Unmarshal(got.Body, &vars); err != nil || vars.Memstats.HeapAlloc == 0 {
+		tb.Fatalf("no figures of the heap: %v", err)
+	}
+	return vars.Memstats.HeapAlloc
+}
+
 // countGoroutines reads a goroutine profile in its text form: groups of equal
 // stacks, each led by "<count> @ <addresses>".
 func countGoroutines(profile io.Reader, frame string) (int, error) {

@@ -42,6 +42,22 @@ func (c *Caddy) Memory(tb testing.TB) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
+// Peak returns how many bytes of memory the server has had resident at most.
+func (c *Caddy) Peak(tb testing.TB) int64 {
+	tb.Helper()
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(c.running(tb).cmd.Process.Pid) + "/status")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(b), "\nVmHWM:")
+	number, _, found := strings.Cut(after, " kB\n")
+	kib, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+	if !found || err != nil {
+		tb.Fatalf("status has no VmHWM: %s", b)
+	}
+	return kib << 10
+}
+
 // Freeze stops the server where it is, and returns once none of its threads runs, so
 // that each of its writes is either complete or not begun.
 func (c *Caddy) Freeze(tb testing.TB) {
