@@ -224,7 +224,7 @@ func TestCallOfNobodyWaitsOnlyForAcks(t *testing.T) {
 // 410 would tell the partner to give up the URL, which all callbacks share.
 func TestCallbackThatHasEndedIsUnknownAtTheFixedURL(t *testing.T) {
 	t.Parallel()
-	s := keyed(t, harness.Config{Hold: "key env\nexpires_in 1s\n" + showStatus, Timeout: "1s"})
+	s := keyed(t, harness.Config{Hold: "key env\nexpires_in 2s\n" + showStatus, Timeout: "1s"})
 	x := s.get(t)
 	wantProblem(t, x.Answer(t), http.StatusGatewayTimeout, "timeout")
 	harness.Eventually(t, "it has expired", func() bool { return s.status(t, x.statusURL(t)).Phase == "expired" })

@@ -31,7 +31,7 @@ func TestMaxWaitingLimitsHowManyCallbacksWait(t *testing.T) {
 
 func TestMaxMemoryLimitsWhatIsBufferedAtOnce(t *testing.T) {
 	t.Parallel()
-	s := start(t, harness.Config{Callback: "max_memory 64KiB\nmax_body_size 48KiB", Hold: "inject json url {http.callback.url}"})
+	s := start(t, harness.Config{Callback: "max_memory 112KiB\nmax_body_size 48KiB", Hold: "inject json url {http.callback.url}"})
 	body := `{"a":"` + strings.Repeat("x", 40<<10) + `"}`
 	path := s.path()
 	release := make(chan struct{})
