@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 // ServeStatus answers the holder of the ticket with the status.
@@ -22,18 +24,19 @@ func ServeStatus(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 }
 
 // ServeResult answers with what a held client would have got. A browser may show it, so
-// headers put it into a sandbox, in which it can run and load nothing.
-func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {
+// headers put it into a sandbox, in which it can run and load nothing. After
+// store.ErrRemoved nothing is answered; there is no other error.
+func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) error {
 	switch cb.Phase {
 	case callback.Waiting:
 		writeNotYet(w, cb)
-		return
+		return nil
 	case callback.Expired:
 		problem.ExpiredResult.Write(w)
-		return
+		return nil
 	case callback.Closed:
 		problem.Closed.With(cb.Reason).Write(w)
-		return
+		return nil
 	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
@@ -41,13 +44,16 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	result := cb.Result(cb.Policy)
 	if result.Failure != nil {
 		FailedProblem(cb.Record, result).Write(w)
-		return
+		return nil
 	}
 	content, err := e.Bodies(cb.ID).Result(context.WithoutCancel(r.Context()), result, cb.Policy)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrRemoved):
+		return err
+	case err != nil:
 		h.Del("ETag")
 		ProblemOf(err).Write(w)
-		return
+		return nil
 	}
 	if result.Header.Get("Content-Disposition") == "" {
 		h.Set("Content-Disposition", "attachment")
@@ -57,6 +63,7 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 		return isNeverServed(f.Name) || tagged && f.Name == "Etag"
 	})
 	WriteResult(w, r, result, content)
+	return nil
 }
 
 // neverServed are headers of an upstream's ack that a result fetched by URL must not
