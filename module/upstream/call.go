@@ -231,7 +231,7 @@ func (c *Call) Response() (*callback.Response, error) {
 	return response, nil
 }
 
-// ErrIncomplete: an answer has broken off.
+// ErrIncomplete says that an answer has broken off.
 var ErrIncomplete = errors.New("the answer is incomplete")
 
 // GatewayStatus returns the status for a client whose call has the outcome Unknown: 504

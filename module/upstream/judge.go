@@ -10,22 +10,22 @@ import (
 type Fate uint8
 
 const (
-	// Passed: it is passed on to the client as it comes. After 502 and 504 it is kept
+	// Passed means that it is passed on to the client as it comes. After 502 and 504 it is kept
 	// instead, and the outcome is Unknown.
 	Passed Fate = iota
-	// Kept: it is kept from the client, and needed as a whole, but not looked into.
+	// Kept means that it is kept from the client, and needed as a whole, but not looked into.
 	Kept
-	// KeptRead: it is kept from the client, needed as a whole, and looked into.
+	// KeptRead means that it is kept from the client, needed as a whole, and looked into.
 	KeptRead
-	// KeptStatus: it is kept from the client, and its status is all that is needed.
+	// KeptStatus means that it is kept from the client, and its status is all that is needed.
 	KeptStatus
-	// KeptHead: it is kept from the client, and its status and header are all that is
+	// KeptHead means that it is kept from the client, and its status and header are all that is
 	// needed.
 	KeptHead
-	// KeptJSON: it is kept from the client, and needed up to the end of the JSON value that
+	// KeptJSON means that it is kept from the client, and needed up to the end of the JSON value that
 	// is its body.
 	KeptJSON
-	// Weighed: it is held back up to the end of the JSON value that is its body, and then
+	// Weighed means that it is held back up to the end of the JSON value that is its body, and then
 	// decided on by Body.
 	Weighed
 )
