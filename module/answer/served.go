@@ -3,7 +3,6 @@ package answer
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
-	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 // ServeStatus answers the holder of the ticket with the status.
@@ -24,19 +22,18 @@ func ServeStatus(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 }
 
 // ServeResult answers with what a held client would have got. A browser may show it, so
-// headers put it into a sandbox, in which it can run and load nothing. After
-// store.ErrRemoved nothing is answered; there is no other error.
-func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) error {
+// headers put it into a sandbox, in which it can run and load nothing.
+func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {
 	switch cb.Phase {
 	case callback.Waiting:
 		writeNotYet(w, cb)
-		return nil
+		return
 	case callback.Expired:
 		problem.ExpiredResult.Write(w)
-		return nil
+		return
 	case callback.Closed:
 		problem.Closed.With(cb.Reason).Write(w)
-		return nil
+		return
 	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
@@ -44,16 +41,13 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	result := cb.Result(cb.Policy)
 	if result.Failure != nil {
 		FailedProblem(cb.Record, result).Write(w)
-		return nil
+		return
 	}
 	content, err := e.Bodies(cb.ID).Result(context.WithoutCancel(r.Context()), result, cb.Policy)
-	switch {
-	case errors.Is(err, store.ErrRemoved):
-		return err
-	case err != nil:
+	if err != nil {
 		h.Del("ETag")
 		ProblemOf(err).Write(w)
-		return nil
+		return
 	}
 	if result.Header.Get("Content-Disposition") == "" {
 		h.Set("Content-Disposition", "attachment")
@@ -63,7 +57,6 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 		return isNeverServed(f.Name) || tagged && f.Name == "Etag"
 	})
 	WriteResult(w, r, result, content)
-	return nil
 }
 
 // neverServed are headers of an upstream's ack that a result fetched by URL must not

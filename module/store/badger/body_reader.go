@@ -31,20 +31,14 @@ type bodyReader struct {
 	report func(error)
 }
 
-// errMissing: there is no file.
-var errMissing = fmt.Errorf("%w: the file of a body is gone", store.ErrDamaged)
-
 // open opens a body, and checks that it is as large as put has written it, and its
 // beginning.
-func (b *bodies) open(body callback.Body, space memory.Space, refers refers, report func(error)) (io.ReadCloser, error) {
+func (b *bodies) open(body callback.Body, space memory.Space, report func(error)) (io.ReadCloser, error) {
 	r, err := b.openFile(body, space)
-	switch {
-	case errors.Is(err, errMissing) && b.wasRemoved(body.File, refers):
-		return nil, store.ErrRemoved
-	case errors.Is(err, memory.ErrBusy):
-		return nil, err
-	case err != nil:
-		report(err)
+	if err != nil {
+		if !errors.Is(err, memory.ErrBusy) {
+			report(err)
+		}
 		return nil, err
 	}
 	r.report = report
@@ -57,7 +51,7 @@ func (b *bodies) openFile(body callback.Body, space memory.Space) (_ *bodyReader
 	}
 	file, err := os.Open(b.path(body.File))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errMissing
+		return nil, fmt.Errorf("%w: the file of a body is gone", store.ErrDamaged)
 	}
 	if err != nil {
 		return nil, diskError(err)
