@@ -152,20 +152,11 @@ func (x *exchange) follow(call *upstream.Call) {
 // leaveUpstream ends a call that is not waited for any longer. One whose ack is there is let
 // go on for a while.
 func (x *exchange) leaveUpstream(call *upstream.Call) {
-	if isClosed(call.Ready()) {
+	if call.IsReady() {
 		return
 	}
 	call.Cancel()
 	<-call.Done()
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 // decides reports whether a call that has come decides what the client gets, whatever the
@@ -221,13 +212,13 @@ func (x *exchange) takeBack() bool {
 	switch {
 	case x.call == nil:
 		return true
-	case !isClosed(x.call.Done()):
+	case !x.call.Over():
 		x.body.await(x.call.Done())
 	}
 	if !x.call.TakeBack() {
 		return false
 	}
-	if !isClosed(x.call.Done()) {
+	if !x.call.Over() {
 		x.body.drain()
 	}
 	return true

@@ -111,8 +111,11 @@ func (c *Call) Cancel() { c.cancel() }
 // it. The handlers may go on. Closing a call again does nothing.
 func (c *Call) Close() { c.recorder.forget() }
 
-// over reports whether the handlers have returned.
-func (c *Call) over() bool { return isClosed(c.done) }
+// IsReady reports whether Ready is closed.
+func (c *Call) IsReady() bool { return isClosed(c.ready) }
+
+// Over reports whether the handlers have returned.
+func (c *Call) Over() bool { return isClosed(c.done) }
 
 func isClosed(c <-chan struct{}) bool {
 	select {
@@ -144,9 +147,9 @@ const (
 // Outcome returns the outcome of the call.
 func (c *Call) Outcome() Outcome {
 	switch {
-	case isClosed(c.ready):
+	case c.IsReady():
 		return Answered
-	case !c.over():
+	case !c.Over():
 		return Underway
 	case c.recorder.passed:
 		return PassedOn
@@ -166,7 +169,7 @@ func (c *Call) Outcome() Outcome {
 
 // Err returns the error of the handlers, nil while they run.
 func (c *Call) Err() error {
-	if !c.over() {
+	if !c.Over() {
 		return nil
 	}
 	return c.err
@@ -174,7 +177,7 @@ func (c *Call) Err() error {
 
 // Panic returns what the handlers panicked with, nil if they did not.
 func (c *Call) Panic() any {
-	if !c.over() {
+	if !c.Over() {
 		return nil
 	}
 	return c.panicked
@@ -193,13 +196,13 @@ func (c *Call) Crash() any {
 // Broken reports whether the handlers have failed, before or during what is needed of an
 // answer.
 func (c *Call) Broken() bool {
-	return !isClosed(c.ready) && (c.Err() != nil || c.Panic() != nil)
+	return !c.IsReady() && (c.Err() != nil || c.Panic() != nil)
 }
 
 // answer returns the answer, as far as it is needed.
 func (c *Call) answer() *Answer {
 	rec := c.recorder
-	if isClosed(c.ready) {
+	if c.IsReady() {
 		return &rec.needed
 	}
 	return &Answer{Status: rec.status, Header: rec.Header(), Body: rec.kept.bytes(), Lost: rec.kept.lost}

@@ -16,7 +16,7 @@ func (c *Call) TakeBack() bool {
 		return true
 	}
 	// Most handlers end right after their answer.
-	if runtime.Gosched(); !c.over() && c.soonOver() {
+	if runtime.Gosched(); !c.Over() && c.soonOver() {
 		return !c.recorder.passed
 	}
 	// What the handlers did before they sent the request has happened.
@@ -28,7 +28,7 @@ func (c *Call) TakeBack() bool {
 		c.loan.over.Store(true)
 	}
 	c.loan.mu.Unlock()
-	if c.back = !passed; c.back && !c.over() {
+	if c.back = !passed; c.back && !c.Over() {
 		c.drain()
 	}
 	return !passed
