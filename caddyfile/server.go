@@ -11,10 +11,11 @@ import (
 //
 //	callback_server [<matcher>] {
 //	    key            <name>...
-//	    ask            { <directives> }
+//	    ask            [<prefix>] { <directives> }
 //	    correlation_id header|query|form|json <name>
 //	    unmatched      <status>|next
 //	    health         <path>
+//	    active_content on|off
 //	}
 func parseServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h.Next()
@@ -40,16 +41,28 @@ func parseServerOption(h httpcaddyfile.Helper, o *options, server *server.Server
 	case "key":
 		return o.list(&server.Keys)
 	case "ask":
-		return parseBlock(h, o, &server.Ask)
+		return parseAsk(h, o, server)
 	case "correlation_id":
 		return parsePlace(o, &server.CorrelationID)
 	case "unmatched":
 		return o.text(&server.Unmatched)
 	case "health":
 		return o.text(&server.Health)
+	case "active_content":
+		return o.yesNo(&server.ActiveContent)
 	}
 	if err := o.misplaced(h, "put it after callback_server, or into ask { ... } if it leads to the app that is asked"); err != nil {
 		return err
 	}
-	return o.unknown("ask", "correlation_id", "health", "key", "unmatched")
+	return o.unknown("active_content", "ask", "correlation_id", "health", "key", "unmatched")
+}
+
+// parseAsk reads the path below which callers of the API may have the app asked, and the
+// route to the app.
+func parseAsk(h httpcaddyfile.Helper, o *options, server *server.Server) error {
+	if !o.NextArg() {
+		return parseBlock(h, o, &server.Ask)
+	}
+	server.AskPrefix = o.Val()
+	return parseBlock(h, o, &server.Ask)
 }

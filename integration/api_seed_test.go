@@ -27,7 +27,6 @@ func TestResponseIsAsTheAppAskedForIt(t *testing.T) {
 		"an error":          {`{"responseCode":599,"responseBody":"x"}`, 599, "x", "", ""},
 		"content type":      {`{"responseBody":"a;b","responseHeaders":{"content-type":"text/csv"}}`, 200, "a;b", "Content-Type", "text/csv"},
 		"header of its own": {`{"responseHeaders":{"x-custom-field":" custom-value"}}`, 200, "", "X-Custom-Field", "custom-value"},
-		"cookie":            {`{"responseHeaders":{"Set-Cookie":"a=b"}}`, 200, "", "Set-Cookie", "a=b"},
 		"redirect unused":   {`{"responseType":"response","responseRedirectUrl":"/case/1"}`, 200, "", "Location", ""},
 	} {
 		c := s.create(t, x.body)

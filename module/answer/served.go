@@ -43,6 +43,11 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 		FailedProblem(cb.Record, result).Write(w)
 		return
 	}
+	if loadsAsPart(r, result.Header.Get("Content-Type")) {
+		h.Del("ETag")
+		problem.PartOfPage.Write(w)
+		return
+	}
 	content, err := e.Bodies(cb.ID).Result(context.WithoutCancel(r.Context()), result, cb.Policy)
 	if err != nil {
 		h.Del("ETag")

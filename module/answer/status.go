@@ -23,7 +23,7 @@ type status struct {
 	TechnicalStatus string          `json:"technicalStatus,omitempty"`
 	ErrorCode       string          `json:"errorCode,omitempty"`
 	ErrorText       string          `json:"errorText,omitempty"`
-	ResultURL       string          `json:"resultUrl"`
+	ResultURL       string          `json:"resultUrl,omitempty"`
 	Job             *jobStatus      `json:"job,omitempty"`
 	Step            *stepStatus     `json:"step,omitempty"`
 	Delivery        *deliveryStatus `json:"delivery,omitempty"`
@@ -133,9 +133,14 @@ type CallDocument struct {
 	ReceivedAt callback.Time `json:"receivedAt"`
 }
 
-// NewFullStatus returns the status without the latest call, as lists have it.
-func NewFullStatus(cb *engine.Callback) FullStatus {
+// NewFullStatus returns the status without the latest call, as lists have it. To whoever has
+// shown a key it does not tell the result's URL, which opens without one, and still does when
+// the key has been taken away.
+func NewFullStatus(cb *engine.Callback, keyShown bool) FullStatus {
 	s := FullStatus{status: newStatus(cb), Calls: cb.Calls}
+	if keyShown {
+		s.ResultURL = ""
+	}
 	if cb.Own != nil {
 		s.Data = cb.Own.Data
 	}
@@ -161,9 +166,10 @@ func latestCall(r *callback.Record) *callback.Call {
 	return r.Call
 }
 
-// OpenStatus opens the status as JSON, with the latest call and the name of the step.
-func OpenStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback) (engine.Content, error) {
-	s := NewFullStatus(cb)
+// OpenStatus opens the status as JSON, as NewFullStatus returns it, with the latest call and the
+// name of the step.
+func OpenStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback, keyShown bool) (engine.Content, error) {
+	s := NewFullStatus(cb, keyShown)
 	s.Step.named(ctx, e)
 	call := latestCall(cb.Record)
 	if call == nil {

@@ -113,7 +113,7 @@ func (a *API) authorize(q *request, permission string) error {
 	if len(caller.Names) == 0 {
 		return answer.KeyProblem(caller)
 	}
-	q.scope = "api\x00" + caller.Names[0]
+	q.scope, q.keyShown = "api\x00"+caller.Names[0], true
 	return nil
 }
 
@@ -169,6 +169,9 @@ type request struct {
 	// version 0.1 had for clients like this one; empty if it is the same.
 	scope    string
 	oldScope string
+	// keyShown says that the request has shown a key, and not only come to where no key is
+	// needed.
+	keyShown bool
 }
 
 // serve serves the request by a method. It answers errors with their problems, and logs

@@ -219,7 +219,7 @@ func TestActivityBecomesAPath(t *testing.T) {
 	t.Parallel()
 	for activity, want := range map[string]string{"/decide": "/decide", "/a/b%20c": "/a/b%20c", "1:142:432": "/1:142:432", "a b/c?d": "/a%20b%2Fc%3Fd", "ä": "/%C3%A4"} {
 		c := &creation{activity: activity}
-		if err := c.checkActivity(nil); err != nil || c.activity != want {
+		if err := c.checkActivity(new(app.App)); err != nil || c.activity != want {
 			t.Errorf("%s becomes %s, %v", activity, c.activity, err)
 		}
 	}

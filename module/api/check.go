@@ -78,14 +78,17 @@ func (c *creation) checkPolicy(a *app.App) error {
 }
 
 // checkReply chooses the type of the reply if none is given, and checks the reply.
-func (c *creation) checkReply(*app.App) error {
+func (c *creation) checkReply(a *app.App) error {
 	if c.responseType == "" {
 		c.responseType = callback.TypeResponse
 		if c.redirectURL != "" && c.body == "" && c.code == 0 {
 			c.responseType = callback.TypeRedirect
 		}
 	}
-	return c.fields().CheckAll()
+	if err := c.fields().CheckAll(); err != nil || a.ActiveContent() {
+		return err
+	}
+	return c.fields().CheckPassive()
 }
 
 func (c *creation) checkRedirect(a *app.App) error {
@@ -96,18 +99,22 @@ func (c *creation) checkRedirect(a *app.App) error {
 }
 
 // checkActivity turns an activity that is not a path into one, and checks the path.
-func (c *creation) checkActivity(*app.App) error {
+func (c *creation) checkActivity(a *app.App) error {
 	if c.activity == "" {
 		return nil
 	}
 	if len(c.activity) > maxActivity {
 		return fmt.Errorf("it is longer than %d bytes", maxActivity)
 	}
+	prefix := strings.TrimSuffix(a.AsksBelow(), "/")
 	if !strings.HasPrefix(c.activity, "/") {
-		c.activity = "/" + url.PathEscape(c.activity)
+		c.activity = prefix + "/" + url.PathEscape(c.activity)
 	}
 	if config.CheckPath(c.activity) != nil || strings.Contains(c.activity, "#") || dotted(c.activity) {
 		return errors.New("it must be a path without a query and without dotted parts, or a text that can become one")
+	}
+	if !callback.IsBelow(c.activity, prefix) {
+		return fmt.Errorf("the app is asked only below %s/; leave the slash at the beginning out for a path there", prefix)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (a *request) awaited(d answer.Document) (*engine.Callback, error) {
 
 // fullTag returns the entity tag of the whole status.
 func (a *request) fullTag(cb *engine.Callback) (string, error) {
-	status, err := answer.OpenStatus(a.r.Context(), a.rt.Engine, cb)
+	status, err := answer.OpenStatus(a.r.Context(), a.rt.Engine, cb, a.keyShown)
 	if err != nil {
 		return "", err
 	}
@@ -57,7 +57,7 @@ func (a *request) fullTag(cb *engine.Callback) (string, error) {
 
 // writeStatus answers with the whole status of a callback.
 func (a *request) writeStatus(code int, cb *engine.Callback) error {
-	status, err := answer.OpenStatus(a.r.Context(), a.rt.Engine, cb)
+	status, err := answer.OpenStatus(a.r.Context(), a.rt.Engine, cb, a.keyShown)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (a *request) list() error {
 		Held:      a.rt.Engine.Held(),
 	}
 	for i, cb := range callbacks {
-		p.Callbacks[i] = answer.NewFullStatus(cb)
+		p.Callbacks[i] = answer.NewFullStatus(cb, a.keyShown)
 	}
 	answer.WriteJSON(a.w, http.StatusOK, p)
 	return nil

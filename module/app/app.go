@@ -110,6 +110,11 @@ type App struct {
 	// callback_server. shared says that other processes can use the store.
 	awaiting      string
 	taken, shared bool
+	// activeContent says that a callback_server lets replies act on the whole site. asksBelow
+	// is below which path callers of the API may have the app asked; nil as long as no
+	// callback_server has said it.
+	activeContent bool
+	asksBelow     *string
 	// placed are the directives that learn their place when the app starts.
 	placed []stands
 	// names are the names of all directives, and those that placeholders refer to.

@@ -110,6 +110,31 @@ func (a *App) AwaitCalls(what string) { a.awaiting = cmp.Or(a.awaiting, what) }
 // TakeCalls notes that there is a callback_server.
 func (a *App) TakeCalls() { a.taken = true }
 
+// AllowActiveContent notes that a callback_server lets replies act on the whole site.
+func (a *App) AllowActiveContent() { a.activeContent = true }
+
+// ActiveContent reports whether a callback_server lets replies act on the whole site.
+func (a *App) ActiveContent() bool { return a.activeContent }
+
+// AskBelow notes below which path callers of the API may have the app asked; empty for any. It
+// is an error if two directives that ask say different paths.
+func (a *App) AskBelow(prefix string) error {
+	if a.asksBelow != nil && *a.asksBelow != prefix {
+		return fmt.Errorf("one callback_server asks below %q, another below %q; callers of the API could not know which one asks for them", *a.asksBelow, prefix)
+	}
+	a.asksBelow = &prefix
+	return nil
+}
+
+// AsksBelow returns below which path callers of the API may have the app asked; empty for
+// any.
+func (a *App) AsksBelow() string {
+	if a.asksBelow == nil {
+		return ""
+	}
+	return *a.asksBelow
+}
+
 // checkTaken makes sure that somebody takes the calls that are awaited. With a store that
 // other processes use, that can be one of them.
 func (a *App) checkTaken() error {

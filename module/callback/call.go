@@ -50,6 +50,9 @@ type Call struct {
 	// Person says that a browser makes the call, for a person who sees the answer. It is
 	// never stored.
 	Person bool `cbor:"-" json:"-"`
+	// ActiveContent says that the reply may be a page that runs in a browser, and have headers
+	// that act on the whole site. It is never stored.
+	ActiveContent bool `cbor:"-" json:"-"`
 	// byHand says that the call is an operator's. It is never stored.
 	byHand bool
 	// Unattended says that nobody waits for the callback. It is never stored.

@@ -76,9 +76,11 @@ type Fields struct {
 	Unknown Unknown `cbor:"-"`
 }
 
-// reply builds the reply to a call with that method. A relative redirect is resolved
-// against base.
-func (f *Fields) reply(p *Policy, base, method string) *Reply {
+// reply builds the reply to a call. A relative redirect is resolved against base.
+func (f Fields) reply(p *Policy, base string, c *Call) *Reply {
+	if !c.ActiveContent {
+		f = f.Passive()
+	}
 	if f.Type != TypeRedirect {
 		r := &Reply{Status: f.Code, Header: f.Header, Body: f.Body}
 		r.Status = cmp.Or(r.Status, DefaultReplyStatus)
@@ -87,7 +89,7 @@ func (f *Fields) reply(p *Policy, base, method string) *Reply {
 	// A host that no name can be was refused when the URL was given.
 	target, _ := ASCIIURL(resolveAgainst(base, f.RedirectURL))
 	location := Field{Name: "Location", Value: target}
-	return &Reply{Status: p.Redirect.statusFor(method), Header: append(slices.Clone(f.Header), location)}
+	return &Reply{Status: p.Redirect.statusFor(c.Method), Header: append(slices.Clone(f.Header), location)}
 }
 
 // resolveAgainst makes a target that begins with a slash an absolute URL.
@@ -208,5 +210,5 @@ func (r *Record) reply(p *Policy, c *Call, look Lookup) *Reply {
 	if fields == nil {
 		return p.reply(c.Method, look)
 	}
-	return fields.reply(p, r.baseURL(p), c.Method)
+	return fields.reply(p, r.baseURL(p), c)
 }

@@ -189,3 +189,6 @@ func IsOwnSpace(segment string) bool {
 // queryName matches the names of query parameters that can carry a state. The first
 // character is no dot, because "." and ".." are directories in a path.
 var queryName = regexp.MustCompile(`^[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}$`)
+
+// IsBelow reports whether a path stands below another, which has no slash at its end.
+func IsBelow(path, prefix string) bool { return strings.HasPrefix(path, prefix+"/") }

@@ -49,7 +49,7 @@ func (r *Record) sends(p *Policy, c *Call, failed bool, look Lookup) *Reply {
 		}
 	}
 	if own := r.ownReply(); own != nil {
-		return own.reply(p, r.baseURL(p), c.Method)
+		return own.reply(p, r.baseURL(p), c)
 	}
 	return p.redirectTo(p.Redirect, &p.target, c.Method, look)
 }

@@ -302,6 +302,16 @@ func (f *Fields) CheckAll() error {
 	return other.Check()
 }
 
+// CheckPassive makes sure that no header acts on more than the reply.
+func (f *Fields) CheckPassive() error {
+	for _, line := range f.Header {
+		if IsSiteWide(line.Name) {
+			return unfit("responseHeaders", fmt.Errorf("%s acts on the whole site, which callers of this API may not do; leave it out, or have the server say: callback_server { active_content on }", line.Name))
+		}
+	}
+	return nil
+}
+
 func (f *Fields) checkType() error {
 	if f.Type != TypeResponse && f.Type != TypeRedirect {
 		return fmt.Errorf("it must be %s or %s", TypeResponse, TypeRedirect)

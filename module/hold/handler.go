@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/inject"
@@ -266,6 +267,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	arrived := time.Now()
 	if switches(r) {
 		return h.refuse(w, r, problem.Upgrade)
+	}
+	if answer.InEarlyData(r) {
+		return h.refuse(w, r, problem.TooEarly)
 	}
 	rt, err := h.app.Use(r.Context())
 	if err != nil || rt.Exiting() {

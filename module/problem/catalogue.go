@@ -182,6 +182,12 @@ var (
 	UnknownPath = Problem{Slug: "unknown-path", Status: http.StatusNotFound,
 		Title:  "The API has nothing at this path.",
 		Detail: "The document at /callbacks/openapi.json lists the paths."}
+	TooEarly = Problem{Slug: "too-early", Status: http.StatusTooEarly,
+		Title:  "The request has come too early.",
+		Detail: "It came in TLS early data, which others can send again. Send it once the handshake is complete."}
+	PartOfPage = Problem{Slug: "part-of-page", Status: http.StatusForbidden,
+		Title:  "A result cannot be a part of a page.",
+		Detail: "A browser would load it as a script, a style or the like. Fetch it, or open it by itself."}
 	CrossSite = Problem{Slug: "cross-site", Status: http.StatusForbidden,
 		Title:  "Pages of other sites cannot do this.",
 		Detail: "A browser has sent this request for a page of another site. Send it from the app itself."}

@@ -3,17 +3,21 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
@@ -104,10 +108,11 @@ func (a reaction) override(fields callback.Fields) (*callback.Fields, error) {
 	return &fields, fields.Check()
 }
 
-// asking returns what asks the app about a call, and returns what it has decided.
-func (s *Server) asking(e *engine.Engine) engine.Ask {
+// asking returns what asks the app about the call that the request is, and returns what the
+// app has decided.
+func (s *Server) asking(e *engine.Engine, from *http.Request) engine.Ask {
 	return func(ctx context.Context, cb *engine.Callback, call *callback.Call, fields callback.Fields) *callback.Asked {
-		asked, err := s.ask(ctx, e, cb, call, fields)
+		asked, err := s.ask(ctx, e, from, cb, call, fields)
 		if err != nil {
 			s.log.Error("the app could not be asked about a call", zap.Stringer("id", cb.ID), zap.Error(err))
 			return &callback.Asked{Fault: callback.Fault{
@@ -118,14 +123,17 @@ func (s *Server) asking(e *engine.Engine) engine.Ask {
 	}
 }
 
-func (s *Server) ask(ctx context.Context, e *engine.Engine, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*callback.Asked, error) {
+func (s *Server) ask(ctx context.Context, e *engine.Engine, from *http.Request, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*callback.Asked, error) {
+	if own := cb.Own; own != nil && own.Ask != "" && !callback.IsBelow(own.Ask, strings.TrimSuffix(s.AskPrefix, "/")) {
+		return nil, fmt.Errorf("%s is not below %s", own.Ask, s.AskPrefix)
+	}
 	if s.Ask == nil {
 		return nil, errors.New("callback_server has no route ask that leads to the app; add: ask { reverse_proxy ... }")
 	}
 	// What the app does must not depend on whether the partner waits for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
 	defer cancel()
-	r, err := s.askRequest(ctx, e, cb, call, fields)
+	r, err := s.askRequest(ctx, e, from, cb, call, fields)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +160,30 @@ func (s *Server) ask(ctx context.Context, e *engine.Engine, cb *engine.Callback,
 	case said.Lost() != nil:
 		return nil, errors.New("its answer is too large")
 	}
-	return readReaction(said.Message(), fields)
+	asked, err := readReaction(said.Message(), fields)
+	if err == nil && asked.Reply != nil && !s.ActiveContent {
+		s.warnOfLeftOut(cb, asked.Reply.Header)
+	}
+	return asked, err
+}
+
+// warnOfLeftOut tells the log which headers of the app's answer the caller does not get.
+func (s *Server) warnOfLeftOut(cb *engine.Callback, header callback.Header) {
+	for _, line := range header {
+		if callback.IsSiteWide(line.Name) {
+			s.log.Warn("a header of the app's answer was left out: it acts on the whole site, and callback_server does not say active_content on",
+				zap.Stringer("id", cb.ID), zap.String("header", line.Name))
+		}
+	}
+}
+
+// callerOf returns the address of whoever has sent a request, as Caddy knows it.
+func callerOf(r *http.Request) string {
+	host, port, err := net.SplitHostPort(r.RemoteAddr)
+	if client, ok := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string); ok && err == nil && client != host {
+		return net.JoinHostPort(client, port)
+	}
+	return r.RemoteAddr
 }
 
 // readReaction reads the app's answer. An answer that is not JSON changes
@@ -172,21 +203,23 @@ func readReaction(answer *inject.Message, fields callback.Fields) (*callback.Ask
 	return &callback.Asked{Reply: reply, KeepWaiting: a.KeepWaiting}, nil
 }
 
-// askRequest builds the request to the app. Its Idempotency-Key is the same whenever the
-// same call is made, so that the app can tell that it is asked again.
-func (s *Server) askRequest(ctx context.Context, e *engine.Engine, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*http.Request, error) {
+// askRequest builds the request to the app, as the caller would have sent it. Its
+// Idempotency-Key is the same whenever the same call to the same callback is made, so that
+// the app can tell that it is asked again.
+func (s *Server) askRequest(ctx context.Context, e *engine.Engine, from *http.Request, cb *engine.Callback, call *callback.Call, fields callback.Fields) (*http.Request, error) {
 	// The call has been admitted, and is not refused for want of a piece of memory.
 	bodies := e.BodiesIn(e.Memory(memory.OwnerOf(cb.ID)).Forced()).Counted()
 	asked, err := bodies.Document(ctx, call.Body, func(body *quoted.Body) any { return newQuestion(cb, call, fields, body) })
 	if err != nil {
 		return nil, err
 	}
-	digest := call.Payload(cb.Policy)
+	payload := call.Payload(cb.Policy)
+	key := sha256.Sum256(append(cb.ID[:], payload[:]...))
 	r, _, err := upstream.NewRequest(ctx, s.server, &callback.Request{
-		Method: http.MethodPost, URI: cb.AskPath(cb.Policy), Host: "callback", RemoteAddr: "127.0.0.1:0",
+		Method: http.MethodPost, URI: cb.AskPath(cb.Policy), Host: "callback", RemoteAddr: callerOf(from),
 		Header: append(callback.Header{
 			{Name: "Content-Type", Value: "application/json"},
-			{Name: callback.IdempotencyKey, Value: hex.EncodeToString(digest[:])},
+			{Name: callback.IdempotencyKey, Value: hex.EncodeToString(key[:])},
 		}, call.Header.Trace()...),
 	})
 	if err != nil {

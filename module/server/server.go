@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
@@ -42,6 +43,10 @@ type Server struct {
 	// configured to ask. Default: none.
 	Ask caddyhttp.RouteList `json:"ask,omitempty"`
 
+	// AskPrefix is the path below which all paths stand that callers of the API choose with
+	// callbackActivity; those that do not are refused. Default: none, and any path is taken.
+	AskPrefix string `json:"ask_prefix,omitempty"`
+
 	// CorrelationID is the place in calls to the fixed URL /cb where they give the
 	// correlation id of their callback. Default: the wire header for it.
 	CorrelationID *inject.Location `json:"correlation_id,omitempty"`
@@ -54,6 +59,12 @@ type Server struct {
 	// Health is a path, such as /healthz, at which GET and HEAD say without a key whether
 	// requests that make callbacks are taken: 200 if they are, else 503. Default: none.
 	Health string `json:"health,omitempty"`
+
+	// ActiveContent lets replies that were given to the API, or by the app that is asked, be
+	// pages that run in a browser as part of the site, and have headers that act on all of
+	// it, such as Set-Cookie. Default: false; a browser shows such pages in a sandbox, and
+	// such headers are refused. Only for those who trust everybody with a key to create.
+	ActiveContent bool `json:"active_content,omitempty"`
 
 	app    *app.App
 	server *caddyhttp.Server
@@ -82,6 +93,14 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 	}
 	s.unmatched, _ = parseUnmatched(s.Unmatched)
 	s.app.TakeCalls()
+	if s.ActiveContent {
+		s.app.AllowActiveContent()
+	}
+	if len(s.Ask) > 0 {
+		if err := s.app.AskBelow(s.AskPrefix); err != nil {
+			return fmt.Errorf("callback_server: ask: %w", err)
+		}
+	}
 	s.server, _ = ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if err := s.Ask.Provision(ctx); err != nil {
 		return fmt.Errorf("callback_server: ask: %w", err)
@@ -98,6 +117,11 @@ func (s *Server) Check(keys []app.Key) error {
 	}
 	if _, err := parseUnmatched(s.Unmatched); err != nil {
 		return fmt.Errorf("unmatched: %w", err)
+	}
+	if s.AskPrefix != "" {
+		if err := config.CheckPath(s.AskPrefix); err != nil {
+			return err
+		}
 	}
 	if err := checkHealth(s.Health); err != nil {
 		return fmt.Errorf("health: %w", err)
@@ -123,6 +147,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	if at.Resource == callback.Nowhere {
 		problem.UnknownState.Write(w)
+		return nil
+	}
+	if answer.InEarlyData(r) {
+		problem.TooEarly.Write(w)
 		return nil
 	}
 	rt, err := s.app.Use(r.Context())
@@ -166,8 +194,8 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	if err != nil {
 		return err
 	}
-	in.Call.Caller, in.Call.Person = caller, person
-	in.Ask = s.asking(rt.Engine)
+	in.Call.Caller, in.Call.Person, in.Call.ActiveContent = caller, person, s.ActiveContent
+	in.Ask = s.asking(rt.Engine, r)
 	if at.Resource == callback.FixedPath {
 		return s.serveFixed(w, r, rt, in, onward)
 	}

@@ -1,0 +1,38 @@
+package answer
+
+import (
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// InEarlyData reports whether a request that can change something has come in TLS early
+// data, which whoever has seen it can send again (RFC 8470, section 5.1).
+func InEarlyData(r *http.Request) bool {
+	if slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY"}, r.Method) {
+		return false
+	}
+	return r.TLS != nil && !r.TLS.HandshakeComplete || slices.Contains(r.Header.Values("Early-Data"), "1")
+}
+
+// shownAs are what a browser may load a result for (Sec-Fetch-Dest): to show it, or to hand
+// it to a page that has fetched it.
+var shownAs = []string{"", "document", "iframe", "empty"}
+
+// loadsAsPart reports whether a browser loads a result as a part of a page, such as a script
+// or a style, which would run or act in that page. Pictures and sounds may be, where they
+// are nothing else.
+func loadsAsPart(r *http.Request, contentType string) bool {
+	for _, dest := range r.Header.Values("Sec-Fetch-Dest") {
+		if slices.Contains(shownAs, dest) {
+			continue
+		}
+		mediaType, _, err := mime.ParseMediaType(contentType)
+		family, kind, _ := strings.Cut(mediaType, "/")
+		if err != nil || family != dest || !slices.Contains([]string{"image", "audio", "video"}, dest) || strings.HasPrefix(kind, "svg") {
+			return true
+		}
+	}
+	return false
+}

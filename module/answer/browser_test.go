@@ -1,0 +1,30 @@
+package answer
+
+import (
+	"crypto/tls"
+	"net/http"
+	"testing"
+)
+
+func TestEarlyDataIsKnown(t *testing.T) {
+	t.Parallel()
+	begun, complete := &tls.ConnectionState{}, &tls.ConnectionState{HandshakeComplete: true}
+	for name, c := range map[string]struct {
+		method string
+		state  *tls.ConnectionState
+		header http.Header
+		want   bool
+	}{
+		"no TLS":                   {http.MethodPost, nil, nil, false},
+		"complete":                 {http.MethodPost, complete, nil, false},
+		"begun":                    {http.MethodPost, begun, nil, true},
+		"begun, a read":            {http.MethodGet, begun, nil, false},
+		"said by a proxy":          {http.MethodDelete, complete, http.Header{"Early-Data": {"1"}}, true},
+		"said by a proxy, a read":  {"QUERY", nil, http.Header{"Early-Data": {"1"}}, false},
+		"something else in header": {http.MethodPost, nil, http.Header{"Early-Data": {"0"}}, false},
+	} {
+		if got := InEarlyData(&http.Request{Method: c.method, TLS: c.state, Header: c.header}); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
