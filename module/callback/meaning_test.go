@@ -88,6 +88,50 @@ func TestMeaningOfACallHasOneOrder(t *testing.T) {
 	}
 }
 
+// TestMeaningOfAForm looks for the same words in forms of both types, and in JSON in a field.
+func TestMeaningOfAForm(t *testing.T) {
+	t.Parallel()
+	const urlencoded, inParts = "application/x-www-form-urlencoded", "multipart/form-data; boundary=B"
+	part := func(header, value string) string {
+		return "--B\r\nContent-Disposition: form-data; " + header + "\r\n\r\n" + value + "\r\n"
+	}
+	plain, nested := match("form", "state", "error", "5xx"), match("form", "payload.state", "error", "5xx")
+	json := match("json", "state", "error")
+	const refused = callback.Phase(0)
+	for name, c := range map[string]struct {
+		failed            []callback.Match
+		contentType, body string
+		phase             callback.Phase
+	}{
+		"a part":                              {[]callback.Match{plain}, inParts, part(`name="state"`, "error") + "--B--", callback.Failed},
+		"a class in a part":                   {[]callback.Match{plain}, inParts, part(`name="state"`, "503") + "--B--", callback.Failed},
+		"another word":                        {[]callback.Match{plain}, inParts, part(`name="state"`, "fine") + "--B--", callback.Resolved},
+		"a file":                              {[]callback.Match{plain}, inParts, part(`name="state"; filename="a"`, "error") + "--B--", callback.Resolved},
+		"absent":                              {[]callback.Match{plain}, inParts, "--B--", callback.Resolved},
+		"no body":                             {[]callback.Match{plain}, inParts, "", callback.Resolved},
+		"cut":                                 {[]callback.Match{plain}, inParts, part(`name="state"`, "fine"), refused},
+		"two values":                          {[]callback.Match{plain}, inParts, part(`name="state"`, "fine") + part(`name="state"`, "error") + "--B--", refused},
+		"name in another charset":             {[]callback.Match{plain}, inParts, part(`name*=UTF-8''state`, "error") + "--B--", refused},
+		"json or a part, and it is in parts":  {[]callback.Match{json, plain}, inParts, part(`name="state"`, "fine") + "--B--", callback.Resolved},
+		"json or a part, and it cannot be":    {[]callback.Match{json, plain}, inParts, part(`name="state"`, "fine"), refused},
+		"json or a part, and it is JSON":      {[]callback.Match{json, plain}, inParts, `{"state":"fine"}`, callback.Resolved},
+		"JSON in a field":                     {[]callback.Match{nested}, urlencoded, `payload={"state":"error"}`, callback.Failed},
+		"a number there":                      {[]callback.Match{nested}, urlencoded, `payload={"state":503.0}`, callback.Failed},
+		"another word there":                  {[]callback.Match{nested}, urlencoded, `payload={"state":"fine"}`, callback.Resolved},
+		"JSON in a part":                      {[]callback.Match{nested}, inParts, part(`name="payload"`, `{"state":"error"}`) + "--B--", callback.Failed},
+		"no JSON there":                       {[]callback.Match{nested}, urlencoded, `payload={`, refused},
+		"no JSON there, another can be read":  {[]callback.Match{nested, plain}, urlencoded, `payload={&state=fine`, refused},
+		"no JSON there, another matches":      {[]callback.Match{nested, plain}, urlencoded, `payload={&state=error`, callback.Failed},
+		"no JSON there, and the field itself": {[]callback.Match{nested}, urlencoded, `payload={&payload.state=error`, callback.Failed},
+	} {
+		p := compiled(t, callback.Policy{Failed: c.failed})
+		v := receive(waiting(p), p, newCall("POST", c.body, "Content-Type", c.contentType), born)
+		if c.phase == refused && (v.Kind != callback.Refused || !v.Fault.IsUnreadable()) || c.phase != refused && (v.Next == nil || v.Next.Phase != c.phase) {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}
+
 func TestCallThatCannotBeReadEndsACallbackThatTakesOneCallOnly(t *testing.T) {
 	t.Parallel()
 	p := compiled(t, callback.Policy{Failed: []callback.Match{match("json", "state", "error")}, Once: true})

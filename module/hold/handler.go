@@ -210,7 +210,8 @@ type Handler struct {
 type Injection struct {
 	// In is header, query, form or json.
 	In inject.Place `json:"in"`
-	// Name is the name there; for json a dotted path or an RFC 6901 pointer.
+	// Name is the name there; for json a dotted path or an RFC 6901 pointer; for form the
+	// name of a field, which a dotted path into the JSON in it may follow.
 	Name string `json:"name"`
 	// Value is the value. In json it is inserted as a string, or as JSON if it begins
 	// with "json:".

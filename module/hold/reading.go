@@ -39,7 +39,7 @@ func checkKind(in inject.Place, contentType string) error {
 	case in == inject.JSON && !inject.IsJSON(contentType):
 		return fmt.Errorf("%w: its Content-Type is %q, not application/json", errOtherType, contentType)
 	case in == inject.Form && !inject.IsForm(contentType):
-		return fmt.Errorf("%w: its Content-Type is %q, not application/x-www-form-urlencoded", errOtherType, contentType)
+		return fmt.Errorf("%w: its Content-Type is %q, not application/x-www-form-urlencoded or multipart/form-data", errOtherType, contentType)
 	}
 	return nil
 }

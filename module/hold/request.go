@@ -211,7 +211,7 @@ func checkBodyType(in inject.Place, header http.Header) error {
 	case in == inject.JSON && !inject.IsJSON(contentType):
 		return problem.NotJSON.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/json.")
 	case in == inject.Form && !inject.IsForm(contentType):
-		return problem.NotForm.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/x-www-form-urlencoded.")
+		return problem.NotForm.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/x-www-form-urlencoded or multipart/form-data.")
 	}
 	if encoding := header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return problem.Compressed.With("The request's Content-Encoding is " + strconv.Quote(encoding) + ".")
@@ -257,7 +257,8 @@ func (o *outgoing) put(i injection) error {
 		return m.Set(i.at, text)
 	}
 	if i.at.InBody() {
-		return o.edit(i.at.Growth(text), set)
+		m := inject.Message{Body: o.body.Bytes()}
+		return o.edit(m.Growth(i.at, text), set)
 	}
 	m := inject.Message{Header: o.out.Header, Query: o.out.URL.RawQuery}
 	if err := set(&m); err != nil {
@@ -275,7 +276,7 @@ func (o *outgoing) put(i injection) error {
 // most.
 func (o *outgoing) edit(grow int, set func(*inject.Message) error) error {
 	edited, err := o.space.Edit(o.body, grow, func(room, body []byte) ([]byte, error) {
-		m := inject.Message{Body: body, Room: room}
+		m := inject.Message{Header: o.out.Header, Body: body, Room: room}
 		if err := set(&m); err != nil {
 			return nil, problem.InvalidBody.With("The " + err.Error() + ".")
 		}

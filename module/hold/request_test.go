@@ -103,6 +103,12 @@ func TestWhyAValueOfTheRequestCannotBeReadIsSaid(t *testing.T) {
 		"form":               {inject.Location{In: "form", Name: "id"}, "application/x-www-form-urlencoded", "", "id=a&id=a", "a", ""},
 		"form, two values":   {inject.Location{In: "form", Name: "id"}, "application/x-www-form-urlencoded", "", "id=a&id=b", "", "form id is there more than once"},
 		"form of JSON":       {inject.Location{In: "form", Name: "id"}, "application/json", "", `{"id":"a"}`, "", "not application/x-www-form-urlencoded"},
+		"parts":              {inject.Location{In: "form", Name: "id"}, "multipart/form-data; boundary=B", "", parts("id", "a"), "a", ""},
+		"parts, two values":  {inject.Location{In: "form", Name: "id"}, "multipart/form-data; boundary=B", "", parts("id", "a", "id", "b"), "", "form id is there more than once"},
+		"parts, no boundary": {inject.Location{In: "form", Name: "id"}, "multipart/form-data", "", parts("id", "a"), "", "no valid boundary"},
+		"JSON in a field":    {inject.Location{In: "form", Name: "p.id"}, "multipart/form-data; boundary=B", "", parts("p", `{"id":"a"}`), "a", ""},
+		"null in a field":    {inject.Location{In: "form", Name: "p.id"}, "application/x-www-form-urlencoded", "", `p={"id":null}`, "", ""},
+		"no JSON in a field": {inject.Location{In: "form", Name: "p.id"}, "application/x-www-form-urlencoded", "", `p=a`, "", "field is not usable JSON: form p: "},
 		"header, two values": {inject.Location{In: "header", Name: "X-Id"}, "text/plain", "", "", "", "header X-Id is there more than once"},
 		"header, same twice": {inject.Location{In: "header", Name: "X-Same"}, "text/plain", "", "", "a", ""},
 		"query, two values":  {inject.Location{In: "query", Name: "q"}, "text/plain", "", "", "", "query q is there more than once"},
@@ -119,6 +125,15 @@ func TestWhyAValueOfTheRequestCannotBeReadIsSaid(t *testing.T) {
 			t.Errorf("%s: %q, error %v", name, value, err)
 		}
 	}
+}
+
+// parts returns a multipart form with these names and values.
+func parts(fields ...string) string {
+	var b strings.Builder
+	for i := 0; i < len(fields); i += 2 {
+		b.WriteString("--B\r\nContent-Disposition: form-data; name=\"" + fields[i] + "\"\r\n\r\n" + fields[i+1] + "\r\n")
+	}
+	return b.String() + "--B--\r\n"
 }
 
 // outgoingRequest returns a request on its way to the upstream.
@@ -254,6 +269,9 @@ func TestOnlyABodyThatCanBeChangedIsTaken(t *testing.T) {
 		"JSON":                  {inject.JSON, "application/json", "", ""},
 		"JSON, not encoded":     {inject.JSON, "application/vnd.x+json", "Identity", ""},
 		"form":                  {inject.Form, "application/x-www-form-urlencoded", "", ""},
+		"form in parts":         {inject.Form, "multipart/form-data; boundary=B", "", ""},
+		"parts where JSON is":   {inject.JSON, "multipart/form-data; boundary=B", "", "not-json"},
+		"parts of another kind": {inject.Form, "multipart/mixed; boundary=B", "", "not-form"},
 		"form where JSON is":    {inject.JSON, "application/x-www-form-urlencoded", "", "not-json"},
 		"JSON where a form is":  {inject.Form, "application/json", "", "not-form"},
 		"no type":               {inject.JSON, "", "", "not-json"},

@@ -33,7 +33,8 @@ const (
 type Location struct {
 	// In is header, query, form or json.
 	In Place `json:"in" cbor:"1,keyasint"`
-	// Name is the name there; for json a dotted path or an RFC 6901 pointer.
+	// Name is the name there; for json a dotted path or an RFC 6901 pointer; for form the
+	// name of a field, which a dotted path into the JSON in it may follow.
 	Name string `json:"name" cbor:"2,keyasint"`
 }
 
@@ -52,7 +53,8 @@ func ParseLocation(in, name string) (Location, error) {
 
 // Validate says whether a request can have this location. A header name must be a
 // token, and not that of a header for the framing of the message or for the connection;
-// a query parameter or form field needs a name; a JSON member needs a path that SetJSON
+// a query parameter or form field needs a name; what follows a dot in that of a field
+// must be a path into JSON as well; a JSON member needs a path that SetJSON
 // understands.
 func (l Location) Validate() error {
 	switch l.In {
@@ -64,6 +66,9 @@ func (l Location) Validate() error {
 		}
 		if !utf8.ValidString(l.Name) {
 			return fmt.Errorf("%w: %s name is not UTF-8", ErrLocation, l.In)
+		}
+		if l.In == Form {
+			return checkFieldName(l.Name)
 		}
 		return nil
 	case JSON:

@@ -21,8 +21,16 @@ func IsJSON(contentType string) bool {
 }
 
 // IsForm says whether a Content-Type is that of a form body:
-// application/x-www-form-urlencoded.
+// application/x-www-form-urlencoded or multipart/form-data.
 func IsForm(contentType string) bool {
+	return hasMediaType(contentType, "application/x-www-form-urlencoded") || IsMultipart(contentType)
+}
+
+// IsMultipart says whether a Content-Type is that of a form body in parts:
+// multipart/form-data.
+func IsMultipart(contentType string) bool { return hasMediaType(contentType, "multipart/form-data") }
+
+func hasMediaType(contentType, want string) bool {
 	mediaType, _, err := mime.ParseMediaType(contentType)
-	return (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)) && mediaType == "application/x-www-form-urlencoded"
+	return (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)) && mediaType == want
 }

@@ -29,7 +29,9 @@ func TestContentTypes(t *testing.T) {
 		{"", false, false},
 		{"application/x-www-form-urlencoded", false, true},
 		{"application/X-WWW-Form-Urlencoded; charset=utf-8", false, true},
-		{"multipart/form-data; boundary=x", false, false},
+		{"multipart/form-data; boundary=x", false, true},
+		{"Multipart/Form-Data", false, true},
+		{"multipart/mixed; boundary=x", false, false},
 	} {
 		if got := inject.IsJSON(c.contentType); got != c.json {
 			t.Errorf("IsJSON(%q) = %v", c.contentType, got)

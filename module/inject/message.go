@@ -2,13 +2,12 @@ package inject
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 )
 
-// ErrNotForm is wrapped by every error about reading a form field from a body whose
-// Content-Type is not that of a form.
+// ErrNotForm is wrapped by every error about a form field and a body that is no form, by
+// its Content-Type or by how it is written.
 var ErrNotForm = errors.New("body is not a form")
 
 // Message is the part of an HTTP message that values are read from and put into. A
@@ -28,8 +27,8 @@ type Message struct {
 // read whatever the Content-Type says.
 //
 // It is an error if the body cannot be read in the way that the location requires; the
-// error wraps ErrNotForm, ErrNotJSON or ErrPath. An empty body has no form fields,
-// which is no error.
+// error wraps ErrNotForm, ErrNotJSON or ErrPath, or is one of Read. An empty body has no
+// form fields, which is no error.
 func (m *Message) Values(at Location) ([]string, error) {
 	switch at.In {
 	case Header:
@@ -37,13 +36,7 @@ func (m *Message) Values(at Location) ([]string, error) {
 	case Query:
 		return GetQuery(m.Query, at.Name), nil
 	case Form:
-		if len(m.Body) == 0 {
-			return nil, nil
-		}
-		if contentType := m.Header.Get("Content-Type"); !IsForm(contentType) {
-			return nil, fmt.Errorf("%w: its Content-Type is %q", ErrNotForm, contentType)
-		}
-		return GetForm(m.Body, at.Name), nil
+		return m.formValues(at)
 	case JSON:
 		value, found, err := GetJSON(m.Body, at.Name)
 		if err != nil || !found {
@@ -75,7 +68,7 @@ func (m *Message) Only(at Location) (string, error) {
 }
 
 // Set puts a value at the location, in place of what is there. The value of a JSON
-// member becomes a string. The errors are those of SetJSON.
+// member becomes a string. The errors are those of SetJSON, and of Read for a form.
 func (m *Message) Set(at Location, value string) error {
 	switch at.In {
 	case Header:
@@ -83,7 +76,7 @@ func (m *Message) Set(at Location, value string) error {
 	case Query:
 		m.Query = SetQuery(m.Query, at.Name, value)
 	case Form:
-		m.Body = SetForm(m.Room[:0], m.Body, at.Name, value)
+		return m.setForm(at.Name, value)
 	case JSON:
 		return m.SetLiteral(at, Quote(value))
 	}
@@ -100,14 +93,24 @@ func (m *Message) SetLiteral(at Location, literal []byte) error {
 	return nil
 }
 
-// Growth returns by how many bytes a body becomes longer at most when that value, or a
-// literal of that length, is put into it.
-func (l Location) Growth(value string) int {
-	if !l.InBody() {
+// Growth returns by how many bytes the body becomes longer at most when that value, or a
+// literal of that length, is put into it, and what is taken meanwhile.
+func (m *Message) Growth(at Location, value string) int {
+	if !at.InBody() {
 		return 0
 	}
 	// A character becomes six at most, such as \u0001, and a part of a path is surrounded by
 	// quotes, a colon and braces.
 	const escaped, surrounding = 6, 5
-	return escaped*(len(value)+len(l.Name)) + surrounding*(len(l.Name)+2)
+	grow := escaped*(len(value)+len(at.Name)) + surrounding*(len(at.Name)+2)
+	if at.In != Form {
+		return grow
+	}
+	if _, _, ok := splitField(at.Name); ok {
+		// The field is taken out, changed, and escaped again.
+		grow = maxEscaped*grow + (maxEscaped+2)*len(m.Body)
+	}
+	// A part begins with a delimiter, which has 70 bytes at most, and its header.
+	const part = 200
+	return grow + part
 }

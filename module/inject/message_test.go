@@ -3,6 +3,7 @@ package inject
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -80,11 +81,15 @@ func TestMessageSet(t *testing.T) {
 
 func TestValueFitsIntoTheRoomThatIsForeseen(t *testing.T) {
 	t.Parallel()
-	for _, at := range []Location{{JSON, "a"}, {JSON, "a.b.c.d"}, {JSON, "/"}, {JSON, "//-/-/"}, {JSON, "\x01.\x02"}, {Form, "a"}, {Form, "\xff"}, {Form, " "}} {
+	for _, at := range []Location{{JSON, "a"}, {JSON, "a.b.c.d"}, {JSON, "/"}, {JSON, "//-/-/"}, {JSON, "\x01.\x02"}, {Form, "a"}, {Form, "\xff"}, {Form, " "}, {Form, "p.a"}, {Form, "p.b.c"}} {
 		for _, value := range []string{"", "x", "\x01\x02\u2028", "\xff\xfe", strings.Repeat("\x1f", 1000), strings.Repeat("é&=", 99)} {
-			for _, body := range []string{"", "{}", `{"z":[1]}`, `{"a":{},"":{}}`, "a=1&a=2&", "&&"} {
-				room := make([]byte, 0, len(body)+at.Growth(value))
-				m := Message{Body: []byte(body), Room: room}
+			for _, body := range []string{"", "{}", `{"z":[1]}`, `{"a":{},"":{}}`, "a=1&a=2&", "&&", "p=" + url.QueryEscape(`{"a":"\u00e9","b":{}}`), `p={"z":"` + strings.Repeat("\x7f<>", 50) + `"}`, multipartOf("a", "p")} {
+				m := Message{Header: http.Header{}, Body: []byte(body)}
+				if strings.HasPrefix(body, "--") {
+					m.Header.Set("Content-Type", "multipart/form-data; boundary=b")
+				}
+				room := make([]byte, 0, len(body)+m.Growth(at, value))
+				m.Room = room
 				if err := m.Set(at, value); err != nil {
 					continue
 				}
@@ -94,7 +99,16 @@ func TestValueFitsIntoTheRoomThatIsForeseen(t *testing.T) {
 			}
 		}
 	}
-	if (Location{Header, "X-A"}).Growth("value") != 0 {
+	if (&Message{}).Growth(Location{Header, "X-A"}, "value") != 0 {
 		t.Error("a header makes the body longer")
 	}
+}
+
+// multipartOf returns a form in parts with these fields, each of which holds JSON.
+func multipartOf(names ...string) string {
+	var b strings.Builder
+	for _, name := range names {
+		b.WriteString("--b\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\n{\"a\":1}\r\n")
+	}
+	return b.String() + "--b--\r\n"
 }

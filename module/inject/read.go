@@ -1,7 +1,6 @@
 package inject
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"mime"
@@ -43,13 +42,18 @@ func (v Value) IsText() bool { return v.first == 0 || v.first == '"' }
 // empty body. Of a value that is given several times, all must be the same.
 //
 // The error wraps ErrPacked or ErrCharset, ErrNotForm or ErrNotJSON if the body is no such
-// body, or ErrAmbiguous or ErrPath.
+// body, ErrField if a field of a form does not hold the JSON that the location leads
+// through, or ErrAmbiguous or ErrPath.
 func (m *Message) Read(at Location) (Value, error) {
 	if at.In == Header {
 		return only(at, m.Header.Values(at.Name))
 	}
 	if at.In == Query {
-		return readParameter(at, m.Query)
+		values, err := readParameter(at, m.Query)
+		if err != nil {
+			return Value{}, err
+		}
+		return only(at, values)
 	}
 	if len(m.Body) == 0 {
 		return Value{}, nil
@@ -64,11 +68,16 @@ func (m *Message) Read(at Location) (Value, error) {
 	if err != nil || source == nil {
 		return Value{}, err
 	}
+	return jsonValue(source), nil
+}
+
+// jsonValue returns the value that is written so in JSON.
+func jsonValue(source []byte) Value {
 	v := Value{Text: string(source), first: source[0]}
 	if v.first == '"' {
 		v.Text = string(unquote(source))
 	}
-	return v, nil
+	return v
 }
 
 // checkText makes sure that the body is text in UTF-8, as far as the header says.
@@ -92,22 +101,11 @@ func isUTF8(charset string) bool {
 	return slices.Contains([]string{"utf-8", "utf8", "us-ascii", "ascii"}, strings.ToLower(charset))
 }
 
-func (m *Message) readForm(at Location) (Value, error) {
-	if contentType := m.Header.Get("Content-Type"); !IsForm(contentType) {
-		return Value{}, fmt.Errorf("%w: its Content-Type is %q", ErrNotForm, contentType)
-	}
-	form := bytes.TrimPrefix(m.Body, byteOrderMark)
-	if i := bytes.IndexFunc(form, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
-		return Value{}, fmt.Errorf("%w: it has a control character at byte %d", ErrNotForm, i)
-	}
-	return readParameter(at, string(form))
-}
-
 var byteOrderMark = []byte("\ufeff")
 
-// readParameter reads a parameter of a query or a field of a form. Some readers take a
+// readParameter returns the values of a parameter of a query or a field of a form. Some readers take a
 // semicolon for an ampersand, and some do not tell names apart that differ in case only.
-func readParameter(at Location, raw string) (Value, error) {
+func readParameter(at Location, raw string) ([]string, error) {
 	var values []string
 	for segment := range strings.SplitSeq(raw, "&") {
 		name, value, ok := split(segment)
@@ -116,17 +114,17 @@ func readParameter(at Location, raw string) (Value, error) {
 		case name == at.Name:
 			text, err := url.QueryUnescape(value)
 			if err != nil || !utf8.ValidString(text) {
-				return Value{}, fmt.Errorf("%w: %s has an invalid escape, or is not UTF-8", ErrAmbiguous, at)
+				return nil, fmt.Errorf("%w: %s has an invalid escape, or is not UTF-8", ErrAmbiguous, at)
 			}
 			values = append(values, text)
 		case strings.EqualFold(name, at.Name):
-			return Value{}, fmt.Errorf("%w: %s is there as %q", ErrAmbiguous, at, name)
+			return nil, fmt.Errorf("%w: %s is there as %q", ErrAmbiguous, at, name)
 		}
 		if hidesParameter(segment, at.Name) {
-			return Value{}, fmt.Errorf("%w: some readers find another %s after a semicolon", ErrAmbiguous, at)
+			return nil, fmt.Errorf("%w: some readers find another %s after a semicolon", ErrAmbiguous, at)
 		}
 	}
-	return only(at, values)
+	return values, nil
 }
 
 // hidesParameter reports whether a reader that separates parameters at semicolons finds
@@ -151,7 +149,11 @@ func only(at Location, values []string) (Value, error) {
 		return Value{}, nil
 	}
 	if slices.ContainsFunc(values, func(v string) bool { return v != values[0] }) {
-		return Value{}, fmt.Errorf("%w: %s is there more than once, with values that differ", ErrAmbiguous, at)
+		return Value{}, several(at)
 	}
 	return Value{Text: values[0]}, nil
+}
+
+func several(at Location) error {
+	return fmt.Errorf("%w: %s is there more than once, with values that differ", ErrAmbiguous, at)
 }

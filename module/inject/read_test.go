@@ -51,7 +51,7 @@ func TestOnlyWhatAllReadersWouldReadIsRead(t *testing.T) {
 		"form in Latin-1, said so":          {"form", "Content-Type: " + formType + "; charset=iso-8859-1", "", "a=x", "", inject.ErrCharset},
 		"form with a line break":            {"form", "Content-Type: " + formType, "", "a=x\r\n", "", inject.ErrNotForm},
 		"form without a type":               {"form", "", "", "a=x", "", inject.ErrNotForm},
-		"form of another type":              {"form", "Content-Type: multipart/form-data; boundary=b", "", "--b--", "", inject.ErrNotForm},
+		"form of another type":              {"form", "Content-Type: multipart/mixed; boundary=b", "", "--b--", "", inject.ErrNotForm},
 		"form, packed":                      {"form", "Content-Encoding: x-gzip", "", "a=x", "", inject.ErrPacked},
 		"query":                             {"query", "", "a=x", "", "x", nil},
 		"query, no value":                   {"query", "", "a", "", "", nil},

@@ -73,11 +73,19 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engi
 	if in.Parameter == "" || !inject.IsForm(r.Header.Get("Content-Type")) {
 		return nil
 	}
-	if !takeFormState(in) {
+	if !takeBodyState(in, r.Header) {
 		body.Release()
 		return store.ErrNotFound
 	}
 	return nil
+}
+
+// takeBodyState takes the state out of the body of a form.
+func takeBodyState(in *engine.Incoming, header http.Header) bool {
+	if inject.IsMultipart(header.Get("Content-Type")) {
+		return takePartState(in, header)
+	}
+	return takeFormState(in)
 }
 
 // maxStateField bounds a field of a form that holds the state, in bytes. It is more than

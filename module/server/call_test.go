@@ -18,6 +18,17 @@ import (
 
 const formType = "application/x-www-form-urlencoded"
 
+const partsType = "multipart/form-data; boundary=B"
+
+// parts returns a multipart form with these names and values.
+func parts(fields ...string) string {
+	var b strings.Builder
+	for i := 0; i < len(fields); i += 2 {
+		b.WriteString("--B\r\nContent-Disposition: form-data; name=\"" + fields[i] + "\"\r\n\r\n" + fields[i+1] + "\r\n")
+	}
+	return b.String() + "--B--\r\n"
+}
+
 func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 	const state, other = "state=" + secretText, "state=00000000-0000-4000-8000-000000000000"
 	s := &Server{app: &app.App{MaxBodySize: 1000}}
@@ -31,6 +42,22 @@ func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 		"form":                      {"a=1", formType, "b=2&" + state, true, "a=1", "b=2"},
 		"form with a charset":       {"", formType + "; charset=utf-8", state, true, "", ""},
 		"query with a form beside":  {state, formType, "b=2&c=3", true, "", "b=2&c=3"},
+		"parts":                     {"a=1", partsType, parts("b", "2", "state", secretText, "c", ""), true, "a=1", parts("b", "2", "c", "")},
+		"parts, several times":      {"", partsType, parts("state", secretText, "b", "2", "state", secretText), true, "", parts("b", "2")},
+		"parts, nothing else":       {"", partsType, parts("state", secretText), true, "", parts()},
+		"query and parts":           {state, partsType, parts("state", secretText), true, "", parts()},
+		"query with parts beside":   {state, partsType, parts("b", "2"), true, "", parts("b", "2")},
+		"different in the parts":    {other, partsType, parts("state", secretText), false, "", ""},
+		"parts, and different":      {"", partsType, parts("state", secretText, "state", "x"), false, "", ""},
+		"parts without it":          {"", partsType, parts("b", "2"), false, "", ""},
+		"parts that are cut":        {"", partsType, parts("state", secretText)[:90], false, "", ""},
+		"query, and parts cut":      {state, partsType, parts("b", "2")[:40], true, "", parts("b", "2")[:40]},
+		"query, and in parts cut":   {state, partsType, parts("state", secretText)[:90], false, "", ""},
+		"query, another case in it": {state, partsType, parts("State", "CA"), true, "", parts("State", "CA")},
+		"parts, another case":       {"", partsType, parts("State", secretText), false, "", ""},
+		"parts, a query appended":   {"", partsType, parts("state", secretText+"?a=1", "b", "2"), true, "", parts("b", "2")},
+		"parts, no state":           {"", partsType, parts("state", strings.Repeat("x", 200)), false, "", ""},
+		"parts, a file":             {"", partsType, strings.Replace(parts("state", secretText), `"state"`, `"state"; filename="a"`, 1), false, "", ""},
 		"escaped name":              {"st%61te=" + secretText, "", "", true, "", ""},
 		"missing":                   {"a=1", formType, "b=2", false, "", ""},
 		"no form":                   {"", "text/plain", state, false, "", ""},

@@ -24,10 +24,5 @@ func isPerson(r *http.Request, at callback.Path) bool {
 			}
 		}
 	}
-	return at.Resource == callback.QueryPath && r.Method == http.MethodPost && isForm(r.Header.Get("Content-Type"))
-}
-
-func isForm(contentType string) bool {
-	mediaType, _, _ := mime.ParseMediaType(contentType)
-	return inject.IsForm(contentType) || mediaType == "multipart/form-data"
+	return at.Resource == callback.QueryPath && r.Method == http.MethodPost && inject.IsForm(r.Header.Get("Content-Type"))
 }
