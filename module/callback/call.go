@@ -53,6 +53,12 @@ type Call struct {
 	// ActiveContent says that the reply may be a page that runs in a browser, and have headers
 	// that act on the whole site. It is never stored.
 	ActiveContent bool `cbor:"-" json:"-"`
+	// hidden are secrets, in small letters. heard says that some were taken out of header and
+	// query, and the next two are these with them. None of this is ever stored.
+	hidden      []string
+	heard       bool
+	heardHeader Header
+	heardQuery  string
 	// byHand says that the call is an operator's. It is never stored.
 	byHand bool
 	// Unattended says that nobody waits for the callback. It is never stored.
@@ -98,10 +104,11 @@ type Caller struct {
 func (c *Call) Payload(p *Policy) Digest {
 	h := sha256.New()
 	write := func(s string) { writePart(h, s) }
+	header, query := c.whole()
 	write(c.Suffix)
-	write(c.Query)
+	write(query)
 	for _, name := range append(p.wire.Names(), p.reads...) {
-		values := c.Header.Values(name)
+		values := header.Values(name)
 		if name == p.wire.CorrelationID {
 			values = meantIDs(values)
 		}

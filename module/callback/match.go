@@ -47,10 +47,10 @@ func matches(all []Match, c *Call, m *inject.Message) (bool, error) {
 const maxWord = 200
 
 // wordIn returns the first value that is where the matches look.
-func wordIn(all []Match, m *inject.Message) string {
+func wordIn(all []Match, c *Call, m *inject.Message) string {
 	for _, match := range all {
 		if value, err := m.Read(match.Location); err == nil && value.Text != "" {
-			return withoutControls(value.Text, maxWord)
+			return c.tell(value.Text, maxWord)
 		}
 	}
 	return ""

@@ -20,8 +20,8 @@ type said struct {
 
 // read returns what a call means, or what is wrong with its content.
 func (r *Record) read(p *Policy, c *Call) (said, Fault) {
-	ids := c.Header.Values(p.wire.CorrelationID)
-	statuses := c.Header.Values(p.wire.Status)
+	header, _ := c.whole()
+	ids, statuses := header.Values(p.wire.CorrelationID), header.Values(p.wire.Status)
 	switch {
 	case slices.ContainsFunc(ids, func(id string) bool { return !sameCorrelation(r.CorrelationID, id) }):
 		return said{}, Fault{Slug: "correlation-mismatch", Detail: p.wire.CorrelationID + " does not belong to this callback."}
@@ -52,8 +52,7 @@ func (p *Policy) judge(c *Call) (said, error) {
 	if p.Failed == nil && p.Progress == nil && p.Succeeded == nil {
 		return said{}, nil
 	}
-	message := c.message()
-	m := &message
+	m := c.judged()
 	switch failed, err := matches(p.Failed, c, m); {
 	case err != nil:
 		return said{}, err
@@ -72,7 +71,7 @@ func (p *Policy) judge(c *Call) (said, error) {
 	case p.Failed == nil:
 		return said{failure: p.failure(c)}, nil
 	}
-	word := wordIn(p.Succeeded, m)
+	word := wordIn(p.Succeeded, c, m)
 	return said{progress: true, unrecognized: &word}, nil
 }
 
@@ -112,10 +111,11 @@ func (p *Policy) failure(c *Call) *Failure {
 		if at != nil {
 			// A value that cannot be read is left out: the call means Failed in any
 			// case.
-			value, _ := c.Value(*at)
-			return withoutControls(value, maxText)
+			value, _ := c.judged().Get(*at)
+			return c.tell(value, maxText)
 		}
-		return withoutControls(c.Header.Get(name), maxText)
+		lines, _ := c.whole()
+		return c.tell(lines.Get(name), maxText)
 	}
 	f := &Failure{
 		DocumentStatus: text(nil, p.wire.DocumentStatus),

@@ -153,9 +153,19 @@ func (c *Call) Value(at inject.Location) (string, error) {
 
 // message returns the call as a message that values can be read from.
 func (c *Call) message() inject.Message {
-	header := make(http.Header, len(c.Header))
-	c.Header.AddTo(header)
-	return inject.Message{Header: header, Query: c.Query, Body: c.Body.Data}
+	return c.messageOf(c.Header, c.Query)
+}
+
+// judged returns the call as a message by which it is judged.
+func (c *Call) judged() *inject.Message {
+	m := c.messageOf(c.whole())
+	return &m
+}
+
+func (c *Call) messageOf(lines Header, query string) inject.Message {
+	header := make(http.Header, len(lines))
+	lines.AddTo(header)
+	return inject.Message{Header: header, Query: query, Body: c.Body.Data}
 }
 
 // PlaceholderNames returns the names of the placeholders that do not depend on a call,

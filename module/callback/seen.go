@@ -38,8 +38,9 @@ func (r *Record) seenWith(p *Policy, c *Call) []uint64 {
 
 // name returns the call's own name and the header that has it; "" if it has none.
 func (c *Call) name() (header, name string) {
+	lines, _ := c.whole()
 	for _, header := range nameHeaders {
-		if name := c.Header.Get(header); name != "" {
+		if name := lines.Get(header); name != "" {
 			return header, name
 		}
 	}

@@ -56,6 +56,10 @@ type decision struct {
 // take decides on a call. A body that is too large for the record is stored only once it is
 // known that the call is to be kept.
 func (e *Engine) take(ctx context.Context, key store.Key, in Incoming) (callback.Verdict, *callback.Policy, error) {
+	in.Call.Hide(in.Keys...)
+	if !in.State.IsZero() {
+		in.Call.Hide(in.State.String())
+	}
 	d, err := e.apply(ctx, key, in)
 	if err == nil && d.verdict.Kind == callback.Asks {
 		return e.askThenReceive(ctx, d.record.ID, in)

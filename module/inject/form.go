@@ -9,36 +9,34 @@ import (
 )
 
 // SetQuery returns the raw query with the one parameter name=value. The first parameter
-// of that name is replaced and any others are removed; if there is none, it is added at
-// the end. The other parameters keep their order and every byte.
+// of that name is replaced, and any others are removed that some readers take for one of
+// that name; if there is none, it is added at the end. The other parameters keep their order
+// and every byte.
 func SetQuery(raw, name, value string) string { return string(setParameter(nil, raw, name, value)) }
 
 // setParameter appends to dst what SetQuery and SetForm return.
 func setParameter[T string | []byte](dst []byte, raw T, name, value string) []byte {
 	parameter := escape(name) + "=" + escape(value)
 	dst = slices.Grow(dst, len(raw)+len("&")+len(parameter))
-	placed := false
-	for begin := 0; begin <= len(raw); {
-		end := begin
-		for end < len(raw) && raw[end] != '&' {
-			end++
+	start, kept, placed := len(dst), 0, false
+	for _, segment := range enumerate(raw, '&') {
+		before := len(dst)
+		if kept > 0 {
+			dst = append(dst, '&')
 		}
-		named := isNamed(raw[begin:end], name)
-		if !named || !placed {
-			if begin > 0 {
-				dst = append(dst, '&')
-			}
-			if named {
-				dst = append(dst, parameter...)
-				placed = true
-			} else {
-				dst = append(dst, raw[begin:end]...)
-			}
+		at := len(dst)
+		dst = appendWithoutAlike(dst, segment, name)
+		switch named := isNamed(dst[at:], name); {
+		case named && !placed:
+			dst, placed = append(dst[:at], parameter...), true
+		case named || isAlike(dst[at:], name):
+			dst = dst[:before]
+			continue
 		}
-		begin = end + 1
+		kept++
 	}
 	if !placed {
-		if len(raw) > 0 && raw[len(raw)-1] != '&' {
+		if len(dst) > start && dst[len(dst)-1] != '&' {
 			dst = append(dst, '&')
 		}
 		dst = append(dst, parameter...)
@@ -48,12 +46,18 @@ func setParameter[T string | []byte](dst []byte, raw T, name, value string) []by
 
 // isNamed reports whether a segment holds the parameter of that name.
 func isNamed[T string | []byte](segment T, name string) bool {
+	key := keyOf(segment)
+	// Only what can be the name is copied: a body can be large.
+	return len(segment) > 0 && len(key) <= maxEscaped*len(name) && unescape(string(key)) == name
+}
+
+// keyOf returns the escaped name of the parameter in a segment.
+func keyOf[T string | []byte](segment T) T {
 	end := 0
 	for end < len(segment) && segment[end] != '=' {
 		end++
 	}
-	// Only what can be the name is copied: a body can be large.
-	return len(segment) > 0 && end <= maxEscaped*len(name) && unescape(string(segment[:end])) == name
+	return segment[:end]
 }
 
 // GetQuery returns the values of every parameter of that name in the raw query, in

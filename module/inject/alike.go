@@ -1,0 +1,73 @@
+package inject
+
+import (
+	"iter"
+	"strings"
+)
+
+// isAlike reports whether PHP, and what follows it, takes the parameter in a segment for one
+// of that name: it leaves out the spaces before a name, cuts it at a NUL and at brackets, and
+// makes underscores of spaces, dots and an open bracket.
+func isAlike[T string | []byte](segment T, name string) bool {
+	key := keyOf(segment)
+	for len(key) > 0 && (key[0] == '+' || key[0] == ' ') || len(key) > 2 && string(key[:3]) == "%20" {
+		if key[0] == '%' {
+			key = key[3:]
+		} else {
+			key = key[1:]
+		}
+	}
+	// Only what can be the name, and what ends it, is copied: a body can be large.
+	most := maxEscaped * (len(name) + 1)
+	if len(key) > most {
+		for cut := range 2 {
+			if key[most-1-cut] == '%' {
+				most -= cut + 1
+				break
+			}
+		}
+		key = key[:most]
+	}
+	return len(key) > 0 && alike(unescape(string(key)), name)
+}
+
+// alike reports whether a name is taken for another.
+func alike(key, name string) bool {
+	key, _, _ = strings.Cut(strings.TrimLeft(key, " "), "\x00")
+	array, _, isArray := strings.Cut(key, "[")
+	name = underscores.Replace(strings.TrimLeft(name, " "))
+	return name != "" && (underscores.Replace(key) == name || isArray && underscores.Replace(array) == name)
+}
+
+var underscores = strings.NewReplacer(" ", "_", ".", "_", "[", "_")
+
+// appendWithoutAlike appends a segment without the parameters after a semicolon that some
+// readers take for one of that name.
+func appendWithoutAlike[T string | []byte](dst []byte, segment T, name string) []byte {
+	for i, part := range enumerate(segment, ';') {
+		if i > 0 {
+			if isNamed(part, name) || isAlike(part, name) {
+				continue
+			}
+			dst = append(dst, ';')
+		}
+		dst = append(dst, part...)
+	}
+	return dst
+}
+
+// enumerate yields what stands between separators, with its number.
+func enumerate[T string | []byte](raw T, separator byte) iter.Seq2[int, T] {
+	return func(yield func(int, T) bool) {
+		for i, begin := 0, 0; begin <= len(raw); i++ {
+			end := begin
+			for end < len(raw) && raw[end] != separator {
+				end++
+			}
+			if !yield(i, raw[begin:end]) {
+				return
+			}
+			begin = end + 1
+		}
+	}
+}
