@@ -23,6 +23,8 @@ func ProblemOf(err error) problem.Problem {
 		return problem.Busy
 	case errors.Is(err, callback.ErrNeeds):
 		return problem.LaterRelease
+	case errors.Is(err, callback.ErrSecretGone):
+		return problem.SecretGone
 	case errors.Is(err, callback.ErrCallHeader):
 		return problem.HeaderTooLarge
 	case errors.Is(err, engine.ErrTooLarge), errors.Is(err, store.ErrTooLarge):

@@ -50,6 +50,9 @@ func (a *request) create() error {
 	if err != nil {
 		return err
 	}
+	if cb.SecretGone() {
+		return callback.ErrSecretGone
+	}
 	if replayed {
 		a.w.Header().Set("Idempotency-Replayed", "true")
 	}

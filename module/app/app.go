@@ -243,14 +243,21 @@ func (a *App) Start() error {
 		return err
 	}
 	a.place()
-	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger) (*engine.Engine, error) {
+	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger) (store.Store, *engine.Engine, error) {
 		s, err := a.opener.Open(log)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return engine.New(s, a.limits(), log, witness{}), nil
+		return s, engine.New(s, a.limits(), log, witness{}), nil
 	})
 	if err != nil {
+		return fmt.Errorf("callback: %w", err)
+	}
+	if err := a.adopt(rt); err != nil {
+		if before := rt.current(); before != nil {
+			rt.log.swap(before.log)
+		}
+		rt.Release()
 		return fmt.Errorf("callback: %w", err)
 	}
 	rt.Engine.SetLimits(a.limits())
@@ -260,6 +267,15 @@ func (a *App) Start() error {
 		go a.events.run()
 	}
 	close(a.ready)
+	return nil
+}
+
+// adopt puts the secrets of this configuration into effect, in a store that may be open since
+// an earlier one.
+func (a *App) adopt(rt *Runtime) error {
+	if adopter, ok := a.opener.(store.Adopter); ok {
+		return adopter.Adopt(rt.store)
+	}
 	return nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
+
+	"go.uber.org/zap"
 )
 
 // generations counts the configurations that have started.
@@ -23,6 +25,18 @@ func (rt *Runtime) started(a *App) {
 // ended notes that a configuration no longer uses the runtime. If it was the newest, as
 // after a failed reload, the one before it takes effect again.
 func (rt *Runtime) ended(a *App) {
+	before := rt.without(a)
+	if before == nil {
+		return
+	}
+	if err := before.adopt(rt); err != nil {
+		before.log.Error("the secrets of the configuration before could not be put into effect again", zap.Error(err))
+	}
+}
+
+// without notes that a configuration no longer uses the runtime. It returns the one that takes
+// effect again, nil if there is none.
+func (rt *Runtime) without(a *App) *App {
 	rt.appsLock.Lock()
 	defer rt.appsLock.Unlock()
 	newest := rt.apps[len(rt.apps)-1] == a
@@ -36,7 +50,9 @@ func (rt *Runtime) ended(a *App) {
 		rt.Engine.SetLimits(before.limits())
 		rt.log.swap(before.log)
 		emitting.Store(before.events)
+		return before
 	}
+	return nil
 }
 
 // current returns the app of the newest configuration; nil if there is none.

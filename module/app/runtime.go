@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 // runtimes are the engines of this process, by the identity of their store. They
@@ -28,6 +29,7 @@ type Runtime struct {
 	identity string
 	log      *liveLog
 	users    atomic.Int64
+	store    store.Store
 	// Engine works on the store.
 	Engine *engine.Engine
 	// Exit is closed when Caddy exits.
@@ -46,7 +48,7 @@ type Runtime struct {
 
 // acquire returns the runtime with that identity, opening it if there is none.
 // It waits for one that is being closed.
-func (rs *registry) acquire(identity string, log *zap.Logger, open func(*zap.Logger) (*engine.Engine, error)) (*Runtime, error) {
+func (rs *registry) acquire(identity string, log *zap.Logger, open func(*zap.Logger) (store.Store, *engine.Engine, error)) (*Runtime, error) {
 	for {
 		rt, fresh := rs.get(identity, log)
 		if fresh {
@@ -82,8 +84,8 @@ func (rs *registry) get(identity string, log *zap.Logger) (rt *Runtime, fresh bo
 	return rt, true
 }
 
-func (rs *registry) start(rt *Runtime, open func(*zap.Logger) (*engine.Engine, error)) (*Runtime, error) {
-	rt.Engine, rt.err = open(zap.New(rt.log))
+func (rs *registry) start(rt *Runtime, open func(*zap.Logger) (store.Store, *engine.Engine, error)) (*Runtime, error) {
+	rt.store, rt.Engine, rt.err = open(zap.New(rt.log))
 	if rt.err != nil {
 		rs.forget(rt)
 		close(rt.opened)

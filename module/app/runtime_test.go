@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 // shelf opens the stores of a test, and counts them.
@@ -22,10 +23,10 @@ type shelf struct {
 	last *closingStore
 }
 
-func (s *shelf) open(log *zap.Logger) (*engine.Engine, error) {
+func (s *shelf) open(log *zap.Logger) (store.Store, *engine.Engine, error) {
 	s.opened.Add(1)
 	if s.now.Add(1) > 1 {
-		return nil, errors.New("a store is open twice")
+		return nil, nil, errors.New("a store is open twice")
 	}
 	s.last = newClosingStore(func() {
 		if s.closing != nil {
@@ -33,7 +34,7 @@ func (s *shelf) open(log *zap.Logger) (*engine.Engine, error) {
 		}
 		s.now.Add(-1)
 	})
-	return engine.New(s.last, testLimits, log, witness{}), nil
+	return s.last, engine.New(s.last, testLimits, log, witness{}), nil
 }
 
 // acquire returns the runtime of the test's own store.
@@ -126,11 +127,11 @@ func openSlowly(t *testing.T, failure error) {
 	s, goOn, errs := new(shelf), make(chan struct{}), make(chan error, 2)
 	for range 2 {
 		go func() {
-			rt, err := runtimes.acquire(t.Name(), zap.NewNop(), func(log *zap.Logger) (*engine.Engine, error) {
+			rt, err := runtimes.acquire(t.Name(), zap.NewNop(), func(log *zap.Logger) (store.Store, *engine.Engine, error) {
 				<-goOn
 				if failure != nil {
 					s.opened.Add(1)
-					return nil, failure
+					return nil, nil, failure
 				}
 				return s.open(log)
 			})
@@ -155,7 +156,7 @@ func openSlowly(t *testing.T, failure error) {
 
 func TestFailedOpenLeavesNothing(t *testing.T) {
 	failure := errors.New("the disk is full")
-	_, err := runtimes.acquire(t.Name(), zap.NewNop(), func(*zap.Logger) (*engine.Engine, error) { return nil, failure })
+	_, err := runtimes.acquire(t.Name(), zap.NewNop(), func(*zap.Logger) (store.Store, *engine.Engine, error) { return nil, nil, failure })
 	if err != failure || isOpen(t) {
 		t.Fatalf("error is %v, still open: %v", err, isOpen(t))
 	}

@@ -137,6 +137,9 @@ type Record struct {
 	Attended bool `cbor:"35,keyasint,omitempty"`
 	// LatestReply is what the partner was answered to Latest.
 	LatestReply *Reply `cbor:"36,keyasint,omitempty"`
+	// DerivedFrom is the mark of the secret from which state, ticket and key were derived;
+	// 0 if an earlier release made the callback.
+	DerivedFrom Mark `cbor:"37,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -222,6 +225,7 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		Parent:        spec.Parent,
 		Trace:         spec.Trace,
 		Attended:      spec.Attended,
+		DerivedFrom:   secret.Mark(),
 	}
 	if !spec.Idempotency.IsZero() {
 		r.Aliases = append(r.Aliases, spec.Idempotency)

@@ -68,7 +68,7 @@ func newCall(method, body string, lines ...string) *callback.Call {
 
 // lookIn returns the values of placeholders as the engine does.
 func lookIn(r *callback.Record, p *callback.Policy, c *callback.Call) callback.Lookup {
-	return callback.Issued{Record: r, Policy: p, Secret: &secret}.Lookup(c)
+	return callback.Issued{Record: r, Policy: p, Secret: &secret}.Lookup(c, nil)
 }
 
 func receive(r *callback.Record, p *callback.Policy, c *callback.Call, now callback.Time) callback.Verdict {

@@ -13,17 +13,30 @@ import (
 type Issued struct {
 	*Record
 	Policy *Policy
-	// Secret is the store's, from which state, ticket and key are derived.
+	// Secret is the one of the store's from which state, ticket and key were derived; nil
+	// if it is not known any more.
 	Secret *Secret
 }
 
+// SecretGone reports whether nothing can be derived for the callback any more: state, ticket,
+// key and all URLs are empty.
+func (i Issued) SecretGone() bool { return i.Secret == nil }
+
 // State returns the secret that is in the callback URL.
-func (i Issued) State() UUID { return i.Secret.State(i.ID) }
+func (i Issued) State() UUID {
+	if i.SecretGone() {
+		return UUID{}
+	}
+	return i.Secret.State(i.ID)
+}
 
 // URL returns the callback URL, with the callback's own key if it has one.
 func (i Issued) URL() string { return i.withKey(i.urlWithoutKey()) }
 
 func (i Issued) urlWithoutKey() string {
+	if i.SecretGone() {
+		return ""
+	}
 	return callbackURL(i.baseURL(i.Policy), i.StateQuery(i.Policy), i.State())
 }
 
@@ -37,7 +50,7 @@ func (i Issued) RedirectURI() string {
 // FailedURL returns the URL for calls that mean Failed whatever their content. It is
 // empty if the state is in the query.
 func (i Issued) FailedURL() string {
-	if i.StateQuery(i.Policy) != "" {
+	if i.StateQuery(i.Policy) != "" || i.SecretGone() {
 		return ""
 	}
 	return i.withKey(i.urlWithoutKey() + "/" + SuffixFailed)
@@ -45,14 +58,14 @@ func (i Issued) FailedURL() string {
 
 // Key returns the key that was made for the callback, empty if none was.
 func (i Issued) Key() string {
-	if !i.Policy.OwnKey {
+	if !i.Policy.OwnKey || i.SecretGone() {
 		return ""
 	}
 	return i.Secret.Key(i.ID)
 }
 
 func (i Issued) withKey(url string) string {
-	if !i.Policy.OwnKey {
+	if !i.Policy.OwnKey || i.SecretGone() {
 		return url
 	}
 	return url + "?" + KeyParameter + "=" + i.Key()
@@ -60,27 +73,44 @@ func (i Issued) withKey(url string) string {
 
 // StatusURL returns the URL of the callback's status.
 func (i Issued) StatusURL() string {
+	if i.SecretGone() {
+		return ""
+	}
 	return statusURL(cmp.Or(i.Policy.StatusURL, i.baseURL(i.Policy)), i.Secret.Ticket(i.ID))
 }
 
 // ResultURL returns the URL of the callback's result.
-func (i Issued) ResultURL() string { return i.StatusURL() + "/" + suffixResult }
+func (i Issued) ResultURL() string {
+	if i.SecretGone() {
+		return ""
+	}
+	return i.StatusURL() + "/" + suffixResult
+}
 
 // ownPlaceholders are the placeholders {http.callback.<name>} that do not depend on a
 // call. Messages list them in this order.
 var ownPlaceholders = []struct {
 	name  string
 	value func(Issued) string
+	// derived says that the value depends on the callback's secret.
+	derived bool
 }{
-	{"id", func(i Issued) string { return i.ID.String() }},
-	{"correlation_id", func(i Issued) string { return i.CorrelationID }},
-	{"url", Issued.URL},
-	{"redirect_uri", Issued.RedirectURI},
-	{"state", func(i Issued) string { return i.State().String() }},
-	{"failed_url", Issued.FailedURL},
-	{"status_url", Issued.StatusURL},
-	{"result_url", Issued.ResultURL},
-	{"api_key", Issued.Key},
+	{"id", func(i Issued) string { return i.ID.String() }, false},
+	{"correlation_id", func(i Issued) string { return i.CorrelationID }, false},
+	{"url", Issued.URL, true},
+	{"redirect_uri", Issued.RedirectURI, true},
+	{"state", Issued.stateText, true},
+	{"failed_url", Issued.FailedURL, true},
+	{"status_url", Issued.StatusURL, true},
+	{"result_url", Issued.ResultURL, true},
+	{"api_key", Issued.Key, true},
+}
+
+func (i Issued) stateText() string {
+	if i.SecretGone() {
+		return ""
+	}
+	return i.State().String()
 }
 
 // callPlaceholders are the placeholders {http.callback.<name>} that depend on a call. A
@@ -133,9 +163,23 @@ func (c *Call) Placeholder(name string) (value string, ok bool) {
 	return "", false
 }
 
-// Lookup returns the values of all placeholders that a reply to the call can hold.
-func (i Issued) Lookup(c *Call) Lookup {
+// derived reports whether the value of a placeholder depends on the callback's secret.
+func derived(name string) bool {
+	for _, p := range ownPlaceholders {
+		if p.name == name {
+			return p.derived
+		}
+	}
+	return false
+}
+
+// Lookup returns the values of all placeholders that a reply to the call can hold. It notes
+// in missed, unless that is nil, that a value was needed which cannot be derived any more.
+func (i Issued) Lookup(c *Call, missed *bool) Lookup {
 	return func(name string) string {
+		if missed != nil && i.SecretGone() && derived(name) {
+			*missed = true
+		}
 		if value, ok := i.Placeholder(name); ok {
 			return value
 		}

@@ -5,11 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"hash"
 	"sync"
 )
 
-// Secret is the store's secret. State, ticket and key of a callback are derived from it
+// Secret is a secret of the store. State, ticket and key of a callback are derived from it
 // and the callback's id. The URLs can be built again after a restart, while a stolen
 // record gives access to nothing.
 type Secret [32]byte
@@ -31,6 +32,16 @@ func (s *Secret) Ticket(id UUID) UUID { return s.derive("ticket", id) }
 func (s *Secret) Key(id UUID) string {
 	sum := s.sum("key", id)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Mark tells secrets of a store apart. It is a part of a digest, from which no secret can be
+// computed; 0 is the mark of none.
+type Mark uint64
+
+// Mark returns the secret's mark.
+func (s *Secret) Mark() Mark {
+	sum := s.sum("mark", UUID{})
+	return max(1, Mark(binary.BigEndian.Uint64(sum[:])))
 }
 
 func (s *Secret) derive(purpose string, id UUID) UUID {

@@ -72,7 +72,12 @@ func (e *Engine) askThenReceive(ctx context.Context, id callback.UUID, in Incomi
 		return callback.Verdict{}, nil, err
 	}
 	if verdict.Kind == callback.Asks {
-		in.Call.Asked = in.Ask(ctx, cb, in.Call, cb.ReplyFields(cb.Policy, in.Call, cb.Lookup(in.Call)))
+		missed := false
+		fields := cb.ReplyFields(cb.Policy, in.Call, cb.Lookup(in.Call, &missed))
+		if missed {
+			return callback.Verdict{}, nil, callback.ErrSecretGone
+		}
+		in.Call.Asked = in.Ask(ctx, cb, in.Call, fields)
 		_ = failpoint.Hit("ask.answered")
 	}
 	d, err := e.apply(ctx, store.ByID(id), in)

@@ -142,7 +142,7 @@ type Callback struct {
 // callback returns a record as the engine's users see it. What is in files is not in
 // memory beside that: nobody knows how long they keep it.
 func (e *Engine) callback(r *callback.Record, p *callback.Policy, commit store.Commit) *Callback {
-	return &Callback{Issued: callback.Issued{Record: r.Lean(), Policy: p, Secret: e.store.Secret()}, Commit: commit}
+	return &Callback{Issued: callback.Issued{Record: r.Lean(), Policy: p, Secret: e.store.SecretOf(r)}, Commit: commit}
 }
 
 // Create makes a callback. It can be called at once. It is certain to survive a crash

@@ -17,6 +17,13 @@ func (e *Engine) Look(ctx context.Context, in Incoming) (callback.Verdict, *call
 	if cb.Policy.StateQuery != in.Parameter {
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
-	in.Call.Caller.Own = cb.Policy.OwnKey && shows(in.Keys, cb.Key())
-	return cb.Look(cb.Policy, in.Call, cb.Lookup(in.Call), callback.At(e.now())), cb.Policy, nil
+	if in.Call.Caller.Own, err = showsOwn(in.Keys, cb.Issued); err != nil {
+		return callback.Verdict{}, nil, err
+	}
+	missed := false
+	verdict := cb.Look(cb.Policy, in.Call, cb.Lookup(in.Call, &missed), callback.At(e.now()))
+	if missed {
+		return callback.Verdict{}, nil, callback.ErrSecretGone
+	}
+	return verdict, cb.Policy, nil
 }

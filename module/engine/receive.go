@@ -37,7 +37,8 @@ type Incoming struct {
 // Receive decides on a call. It returns when the decision is committed: only then may
 // the partner be told. A held client that need not wait for the commit has its answer
 // by then. store.ErrNotFound: no callback has that URL. callback.ErrNeeds: only a later
-// release can judge the call, which changes nothing.
+// release can judge the call, which changes nothing. callback.ErrSecretGone: the same, because
+// the callback's secret is needed and not known any more.
 func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	return e.take(ctx, store.ByState(in.State), in)
 }
@@ -141,7 +142,7 @@ func (e *Engine) Resolve(ctx context.Context, id callback.UUID, call *callback.C
 // Admit decides whether the body of a call with that state is worth reading. The verdict is
 // callback.Accepted, or the one that the call would get with any content.
 // store.ErrNotFound: no callback has that URL. callback.ErrNeeds: only a later release can
-// judge the call.
+// judge the call. callback.ErrSecretGone: as Receive has it.
 func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Verdict, *Callback, error) {
 	cb, err := e.Find(ctx, store.ByState(in.State))
 	if err != nil {
@@ -153,7 +154,9 @@ func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Verdict, *Cal
 	if err := cb.Policy.CanJudge(); err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	in.Call.Caller.Own = cb.Policy.OwnKey && shows(in.Keys, cb.Key())
+	if in.Call.Caller.Own, err = showsOwn(in.Keys, cb.Issued); err != nil {
+		return callback.Verdict{}, nil, err
+	}
 	verdict := cb.Admit(cb.Policy, in.Call, callback.At(e.now()))
 	if verdict.Kind != callback.Gone {
 		return verdict, cb, nil
@@ -192,12 +195,33 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 		return callback.Verdict{}, nil, err
 	}
 	in.Call.Unattended = r.Attended && !e.waiters.attend(r.ID)
-	issued := callback.Issued{Record: r, Policy: p, Secret: e.store.Secret()}
+	issued := callback.Issued{Record: r, Policy: p, Secret: e.store.SecretOf(r)}
+	missed, now := false, callback.At(e.now())
+	look := issued.Lookup(in.Call, &missed)
+	var verdict callback.Verdict
 	if in.Trusted {
-		return r.Resolve(p, in.Call, issued.Lookup(in.Call), callback.At(e.now())), p, nil
+		verdict = r.Resolve(p, in.Call, look, now)
+	} else {
+		if in.Call.Caller.Own, err = showsOwn(in.Keys, issued); err != nil {
+			return callback.Verdict{}, nil, err
+		}
+		verdict = r.Receive(p, in.Call, look, now)
 	}
-	in.Call.Caller.Own = p.OwnKey && shows(in.Keys, issued.Key())
-	return r.Receive(p, in.Call, issued.Lookup(in.Call), callback.At(e.now())), p, nil
+	if missed {
+		return callback.Verdict{}, nil, callback.ErrSecretGone
+	}
+	return verdict, p, nil
+}
+
+// showsOwn reports whether the callback's own key, if it has one, is among those shown.
+func showsOwn(shown []string, cb callback.Issued) (bool, error) {
+	if !cb.Policy.OwnKey {
+		return false, nil
+	}
+	if cb.SecretGone() {
+		return false, callback.ErrSecretGone
+	}
+	return shows(shown, cb.Key()), nil
 }
 
 // shows reports whether a key is among those shown. The time that it takes reveals

@@ -152,6 +152,9 @@ func (x *exchange) attach() error {
 			// The process that served the first request has ended, so nobody knows
 			// whether the upstream got it. Send it again with the same callback,
 			// correlation id and key.
+			if cb.SecretGone() {
+				return x.refuseFor(callback.ErrSecretGone)
+			}
 			return x.callUpstream()
 		case landed == nil || x.settledFor(cb.Record):
 			return x.waitAttached()

@@ -81,6 +81,10 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 	defer cancel()
 	s := &step{parent: cb.ID}
 	j := &job{h: h, rt: rt, cb: cb, step: s}
+	if cb.Job.Block == callback.CallBlock && cb.SecretGone() {
+		j.end()
+		return j.again(callback.ErrSecretGone.Error(), 0), true
+	}
 	request, err := j.request(context.WithValue(ctx, stepKey{}, s))
 	if err != nil {
 		j.end()

@@ -163,6 +163,9 @@ func (x *exchange) leave(p problem.Problem) error {
 	if err := store.Wait(ctx, x.callback.Commit); err != nil {
 		return x.refuse(problem.NotKept)
 	}
+	if x.callback.SecretGone() {
+		return x.refuseFor(callback.ErrSecretGone)
+	}
 	p.Members = []problem.Member{
 		{Name: "id", Value: x.callback.ID.String()},
 		{Name: "correlationId", Value: x.callback.CorrelationID},
@@ -243,6 +246,9 @@ func (x *exchange) park() error {
 	x.takeBack()
 	if err := store.Wait(x.lasting(), x.callback.Commit); err != nil {
 		return x.refuse(problem.NotKept)
+	}
+	if x.callback.SecretGone() {
+		return x.refuseFor(callback.ErrSecretGone)
 	}
 	if x.step != nil {
 		x.step.next = x.callback.ID

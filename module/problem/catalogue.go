@@ -120,6 +120,9 @@ var (
 	LaterRelease = Problem{Slug: "later-release", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
 		Title:  "This release of the server cannot judge the call; try again.",
 		Detail: "A later release has made the callback with options that this one does not know. The call has changed nothing."}
+	SecretGone = Problem{Slug: "secret-gone", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
+		Title:  "URL and key of this callback cannot be derived any more; try again.",
+		Detail: "The server does not have the secret any more with which the callback was made. The request has changed nothing."}
 	Damaged = Problem{Slug: "damaged", Status: http.StatusInternalServerError,
 		Title:  "The stored data cannot be read.",
 		Detail: "The log says what is wrong with the store."}

@@ -124,15 +124,66 @@ func decode(payload []byte) (*callback.Record, error) {
 	return r, keepUnknown(payload, r)
 }
 
-// policyKey is the key of the policy's hash in a record.
-const policyKey = 5
+// The keys of what is read of a record without decoding it.
+const (
+	idKey      = 1
+	stateKey   = 3
+	policyKey  = 5
+	derivedKey = 37
+)
 
 // PolicyOf reads, of what EncodeRecord returned, only the hash of the policy. It takes a
 // small part of the time of DecodeRecord.
 func PolicyOf(b []byte) (hash callback.Digest, err error) {
+	found := false
+	if err := eachMember(b, func(key uint64, value []byte) bool {
+		if key == policyKey {
+			found = copyBytes(hash[:], value)
+		}
+		return key != policyKey
+	}); err != nil {
+		return hash, err
+	}
+	if !found {
+		return hash, fmt.Errorf("%w: a record names no policy", ErrDamaged)
+	}
+	return hash, nil
+}
+
+// Derivation says which secret a callback was derived from.
+type Derivation struct {
+	Mark  callback.Mark
+	ID    callback.UUID
+	State callback.Digest
+}
+
+// DerivationOf reads, of what EncodeRecord returned, only what secret it was derived from.
+func DerivationOf(b []byte) (d Derivation, err error) {
+	whole := true
+	err = eachMember(b, func(key uint64, value []byte) bool {
+		switch key {
+		case idKey:
+			whole = whole && copyBytes(d.ID[:], value)
+		case stateKey:
+			whole = whole && copyBytes(d.State[:], value)
+		case derivedKey:
+			major, mark, _, ok := readHead(value)
+			whole = whole && ok && major == cborUint
+			d.Mark = callback.Mark(mark)
+		}
+		return true
+	})
+	if err == nil && (!whole || d.ID.IsZero()) {
+		err = fmt.Errorf("%w: a record does not say what it was derived from", ErrDamaged)
+	}
+	return d, err
+}
+
+// eachMember calls yield for the members of a record, until it returns false.
+func eachMember(b []byte, yield func(key uint64, value []byte) bool) error {
 	rest, err := openEnvelope(b)
 	if err != nil {
-		return hash, err
+		return err
 	}
 	major, members, rest, ok := readHead(rest)
 	for ok = ok && major == cborMap; ok && members > 0; members-- {
@@ -140,15 +191,22 @@ func PolicyOf(b []byte) (hash callback.Digest, err error) {
 		if key, rest, ok = cutItem(rest); !ok {
 			break
 		}
-		if value, rest, ok = cutItem(rest); !ok || len(key) != 1 || key[0] != policyKey {
-			continue
-		}
-		major, length, content, _ := readHead(value)
-		if major != cborBytes || length != uint64(len(hash)) {
+		if value, rest, ok = cutItem(rest); !ok {
 			break
 		}
-		copy(hash[:], content)
-		return hash, nil
+		if kind, number, _, _ := readHead(key); kind == cborUint && !yield(number, value) {
+			return nil
+		}
 	}
-	return hash, fmt.Errorf("%w: a record names no policy", ErrDamaged)
+	return nil
+}
+
+// copyBytes copies a byte string, if it has that length, and reports whether it has.
+func copyBytes(to, item []byte) bool {
+	major, length, content, ok := readHead(item)
+	if !ok || major != cborBytes || length != uint64(len(to)) {
+		return false
+	}
+	copy(to, content)
+	return true
 }

@@ -4,6 +4,7 @@ import "encoding/binary"
 
 // The major types of CBOR items (RFC 8949, section 3.1).
 const (
+	cborUint  = 0
 	cborBytes = 2
 	cborText  = 3
 	cborArray = 4

@@ -41,8 +41,12 @@ var (
 // A committed write survives a power failure. Writes to one callback happen one after
 // the other, each based on the one before.
 type Store interface {
-	// Secret returns the store's secret, which is created with the store.
+	// Secret returns the secret from which new callbacks are derived.
 	Secret() *callback.Secret
+
+	// SecretOf returns the secret from which a callback was derived, nil if it is not
+	// known any more.
+	SecretOf(r *callback.Record) *callback.Secret
 
 	// PutPolicy stores a compiled policy under its hash. It returns once the policy
 	// is committed. Storing a policy again costs nothing. A policy that was stored or
@@ -163,6 +167,14 @@ type Opener interface {
 
 	// Open opens the store. Its error says what is wrong and what to do.
 	Open(log *zap.Logger) (Store, error)
+}
+
+// Adopter is implemented by Openers whose secrets can change while the store is open. A
+// reload that means a store which is open already calls it.
+type Adopter interface {
+	// Adopt puts the configuration's secrets into effect, all of them or none. Its error
+	// says what is wrong and what to do.
+	Adopt(open Store) error
 }
 
 // Decide is a decision about a callback.

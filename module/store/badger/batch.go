@@ -33,6 +33,8 @@ const (
 var (
 	metaID       = []byte{keyMeta, 'i'}
 	metaSequence = []byte{keyMeta, 's'}
+	// metaSecrets has the marks of the secrets that were used.
+	metaSecrets = []byte{keyMeta, 'd'}
 )
 
 func recordKey(id callback.UUID) []byte { return append([]byte{keyRecord}, id[:]...) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -35,11 +36,15 @@ type Config struct {
 	// created, and cannot be changed or added later.
 	EncryptionKey string `json:"encryption_key,omitempty"`
 
-	// Secret is what states and tickets are derived from, at least 16 bytes, best
-	// given as {env.NAME} or {file.PATH}. Default: a random one, created with the
-	// store and kept in its directory. Changing it makes every callback URL that was
-	// given out invalid.
+	// Secret is what states, tickets and keys of new callbacks are derived from: at least
+	// 32 bytes, 16 in a store that has used it before, best given as {env.NAME} or
+	// {file.PATH}. Default: a random one, created with the store and kept in its
+	// directory.
 	Secret string `json:"secret,omitempty"`
+
+	// OldSecrets are secrets from which callbacks were derived before. The random one is
+	// among them as long as its file is there. Default: none.
+	OldSecrets []string `json:"old_secrets,omitempty"`
 
 	// MinFree is the free disk space in bytes below which new callbacks are
 	// refused with 503; at least 128 MiB. Default: 256 MiB.
@@ -49,8 +54,9 @@ type Config struct {
 	// 503. Default: no limit.
 	MaxSize uint64 `json:"max_size,omitempty"`
 
-	key    []byte
-	secret string
+	key        []byte
+	secret     string
+	oldSecrets []string
 }
 
 // CaddyModule returns the Caddy module information.
@@ -75,7 +81,7 @@ func (c *Config) provision(repl *caddy.Replacer) (err error) {
 	}
 	c.MinFree = cmp.Or(c.MinFree, DefaultMinFree)
 	c.Dir = cmp.Or(c.Dir, filepath.Join(caddy.AppDataDir(), "callback"))
-	for _, option := range []struct{ name, text string }{{"dir", c.Dir}, {"secret", c.Secret}, {"encryption_key", c.EncryptionKey}} {
+	for _, option := range c.texts() {
 		if unset := config.Unset(option.text, repl.GetString); unset != "" {
 			return fmt.Errorf("%s: %s is empty or not set", option.name, unset)
 		}
@@ -87,10 +93,29 @@ func (c *Config) provision(repl *caddy.Replacer) (err error) {
 			return err
 		}
 	}
+	c.oldSecrets = nil
+	for _, old := range c.OldSecrets {
+		old = repl.ReplaceKnown(old, "")
+		if err := checkSecret(old); err != nil {
+			return err
+		}
+		c.oldSecrets = append(c.oldSecrets, old)
+	}
 	if c.EncryptionKey != "" {
 		c.key, err = parseKey(repl.ReplaceKnown(c.EncryptionKey, ""))
 	}
 	return err
+}
+
+// optionText is a text of an option that can hold placeholders.
+type optionText struct{ name, text string }
+
+func (c *Config) texts() []optionText {
+	texts := []optionText{{"dir", c.Dir}, {"secret", c.Secret}, {"encryption_key", c.EncryptionKey}}
+	for _, old := range c.OldSecrets {
+		texts = append(texts, optionText{"secret", old})
+	}
+	return texts
 }
 
 // check checks the options, as far as that is possible before placeholders are
@@ -101,6 +126,14 @@ func (c *Config) check() error {
 	}
 	if c.Secret != "" && !config.ReplacedAtLoad(c.Secret) {
 		if err := checkSecret(c.Secret); err != nil {
+			return err
+		}
+	}
+	for _, old := range c.OldSecrets {
+		if config.ReplacedAtLoad(old) {
+			continue
+		}
+		if err := checkSecret(old); err != nil {
 			return err
 		}
 	}
@@ -154,25 +187,37 @@ func (c *Config) Open(log *zap.Logger) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := Open(Options{
-		Dir:           dir,
-		EncryptionKey: c.key,
-		Secret:        c.secret,
-		MinFree:       c.MinFree,
-		MaxSize:       c.MaxSize,
-		Log:           log,
-	})
+	o := c.secrets()
+	o.Dir, o.MinFree, o.MaxSize, o.Log = dir, c.MinFree, c.MaxSize, log
+	s, err := Open(o)
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
+// secrets returns the options with the secrets alone.
+func (c *Config) secrets() Options {
+	return Options{EncryptionKey: c.key, Secret: c.secret, OldSecrets: c.oldSecrets}
+}
+
+// Adopt implements store.Adopter.
+func (c *Config) Adopt(open store.Store) error {
+	s, ok := open.(*Store)
+	if !ok {
+		return fmt.Errorf("%T is not a store of this kind", open)
+	}
+	if err := s.Adopt(c.secrets()); err != nil {
+		return fmt.Errorf("the store %s: %w", s.options.Dir, err)
+	}
+	return nil
+}
+
 // UnmarshalCaddyfile sets up the store from Caddyfile tokens. Syntax:
 //
 //	badger [<dir>] {
 //	    encryption_key <hex>
-//	    secret         <secret>
+//	    secret         <secret>|stored [<old>...]
 //	    min_free       <size>
 //	    max_size       <size>
 //	}
@@ -205,13 +250,19 @@ func (c *Config) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 func (c *Config) unmarshalOption(d *caddyfile.Dispenser) error {
 	option := d.Val()
-	var text *string
 	var size *uint64
 	switch option {
 	case "encryption_key":
-		text = &c.EncryptionKey
+		values, err := valuesOf(d)
+		if err == nil && len(values) > 1 {
+			err = d.Errf("store badger: %s needs one value", option)
+		}
+		if err == nil {
+			c.EncryptionKey = values[0]
+		}
+		return err
 	case "secret":
-		text = &c.Secret
+		return c.unmarshalSecrets(d)
 	case "min_free":
 		size = &c.MinFree
 	case "max_size":
@@ -227,13 +278,6 @@ func (c *Config) unmarshalOption(d *caddyfile.Dispenser) error {
 	if !d.AllArgs(&value) {
 		return d.Errf("store badger: %s needs one value", option)
 	}
-	if value == "" {
-		return d.Errf("store badger: %s is empty; an environment variable that is not set is empty, too", option)
-	}
-	if text != nil {
-		*text = value
-		return nil
-	}
 	n, err := humanize.ParseBytes(value)
 	if err != nil || n == 0 {
 		return d.Errf("store badger: %s: %q is not a size; write one like 512MiB", option, value)
@@ -242,10 +286,39 @@ func (c *Config) unmarshalOption(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+// StoredSecret stands for the random secret in the store's directory.
+const StoredSecret = "stored"
+
+// unmarshalSecrets reads secret <new>|stored [<old>...].
+func (c *Config) unmarshalSecrets(d *caddyfile.Dispenser) error {
+	values, err := valuesOf(d)
+	if err != nil {
+		return err
+	}
+	if values[0] != StoredSecret {
+		c.Secret = values[0]
+	}
+	c.OldSecrets = values[1:]
+	return nil
+}
+
+// valuesOf returns the values of an option, of which there is one at least.
+func valuesOf(d *caddyfile.Dispenser) ([]string, error) {
+	option, values := d.Val(), d.RemainingArgs()
+	if len(values) == 0 {
+		return nil, d.Errf("store badger: %s needs one value at least: the one to use, and behind it those that were used before", option)
+	}
+	if slices.Contains(values, "") {
+		return nil, d.Errf("store badger: %s is empty; an environment variable that is not set is empty, too", option)
+	}
+	return values, nil
+}
+
 // Interface guards
 var (
 	_ caddy.Provisioner     = (*Config)(nil)
 	_ caddyfile.Unmarshaler = (*Config)(nil)
 	_ store.Opener          = (*Config)(nil)
+	_ store.Adopter         = (*Config)(nil)
 	_ store.Store           = (*Store)(nil)
 )

@@ -2,12 +2,9 @@ package badger
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +27,8 @@ type Options struct {
 	EncryptionKey []byte
 	// Secret replaces the random secret that is created with the store.
 	Secret string
+	// OldSecrets are secrets from which callbacks were derived before.
+	OldSecrets []string
 	// MinFree is the free disk space in bytes below which new work is refused.
 	MinFree uint64
 	// MaxSize is the size in bytes above which new work is refused; 0 is no limit.
@@ -50,7 +49,6 @@ type Options struct {
 const (
 	databaseDir = "db"
 	bodiesDir   = "bodies"
-	secretFile  = "secret"
 )
 
 // Open opens the store, creating it if there is none. Errors say what is wrong with
@@ -61,6 +59,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		options:   o,
+		adopted:   o,
 		log:       o.Log,
 		overlay:   newOverlay(),
 		recent:    newRecent(),
@@ -76,7 +75,11 @@ func Open(o Options) (*Store, error) {
 		free:    func() (uint64, error) { return o.freeSpace(o.Dir) },
 		used:    s.size,
 	}
-	if err := s.open(); err != nil {
+	var err error
+	if s.keys, err = newKeys(o); err == nil {
+		err = s.open()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("opening the store %s: %w", o.Dir, err)
 	}
 	s.committer = newCommitter(s)
@@ -125,11 +128,17 @@ func (s *Store) open() error {
 	if err := s.upgrade(opts); err != nil {
 		return err
 	}
-	if err := s.writeSentinel(false); err != nil {
-		_ = s.db.Close()
-		return explain(err)
+	err = s.db.Update(func(txn *badgerdb.Txn) error { return noteSecret(txn, s.Secret().Mark(), false) })
+	if err == nil {
+		err = s.resealStored()
 	}
-	return nil
+	if err == nil {
+		err = s.writeSentinel(false)
+	}
+	if err != nil {
+		_ = s.db.Close()
+	}
+	return explain(err)
 }
 
 // verify checks that the database is the one that the sentinel describes, and reads
@@ -143,9 +152,9 @@ func (s *Store) verify(expected *sentinel) error {
 		return err
 	}
 	fresh := id == ""
-	if s.secret == nil {
-		if s.secret, err = s.readSecret(fresh); err != nil {
-			return explain(err)
+	if s.secrets.Load() == nil {
+		if err := s.openSecrets(fresh); err != nil {
+			return err
 		}
 		if s.bodies, err = newBodies(filepath.Join(s.options.Dir, bodiesDir), s.options.EncryptionKey); err != nil {
 			return explain(err)
@@ -155,7 +164,13 @@ func (s *Store) verify(expected *sentinel) error {
 	// first start was interrupted.
 	if fresh {
 		id = callback.NewUUID().String()
-		if err := s.set(metaID, []byte(id)); err != nil {
+		err := s.db.Update(func(txn *badgerdb.Txn) error {
+			if err := noteSecret(txn, s.Secret().Mark(), fresh); err != nil {
+				return err
+			}
+			return txn.Set(metaID, []byte(id))
+		})
+		if err != nil {
 			return explain(err)
 		}
 	}
@@ -257,34 +272,6 @@ func (s *Store) meta() (id string, sequence uint64, err error) {
 
 func (s *Store) set(key, value []byte) error {
 	return s.db.Update(func(txn *badgerdb.Txn) error { return txn.Set(key, value) })
-}
-
-// readSecret returns the configured secret, or the one in the store's directory,
-// which it creates for a fresh store.
-func (s *Store) readSecret(fresh bool) (*callback.Secret, error) {
-	if s.options.Secret != "" {
-		secret := callback.Secret(sha256.Sum256([]byte(s.options.Secret)))
-		return &secret, nil
-	}
-	path := filepath.Join(s.options.Dir, secretFile)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if !fresh {
-			return nil, fmt.Errorf("%w: its file %s is missing; without it, callback URLs that were given out are no longer valid. Restore it from a backup, or give the secret in the configuration", store.ErrDamaged, secretFile)
-		}
-		secret := callback.NewSecret()
-		return &secret, writeFile(path, []byte(hex.EncodeToString(secret[:])+"\n"))
-	}
-	if err != nil {
-		return nil, err
-	}
-	raw, err := hex.DecodeString(strings.TrimSpace(string(b)))
-	var secret callback.Secret
-	if err != nil || len(raw) != len(secret) {
-		return nil, fmt.Errorf("%w: its file %s does not hold a secret. Restore it from a backup, or give the secret in the configuration", store.ErrDamaged, secretFile)
-	}
-	copy(secret[:], raw)
-	return &secret, nil
 }
 
 // errInUse: the directory belongs to another process.

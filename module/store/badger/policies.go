@@ -11,9 +11,9 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// policyStep is how many records, or policies, are looked at before others may use the
+// recordStep is how many records, or policies, are looked at before others may use the
 // database's lock.
-const policyStep = 1000
+const recordStep = 1000
 
 // forgetPolicies removes the policies that no callback needs. It runs once, when the store
 // has been opened: a policy that is used from then on is cached before a callback refers to
@@ -42,15 +42,16 @@ func (s *Store) unneededPolicies() ([]callback.Digest, error) {
 		}
 		return nil
 	})
-	for from := []byte{keyRecord}; err == nil && from != nil && len(unneeded) > 0; {
-		select {
-		case <-s.stopping:
-			return nil, store.ErrClosed
-		default:
-		}
-		err = s.view(func(txn *badgerdb.Txn) (err error) {
-			from, err = dropNeeded(txn, from, unneeded)
-			return err
+	if err == nil && len(unneeded) > 0 {
+		err = s.eachRecord(func(b []byte) error {
+			hash, err := store.PolicyOf(b)
+			if err != nil {
+				return err
+			}
+			if delete(unneeded, hash); len(unneeded) == 0 {
+				return errEnough
+			}
+			return nil
 		})
 	}
 	if err != nil {
@@ -63,27 +64,47 @@ func (s *Store) unneededPolicies() ([]callback.Digest, error) {
 	return list, nil
 }
 
-// dropNeeded takes the policies of some records, beginning with the key from, out of a set.
-// It returns the key of the next record, nil if there is none.
-func dropNeeded(txn *badgerdb.Txn, from []byte, unneeded map[callback.Digest]bool) (next []byte, err error) {
+// errEnough ends eachRecord without an error.
+var errEnough = errors.New("enough")
+
+// eachRecord calls yield with all stored records, until that returns an error.
+func (s *Store) eachRecord(yield func(b []byte) error) (err error) {
+	for from := []byte{keyRecord}; err == nil && from != nil; {
+		select {
+		case <-s.stopping:
+			return store.ErrClosed
+		default:
+		}
+		err = s.view(func(txn *badgerdb.Txn) (err error) {
+			from, err = someRecords(txn, from, yield)
+			return err
+		})
+	}
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// someRecords calls yield with some records, beginning with the one at the key from. It
+// returns the key of the next record, nil if there is none.
+func someRecords(txn *badgerdb.Txn, from []byte, yield func(b []byte) error) (next []byte, err error) {
 	it := txn.NewIterator(badgerdb.IteratorOptions{Prefix: []byte{keyRecord}})
 	defer it.Close()
 	seen := 0
-	for it.Seek(from); it.Valid() && len(unneeded) > 0; it.Next() {
-		if seen++; seen > policyStep {
+	for it.Seek(from); it.Valid(); it.Next() {
+		if seen++; seen > recordStep {
 			return bytes.Clone(it.Item().Key()), nil
 		}
-		damaged := error(nil)
+		result := error(nil)
 		err := it.Item().Value(func(b []byte) error {
-			var hash callback.Digest
-			hash, damaged = store.PolicyOf(b)
-			delete(unneeded, hash)
+			result = yield(b)
 			return nil
 		})
 		if err != nil {
 			err = unreadable(err)
 		}
-		if err := errors.Join(damaged, err); err != nil {
+		if err := errors.Join(result, err); err != nil {
 			return nil, err
 		}
 	}
@@ -93,7 +114,7 @@ func dropNeeded(txn *badgerdb.Txn, from []byte, unneeded map[callback.Digest]boo
 // removePolicies removes those of the policies that are not cached.
 func (s *Store) removePolicies(hashes []callback.Digest) error {
 	for len(hashes) > 0 {
-		n := min(len(hashes), policyStep)
+		n := min(len(hashes), recordStep)
 		if err := s.removeSomePolicies(hashes[:n]); err != nil {
 			return err
 		}

@@ -55,13 +55,13 @@ func setPolicy(t *testing.T, s *Store, p *callback.Policy) {
 func TestManyPoliciesAndCallbacksAreLookedAtStepByStep(t *testing.T) {
 	s := openForTest(t, t.TempDir())
 	<-s.forgotten
-	const unneeded = policyStep + policyStep/2
+	const unneeded = recordStep + recordStep/2
 	for n := range unneeded {
 		setPolicy(t, s, policyNumber(t, n))
 	}
 	first, last := policyNumber(t, unneeded), policyNumber(t, unneeded+1)
 	var commit store.Commit
-	for n := range policyStep + 10 {
+	for n := range recordStep + 10 {
 		r := newRecord(s, first)
 		if n == 0 {
 			// Its record is the last one in the database.

@@ -81,7 +81,7 @@ func (r *release) call(key store.Key, body string, keys ...string) *callback.Rec
 	r.Helper()
 	return r.change(key, func(record *callback.Record, p *callback.Policy) *callback.Record {
 		c := &callback.Call{Method: "POST", Body: callback.NewBody([]byte(body)), ReceivedAt: record.CreatedAt + 1000, Caller: callback.Caller{Names: keys}}
-		v := record.Receive(p, c, callback.Issued{Record: record, Policy: p, Secret: r.s.Secret()}.Lookup(c), record.CreatedAt+1000)
+		v := record.Receive(p, c, callback.Issued{Record: record, Policy: p, Secret: r.s.Secret()}.Lookup(c, nil), record.CreatedAt+1000)
 		if v.Kind != callback.Accepted {
 			r.Errorf("the call is answered by %d, %+v", v.Kind, v.Fault)
 		}

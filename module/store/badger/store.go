@@ -28,13 +28,19 @@ type Store struct {
 	options   Options
 	log       *zap.Logger
 	id        string
-	secret    *callback.Secret
+	keys      []*encryptionKey
 	overlay   *overlay
 	recent    *recent
 	committer *committer
 	bodies    *bodies
 	space     *space
 	outages   *outages
+
+	secrets atomic.Pointer[callback.Secrets]
+	// secretLock is held while the secrets are replaced. adopted are the options from which
+	// they come.
+	secretLock sync.Mutex
+	adopted    Options
 
 	// dbLock is held for reading while db is used, and for writing while it is
 	// closed or replaced.
@@ -68,9 +74,6 @@ type Store struct {
 	background sync.WaitGroup
 	closing    sync.Once
 }
-
-// Secret implements store.Store.
-func (s *Store) Secret() *callback.Secret { return s.secret }
 
 // Changes implements store.Store. The directory belongs to this process alone.
 func (s *Store) Changes() <-chan callback.UUID { return nil }

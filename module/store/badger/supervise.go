@@ -48,6 +48,7 @@ func (s *Store) start() {
 		defer close(s.forgotten)
 		s.forgetPolicies()
 	})
+	s.background.Go(func() { s.countGone(s.secrets.Load()) })
 	s.background.Go(s.supervise)
 	go s.committer.run()
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/memory"
@@ -20,8 +21,8 @@ import (
 // kept in memory. Each store that is open on it is one of several nodes on the same data.
 // It is for tests, and as simple as a store can be.
 type Memory struct {
-	mu     sync.Mutex
-	secret callback.Secret
+	mu      sync.Mutex
+	secrets atomic.Pointer[callback.Secrets]
 	// records are the newest ones.
 	records  map[callback.UUID]*callback.Record
 	policies map[callback.Digest][]byte
@@ -33,15 +34,19 @@ type Memory struct {
 
 // NewMemory returns a memory that holds nothing but a secret.
 func NewMemory() *Memory {
-	return &Memory{
-		secret:   callback.NewSecret(),
+	m := &Memory{
 		records:  make(map[callback.UUID]*callback.Record),
 		policies: make(map[callback.Digest][]byte),
 		bodies:   make(map[string][]byte),
 		pending:  newWrite(),
 		open:     make(map[*handle]bool),
 	}
+	m.SetSecrets(callback.NewSecrets(callback.NewSecret()))
+	return m
 }
+
+// SetSecrets replaces the secrets.
+func (m *Memory) SetSecrets(s *callback.Secrets) { m.secrets.Store(s) }
 
 // Open returns a store on the memory. Many can be open at once: what is written through one
 // is seen through all, at once and before it is committed, too. The first one removes the
@@ -172,7 +177,10 @@ func (h *handle) put(id callback.UUID, r *callback.Record) store.Commit {
 	return w
 }
 
-func (h *handle) Secret() *callback.Secret      { return &h.memory.secret }
+func (h *handle) Secret() *callback.Secret { return h.memory.secrets.Load().First() }
+
+func (h *handle) SecretOf(r *callback.Record) *callback.Secret { return h.memory.secrets.Load().Of(r) }
+
 func (h *handle) Changes() <-chan callback.UUID { return h.changes }
 
 func (h *handle) Create(_ context.Context, r *callback.Record) (store.Commit, error) {

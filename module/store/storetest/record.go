@@ -50,6 +50,7 @@ func AnyRecord() *rapid.Generator[*callback.Record] {
 			Step:          callback.UUID(bytesOf(16).Draw(t, "step")),
 			Trace:         anyHeader(t),
 			Attended:      maybe(t, "need for a client"),
+			DerivedFrom:   callback.Mark(rapid.Uint64().Draw(t, "mark of the secret")),
 			Unknown:       anyUnknown(t),
 		}
 	})

@@ -1,0 +1,148 @@
+package integration
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+)
+
+// The secrets of a store, as the configuration has them.
+const (
+	firstSecret = `"the first secret of a store that was rotated"`
+	nextSecret  = `"the next secret, which has come after the first"`
+)
+
+// storeWith returns the store of a configuration with these options.
+func (s *stage) storeWith(options ...string) string {
+	if len(options) == 0 {
+		return s.Path("store")
+	}
+	return s.Path("store") + " {\n\t" + strings.Join(options, "\n\t") + "\n}"
+}
+
+// rotating returns a configuration with an API and these options of the store.
+func (s *stage) rotating(options ...string) harness.Config {
+	return withAPI(s, harness.Config{Timeout: "500ms", Store: s.storeWith(options...)}, "key off")
+}
+
+// keepsURLs makes a callback by the API and one by a request, restarts the server with
+// another store, and checks that all URLs are the same.
+func (s *stage) keepsURLs(t *testing.T, restart func()) {
+	t.Helper()
+	const body = `{"data":{"order":7},"includeApiKey":true}`
+	key := s.path()
+	made := s.create(t, body, idempotencyKey, key)
+	x, p := s.timedOut(t)
+	parks := s.prefer(t, "respond-async")
+	was := s.wantParked(t, parks.Answer(t))
+	restart()
+	again := s.create(t, body, idempotencyKey, key)
+	if again != made {
+		t.Errorf("it is shown as %+v, and was %+v", again, made)
+	}
+	if st := s.status(t, made.StatusURL); made.ResultURL != "" && st.Phase != "waiting" {
+		t.Errorf("it is %s", st.Phase)
+	}
+	wantStatus(t, s.callURL(t, http.MethodPost, made.CallbackURL, "paid"), http.StatusOK)
+	wantAnswer(t, s.fetch(t, made.ResultURL), http.StatusOK, "paid")
+	x.resolve(t, "late")
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "late")
+	parks.resolve(t, "parked")
+	wantAnswer(t, s.fetch(t, was.ResultURL), http.StatusOK, "parked")
+}
+
+func TestRotationOfTheSecretKeepsEveryURL(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string][]string{
+		"configured":         {"secret " + firstSecret, "secret " + nextSecret + " " + firstSecret},
+		"stored, configured": {"", "secret " + nextSecret},
+		"configured, stored": {"secret " + firstSecret, "secret stored " + firstSecret},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			s.Start(t, s.rotating(run[0]))
+			s.keepsURLs(t, func() {
+				s.Kill(t)
+				s.Start(t, s.rotating(run[1]))
+			})
+			s.keepsURLs(t, func() { s.MustReload(t, s.rotating(run[1], "max_size 10GiB")) })
+		})
+	}
+}
+
+// What needs no secret goes on without it, and what needs it says so.
+func TestCallbackWhoseSecretIsNotConfiguredAnyMoreIsCalledAndRead(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, s.rotating("secret "+firstSecret))
+	const withKey = `{"includeApiKey":true}`
+	plain, own := s.create(t, `{}`, idempotencyKey, "plain"), s.create(t, withKey, idempotencyKey, "own")
+	x, p := s.timedOut(t)
+	s.Terminate(t)
+	s.Exited(t, exitWithin)
+
+	s.Start(t, s.rotating("secret "+nextSecret))
+	s.logged(t, "callbacks were made with a secret that is not configured any more")
+	for key, body := range map[string]string{"plain": `{}`, "own": withKey} {
+		wantProblem(t, s.api(t, http.MethodPost, "", body, idempotencyKey, key), http.StatusServiceUnavailable, "secret-gone")
+	}
+	if shown := s.show(t, plain.ID); shown.Phase != "waiting" || shown.ResultURL != "" {
+		t.Errorf("it is shown as %+v", shown)
+	}
+	wantProblem(t, s.callURL(t, http.MethodPost, own.CallbackURL, "paid"), http.StatusServiceUnavailable, "secret-gone")
+	wantStatus(t, s.callURL(t, http.MethodPost, plain.CallbackURL, "paid"), http.StatusOK)
+	wantAnswer(t, s.fetch(t, plain.ResultURL), http.StatusOK, "paid")
+	x.resolve(t, "late")
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "late")
+
+	// Given again, it is used again.
+	s.MustReload(t, s.rotating("secret "+nextSecret+" "+firstSecret))
+	if again := s.create(t, withKey, idempotencyKey, "own"); again != own {
+		t.Errorf("it is shown as %+v, and was %+v", again, own)
+	}
+	wantStatus(t, s.callURL(t, http.MethodPost, own.CallbackURL, "paid"), http.StatusOK)
+}
+
+func TestReloadWithOtherSecretsTakesEffectOrIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, s.rotating("secret "+firstSecret))
+	x := s.get(t)
+	before := s.create(t, `{}`, idempotencyKey, "before")
+	for says, options := range map[string][]string{
+		"shorter than 32 bytes": {`secret "of sixteen bytes" ` + firstSecret},
+		"restart Caddy":         {"secret " + firstSecret, "encryption_key " + strings.Repeat("ab", 16)},
+	} {
+		if err := s.Reload(t, s.rotating(options...)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("the reload: %v", err)
+		}
+	}
+	if again := s.create(t, `{}`, idempotencyKey, "before"); again != before {
+		t.Errorf("after reloads that were refused it is shown as %+v, and was %+v", again, before)
+	}
+	s.MustReload(t, s.rotating("secret "+nextSecret+" "+firstSecret))
+	x.stillWaits(t)
+	after := s.create(t, `{}`, idempotencyKey, "after")
+	s.Kill(t)
+
+	s.Start(t, s.rotating("secret "+nextSecret))
+	if again := s.create(t, `{}`, idempotencyKey, "after"); again != after {
+		t.Errorf("it is shown as %+v, and was %+v", again, after)
+	}
+	wantProblem(t, s.api(t, http.MethodPost, "", `{}`, idempotencyKey, "before"), http.StatusServiceUnavailable, "secret-gone")
+	wantStatus(t, s.callURL(t, http.MethodPost, before.CallbackURL, "paid"), http.StatusOK)
+}
+
+func TestNewStoreNeedsASecretThatIsLongEnough(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	code, output := s.StartFails(t, s.rotating(`secret "of sixteen bytes"`))
+	if code == 0 || !strings.Contains(output, "secret is shorter than 32 bytes") || !strings.Contains(output, "openssl rand -base64 32") {
+		t.Errorf("exit code %d: %s", code, output)
+	}
+	s.Start(t, s.rotating("secret "+firstSecret))
+	s.get(t).stillWaits(t)
+}
