@@ -1,9 +1,12 @@
 package integration
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
@@ -145,4 +148,118 @@ func TestNewStoreNeedsASecretThatIsLongEnough(t *testing.T) {
 	}
 	s.Start(t, s.rotating("secret "+firstSecret))
 	s.get(t).stillWaits(t)
+}
+
+// The keys of a store, of different lengths.
+var rotatedKeys = []string{strings.Repeat("ab", 16), strings.Repeat("cd", 32), strings.Repeat("ef", 24)}
+
+// encryptedWith returns the option of the store for these keys.
+func encryptedWith(keys ...int) string {
+	option := "encryption_key"
+	for _, key := range keys {
+		option += " " + rotatedKeys[key]
+	}
+	return option
+}
+
+// rotationPoints are the moments of a change of encryption_key.
+var rotationPoints = []string{"rotation.numbered", "rotation.sealed", "rotation.prepared", "rotation.done"}
+
+func TestCrashInTheRotationOfTheKeyLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, point := range rotationPoints {
+		for name, next := range map[string]string{"goes on": encryptedWith(1, 0), "goes back": encryptedWith(0, 1), "another": encryptedWith(2, 0, 1)} {
+			t.Run(point+" "+name, func(t *testing.T) {
+				t.Parallel()
+				s := newStage(t)
+				s.Start(t, s.rotating(encryptedWith(0)))
+				made := s.create(t, `{}`, idempotencyKey, "made")
+				small, smallProblem := s.timedOut(t)
+				large, largeProblem := s.timedOut(t)
+				text := noise(200 << 10)
+				small.resolve(t, "small")
+				large.resolve(t, text)
+				s.Kill(t)
+
+				s.FailAt(point, "kill")
+				if code, output := s.StartFails(t, s.rotating(encryptedWith(1, 0))); code != -1 || !strings.Contains(output, "failpoint "+point) {
+					t.Fatalf("it has ended with code %d: %s", code, output)
+				}
+				s.FailAt("", "")
+				s.Start(t, s.rotating(next))
+				wantAnswer(t, s.fetch(t, smallProblem.ResultURL), http.StatusOK, "small")
+				wantAnswer(t, s.fetch(t, largeProblem.ResultURL), http.StatusOK, text)
+				if again := s.create(t, `{}`, idempotencyKey, "made"); again != made {
+					t.Errorf("it is shown as %+v, and was %+v", again, made)
+				}
+				s.get(t).stillWaits(t)
+			})
+		}
+	}
+}
+
+func TestKeyOfAStoreIsRotatedAndThenLeftOut(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, s.rotating(encryptedWith(0)))
+	x, p := s.timedOut(t)
+	text := noise(200 << 10)
+	x.resolve(t, text)
+	if err := s.Reload(t, s.rotating(encryptedWith(1, 0))); err == nil || !strings.Contains(err.Error(), "restart Caddy") {
+		t.Errorf("the reload: %v", err)
+	}
+	s.Terminate(t)
+	s.Exited(t, exitWithin)
+
+	s.Start(t, s.rotating(encryptedWith(1, 0)))
+	s.logged(t, "encryption_key has changed")
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, text)
+	s.Terminate(t)
+	s.Exited(t, exitWithin)
+	for keys, says := range map[string]string{
+		encryptedWith(0): "encryption_key <new> <old>", encryptedWith(1): "give it behind the first one: encryption_key <new> <old>", "": "the store is encrypted",
+	} {
+		if code, output := s.StartFails(t, s.rotating(keys)); code == 0 || !strings.Contains(output, says) {
+			t.Errorf("with %q: exit code %d: %s", keys, code, output)
+		}
+	}
+
+	s.Start(t, s.rotating(encryptedWith(1, 0)))
+	wantStatus(t, s.admin(t, http.MethodGet, "/"+p.ID, ""), http.StatusOK)
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, text)
+}
+
+// Secrets and keys are rotated over and over under a load, each time after a crash that may
+// come in the middle of it.
+func TestRotationUnderLoadLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
+	random, from := chance(t)
+	l := newLoad(t)
+	stop, number := make(chan struct{}), new(atomic.Int64)
+	config := func(turn int) harness.Config {
+		cfg := l.config()
+		secrets := []string{firstSecret, nextSecret, `"a third secret, which is as long as they are"`}
+		var keys []int
+		for i := range rotatedKeys {
+			keys = append(keys, (turn+i)%len(rotatedKeys))
+		}
+		turn %= len(secrets)
+		secrets = append(secrets[turn:], secrets[:turn]...)
+		cfg.Store = l.storeWith("secret "+strings.Join(secrets, " "), encryptedWith(keys...))
+		return cfg
+	}
+	l.begin(func() { l.run(rand.New(rand.NewPCG(from, 1)), number, stop) })
+	const turns = 12 / harness.TimeFactor
+	for turn := range turns {
+		l.Start(t, config(turn))
+		l.power.set(true)
+		<-time.After(time.Duration(random.IntN(int(700 * time.Millisecond))))
+		l.power.set(false)
+		l.Kill(t)
+	}
+	close(stop)
+	l.Start(t, config(turns))
+	l.power.set(true)
+	l.finish(t)
+	l.figures("%d times rotated, after kill -9", turns)
 }

@@ -35,6 +35,8 @@ var (
 	metaSequence = []byte{keyMeta, 's'}
 	// metaSecrets has the marks of the secrets that were used.
 	metaSecrets = []byte{keyMeta, 'd'}
+	// metaKeys has the numbers and fingerprints of the encryption keys.
+	metaKeys = []byte{keyMeta, 'k'}
 )
 
 func recordKey(id callback.UUID) []byte { return append([]byte{keyRecord}, id[:]...) }

@@ -1,10 +1,10 @@
 package badger
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"encoding/hex"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,8 +18,11 @@ import (
 // Badger they would take several times their size on disk and in memory.
 type bodies struct {
 	dir string
-	// seal encrypts files, nil if they are not encrypted.
-	seal cipher.AEAD
+	// seal encrypts files, nil if they are not encrypted; number is the number of its key.
+	seal   cipher.AEAD
+	number byte
+	// keys open encrypted files, by the numbers of their keys.
+	keys map[byte]cipher.AEAD
 	// scratch has the buffers in which pieces are encrypted, so that there are never more.
 	scratch chan []byte
 	// size is the sum of the files' sizes.
@@ -34,19 +37,55 @@ type bodies struct {
 // temporary is the suffix of files that are being written.
 const temporary = ".tmp"
 
-func newBodies(dir string, key []byte) (*bodies, error) {
-	b := &bodies{dir: dir, fresh: newFresh()}
-	if key != nil {
-		block, err := aes.NewCipher(key)
-		if err != nil {
-			return nil, err
-		}
-		if b.seal, err = cipher.NewGCM(block); err != nil {
-			return nil, err
-		}
-		b.scratch = newScratch()
+func newBodies(dir string) (*bodies, error) {
+	return &bodies{dir: dir, fresh: newFresh()}, os.MkdirAll(dir, 0o700)
+}
+
+// use lets files be encrypted with the first of the keys, before any is written or read. The
+// files of all of them can be read.
+func (b *bodies) use(keys []*encryptionKey, numbers keyNumbers) {
+	if b.seal != nil {
+		return
 	}
-	return b, os.MkdirAll(dir, 0o700)
+	b.keys = make(map[byte]cipher.AEAD)
+	for _, key := range keys {
+		if number, ok := numbers.of(key.fingerprint); ok {
+			b.keys[number] = key.seal
+		}
+	}
+	b.number, _ = numbers.of(keys[0].fingerprint)
+	b.seal = b.keys[b.number]
+	b.scratch = newScratch()
+}
+
+// each calls yield with the name of each file and the number of its key, until that returns
+// an error.
+func (b *bodies) each(yield func(name string, number byte) error) error {
+	return filepath.WalkDir(b.dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !isBodyName(d.Name()) {
+			return err
+		}
+		number, err := numberOf(path)
+		if err != nil {
+			return err
+		}
+		return yield(d.Name(), number)
+	})
+}
+
+// numberOf returns the number of the key of a file.
+func numberOf(path string) (byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = f.Close() }()
+	var magic [len(fileMagic)]byte
+	if _, err := io.ReadFull(f, magic[:]); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return 0, err
+	}
+	number, _ := numberIn(magic[:])
+	return number, nil
 }
 
 // isBodyName reports whether a name is one that put gives.

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -19,6 +20,8 @@ type bodyReader struct {
 	b    *bodies
 	name string
 	file *os.File
+	// seal opens the pieces; nil if they are not encrypted.
+	seal cipher.AEAD
 	// buffer has room for a piece. It is nil for an empty body.
 	buffer *memory.Buffer
 	// piece is what is left of the piece that was read last; left is how much of the body
@@ -86,8 +89,15 @@ func (r *bodyReader) begin(body callback.Body, space memory.Space) (err error) {
 	if err := r.fill(raw); err != nil {
 		return err
 	}
-	content, err := r.b.openPiece(r.name, headIndex, raw[len(fileMagic):])
-	if err != nil || !bytes.HasPrefix(raw, fileMagic[:]) || !bytes.Equal(content, head(body.Size, body.Sum)) {
+	number, ok := numberIn(raw)
+	if !ok {
+		return errPiece
+	}
+	if r.seal, err = r.b.sealOf(number); err != nil {
+		return err
+	}
+	content, err := openPiece(r.seal, r.name, headIndex, raw[len(fileMagic):])
+	if err != nil || !bytes.Equal(content, head(body.Size, body.Sum)) {
 		return errPiece
 	}
 	if r.left = body.Size; r.left == 0 {
@@ -121,7 +131,7 @@ func (r *bodyReader) next() (err error) {
 	if err := r.fill(raw); err != nil {
 		return err
 	}
-	r.piece, err = r.b.openPiece(r.name, r.index, raw)
+	r.piece, err = openPiece(r.seal, r.name, r.index, raw)
 	r.left -= size
 	r.index++
 	return err
@@ -186,6 +196,11 @@ func (b *bodies) wholeLength(size int64) int64 {
 
 // readWhole reads a file that holds the body as a whole.
 func (r *bodyReader) readWhole(body callback.Body, space memory.Space) (err error) {
+	// Release 0.1 wrote such files, with the first key of the store.
+	seal, err := r.b.sealOf(0)
+	if err != nil {
+		return err
+	}
 	if r.buffer, err = space.Make(int(r.b.wholeLength(body.Size))); err != nil {
 		return err
 	}
@@ -193,7 +208,7 @@ func (r *bodyReader) readWhole(body callback.Body, space memory.Space) (err erro
 	if err := r.fill(content); err != nil {
 		return err
 	}
-	if seal := r.b.seal; seal != nil {
+	if seal != nil {
 		nonce, sealed := content[:seal.NonceSize()], content[seal.NonceSize():]
 		if content, err = seal.Open(sealed[:0], nonce, sealed, []byte(r.name)); err != nil {
 			return errPiece

@@ -96,7 +96,7 @@ func (w *bodyWriter) finish(body callback.Body) error {
 		at += int64(len(p))
 		return err
 	}
-	err := write(fileMagic[:])
+	err := write(w.b.magic())
 	if err == nil {
 		err = w.b.writePiece(write, w.name, headIndex, head(body.Size, body.Sum))
 	}

@@ -11,6 +11,16 @@ const (
 	afterCommit  = "after-commit"
 )
 
+// The moments of a change of encryption_key at which a test can interrupt it.
+const (
+	rotationNumbered = "rotation.numbered"
+	rotationSealed   = "rotation.sealed"
+	rotationPrepared = "rotation.prepared"
+	rotationDone     = "rotation.done"
+)
+
+func hit(point string) error { return failpoint.Hit(point) }
+
 // hitCommit hits, for each callback in a group, the fail point of that moment, which
 // is named by what the commit does to the callback.
 func hitCommit(g *group, moment string) error {

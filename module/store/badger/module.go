@@ -32,9 +32,13 @@ type Config struct {
 	Dir string `json:"dir,omitempty"`
 
 	// EncryptionKey encrypts records and bodies on disk: 32, 48 or 64 hexadecimal
-	// digits, best given as {env.NAME} or {file.PATH}. It is chosen when the store is
-	// created, and cannot be changed or added later.
+	// digits, best given as {env.NAME} or {file.PATH}. A store that was created without
+	// one cannot be encrypted later. Default: not encrypted.
 	EncryptionKey string `json:"encryption_key,omitempty"`
+
+	// OldEncryptionKeys are keys with which the store was encrypted before. What they
+	// have encrypted can be read. Default: none.
+	OldEncryptionKeys []string `json:"old_encryption_keys,omitempty"`
 
 	// Secret is what states, tickets and keys of new callbacks are derived from: at least
 	// 32 bytes, 16 in a store that has used it before, best given as {env.NAME} or
@@ -55,6 +59,7 @@ type Config struct {
 	MaxSize uint64 `json:"max_size,omitempty"`
 
 	key        []byte
+	oldKeys    [][]byte
 	secret     string
 	oldSecrets []string
 }
@@ -75,7 +80,7 @@ func (c *Config) Provision(caddy.Context) error {
 	return nil
 }
 
-func (c *Config) provision(repl *caddy.Replacer) (err error) {
+func (c *Config) provision(repl *caddy.Replacer) error {
 	if err := c.check(); err != nil {
 		return err
 	}
@@ -101,10 +106,27 @@ func (c *Config) provision(repl *caddy.Replacer) (err error) {
 		}
 		c.oldSecrets = append(c.oldSecrets, old)
 	}
-	if c.EncryptionKey != "" {
-		c.key, err = parseKey(repl.ReplaceKnown(c.EncryptionKey, ""))
+	return c.provisionKeys(repl)
+}
+
+func (c *Config) provisionKeys(repl *caddy.Replacer) error {
+	c.key, c.oldKeys = nil, nil
+	if c.EncryptionKey == "" {
+		return nil
 	}
-	return err
+	key, err := parseKey(repl.ReplaceKnown(c.EncryptionKey, ""))
+	if err != nil {
+		return err
+	}
+	c.key = key
+	for _, old := range c.OldEncryptionKeys {
+		key, err := parseKey(repl.ReplaceKnown(old, ""))
+		if err != nil {
+			return err
+		}
+		c.oldKeys = append(c.oldKeys, key)
+	}
+	return nil
 }
 
 // optionText is a text of an option that can hold placeholders.
@@ -114,6 +136,9 @@ func (c *Config) texts() []optionText {
 	texts := []optionText{{"dir", c.Dir}, {"secret", c.Secret}, {"encryption_key", c.EncryptionKey}}
 	for _, old := range c.OldSecrets {
 		texts = append(texts, optionText{"secret", old})
+	}
+	for _, old := range c.OldEncryptionKeys {
+		texts = append(texts, optionText{"encryption_key", old})
 	}
 	return texts
 }
@@ -137,9 +162,16 @@ func (c *Config) check() error {
 			return err
 		}
 	}
-	if c.EncryptionKey != "" && !config.ReplacedAtLoad(c.EncryptionKey) {
-		_, err := parseKey(c.EncryptionKey)
-		return err
+	if c.EncryptionKey == "" && len(c.OldEncryptionKeys) > 0 {
+		return errors.New("old_encryption_keys needs encryption_key; a store cannot be decrypted later")
+	}
+	for _, key := range append([]string{c.EncryptionKey}, c.OldEncryptionKeys...) {
+		if key == "" || config.ReplacedAtLoad(key) {
+			continue
+		}
+		if _, err := parseKey(key); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -198,7 +230,7 @@ func (c *Config) Open(log *zap.Logger) (store.Store, error) {
 
 // secrets returns the options with the secrets alone.
 func (c *Config) secrets() Options {
-	return Options{EncryptionKey: c.key, Secret: c.secret, OldSecrets: c.oldSecrets}
+	return Options{EncryptionKey: c.key, OldKeys: c.oldKeys, Secret: c.secret, OldSecrets: c.oldSecrets}
 }
 
 // Adopt implements store.Adopter.
@@ -216,7 +248,7 @@ func (c *Config) Adopt(open store.Store) error {
 // UnmarshalCaddyfile sets up the store from Caddyfile tokens. Syntax:
 //
 //	badger [<dir>] {
-//	    encryption_key <hex>
+//	    encryption_key <hex> [<old>...]
 //	    secret         <secret>|stored [<old>...]
 //	    min_free       <size>
 //	    max_size       <size>
@@ -254,13 +286,11 @@ func (c *Config) unmarshalOption(d *caddyfile.Dispenser) error {
 	switch option {
 	case "encryption_key":
 		values, err := valuesOf(d)
-		if err == nil && len(values) > 1 {
-			err = d.Errf("store badger: %s needs one value", option)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			c.EncryptionKey = values[0]
-		}
-		return err
+		c.EncryptionKey, c.OldEncryptionKeys = values[0], values[1:]
+		return nil
 	case "secret":
 		return c.unmarshalSecrets(d)
 	case "min_free":

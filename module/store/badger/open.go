@@ -22,9 +22,11 @@ import (
 type Options struct {
 	// Dir is the store's directory. It is created if it does not exist.
 	Dir string
-	// EncryptionKey encrypts what is stored: 16, 24 or 32 bytes, chosen when the
-	// store is created. Nil leaves it unencrypted.
+	// EncryptionKey encrypts what is stored: 16, 24 or 32 bytes. Nil leaves it
+	// unencrypted, which is chosen when the store is created.
 	EncryptionKey []byte
+	// OldKeys are keys with which the store was encrypted before.
+	OldKeys [][]byte
 	// Secret replaces the random secret that is created with the store.
 	Secret string
 	// OldSecrets are secrets from which callbacks were derived before.
@@ -111,7 +113,14 @@ func (s *Store) open() error {
 		return explain(err)
 	}
 	removeEmptyLogs(database)
+	present, err := findKey(database, s.keys)
+	if err != nil {
+		return explain(err)
+	}
 	opts := databaseOptions(database, s.options).WithExternalMagic(found)
+	if present != nil {
+		opts = opts.WithEncryptionKey(present.raw)
+	}
 	if err := checkTables(opts); err != nil {
 		return explain(err)
 	}
@@ -130,7 +139,7 @@ func (s *Store) open() error {
 	}
 	err = s.db.Update(func(txn *badgerdb.Txn) error { return noteSecret(txn, s.Secret().Mark(), false) })
 	if err == nil {
-		err = s.resealStored()
+		err = s.settleKeys(present, opts.WithExternalMagic(storeFormat))
 	}
 	if err == nil {
 		err = s.writeSentinel(false)
@@ -156,7 +165,7 @@ func (s *Store) verify(expected *sentinel) error {
 		if err := s.openSecrets(fresh); err != nil {
 			return err
 		}
-		if s.bodies, err = newBodies(filepath.Join(s.options.Dir, bodiesDir), s.options.EncryptionKey); err != nil {
+		if s.bodies, err = newBodies(filepath.Join(s.options.Dir, bodiesDir)); err != nil {
 			return explain(err)
 		}
 	}
@@ -183,7 +192,7 @@ func (s *Store) verify(expected *sentinel) error {
 }
 
 func databaseOptions(dir string, o Options) badgerdb.Options {
-	opts := badgerdb.DefaultOptions(dir).
+	return badgerdb.DefaultOptions(dir).
 		// Anything less loses acknowledged writes when the power fails.
 		WithSyncWrites(true).
 		WithMemTableSize(cmp.Or(o.memTable, 16<<20)).
@@ -207,10 +216,6 @@ func databaseOptions(dir string, o Options) badgerdb.Options {
 		WithDetectConflicts(false).
 		WithMetricsEnabled(false).
 		WithLogger(databaseLog{o.Log.Sugar()})
-	if o.EncryptionKey != nil {
-		opts = opts.WithEncryptionKey(o.EncryptionKey)
-	}
-	return opts
 }
 
 func openDatabase(opts badgerdb.Options) (db *badgerdb.DB, err error) {
@@ -283,7 +288,7 @@ func explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, known := range []error{store.ErrDamaged, store.ErrFull, store.ErrFailed, errLater, errInUse} {
+	for _, known := range []error{store.ErrDamaged, store.ErrFull, store.ErrFailed, errLater, errInUse, errPlain, errEncrypted, errWrongKey, errKeyMissing, errTooManyKeys} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -293,8 +298,6 @@ func explain(err error) error {
 	switch {
 	case strings.Contains(text, "Cannot acquire directory lock"):
 		return errInUse
-	case strings.Contains(text, "Encryption key mismatch"):
-		return errors.New("the encryption_key is not the one that the store was made with; a store cannot be encrypted later")
 	case has(syscall.EACCES) || has(syscall.EPERM):
 		return errors.New("no permission to write there; give the directory to the user that Caddy runs as")
 	case has(syscall.EROFS):

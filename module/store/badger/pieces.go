@@ -2,6 +2,7 @@ package badger
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -19,7 +20,8 @@ import (
 // in it are size and SHA-256 of the body. Files of version 0.1 hold the body as a whole:
 // as it is, or sealed.
 
-// fileMagic begins a file: a name, the version of the format, and the number of the key.
+// fileMagic begins a file: a name, the version of the format, and the number of the key, here
+// that of the first key of a store, and of none.
 var fileMagic = [8]byte{'C', 'B', 'B', 'O', 'D', 'Y', 1, 0}
 
 const (
@@ -30,6 +32,37 @@ const (
 	// maxPiece is the length of a piece in its file, at most.
 	maxPiece = store.BodyPiece + sha256.Size
 )
+
+// magic returns what a file begins with that is written.
+func (b *bodies) magic() []byte {
+	magic := fileMagic
+	magic[len(magic)-1] = b.number
+	return magic[:]
+}
+
+// numberIn returns the number of the key that a head names. ok says whether it is a head.
+func numberIn(head []byte) (number byte, ok bool) {
+	last := len(fileMagic) - 1
+	if len(head) <= last || !bytes.Equal(head[:last], fileMagic[:last]) {
+		return 0, false
+	}
+	return head[last], true
+}
+
+// sealOf returns what opens the files of a key, nil in a store that is not encrypted.
+func (b *bodies) sealOf(number byte) (cipher.AEAD, error) {
+	if b.seal == nil {
+		if number != 0 {
+			return nil, errPiece
+		}
+		return nil, nil
+	}
+	seal := b.keys[number]
+	if seal == nil {
+		return nil, fmt.Errorf("%w: a body is encrypted with a key that is not given", store.ErrDamaged)
+	}
+	return seal, nil
+}
 
 // guard returns how many bytes a piece takes in addition to its content.
 func (b *bodies) guard() int {
@@ -64,20 +97,24 @@ func checksum(name string, index uint64, content []byte) []byte {
 // errPiece: a piece of a file is not what was written.
 var errPiece = fmt.Errorf("%w: a body does not match its checksum", store.ErrDamaged)
 
-// openPiece returns the content of a piece, which it may decrypt in its place.
-func (b *bodies) openPiece(name string, index uint64, piece []byte) ([]byte, error) {
-	if len(piece) < b.guard() {
-		return nil, errPiece
-	}
-	if b.seal == nil {
+// openPiece returns the content of a piece, which it may decrypt in its place. seal is what
+// sealOf has returned.
+func openPiece(seal cipher.AEAD, name string, index uint64, piece []byte) ([]byte, error) {
+	if seal == nil {
+		if len(piece) < sha256.Size {
+			return nil, errPiece
+		}
 		content, sum := piece[:len(piece)-sha256.Size], piece[len(piece)-sha256.Size:]
 		if !bytes.Equal(checksum(name, index, content), sum) {
 			return nil, errPiece
 		}
 		return content, nil
 	}
-	nonce, sealed := piece[:b.seal.NonceSize()], piece[b.seal.NonceSize():]
-	content, err := b.seal.Open(sealed[:0], nonce, sealed, place(name, index))
+	if len(piece) < seal.NonceSize() {
+		return nil, errPiece
+	}
+	nonce, sealed := piece[:seal.NonceSize()], piece[seal.NonceSize():]
+	content, err := seal.Open(sealed[:0], nonce, sealed, place(name, index))
 	if err != nil {
 		return nil, errPiece
 	}

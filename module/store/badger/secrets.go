@@ -151,7 +151,7 @@ var errOtherKeys = errors.New("encryption_key has changed, in its first value or
 func (s *Store) Adopt(o Options) error {
 	s.secretLock.Lock()
 	defer s.secretLock.Unlock()
-	if !bytes.Equal(o.EncryptionKey, s.adopted.EncryptionKey) {
+	if !bytes.Equal(o.EncryptionKey, s.adopted.EncryptionKey) || !slices.EqualFunc(o.OldKeys, s.adopted.OldKeys, bytes.Equal) {
 		return errOtherKeys
 	}
 	if o.Secret == s.adopted.Secret && slices.Equal(o.OldSecrets, s.adopted.OldSecrets) {

@@ -25,9 +25,10 @@ import (
 // Decisions are made in memory, under the lock of their callback. One goroutine then
 // commits them in order, many at a time.
 type Store struct {
-	options   Options
-	log       *zap.Logger
-	id        string
+	options Options
+	log     *zap.Logger
+	id      string
+	// keys are the encryption keys, the first first; none if the store is not encrypted.
 	keys      []*encryptionKey
 	overlay   *overlay
 	recent    *recent
