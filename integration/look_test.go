@@ -127,3 +127,14 @@ func TestLookFindsWhatACallFinds(t *testing.T) {
 		wantHeader(t, options.Header, "WebHook-Allowed-Origin", "eventgrid.example.net")
 	}
 }
+
+func TestURLOfTheAPICanBeLookedAtInEitherForm(t *testing.T) {
+	t.Parallel()
+	s := openAPI(t, harness.Config{})
+	for _, fields := range []string{`{}`, `{"stateQueryParameter":"state"}`} {
+		c := s.create(t, fields)
+		wantAnswer(t, s.look(t, http.MethodHead, c.CallbackURL), http.StatusOK, "")
+		wantAnswer(t, s.look(t, http.MethodOptions, c.CallbackURL), http.StatusNoContent, "")
+		wantStatus(t, s.callURL(t, http.MethodPost, c.CallbackURL, "paid"), http.StatusOK)
+	}
+}

@@ -14,7 +14,7 @@ func (e *Engine) Look(ctx context.Context, in Incoming) (callback.Verdict, *call
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	if cb.Policy.StateQuery != in.Parameter {
+	if cb.StateQuery(cb.Policy) != in.Parameter {
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
 	if in.Call.Caller.Own, err = showsOwn(in.Keys, cb.Issued); err != nil {
