@@ -96,7 +96,7 @@ func parseCallback(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) 
 	if err := withGlobal(handler, global).Check(); err != nil {
 		return nil, start.Errf("callback %s: %w", handler.Mode, err)
 	}
-	if err := app.CheckKeysExist(handler.Keys, global.Keys); err != nil {
+	if err := app.CheckKeysOf(handler.Name, handler.Keys, global.Keys); err != nil {
 		return nil, start.Errf("callback %s: %w", handler.Mode, err)
 	}
 	if err := claimName(h, start, handler); err != nil {

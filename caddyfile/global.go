@@ -3,6 +3,8 @@ package caddyfile
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -21,7 +23,7 @@ import (
 //	    store         <name> ...
 //	    header_prefix <prefix>
 //	    inject        off
-//	    key           <name> <secret> send|create|read|manage...
+//	    key           <name> <secret>... send|create|read|manage... [for <callback name>...]
 //	    max_body_size <size>
 //	    max_memory    <size>
 //	    max_waiting   <number>
@@ -95,12 +97,33 @@ func parseKey(o *options, a *app.App) error {
 	if len(args) < 3 {
 		return o.failf("it needs a name, a secret and permissions, as in: key partner {env.PARTNER_KEY} send; for the secret, %s", config.MakeSecret)
 	}
-	a.Keys = append(a.Keys, app.Key{Name: args[0], Secret: args[1], Permissions: args[2:]})
+	key := app.Key{Name: args[0], Secret: args[1]}
+	rest := args[2:]
+	if i := slices.Index(rest, "for"); i >= 0 {
+		if key.For = rest[i+1:]; len(key.For) == 0 {
+			return o.failf("after for come the names of the callbacks that the key is for, as in: key shop {env.SHOP_KEY} read for orders")
+		}
+		rest = rest[:i]
+	}
+	for len(rest) > 0 && !isWord(rest[0]) {
+		key.MoreSecrets, rest = append(key.MoreSecrets, rest[0]), rest[1:]
+	}
+	if slices.ContainsFunc(rest, func(arg string) bool { return !isWord(arg) }) {
+		return o.failf("its secrets come before its permissions, as in: key partner {env.PARTNER_KEY} {env.OLD_PARTNER_KEY} send")
+	}
+	key.Permissions = rest
+	a.Keys = append(a.Keys, key)
 	if err := app.CheckKeys(a.Keys); err != nil {
 		return o.failf("%w", err)
 	}
 	return nil
 }
+
+// word matches what can only be meant as a permission: a key is longer, so that messages can
+// show it.
+var word = regexp.MustCompile(`^[A-Za-z]{1,15}$`)
+
+func isWord(arg string) bool { return word.MatchString(arg) }
 
 func parsePrefix(o *options, a *app.App) error {
 	if err := o.text(&a.HeaderPrefix); err != nil {

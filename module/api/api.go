@@ -16,6 +16,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -114,6 +115,7 @@ func (a *API) authorize(q *request, permission string) error {
 		return answer.KeyProblem(caller)
 	}
 	q.scope, q.keyShown = "api\x00"+caller.Names[0], true
+	q.limitTo(caller)
 	return nil
 }
 
@@ -172,12 +174,51 @@ type request struct {
 	// keyShown says that the request has shown a key, and not only come to where no key is
 	// needed.
 	keyShown bool
+	// names are those of the callbacks that there are for the client; nil for all.
+	names []string
+	// name is that of the callbacks that the client makes; empty for none.
+	name string
+}
+
+// limitTo limits a request to the callbacks that the keys of its client are for.
+func (a *request) limitTo(c callback.Caller) {
+	if made := c.Only[c.Names[0]]; len(made) > 0 {
+		a.name = made[0]
+	}
+	a.names = []string{}
+	for _, key := range c.Names {
+		only, limited := c.Only[key]
+		if !limited {
+			a.names = nil
+			return
+		}
+		a.names = append(a.names, only...)
+	}
+}
+
+// sees returns store.ErrNotFound if the callback that the path names is none of those that
+// there are for the client.
+func (a *request) sees() error {
+	if a.names == nil || !a.at.resource.hasID() {
+		return nil
+	}
+	cb, err := a.rt.Engine.Find(a.r.Context(), a.key())
+	if err == nil && !slices.Contains(a.names, cb.Name) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		answer.LeaveUnread(a.w, a.r)
+	}
+	return err
 }
 
 // serve serves the request by a method. It answers errors with their problems, and logs
 // those that are none themselves.
 func (a *request) serve(m method) {
-	err := m.serve(a)
+	err := a.sees()
+	if err == nil {
+		err = m.serve(a)
+	}
 	if err == nil {
 		return
 	}

@@ -66,6 +66,9 @@ func parsePath(escaped string) location {
 	return location{resource: resource, id: id}
 }
 
+// hasID reports whether the paths of the resource name a callback.
+func (r resource) hasID() bool { return r >= oneCallback }
+
 // method is what a method does to a resource of the API, and the permission that
 // it needs.
 type method struct {

@@ -71,9 +71,9 @@ type page struct {
 	// Next is the cursor of the next page; empty on the last one.
 	Next string `json:"next,omitempty"`
 	// Waiting is how many callbacks wait, and Held how many clients: in all, not only
-	// in the list.
-	Waiting int `json:"waiting"`
-	Held    int `json:"held"`
+	// in the list. Who does not see all callbacks is not told.
+	Waiting *int `json:"waiting,omitempty"`
+	Held    *int `json:"held,omitempty"`
 }
 
 // list shows callbacks, the newest first.
@@ -82,6 +82,11 @@ func (a *request) list() error {
 	if err != nil {
 		return err
 	}
+	if query.Name != "" && a.names != nil && !slices.Contains(a.names, query.Name) {
+		answer.WriteJSON(a.w, http.StatusOK, page{Callbacks: []answer.FullStatus{}})
+		return nil
+	}
+	query.Names = a.names
 	// For the records, and for the document that shows them.
 	lease, err := a.rt.Engine.Memory(memory.Nobody).Reserve(2 * store.MaxPageBytes)
 	if err != nil {
@@ -95,8 +100,10 @@ func (a *request) list() error {
 	p := page{
 		Callbacks: make([]answer.FullStatus, len(callbacks)),
 		Next:      encodeCursor(next),
-		Waiting:   a.rt.Engine.Waiting(),
-		Held:      a.rt.Engine.Held(),
+	}
+	if a.names == nil {
+		waiting, held := a.rt.Engine.Waiting(), a.rt.Engine.Held()
+		p.Waiting, p.Held = &waiting, &held
 	}
 	for i, cb := range callbacks {
 		p.Callbacks[i] = answer.NewFullStatus(cb, a.keyShown)

@@ -157,6 +157,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.keyRing, err = newKeyRing(a.Keys); err != nil {
 		return fmt.Errorf("callback: key: %w", err)
 	}
+	a.WhenComplete(a.noteKeysFor)
 	if err = a.bases.Add(a.BaseURL, a.StatusURL); err != nil {
 		return fmt.Errorf("callback: base_url: %w", err)
 	}

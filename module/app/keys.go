@@ -5,10 +5,13 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
+
+	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/config"
@@ -42,22 +45,39 @@ type Key struct {
 	// read the configuration.
 	Secret string `json:"secret"`
 
+	// MoreSecrets are further secrets of the same forms. Whoever shows any of them shows the
+	// key: one can take the place of another without a moment at which neither works.
+	// Default: none.
+	MoreSecrets []string `json:"more_secrets,omitempty"`
+
 	// Permissions are what the key allows: send (make calls), create (make
 	// callbacks), read (see callbacks), manage (resolve, close and redeliver
 	// callbacks). At least one is required.
 	Permissions []string `json:"permissions"`
+
+	// For are the names of the callbacks that the key is for: to whoever shows the key there
+	// are no others. A callback has the name of the directive that has made it. One that is
+	// made with the key itself, through the API, has the name that stands here, so there can
+	// be only one with the permission create. Default: all callbacks, with or without a name.
+	For []string `json:"for,omitempty"`
 }
+
+// secrets returns all secrets of the key.
+func (k Key) secrets() []string { return append([]string{k.Secret}, k.MoreSecrets...) }
 
 var keySecret = regexp.MustCompile(`^(\{(env|file)\.[^{}]+\}|sha256:[0-9a-fA-F]{64})$`)
 
 // check makes sure that the key makes sense on its own.
 func (k Key) check() error {
-	switch {
-	case !config.IsName(k.Name) || k.Name == KeyInclude || k.Name == "off":
+	if !config.IsName(k.Name) || k.Name == KeyInclude || k.Name == "off" {
 		return fmt.Errorf("%q cannot be the name of a key", k.Name)
-	case !keySecret.MatchString(k.Secret):
-		return fmt.Errorf("key %s: the secret must be {env.NAME}, {file.PATH} or sha256:<64 hexadecimal digits>, so that the key itself is not in the configuration", k.Name)
-	case len(k.Permissions) == 0:
+	}
+	for _, secret := range k.secrets() {
+		if !keySecret.MatchString(secret) {
+			return fmt.Errorf("key %s: the secret must be {env.NAME}, {file.PATH} or sha256:<64 hexadecimal digits>, so that the key itself is not in the configuration", k.Name)
+		}
+	}
+	if len(k.Permissions) == 0 {
 		return fmt.Errorf("key %s has no permission; give some of %s", k.Name, strings.Join(permissions, ", "))
 	}
 	for _, p := range k.Permissions {
@@ -65,48 +85,83 @@ func (k Key) check() error {
 			return fmt.Errorf("key %s: there is no permission %s; they are %s", k.Name, p, strings.Join(permissions, ", "))
 		}
 	}
+	return k.checkFor()
+}
+
+// checkFor makes sure that the names make sense of the callbacks that the key is for.
+func (k Key) checkFor() error {
+	if k.For != nil && len(k.For) == 0 {
+		return fmt.Errorf("key %s is for no callback; leave the list out if it is for all", k.Name)
+	}
+	for i, name := range k.For {
+		switch {
+		case !config.IsName(name):
+			return fmt.Errorf("key %s: %q cannot be the name of a callback", k.Name, name)
+		case slices.Contains(k.For[:i], name):
+			return fmt.Errorf("key %s is for %s twice", k.Name, name)
+		}
+	}
+	if len(k.For) > 1 && slices.Contains(k.Permissions, PermissionCreate) {
+		return fmt.Errorf("key %s may create callbacks, which get the name that the key is for, and there are %d; write a key for each, as in: key %[1]s-%[3]s {env.NAME} create for %[3]s",
+			k.Name, len(k.For), k.For[0])
+	}
 	return nil
 }
 
-// digest returns the SHA-256 sum of the key.
-func (k Key) digest() (callback.Digest, error) {
-	if sum, ok := strings.CutPrefix(k.Secret, "sha256:"); ok {
+// digest returns the SHA-256 sum of one of the key's secrets.
+func (k Key) digest(secret string) (callback.Digest, error) {
+	if sum, ok := strings.CutPrefix(secret, "sha256:"); ok {
 		var d callback.Digest
 		_, err := hex.Decode(d[:], []byte(sum))
 		return d, err
 	}
-	secret, err := secretOf(k.Secret)
+	text, err := secretOf(secret)
 	if err != nil {
 		return callback.Digest{}, fmt.Errorf("key %s: %w; %s", k.Name, err, config.MakeSecret)
 	}
-	if secret = strings.TrimSpace(secret); len(secret) < minKey {
-		return callback.Digest{}, fmt.Errorf("key %s: %s is shorter than %d bytes; %s", k.Name, k.Secret, minKey, config.MakeSecret)
+	if text = strings.TrimSpace(text); len(text) < minKey {
+		return callback.Digest{}, fmt.Errorf("key %s: %s is shorter than %d bytes; %s", k.Name, secret, minKey, config.MakeSecret)
 	}
-	return sha256.Sum256([]byte(secret)), nil
+	return sha256.Sum256([]byte(text)), nil
 }
 
-// keyRing holds the keys of a configuration: of the secrets, only the digests.
+// keyRing holds the secrets of the keys of a configuration: only their digests.
 type keyRing []ringKey
 
+// ringKey is one secret of a key.
 type ringKey struct {
-	name        string
-	digest      callback.Digest
-	permissions []string
+	digest callback.Digest
+	Key
 }
 
-// CheckKeys makes sure that each key is valid, and that no name is given twice.
+// CheckKeys makes sure that each key is valid, and that no name and no secret is given
+// twice.
 func CheckKeys(keys []Key) error {
-	seen := make(map[string]bool)
+	names, secrets := make(map[string]bool), make(map[string]string)
 	for _, k := range keys {
 		if err := k.check(); err != nil {
 			return err
 		}
-		if seen[k.Name] {
+		if names[k.Name] {
 			return fmt.Errorf("key %s is given twice", k.Name)
 		}
-		seen[k.Name] = true
+		names[k.Name] = true
+		for _, secret := range k.secrets() {
+			if of, taken := secrets[secret]; taken {
+				return oneKeyOneSecret(of, k.Name)
+			}
+			secrets[secret] = k.Name
+		}
 	}
 	return nil
+}
+
+// oneKeyOneSecret returns the error that two keys have the same secret, or one has it twice.
+func oneKeyOneSecret(a, b string) error {
+	if a == b {
+		return fmt.Errorf("key %s has the same secret twice; leave one of the two out", a)
+	}
+	return fmt.Errorf("the keys %s and %s have the same secret; give each a secret of its own, or make one key of the two", a, b)
 }
 
 func newKeyRing(keys []Key) (keyRing, error) {
@@ -115,11 +170,16 @@ func newKeyRing(keys []Key) (keyRing, error) {
 	}
 	ring := make(keyRing, 0, len(keys))
 	for _, k := range keys {
-		digest, err := k.digest()
-		if err != nil {
-			return nil, err
+		for _, secret := range k.secrets() {
+			digest, err := k.digest(secret)
+			if err != nil {
+				return nil, err
+			}
+			if i := slices.IndexFunc(ring, func(other ringKey) bool { return other.digest == digest }); i >= 0 {
+				return nil, oneKeyOneSecret(ring[i].Name, k.Name)
+			}
+			ring = append(ring, ringKey{digest, k})
 		}
-		ring = append(ring, ringKey{name: k.Name, digest: digest, permissions: k.Permissions})
 	}
 	return ring, nil
 }
@@ -130,7 +190,7 @@ func (a *App) Caller(shown []string, permission string) callback.Caller {
 	return a.keyRing.caller(shown, permission)
 }
 
-// caller is App.Caller. It compares every key with every one that is shown, in constant
+// caller is App.Caller. It compares every secret with every one that is shown, in constant
 // time, so that the duration reveals nothing about a key.
 func (ring keyRing) caller(shown []string, permission string) callback.Caller {
 	c := callback.Caller{Shown: len(shown) > 0}
@@ -141,12 +201,25 @@ func (ring keyRing) caller(shown []string, permission string) callback.Caller {
 				continue
 			}
 			c.Known = true
-			if permission == "" || slices.Contains(k.permissions, permission) {
-				c.Names = append(c.Names, k.name)
+			if permission != "" && !slices.Contains(k.Permissions, permission) || slices.Contains(c.Names, k.Name) {
+				continue
+			}
+			c.Names = append(c.Names, k.Name)
+			if k.For != nil {
+				c.Only = withOnly(c.Only, k.Key)
 			}
 		}
 	}
 	return c
+}
+
+// withOnly returns a map of what keys open, with one more key.
+func withOnly(only map[string][]string, k Key) map[string][]string {
+	if only == nil {
+		only = make(map[string][]string)
+	}
+	only[k.Name] = k.For
+	return only
 }
 
 // maxShown bounds how many keys of one request are checked. A request shows more than one
@@ -181,6 +254,46 @@ func distinct(shown []string) []string {
 	slices.Sort(shown)
 	shown = slices.DeleteFunc(slices.Compact(shown), func(key string) bool { return key == "" })
 	return shown[:min(len(shown), maxShown)]
+}
+
+// noteKeysFor logs which names keys are for that no directive has and no key gives. That is
+// no error: a directive can be gone before its callbacks are.
+func (a *App) noteKeysFor() error {
+	made := make(map[string]bool)
+	for _, k := range a.Keys {
+		if slices.Contains(k.Permissions, PermissionCreate) {
+			for _, name := range k.For {
+				made[name] = true
+			}
+		}
+	}
+	for _, k := range a.Keys {
+		for _, name := range k.For {
+			if !a.names.given[name] && !made[name] {
+				a.log.Warn("a key is for callbacks with a name that no directive has", zap.String("key", k.Name), zap.String("name", name),
+					zap.String("meant", config.Nearest(name, slices.Sorted(maps.Keys(a.names.given)))))
+			}
+		}
+	}
+	return nil
+}
+
+// CheckKeysOf makes sure of the keys that a directive names what CheckKeysExist does, and that
+// they open its callbacks, which have the name of.
+func CheckKeysOf(of string, names []string, keys []Key) error {
+	if err := CheckKeysExist(names, keys); err != nil {
+		return err
+	}
+	for _, k := range keys {
+		switch {
+		case k.For == nil || !slices.Contains(names, k.Name) || slices.Contains(k.For, of):
+		case of == "":
+			return fmt.Errorf("key: %s is for callbacks with other names only; give the directive its name, as in: name %s", k.Name, k.For[0])
+		default:
+			return fmt.Errorf("key: %s is for callbacks with other names only; add %s to its names, as in: key %s ... for %s", k.Name, of, k.Name, strings.Join(append(slices.Clone(k.For), of), " "))
+		}
+	}
+	return nil
 }
 
 // CheckKeysExist makes sure that each named key exists and has the permission send.

@@ -31,25 +31,33 @@ func TestKeyMustMakeSense(t *testing.T) {
 		key  Key
 		want string
 	}{
-		"environment":         {Key{"partner", secret, send}, ""},
-		"file":                {Key{"partner", "{file./run/key}", send}, ""},
-		"sum":                 {Key{"partner", sumOf(testKey), send}, ""},
-		"sum in upper case":   {Key{"partner", "sha256:" + strings.Repeat("AB", 32), send}, ""},
-		"all permissions":     {Key{"a-b_1", secret, permissions}, ""},
-		"no name":             {Key{"", secret, send}, "name"},
-		"name with space":     {Key{"a b", secret, send}, "name"},
-		"name of an option":   {Key{"include", secret, send}, "name"},
-		"name of no key":      {Key{"off", secret, send}, "name"},
-		"no secret":           {Key{"partner", "", send}, "secret"},
-		"literal":             {Key{"partner", testKey, send}, "secret"},
-		"literal beside":      {Key{"partner", secret + "x", send}, "secret"},
-		"other placeholder":   {Key{"partner", "{http.request.host}", send}, "secret"},
-		"empty placeholder":   {Key{"partner", "{env.}", send}, "secret"},
-		"short sum":           {Key{"partner", "sha256:ab", send}, "secret"},
-		"sum that is no sum":  {Key{"partner", "sha256:" + strings.Repeat("xy", 32), send}, "secret"},
-		"no permission":       {Key{"partner", secret, nil}, "permission"},
-		"unknown permission":  {Key{"partner", secret, []string{"send", "write"}}, "write"},
-		"permission in upper": {Key{"partner", secret, []string{"Send"}}, "Send"},
+		"environment":         {Key{Name: "partner", Secret: secret, Permissions: send}, ""},
+		"file":                {Key{Name: "partner", Secret: "{file./run/key}", Permissions: send}, ""},
+		"sum":                 {Key{Name: "partner", Secret: sumOf(testKey), Permissions: send}, ""},
+		"sum in upper case":   {Key{Name: "partner", Secret: "sha256:" + strings.Repeat("AB", 32), Permissions: send}, ""},
+		"all permissions":     {Key{Name: "a-b_1", Secret: secret, Permissions: permissions}, ""},
+		"no name":             {Key{Name: "", Secret: secret, Permissions: send}, "name"},
+		"name with space":     {Key{Name: "a b", Secret: secret, Permissions: send}, "name"},
+		"name of an option":   {Key{Name: "include", Secret: secret, Permissions: send}, "name"},
+		"name of no key":      {Key{Name: "off", Secret: secret, Permissions: send}, "name"},
+		"no secret":           {Key{Name: "partner", Secret: "", Permissions: send}, "secret"},
+		"literal":             {Key{Name: "partner", Secret: testKey, Permissions: send}, "secret"},
+		"literal beside":      {Key{Name: "partner", Secret: secret + "x", Permissions: send}, "secret"},
+		"other placeholder":   {Key{Name: "partner", Secret: "{http.request.host}", Permissions: send}, "secret"},
+		"empty placeholder":   {Key{Name: "partner", Secret: "{env.}", Permissions: send}, "secret"},
+		"short sum":           {Key{Name: "partner", Secret: "sha256:ab", Permissions: send}, "secret"},
+		"sum that is no sum":  {Key{Name: "partner", Secret: "sha256:" + strings.Repeat("xy", 32), Permissions: send}, "secret"},
+		"no permission":       {Key{Name: "partner", Secret: secret, Permissions: nil}, "permission"},
+		"unknown permission":  {Key{Name: "partner", Secret: secret, Permissions: []string{"send", "write"}}, "write"},
+		"further secrets":     {Key{Name: "partner", Secret: secret, MoreSecrets: []string{"{env.OLD}", sumOf(testKey)}, Permissions: send}, ""},
+		"literal as a second": {Key{Name: "partner", Secret: secret, MoreSecrets: []string{testKey}, Permissions: send}, "secret"},
+		"for names":           {Key{Name: "partner", Secret: secret, Permissions: []string{"send", "read", "manage"}, For: []string{"a", "b"}}, ""},
+		"for one, and create": {Key{Name: "partner", Secret: secret, Permissions: []string{"create"}, For: []string{"a"}}, ""},
+		"for two, and create": {Key{Name: "partner", Secret: secret, Permissions: []string{"create", "read"}, For: []string{"a", "b"}}, "as in: key partner-a {env.NAME} create for a"},
+		"for none":            {Key{Name: "partner", Secret: secret, Permissions: send, For: []string{}}, "for no callback"},
+		"for an odd name":     {Key{Name: "partner", Secret: secret, Permissions: send, For: []string{"{x}"}}, "name of a callback"},
+		"for one twice":       {Key{Name: "partner", Secret: secret, Permissions: send, For: []string{"a", "b", "a"}}, "for a twice"},
+		"permission in upper": {Key{Name: "partner", Secret: secret, Permissions: []string{"Send"}}, "Send"},
 	} {
 		err := c.key.check()
 		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
@@ -63,7 +71,7 @@ func TestKeyMustMakeSense(t *testing.T) {
 
 func TestKeysMustMakeSenseTogether(t *testing.T) {
 	t.Parallel()
-	a, b := Key{"a", "{env.A}", []string{"send"}}, Key{"b", "{env.B}", []string{"read"}}
+	a, b := Key{Name: "a", Secret: "{env.A}", Permissions: []string{"send"}}, Key{Name: "b", Secret: "{env.B}", Permissions: []string{"read"}}
 	for name, c := range map[string]struct {
 		keys []Key
 		want string
@@ -71,6 +79,8 @@ func TestKeysMustMakeSenseTogether(t *testing.T) {
 		"none":       {nil, ""},
 		"two":        {[]Key{a, b}, ""},
 		"twice":      {[]Key{a, b, a}, "key a is given twice"},
+		"one secret": {[]Key{a, {Name: "c", Secret: "{env.C}", MoreSecrets: []string{"{env.A}"}, Permissions: []string{"send"}}}, "the keys a and c have the same secret"},
+		"twice one":  {[]Key{{Name: "c", Secret: "{env.C}", MoreSecrets: []string{"{env.C}"}, Permissions: []string{"send"}}}, "key c has the same secret twice"},
 		"one is bad": {[]Key{a, {Name: "c"}}, "key c"},
 	} {
 		err := CheckKeys(c.keys)
@@ -87,7 +97,7 @@ func TestKeyIsKnownWhereverItsSecretComesFrom(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, secret := range []string{"{env.CALLBACK_TEST_KEY}", "{file." + file + "}", sumOf(testKey), strings.Replace(strings.ToUpper(sumOf(testKey)), "SHA", "sha", 1)} {
-		ring, err := newKeyRing([]Key{{"partner", secret, []string{"send"}}})
+		ring, err := newKeyRing([]Key{{Name: "partner", Secret: secret, Permissions: []string{"send"}}})
 		if err != nil {
 			t.Errorf("%s: %v", secret, err)
 			continue
@@ -97,6 +107,23 @@ func TestKeyIsKnownWhereverItsSecretComesFrom(t *testing.T) {
 		}
 		if c := ring.caller([]string{testKey + "\n"}, PermissionSend); c.Known {
 			t.Errorf("%s: a key with a line break is known", secret)
+		}
+	}
+}
+
+// Secrets that are spelled differently can be the same.
+func TestSecretBelongsToOneKey(t *testing.T) {
+	t.Setenv("CALLBACK_TEST_KEY", testKey)
+	t.Setenv("CALLBACK_TEST_SAME", testKey+"\n")
+	send := []string{"send"}
+	for name, keys := range map[string][]Key{
+		"two keys":     {{Name: "a", Secret: "{env.CALLBACK_TEST_KEY}", Permissions: send}, {Name: "b", Secret: "{env.CALLBACK_TEST_SAME}", Permissions: send}},
+		"a key twice":  {{Name: "a", Secret: "{env.CALLBACK_TEST_KEY}", MoreSecrets: []string{sumOf(testKey)}, Permissions: send}},
+		"second ones":  {{Name: "a", Secret: sumOf("a"), MoreSecrets: []string{sumOf(testKey)}, Permissions: send}, {Name: "b", Secret: sumOf("b"), MoreSecrets: []string{"{env.CALLBACK_TEST_KEY}"}, Permissions: send}},
+		"a sum's case": {{Name: "a", Secret: sumOf(testKey), Permissions: send}, {Name: "b", Secret: "sha256:" + strings.ToUpper(sumOf(testKey)[7:]), Permissions: send}},
+	} {
+		if _, err := newKeyRing(keys); err == nil || !strings.Contains(err.Error(), "the same secret") || strings.Contains(err.Error(), testKey) {
+			t.Errorf("%s: error is %v", name, err)
 		}
 	}
 }
@@ -115,7 +142,7 @@ func TestKeyThatIsNotThereOrTooShortIsRefused(t *testing.T) {
 		testKey:                      true,
 		"{env.CALLBACK_TEST_ENOUGH}": false,
 	} {
-		_, err := newKeyRing([]Key{{"partner", secret, []string{"send"}}})
+		_, err := newKeyRing([]Key{{Name: "partner", Secret: secret, Permissions: []string{"send"}}})
 		if (err != nil) != refused || err != nil && !strings.Contains(err.Error(), "key partner") {
 			t.Errorf("%s: error is %v", secret, err)
 		}
@@ -123,11 +150,11 @@ func TestKeyThatIsNotThereOrTooShortIsRefused(t *testing.T) {
 }
 
 func TestCallerIsKnownByTheKey(t *testing.T) {
-	t.Parallel()
+	t.Setenv("CALLBACK_TEST_KEY", testKey)
 	ring, err := newKeyRing([]Key{
-		{"sender", sumOf("the sender's key"), []string{"read", "send"}},
-		{"again", sumOf("the sender's key"), []string{"send"}},
-		{"reader", sumOf("the reader's key"), []string{"read"}},
+		{Name: "sender", Secret: sumOf("the sender's key"), Permissions: []string{"read", "send"}},
+		{Name: "again", Secret: "{env.CALLBACK_TEST_KEY}", MoreSecrets: []string{sumOf("the sender's next key")}, Permissions: []string{"send"}, For: []string{"orders"}},
+		{Name: "reader", Secret: sumOf("the reader's key"), Permissions: []string{"read"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -135,15 +162,19 @@ func TestCallerIsKnownByTheKey(t *testing.T) {
 	if got := ring.caller(nil, PermissionSend); !reflect.DeepEqual(got, callback.Caller{}) {
 		t.Errorf("without a key the caller is %+v", got)
 	}
-	if got := ring.caller([]string{"nobody's key", "the sender's key"}, PermissionSend); len(got.Names) != 2 {
-		t.Errorf("with two keys the caller is %+v", got)
+	both := []string{"nobody's key", "the sender's key", testKey, "the sender's next key"}
+	if got := ring.caller(both, PermissionSend); !slices.Equal(got.Names, []string{"sender", "again"}) {
+		t.Errorf("with all keys the caller is %+v", got)
 	}
+	orders := map[string][]string{"again": {"orders"}}
 	for shown, want := range map[string]callback.Caller{
-		"the sender's key":  {Shown: true, Known: true, Names: []string{"sender", "again"}},
-		"the reader's key":  {Shown: true, Known: true},
-		"nobody's key":      {Shown: true},
-		"The sender's key":  {Shown: true},
-		"the sender's key ": {Shown: true},
+		"the sender's key":      {Shown: true, Known: true, Names: []string{"sender"}},
+		testKey:                 {Shown: true, Known: true, Names: []string{"again"}, Only: orders},
+		"the sender's next key": {Shown: true, Known: true, Names: []string{"again"}, Only: orders},
+		"the reader's key":      {Shown: true, Known: true},
+		"nobody's key":          {Shown: true},
+		"The sender's key":      {Shown: true},
+		"the sender's key ":     {Shown: true},
 	} {
 		if got := ring.caller([]string{shown}, PermissionSend); !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: the caller is %+v, want %+v", shown, got, want)
@@ -153,7 +184,7 @@ func TestCallerIsKnownByTheKey(t *testing.T) {
 
 func TestKeysAreFoundInHeaderAndQuery(t *testing.T) {
 	t.Parallel()
-	ring, err := newKeyRing([]Key{{"sender", sumOf("a named key?"), []string{"send"}}})
+	ring, err := newKeyRing([]Key{{Name: "sender", Secret: sumOf("a named key?"), Permissions: []string{"send"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,8 +231,8 @@ func TestKeysAreFoundInHeaderAndQuery(t *testing.T) {
 func TestHolderIsKnownByTheKeyAndItsPermissions(t *testing.T) {
 	t.Parallel()
 	ring, err := newKeyRing([]Key{
-		{"sender", sumOf("the sender's key"), []string{"send"}},
-		{"reader", sumOf("the reader's key"), []string{"read", "create"}},
+		{Name: "sender", Secret: sumOf("the sender's key"), Permissions: []string{"send"}},
+		{Name: "reader", Secret: sumOf("the reader's key"), Permissions: []string{"read", "create"}},
 	})
 	if err != nil {
 		t.Fatal(err)

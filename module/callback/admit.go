@@ -6,7 +6,7 @@ func (r *Record) Admit(p *Policy, c *Call, now Time) Verdict {
 	if _, ok := r.sendOn(p, c, func(string) string { return "" }, now); ok {
 		return Verdict{Kind: Accepted}
 	}
-	if kind := p.Admit(c.Method, c.Caller); kind != Accepted {
+	if kind := p.Admit(c.Method, c.Caller.at(r.Name)); kind != Accepted {
 		return Verdict{Kind: kind}
 	}
 	if gone, yes := r.Gone(p, now); yes {

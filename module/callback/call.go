@@ -91,10 +91,36 @@ type Caller struct {
 	// Names are the named keys that the caller showed and that have the permission
 	// send.
 	Names []string
+	// Only has, by the names of keys, the names of the callbacks that a key opens. A key that
+	// is not in it opens all.
+	Only map[string][]string
+	// Required are the keys of which the server asks for one, whatever the callback asks for;
+	// empty if it asks for none.
+	Required []string
 	// Known says that the caller showed a named key, with or without that permission.
 	Known bool
 	// Own says that the caller showed the key that was made for this callback.
 	Own bool
+	// shut says that none of the caller's keys is one of Required.
+	shut bool
+}
+
+// Opens reports whether the key with that name, one of Names, opens callbacks with this
+// name.
+func (c Caller) Opens(key, name string) bool {
+	only, limited := c.Only[key]
+	return !limited || slices.Contains(only, name)
+}
+
+// at returns the caller as callbacks with that name know it: without the keys that do not
+// open them.
+func (c Caller) at(name string) Caller {
+	if len(c.Only) == 0 {
+		return c
+	}
+	c.Names = slices.DeleteFunc(slices.Clone(c.Names), func(key string) bool { return !c.Opens(key, name) })
+	c.shut = len(c.Required) > 0 && !slices.ContainsFunc(c.Names, func(key string) bool { return slices.Contains(c.Required, key) })
+	return c
 }
 
 // Payload returns the digest by which a repeated call is recognized. It covers the path

@@ -93,3 +93,62 @@ func TestCallIsAdmittedBeforeItIsRead(t *testing.T) {
 		}
 	}
 }
+
+func TestKeyOpensOnlyTheCallbacksThatItIsFor(t *testing.T) {
+	t.Parallel()
+	const ok, unauthorized, forbidden = callback.Accepted, callback.Unauthorized, callback.Forbidden
+	policies := []callback.Policy{{}, {Keys: []string{"a", "b"}}, {OwnKey: true}, {Keys: []string{"a"}, OwnKey: true}}
+	limited := func(c callback.Caller) callback.Caller {
+		c.Shown, c.Known, c.Only = true, true, map[string][]string{"a": {"orders", "returns"}, "c": {"billing"}}
+		return c
+	}
+	for name, c := range map[string]struct {
+		caller callback.Caller
+		of     string
+		want   [4]callback.Kind
+	}{
+		"for the callback":                   {limited(callback.Caller{Names: []string{"a"}}), "orders", [4]callback.Kind{ok, ok, ok, ok}},
+		"for others":                         {limited(callback.Caller{Names: []string{"a"}}), "billing", [4]callback.Kind{ok, forbidden, forbidden, forbidden}},
+		"for others, with its own":           {limited(callback.Caller{Names: []string{"a"}, Own: true}), "billing", [4]callback.Kind{ok, forbidden, ok, ok}},
+		"for others, and one for all":        {limited(callback.Caller{Names: []string{"a", "b"}}), "billing", [4]callback.Kind{ok, ok, ok, forbidden}},
+		"for callbacks with names":           {limited(callback.Caller{Names: []string{"a"}}), "", [4]callback.Kind{ok, forbidden, forbidden, forbidden}},
+		"the server's, for others":           {limited(callback.Caller{Names: []string{"a"}, Own: true, Required: []string{"a"}}), "billing", [4]callback.Kind{forbidden, forbidden, forbidden, forbidden}},
+		"the server's, for the callback":     {limited(callback.Caller{Names: []string{"a"}, Required: []string{"a", "c"}}), "orders", [4]callback.Kind{ok, ok, ok, ok}},
+		"one for the server, one for others": {limited(callback.Caller{Names: []string{"a", "c"}, Required: []string{"c"}}), "orders", [4]callback.Kind{forbidden, forbidden, forbidden, forbidden}},
+	} {
+		for i, policy := range policies {
+			p := compiled(t, policy)
+			r := waiting(p)
+			r.Name = c.of
+			call := newCall("POST", "x")
+			call.Caller = c.caller
+			admitted := r.Admit(p, call, born).Kind
+			if v := receive(r, p, call, born); v.Kind != c.want[i] || v.Kind != admitted || (v.Next != nil) != (v.Kind == ok) {
+				t.Errorf("%s, policy %d: %v, before its body %v, next is %v", name, i, v.Kind, admitted, v.Next)
+			}
+			looked := callback.Looked
+			if len(c.caller.Required) > 0 && c.want[0] == forbidden {
+				looked = forbidden
+			}
+			if v := r.Look(p, call, lookIn(r, p, call), born); v.Kind != looked {
+				t.Errorf("%s, policy %d: a look is %v", name, i, v.Kind)
+			}
+		}
+	}
+}
+
+// A person shows no key of a callback's, but where the server asks for one it has to open
+// the callback, too.
+func TestNobodyIsSentOnByACallbackThatTheServersKeyDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	p := compiled(t, bothPolicy())
+	for of, want := range map[string]callback.Kind{"orders": callback.Returned, "billing": callback.Forbidden} {
+		r := waiting(p)
+		r.Name = of
+		call := newCall("GET", "")
+		call.Caller = callback.Caller{Shown: true, Known: true, Names: []string{"a"}, Only: map[string][]string{"a": {"orders"}}, Required: []string{"a"}}
+		if v := receive(r, p, call, born); v.Kind != want {
+			t.Errorf("%s: %v", of, v.Kind)
+		}
+	}
+}

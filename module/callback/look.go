@@ -10,9 +10,12 @@ import (
 var LookMethods = []string{http.MethodHead, http.MethodOptions}
 
 // Look decides on a request that only looks at the callback's URL. Where the callback
-// takes calls the verdict is Looked, whatever keys a call must show. Else it is what a
-// POST would get that has the same header and nothing in it. Nothing changes.
+// takes calls the verdict is Looked, whatever keys the callback asks for. Else it is what a POST
+// would get that has the same header and nothing in it. Nothing changes.
 func (r *Record) Look(p *Policy, c *Call, look Lookup, now Time) Verdict {
+	if c.Caller.at(r.Name).shut {
+		return Verdict{Kind: Forbidden}
+	}
 	if r.takesCalls(p, now) {
 		return Verdict{Kind: Looked}
 	}

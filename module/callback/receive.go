@@ -81,7 +81,7 @@ func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	if v, ok := r.sendOn(p, c, look, now); ok {
 		return v
 	}
-	if kind := p.admit(c.Method, c.Caller); kind != Accepted {
+	if kind := p.admit(c.Method, c.Caller.at(r.Name)); kind != Accepted {
 		return Verdict{Kind: kind}
 	}
 	return r.route(p, c, look, now)
@@ -137,6 +137,9 @@ func (p *Policy) Admit(method string, c Caller) Kind {
 
 // admit is Admit without the exception for a person's return.
 func (p *Policy) admit(method string, c Caller) Kind {
+	if c.shut {
+		return Forbidden
+	}
 	if !slices.Contains(p.Methods, method) {
 		return WrongMethod
 	}

@@ -23,7 +23,7 @@ func (r *Record) knows(p *Policy, c *Call) bool {
 		return false
 	}
 	// Version 0.1 made no difference between keys.
-	return slices.Contains(r.Seen, markOf(p.keyOf(c), header, name)) || slices.Contains(r.Seen, shorten(sha256.Sum256([]byte(header+":"+name))))
+	return slices.Contains(r.Seen, markOf(r.keyOf(p, c), header, name)) || slices.Contains(r.Seen, shorten(sha256.Sum256([]byte(header+":"+name))))
 }
 
 // seenWith returns the marks of the calls that were taken, with that of one more.
@@ -33,7 +33,7 @@ func (r *Record) seenWith(p *Policy, c *Call) []uint64 {
 		return r.Seen
 	}
 	seen := r.Seen[max(0, len(r.Seen)-maxSeen+1):]
-	return append(slices.Clone(seen), markOf(p.keyOf(c), header, name))
+	return append(slices.Clone(seen), markOf(r.keyOf(p, c), header, name))
 }
 
 // name returns the call's own name and the header that has it; "" if it has none.
@@ -48,14 +48,14 @@ func (c *Call) name() (header, name string) {
 }
 
 // keyOf returns by which key a call was permitted; "" if it needs none.
-func (p *Policy) keyOf(c *Call) string {
+func (r *Record) keyOf(p *Policy, c *Call) string {
 	if c.byHand {
 		return "by hand"
 	}
 	if len(p.Keys) == 0 && !p.OwnKey {
 		return ""
 	}
-	for _, name := range c.Caller.Names {
+	for _, name := range c.Caller.at(r.Name).Names {
 		if len(p.Keys) == 0 || slices.Contains(p.Keys, name) {
 			return "key " + name
 		}

@@ -17,7 +17,7 @@ func (e *Engine) ExpectAck(keys []string) (came func()) { return e.early.expect(
 
 // ReceiveCorrelated decides on a call to the fixed URL, which names its callback by the
 // correlation id, in any spelling if that is a UUID of ours. It finds only callbacks that
-// one of the caller's named keys may call, and none that has expired or is closed: that is
+// one of the caller's named keys opens, and none that has expired or is closed: that is
 // nobody's concern at a URL that all share. If there is none, the call waits as long as
 // the ack may come that names it. store.ErrNotFound: it belongs to no callback. ErrBusy:
 // too many calls wait.
@@ -32,16 +32,20 @@ func (e *Engine) ReceiveCorrelated(ctx context.Context, in Incoming, correlation
 	return verdict, policy, err
 }
 
-// Expects reports whether a call with that correlation id, whose sender holds these keys,
-// may belong to a callback: one has the id, or an ack is awaited that may give it. If the
+// Expects reports whether a call with that correlation id may belong to a callback that one
+// of the caller's keys opens: one has the id, or an ack is awaited that may give it. If the
 // store cannot say, it does.
-func (e *Engine) Expects(ctx context.Context, keys []string, correlationID string) bool {
-	if e.early.awaits(keys) {
+func (e *Engine) Expects(ctx context.Context, c callback.Caller, correlationID string) bool {
+	if e.early.awaits(c.Names) {
 		return true
 	}
-	for _, c := range callback.Correlations(keys, correlationID) {
-		for _, alias := range []callback.Digest{c.ByAck, c.ByRequest} {
-			if _, _, err := e.store.Find(ctx, store.ByAlias(alias)); !errors.Is(err, store.ErrNotFound) {
+	for _, meant := range callback.Correlations(c.Names, correlationID) {
+		for _, alias := range []callback.Digest{meant.ByAck, meant.ByRequest} {
+			r, _, err := e.store.Find(ctx, store.ByAlias(alias))
+			if err == nil && !slices.ContainsFunc(c.Names, func(key string) bool { return c.Opens(key, r.Name) }) {
+				continue
+			}
+			if !errors.Is(err, store.ErrNotFound) {
 				return true
 			}
 		}
@@ -78,9 +82,13 @@ func (e *Engine) takeAlias(ctx context.Context, in Incoming, alias callback.Dige
 	return e.take(ctx, store.ByAlias(alias), in)
 }
 
-// isNobodys reports whether a call has found no callback, or one that has no use for it.
+// isNobodys reports whether a call has found no callback, one that has no use for it, or one
+// that none of the caller's keys opens.
 func isNobodys(verdict callback.Verdict, err error) bool {
-	return errors.Is(err, store.ErrNotFound) || err == nil && verdict.Kind == callback.Gone
+	if err != nil {
+		return errors.Is(err, store.ErrNotFound)
+	}
+	return verdict.Kind == callback.Gone || verdict.Kind == callback.Forbidden || verdict.Kind == callback.Unauthorized
 }
 
 // receiveEarly waits for the callback that a call belongs to. Only an ack can still name

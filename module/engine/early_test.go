@@ -355,7 +355,7 @@ func TestCallIsExpectedIfACallbackOrAnAckMayBeMeant(t *testing.T) {
 	b.correlate(t, b.create(t), "job-1")
 	wantExpected := func(want bool, id string, keys ...string) {
 		t.Helper()
-		if got := b.Expects(t.Context(), keys, id); got != want {
+		if got := b.Expects(t.Context(), callback.Caller{Names: keys}, id); got != want {
 			t.Errorf("%s by %v: %t", id, keys, got)
 		}
 	}

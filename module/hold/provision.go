@@ -38,7 +38,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	}{
 		{"", func() error { return app.Because(h.checkURLs(), urls...) }},
 		{"", h.Check},
-		{"", func() error { return app.CheckKeysExist(h.Keys, h.app.Keys) }},
+		{"", func() error { return app.CheckKeysOf(h.Name, h.Keys, h.app.Keys) }},
 		{"", h.compilePolicy},
 		{"ack: ", h.compileAcks},
 		{"inject: ", h.compileInjections},

@@ -104,7 +104,7 @@ func (s *Server) passesUnread(r *http.Request, rt *app.Runtime, in engine.Incomi
 		return false
 	}
 	id := in.Call.CorrelationID(at)
-	return !callback.ValidCorrelationID(id) || !rt.Engine.Expects(r.Context(), in.Call.Caller.Names, id)
+	return !callback.ValidCorrelationID(id) || !rt.Engine.Expects(r.Context(), in.Call.Caller, id)
 }
 
 // unmatchedCall answers a call that belongs to no callback, or leaves it to the handlers

@@ -186,6 +186,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	}
 	keys, query := s.app.KeysOf(r)
 	caller := s.app.Caller(keys, app.PermissionSend)
+	caller.Required = s.Keys
 	if err := s.admit(caller); err != nil {
 		answer.LeaveUnread(w, r)
 		return err

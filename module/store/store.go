@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -194,6 +195,8 @@ type Query struct {
 	Phase callback.Phase
 	// Name is the name that listed callbacks have.
 	Name string
+	// Names are those of which listed callbacks have one; nil for any.
+	Names []string
 	// Dead lists only callbacks whose delivery was given up.
 	Dead bool
 	// From and Before limit the time of creation: at or after From, and before
@@ -215,6 +218,11 @@ const (
 
 // MaxPageBytes is the size of the records after which a page ends early, in bytes.
 const MaxPageBytes = 2 << 20
+
+// HasName reports whether the query lists callbacks with that name.
+func (q Query) HasName(name string) bool {
+	return (q.Name == "" || q.Name == name) && (q.Names == nil || slices.Contains(q.Names, name))
+}
 
 // PageSize returns how many callbacks are listed at most.
 func (q Query) PageSize() int {

@@ -137,7 +137,7 @@ func (l *lister) take(item *badgerdb.Item, id callback.UUID) error {
 		}
 		matches = (l.query.Phase == 0 || l.query.Phase == callback.Phase(b[0]&^listDead)) &&
 			(!l.query.Dead || b[0]&listDead != 0) &&
-			(l.query.Name == "" || l.query.Name == string(b[1:]))
+			l.query.HasName(string(b[1:]))
 		return nil
 	})
 	if err != nil {

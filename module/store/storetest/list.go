@@ -162,6 +162,10 @@ func listIsFiltered(h *house) {
 	check := func(when string) {
 		for phase := range callback.Closed + 1 {
 			for _, name := range []string{"", "orders", "order", "\xff", "o"} {
+				for _, names := range [][]string{{}, {"orders"}, {"o", "\xff", "order"}, {""}} {
+					q := store.Query{Phase: phase, Name: name, Names: names, Limit: 3}
+					h.wantListed(when, q, matching(q, records))
+				}
 				for _, from := range moments {
 					for _, before := range moments {
 						for _, dead := range []bool{false, true} {
@@ -182,6 +186,7 @@ func listIsFiltered(h *house) {
 func matching(q store.Query, records []*callback.Record) []*callback.Record {
 	return slices.DeleteFunc(slices.Clone(records), func(r *callback.Record) bool {
 		return q.Dead && (r.Delivery == nil || !r.Delivery.Dead) || q.Phase != 0 && r.Phase != q.Phase || q.Name != "" && r.Name != q.Name ||
+			q.Names != nil && !slices.Contains(q.Names, r.Name) ||
 			q.From != 0 && r.CreatedAt < q.From || q.Before != 0 && r.CreatedAt >= q.Before
 	})
 }

@@ -18,6 +18,9 @@ func (m *machine) list(t *rapid.T) {
 	if rapid.Bool().Draw(t, "by name") {
 		q.Name = anyText().Draw(t, "name")
 	}
+	if rapid.Bool().Draw(t, "by names") {
+		q.Names = rapid.SliceOfN(anyText(), 0, 3).Draw(t, "names")
+	}
 	if rapid.Bool().Draw(t, "by time") {
 		q.From, q.Before = anyMoment(t), anyMoment(t)
 	}

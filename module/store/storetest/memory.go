@@ -425,7 +425,7 @@ func (h *handle) List(ctx context.Context, q store.Query) (page []*callback.Reco
 }
 
 func matches(q store.Query, r *callback.Record) bool {
-	return (!q.Dead || r.Delivery != nil && r.Delivery.Dead) && (q.Phase == 0 || r.Phase == q.Phase) && (q.Name == "" || r.Name == q.Name) &&
+	return (!q.Dead || r.Delivery != nil && r.Delivery.Dead) && (q.Phase == 0 || r.Phase == q.Phase) && q.HasName(r.Name) &&
 		(q.From == 0 || r.CreatedAt >= q.From) && (q.Before == 0 || r.CreatedAt < q.Before)
 }
 
