@@ -22,6 +22,7 @@ type problem struct {
 	TechnicalStatus string `json:"technicalStatus"`
 	ErrorCode       string `json:"errorCode"`
 	ErrorText       string `json:"errorText"`
+	Field           string `json:"field"`
 }
 
 // wantProblem checks that a response is a whole problem document of that type,

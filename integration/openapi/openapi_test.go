@@ -92,6 +92,8 @@ func (s *stage) endCallbacks(t *testing.T) {
 	s.want(t, http.StatusNoContent, http.MethodDelete, "/"+closed, "")
 	s.want(t, http.StatusGone, http.MethodGet, "/"+closed+"/result", "")
 	s.want(t, http.StatusGone, http.MethodPost, "/"+closed+"/resolve", "")
+	s.want(t, http.StatusNoContent, http.MethodDelete, "/"+closed+"?purge=true", "")
+	s.want(t, http.StatusNotFound, http.MethodGet, "/"+closed, "")
 
 	delivered, url := s.create(t, `{"deliverTo":"https://results.example.com/a"}`)
 	s.call(t, url, "result")
@@ -116,6 +118,7 @@ func (s *stage) refuse(t *testing.T) {
 	s.want(t, http.StatusUnsupportedMediaType, http.MethodPost, "", "x", "Content-Type", "text/plain")
 	s.want(t, http.StatusRequestEntityTooLarge, http.MethodPost, "", `{"data":"`+strings.Repeat("x", 64<<10)+`"}`)
 	s.want(t, http.StatusBadRequest, http.MethodGet, "?limit=0", "")
+	s.want(t, http.StatusBadRequest, http.MethodDelete, "/00000000-0000-4000-8000-000000000000?purge=yes", "")
 	const unknown = "/00000000-0000-4000-8000-000000000000"
 	s.document.operations(t, func(method, path string, _ operation) {
 		below := strings.TrimPrefix(strings.Replace(path, "/{id}", unknown, 1), "/callbacks")

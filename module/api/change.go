@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -91,9 +92,20 @@ func (a *request) redeliver() error {
 	return a.showNow(http.StatusAccepted)
 }
 
-// close closes the callback. One that has ended stays as it is.
+// close closes the callback. One that has ended stays as it is, unless it is to be removed.
 func (a *request) close() error {
-	_, err := a.rt.Engine.CloseCallback(a.r.Context(), a.key(), "it was closed through the API")
+	purges, err := readPurge(a.r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	if purges {
+		if err := a.rt.Engine.Purge(a.r.Context(), a.key(), "it was removed through the API"); err != nil {
+			return err
+		}
+		a.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	_, err = a.rt.Engine.CloseCallback(a.r.Context(), a.key(), "it was closed through the API")
 	if err == nil {
 		_, err = a.rt.Engine.FindCommitted(a.r.Context(), a.key())
 	}
@@ -102,4 +114,25 @@ func (a *request) close() error {
 	}
 	a.w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// readPurge reads whether a callback is not only to be closed, but removed. An unknown
+// parameter is refused: it may be a misspelt purge.
+func readPurge(raw string) (purges bool, err error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return false, problem.InvalidRequest.With("The query cannot be read.")
+	}
+	for name, all := range values {
+		switch {
+		case name != "purge":
+			return false, problem.InvalidField(name, "There is no such parameter; there is purge.")
+		case len(all) > 1:
+			return false, problem.InvalidField(name, "It is given twice; give it once.")
+		case all[0] != "true" && all[0] != "false":
+			return false, problem.InvalidField(name, sentence(mustBe("true or false")))
+		}
+		purges = all[0] == "true"
+	}
+	return purges, nil
 }

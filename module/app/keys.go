@@ -51,8 +51,8 @@ type Key struct {
 	MoreSecrets []string `json:"more_secrets,omitempty"`
 
 	// Permissions are what the key allows: send (make calls), create (make
-	// callbacks), read (see callbacks), manage (resolve, close and redeliver
-	// callbacks). At least one is required.
+	// callbacks), read (see callbacks), manage (resolve, close, remove and
+	// redeliver callbacks). At least one is required.
 	Permissions []string `json:"permissions"`
 
 	// For are the names of the callbacks that the key is for: to whoever shows the key there

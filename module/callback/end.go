@@ -35,6 +35,18 @@ func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
 	return next, true
 }
 
+// Purge returns the record as those are told who wait for a callback that is being removed.
+// ended says that it has not ended before. Nothing of it is left to be done.
+func (r *Record) Purge(reason string, now Time) (last *Record, ended bool) {
+	if r.Phase != Waiting {
+		return r, false
+	}
+	next := *r
+	next.Phase, next.FinishedAt, next.Reason = Closed, now, reason
+	next.Job, next.Request, next.Step, next.Delivery = nil, nil, UUID{}, nil
+	return &next, true
+}
+
 // Withdraw returns the closed record of a callback whose request was not accepted, if
 // it waits. Its client learns that from the response, so nothing is delivered. Its
 // Idempotency-Key can be used again, unless concluding says that Conclude will follow.

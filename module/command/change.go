@@ -217,6 +217,29 @@ func closeCommand() *cobra.Command {
 	}
 }
 
+func purgeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "purge <id>...",
+		Short: "Removes callbacks with all that is stored of them",
+		Long: `
+Removes callbacks with all that is stored of them, however long they would be
+kept otherwise. Those that wait are closed. This cannot be undone.
+`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: run(func(c *adminClient, args []string) error {
+			var failed error
+			for _, id := range args {
+				if _, err := c.do(http.MethodDelete, apiPathOf(id)+"?purge=true", nil, nil, nil); err != nil {
+					failed = errors.Join(failed, fmt.Errorf("%s: %w", visible(id), err))
+					continue
+				}
+				c.say("%s is removed.", id)
+			}
+			return failed
+		}),
+	}
+}
+
 func redeliverCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "redeliver <id>",

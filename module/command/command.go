@@ -24,9 +24,9 @@ func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "callback",
 		Usage: "<command>",
-		Short: "Lists, shows, makes and ends callbacks",
+		Short: "Lists, shows, makes, ends and removes callbacks",
 		Long: `
-Lists, shows, makes and ends the callbacks of a running Caddy, through its admin
+Lists, shows, makes, ends and removes the callbacks of a running Caddy, through its admin
 endpoint. Its address is the one that --address gives, or else the one in the
 configuration that --config names, or else Caddy's default.
 
@@ -44,7 +44,7 @@ func addCommands(cmd *cobra.Command) {
 	flags.Bool("json", false, "Print JSON")
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	cmd.AddCommand(listCommand(), showCommand(), createCommand(), resolveCommand(), closeCommand(), redeliverCommand(), watchCommand())
+	cmd.AddCommand(listCommand(), showCommand(), createCommand(), resolveCommand(), closeCommand(), purgeCommand(), redeliverCommand(), watchCommand())
 }
 
 // run turns a command's function into one that cobra can call.

@@ -32,6 +32,7 @@ const (
 	DeliveryRestarted Transition = "delivery begun anew"
 	StepFollowed      Transition = "callback followed its step"
 	StepTold          Transition = "parent told of the step's end"
+	Purged            Transition = "callback removed by hand"
 )
 
 // Observer is told what happens to callbacks, to count and report it. Its methods must
@@ -57,13 +58,22 @@ func (e *Engine) Commits() store.Commits {
 func (e *Engine) note(t Transition, r *callback.Record, ended bool) {
 	e.observer.Observe(t, r, ended)
 	level := zap.InfoLevel
-	if r.Phase == callback.Waiting && t != JobRetried || r.Phase == callback.Resolved && t != DeliveryGivenUp {
+	if expected(t, r) {
 		// Expected transitions happen thousands of times a second.
 		level = zap.DebugLevel
 	}
 	if c := e.log.Check(level, string(t)); c != nil {
 		c.Write(fieldsOf(r)...)
 	}
+}
+
+// expected reports whether a transition is one that all goes well with.
+func expected(t Transition, r *callback.Record) bool {
+	switch t {
+	case Purged, JobRetried, DeliveryGivenUp:
+		return false
+	}
+	return r.Phase == callback.Waiting || r.Phase == callback.Resolved
 }
 
 // fieldsOf is what the log says of a callback.

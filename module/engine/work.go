@@ -129,6 +129,10 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrFailed) {
 		e.unrecorded.Store(true)
 	}
+	if errors.Is(err, store.ErrNotFound) {
+		// The callback was removed meanwhile, and nothing is to be done for it.
+		err = nil
+	}
 	if err != nil && ctx.Err() == nil {
 		e.outages.work.Failed(causeOf(err), 1, zap.Stringer("id", id), zap.Error(err))
 	}

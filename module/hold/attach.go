@@ -138,6 +138,9 @@ func (x *exchange) attach() error {
 		// already changed the record.
 		landed := x.rt.Engine.Landed(x.callback.ID)
 		cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
+		if errors.Is(err, store.ErrNotFound) && x.told != nil && x.told.Phase == callback.Closed {
+			return x.show(x.told)
+		}
 		if errors.Is(err, store.ErrNotFound) {
 			return x.refuse(problem.KeyFreed)
 		}
@@ -210,6 +213,7 @@ func (x *exchange) waitAttached() error {
 	}
 	if e, n := x.first(x.ended(), nil, nil); e == noticed {
 		n.Done()
+		x.told = n.Record
 		return x.attach()
 	}
 	return x.leaveCut()

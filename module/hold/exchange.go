@@ -42,6 +42,8 @@ type exchange struct {
 	notice  engine.Notice
 	early   chan engine.Notice
 	watcher *engine.Waiter
+	// told is the record that an attached step was told of; nil as long as it was not.
+	told *callback.Record
 	// attached says that the callback was made by an earlier request.
 	attached bool
 

@@ -3,6 +3,7 @@ package hold
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
@@ -190,7 +191,7 @@ func (x *exchange) answer(n engine.Notice) error {
 		withAck := *r
 		withAck.Ack = x.ack
 		r = &withAck
-		if err := x.storeAck(r.ID); err != nil {
+		if err := x.storeAck(r.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return x.refuse(problem.NotKept)
 		}
 	}

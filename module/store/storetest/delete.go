@@ -10,6 +10,7 @@ import (
 var deleting = []test{
 	{"a deleted callback is gone with all its keys", deletedIsGone},
 	{"a callback can be deleted before it is committed", uncommittedIsDeleted},
+	{"a callback is deleted with its bodies while a change of it is in flight", deletedInFlight},
 	{"racing deletions leave nothing and harm nobody", racingDeletions},
 }
 
@@ -76,4 +77,37 @@ func racingDeletions(h *house) {
 		h.wantNotFound("after the race", h.keysOf(r.ID)...)
 	}
 	h.wantWaiting("after all is deleted", 0)
+}
+
+// A decision that is not committed yet, and one that comes too late, bring nothing back.
+func deletedInFlight(h *house) {
+	other := h.created()
+	alias := callback.Digest{7}
+	r, _ := h.inAllPlaces(*h.newRecord())
+	r.Aliases = append(r.Aliases, alias)
+	created := h.create(r)
+	late := h.putBody(patterned(90 << 10))
+	_, changed := h.update(store.ByID(r.ID), holding(late))
+	_, deleted := h.update(store.ByID(r.ID), remove)
+	tooLate := h.putBody(patterned(80 << 10))
+	if _, _, err := h.store.Update(h.Context(), store.ByID(r.ID), holding(tooLate)); !errors.Is(err, store.ErrNotFound) {
+		h.Errorf("a decision that comes too late: %v", err)
+	}
+	h.store.DropBody(h.Context(), tooLate)
+	h.beforeAndAfter(deleted, func(when string) {
+		h.wantGone(when, r, other)
+		h.wantNotFound(when, store.ByAlias(alias))
+		h.wantListed(when, store.Query{}, []*callback.Record{other})
+		if when != "before the commit" {
+			for _, b := range append(r.Bodies(), &late, &tooLate) {
+				h.wantBodyGone(when, *b)
+			}
+		}
+	})
+	h.wait(created)
+	h.wait(changed)
+	// The alias belongs to nobody any more.
+	next := h.newRecord()
+	next.Aliases = []callback.Digest{alias}
+	h.wait(h.create(next))
 }
