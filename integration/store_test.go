@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"io/fs"
 	"net/http"
 	"os"
@@ -25,6 +26,8 @@ func TestStoreThatCannotBeOpenedSaysWhyAndWhatToDo(t *testing.T) {
 		{"a file", func(c *harness.Caddy) string { return c.WriteFile(t, "file", nil) }, `not a directory`},
 		{"below a file", func(c *harness.Caddy) string { return c.Path("Caddyfile", "store") }, `not a directory`},
 		{"used by another process", func(*harness.Caddy) string { return other.Path("store") }, `another (caddy|process)`},
+		{"writable by the group", func(c *harness.Caddy) string { return writable(t, c, 0o770) }, `chmod -R go-w /`},
+		{"writable by others", func(c *harness.Caddy) string { return writable(t, c, 0o707) }, `chmod -R go-w /`},
 		{"not writable", func(*harness.Caddy) string { return "/sys/callback" }, `permission|read-only`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -46,6 +49,16 @@ func TestStoreThatCannotBeOpenedSaysWhyAndWhatToDo(t *testing.T) {
 		})
 	}
 	other.get(t).stillWaits(t)
+}
+
+// writable makes a directory that others can write to.
+func writable(t *testing.T, c *harness.Caddy, mode os.FileMode) string {
+	t.Helper()
+	dir := c.Path("store")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, mode)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestStoreIsFreeAsSoonAsItsProcessIsKilled(t *testing.T) {

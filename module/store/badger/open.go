@@ -96,6 +96,9 @@ func (s *Store) open() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return explain(err)
 	}
+	if err := checkModes(dir); err != nil {
+		return err
+	}
 	if free, err := s.space.free(); err == nil && free < floor {
 		return fmt.Errorf("%w: only %d MiB are free on its disk, and %d MiB are needed to open it safely; free some space",
 			store.ErrFull, free>>20, uint64(floor)>>20)
@@ -278,6 +281,9 @@ func (s *Store) meta() (id string, sequence uint64, err error) {
 func (s *Store) set(key, value []byte) error {
 	return s.db.Update(func(txn *badgerdb.Txn) error { return txn.Set(key, value) })
 }
+
+// errWritable: the store is not its owner's alone.
+var errWritable = errors.New("others than the owner can write to it")
 
 // errInUse: the directory belongs to another process.
 var errInUse = errors.New("another process has it open; stop that one, or give this one a directory of its own")
