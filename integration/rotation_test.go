@@ -38,9 +38,17 @@ func (s *stage) keepsURLs(t *testing.T, restart func()) {
 	key := s.path()
 	made := s.create(t, body, idempotencyKey, key)
 	x, p := s.timedOut(t)
-	parks := s.prefer(t, "respond-async")
+	async := func() *http.Request {
+		req := withKey(t, key, key, "order")
+		req.Header.Set("Prefer", "respond-async")
+		return req
+	}
+	parks := s.forward(t, harness.HTTP1, async())
 	was := s.wantParked(t, parks.Answer(t))
 	restart()
+	if is := s.wantParked(t, s.again(t, async()).Answer(t)); is != was {
+		t.Errorf("the repeated request is told %+v, and was %+v", is, was)
+	}
 	again := s.create(t, body, idempotencyKey, key)
 	if again != made {
 		t.Errorf("it is shown as %+v, and was %+v", again, made)
@@ -262,4 +270,32 @@ func TestRotationUnderLoadLosesNothingAcknowledged(t *testing.T) {
 	l.power.set(true)
 	l.finish(t)
 	l.figures("%d times rotated, after kill -9", turns)
+}
+
+func TestBackgroundWorkThatNeedsAGoneSecretWaitsForIt(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	parking := func(upstream, secrets string) harness.Config {
+		return withAPI(s, harness.Config{
+			Store:   s.storeWith("secret " + secrets),
+			Private: "callback park {\nname orders\ncall {\nreverse_proxy unix/" + s.Path(upstream) + "\n}\n}",
+		}, "key off")
+	}
+	s.Start(t, parking("nobody.sock", firstSecret))
+	path := s.path()
+	p := s.wantParked(t, harness.Do(t, s.Client(t, harness.HTTP1), harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", "order")))
+	s.Kill(t)
+
+	s.Start(t, parking("partner.sock", nextSecret))
+	harness.Eventually(t, "the attempt has failed for want of the secret", func() bool {
+		return strings.Contains(string(s.api(t, http.MethodGet, "/"+p.ID, "").Body), "is not configured any more")
+	})
+	if n := s.partner.Arrived(path); n != 0 {
+		t.Errorf("the partner has got %d requests", n)
+	}
+	s.MustReload(t, parking("partner.sock", nextSecret+" "+firstSecret))
+	url := s.partner.Received(t, path).Header.Get(callbackHeader)
+	s.NeverLog(anyUUID.FindString(url))
+	wantStatus(t, s.callURL(t, http.MethodPost, url, "done"), http.StatusOK)
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "done")
 }
