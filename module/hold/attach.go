@@ -138,7 +138,7 @@ func (x *exchange) attach() error {
 		// already changed the record.
 		landed := x.rt.Engine.Landed(x.callback.ID)
 		cb, err := x.rt.Engine.FindCommitted(x.lasting(), store.ByID(x.callback.ID))
-		if errors.Is(err, store.ErrNotFound) && x.told != nil && x.told.Phase == callback.Closed {
+		if errors.Is(err, store.ErrNotFound) && x.wasToldOfClosing() {
 			return x.show(x.told)
 		}
 		if errors.Is(err, store.ErrNotFound) {
@@ -166,6 +166,18 @@ func (x *exchange) attach() error {
 			return x.leaveCut()
 		}
 	}
+}
+
+// wasToldOfClosing reports whether the exchange was told that its callback was closed, before
+// that was removed.
+func (x *exchange) wasToldOfClosing() bool {
+	select {
+	case n := <-x.ended():
+		x.told = n.Record
+		n.Done()
+	default:
+	}
+	return x.told != nil && x.told.Phase == callback.Closed
 }
 
 // replays reports whether there is an answer to give again.
