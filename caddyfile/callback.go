@@ -26,8 +26,8 @@ import (
 //	    status_url    <url>
 //	    header_prefix <prefix>
 //	    state_query   <param>
-//	    correlation_id request|ack header|query|form|json <name>
-//	    inject        header|query|form|json <name> <value>
+//	    correlation_id request|ack header|query|form|json|xml <name>
+//	    inject        header|query|form|json|xml <name> <value>
 //	    inject        off
 //	    ack           <status|class>...
 //	    ack           header|json <name> [<pattern>...]
@@ -38,13 +38,13 @@ import (
 //	    redir_failed  <url> [<code>]
 //	    redir_late    <url> [<code>]
 //	    require       correlation_id|status...
-//	    failed        header|query|form|json <name> [<pattern>...]
-//	    succeeded     header|query|form|json <name> <pattern>...
-//	    progress      header|query|form|json <name> [<pattern>...]
+//	    failed        header|query|form|json|xml <name> [<pattern>...]
+//	    succeeded     header|query|form|json|xml <name> <pattern>...
+//	    progress      header|query|form|json|xml <name> [<pattern>...]
 //	    result        body|query|call
 //	    on_conflict   reject|ignore
-//	    error_code    header|query|form|json <name>
-//	    error_text    header|query|form|json <name>
+//	    error_code    header|query|form|json|xml <name>
+//	    error_text    header|query|form|json|xml <name>
 //	    document_statuses <name>...
 //	    failed_status <status>
 //	    failed_body   on|off
@@ -62,7 +62,7 @@ import (
 //	    attempt_timeout <duration>
 //	    retry_unsafe
 //	    deliver       [off] {
-//	        from      header|query|form|json <name>
+//	        from      header|query|form|json|xml <name>
 //	        to        <url>
 //	        allow     <host|range|http://host>...
 //	        sign      <secret>...

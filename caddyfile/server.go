@@ -12,7 +12,7 @@ import (
 //	callback_server [<matcher>] {
 //	    key            <name>...
 //	    ask            [<prefix>] { <directives> }
-//	    correlation_id header|query|form|json <name>
+//	    correlation_id header|query|form|json|xml <name>
 //	    unmatched      <status>|next
 //	    health         <path>
 //	    active_content on|off

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
 // feature is something that judging by a policy can require beyond what the first release
@@ -18,7 +20,14 @@ type feature struct {
 
 // features are all that this release knows. An option that a release without it would
 // misjudge calls by belongs here: such a release does not judge them at all.
-var features = []feature{}
+var features = []feature{
+	{"xml", func(p *Policy) bool { return p.judgesBy(inject.XML) }},
+}
+
+// judgesBy reports whether the policy judges calls by a value in a place.
+func (p *Policy) judgesBy(in inject.Place) bool {
+	return slices.ContainsFunc(slices.Concat(p.Failed, p.Progress, p.Succeeded), func(m Match) bool { return m.Location.In == in })
+}
 
 // ErrNeeds is returned for a policy by which this release cannot judge calls.
 var ErrNeeds = errors.New("judging the call needs a later release, because of features that this one does not know")

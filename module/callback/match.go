@@ -22,13 +22,13 @@ func matches(all []Match, c *Call, m *inject.Message) (bool, error) {
 	var unclear, otherKind error
 	read := false
 	for _, match := range all {
-		value, err := m.Read(match.Location)
+		fits, err := m.Match(match.Location, match.Values)
 		switch {
-		case errors.Is(err, inject.ErrNotJSON), errors.Is(err, inject.ErrNotForm):
+		case errors.Is(err, inject.ErrNotJSON), errors.Is(err, inject.ErrNotXML), errors.Is(err, inject.ErrNotForm):
 			otherKind = cmp.Or(otherKind, err)
 		case err != nil:
 			unclear = cmp.Or(unclear, err)
-		case value.Matches(match.Values):
+		case fits:
 			return true, nil
 		case match.Location.InBody():
 			read = true

@@ -244,3 +244,66 @@ func TestResultIsWhatTheOptionSays(t *testing.T) {
 		}
 	}
 }
+
+// TestXMLMeansWhatAllReadersRead judges calls by XML, alone and beside other kinds.
+func TestXMLMeansWhatAllReadersRead(t *testing.T) {
+	t.Parallel()
+	failed := []callback.Match{match("xml", "/Reply/Code", "FAIL", "5xx")}
+	present := []callback.Match{match("xml", "/Reply/Error")}
+	const refused = callback.Phase(0)
+	for name, c := range map[string]struct {
+		failed, succeeded []callback.Match
+		body              string
+		phase             callback.Phase
+		status            int
+	}{
+		"failed":                     {failed, nil, `<Reply><Code>FAIL</Code></Reply>`, callback.Failed, 0},
+		"failed, a class":            {failed, nil, `<r:Reply xmlns:r="u"><r:Code> 503 </r:Code></r:Reply>`, callback.Failed, 0},
+		"not failed":                 {failed, nil, `<Reply><Code>GOOD</Code></Reply>`, callback.Resolved, 0},
+		"absent":                     {failed, nil, `<Reply/>`, callback.Resolved, 0},
+		"another document":           {failed, nil, `<Other><Code>FAIL</Code></Other>`, callback.Resolved, 0},
+		"no body":                    {failed, nil, ``, callback.Resolved, 0},
+		"twice":                      {failed, nil, `<Reply><Code>GOOD</Code><Code>FAIL</Code></Reply>`, refused, 0},
+		"elements in it":             {failed, nil, `<Reply><Code><FAIL/></Code></Reply>`, refused, 0},
+		"presence":                   {present, nil, `<Reply><Error><Text/></Error></Reply>`, callback.Failed, 0},
+		"presence of nothing":        {present, nil, `<Reply><Error> </Error></Reply>`, callback.Resolved, 0},
+		"an entity of its own":       {failed, nil, `<!DOCTYPE Reply [<!ENTITY f "FAIL">]><Reply><Code>&f;</Code></Reply>`, refused, 0},
+		"no XML":                     {failed, nil, `{"Code":"FAIL"}`, refused, 0},
+		"cut short":                  {failed, nil, `<Reply><Code>GOOD</Code>`, refused, 0},
+		"another encoding":           {failed, nil, `<?xml version="1.0" encoding="ISO-8859-1"?><Reply/>`, refused, http.StatusUnsupportedMediaType},
+		"JSON, beside a line for it": {append(failed, match("json", "code", "FAIL")), nil, `{"code":"FAIL"}`, callback.Failed, 0},
+		"JSON, good, beside one":     {append(failed, match("json", "code", "FAIL")), nil, `{"code":"GOOD"}`, callback.Resolved, 0},
+		"XML, good, beside JSON":     {append(failed, match("json", "code", "FAIL")), nil, `<Reply/>`, callback.Resolved, 0},
+		"neither":                    {append(failed, match("json", "code", "FAIL")), nil, `code=FAIL`, refused, 0},
+		"succeeded":                  {nil, []callback.Match{match("xml", "/Reply/@ok", "true")}, `<Reply ok="true"/>`, callback.Resolved, 0},
+		"succeeded does not match":   {nil, []callback.Match{match("xml", "/Reply/@ok", "true")}, `<Reply ok="no"/>`, callback.Failed, 0},
+	} {
+		p := compiled(t, callback.Policy{Failed: c.failed, Succeeded: c.succeeded})
+		v := receive(waiting(p), p, newCall("POST", c.body), born)
+		got := refused
+		if v.Next != nil {
+			got = v.Next.Phase
+		}
+		if got != c.phase || (v.Kind == callback.Refused) != (c.phase == refused) || v.Fault.Status != c.status {
+			t.Errorf("%s: %v, %v, %+v", name, v.Kind, got, v.Fault)
+		}
+	}
+}
+
+func TestPolicyThatJudgesByXMLNeedsAReleaseThatCan(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		policy callback.Policy
+		needs  bool
+	}{
+		"failed":    {callback.Policy{Failed: []callback.Match{match("xml", "/a", "x")}}, true},
+		"progress":  {callback.Policy{Progress: []callback.Match{match("json", "a"), match("xml", "/a")}}, true},
+		"succeeded": {callback.Policy{Succeeded: []callback.Match{match("xml", "/a", "x")}}, true},
+		"JSON":      {callback.Policy{Failed: []callback.Match{match("json", "/a", "x")}}, false},
+	} {
+		p := compiled(t, c.policy)
+		if (len(p.Needs) > 0) != c.needs || p.CanJudge() != nil {
+			t.Errorf("%s: needs %v, %v", name, p.Needs, p.CanJudge())
+		}
+	}
+}

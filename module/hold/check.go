@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
-
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/inject"
@@ -150,15 +148,35 @@ func (h *Handler) checkInjections() error {
 			return fmt.Errorf("inject: %s is given twice; leave one of the two out", i.at)
 		}
 		seen[i.at] = true
-		if i.at.In != inject.JSON && i.at.In != inject.Form {
+		if !i.at.InBody() {
 			continue
 		}
 		if body != "" && body != i.at.In {
-			return errors.New("inject: a body cannot be both JSON and a form; use one of the two")
+			return fmt.Errorf("inject: %w", twoKinds(body, i.at.In))
 		}
 		body = i.at.In
 	}
+	if from := h.deliveryPlace(); from != nil && body != "" && from.InBody() && from.In != body && h.Mode != modeDefer {
+		return fmt.Errorf("inject: with deliver, the callback URL is put into %s, and %w", from, twoKinds(body, from.In))
+	}
 	return nil
+}
+
+// bodyKinds are what bodies can be, in the order in which messages name them.
+var bodyKinds = []struct {
+	in   inject.Place
+	name string
+}{{inject.JSON, "JSON"}, {inject.XML, "XML"}, {inject.Form, "a form"}}
+
+// twoKinds is the error that one body would be of two kinds.
+func twoKinds(a, b inject.Place) error {
+	var names []string
+	for _, kind := range bodyKinds {
+		if kind.in == a || kind.in == b {
+			names = append(names, kind.name)
+		}
+	}
+	return fmt.Errorf("a body cannot be both %s; use one of the two", strings.Join(names, " and "))
 }
 
 // check makes sure that the value is valid in its place, with 0 as the value of each
@@ -175,8 +193,10 @@ func (i injection) check() error {
 		return fmt.Errorf("the value for %s is empty; an environment variable that is not set is empty, too", i.at)
 	case i.json && !json.Valid([]byte(sample)):
 		return fmt.Errorf("the value for %s is not JSON; after json: write a number, true, a \"quoted string\", an array or an object", i.at)
-	case i.at.In == inject.Header && !httpguts.ValidHeaderFieldValue(sample):
+	case i.at.In == inject.Header && !i.holds(sample):
 		return fmt.Errorf("the value for %s has a character that no header can hold, such as a line break", i.at)
+	case !i.holds(sample):
+		return fmt.Errorf("the value for %s has a character that no XML can hold, such as a control character", i.at)
 	}
 	return nil
 }

@@ -200,7 +200,7 @@ type Handler struct {
 	readsBody bool
 
 	injections []injection
-	// injectsInto is form or json if a value is injected into the body.
+	// injectsInto is form, json or xml if a value is injected into the body.
 	injectsInto inject.Place
 	// injectsHeader holds the plain names of the headers that values are injected into.
 	injectsHeader map[string]bool
@@ -208,10 +208,11 @@ type Handler struct {
 
 // Injection puts a value into the request to the upstream.
 type Injection struct {
-	// In is header, query, form or json.
+	// In is header, query, form, json or xml.
 	In inject.Place `json:"in"`
-	// Name is the name there; for json a dotted path or an RFC 6901 pointer; for form the
-	// name of a field, which a dotted path into the JSON in it may follow.
+	// Name is the name there; for json a dotted path or an RFC 6901 pointer; for xml a path
+	// of local names, such as /Order/CallbackUrl; for form the name of a field, which a
+	// dotted path into the JSON in it may follow.
 	Name string `json:"name"`
 	// Value is the value. In json it is inserted as a string, or as JSON if it begins
 	// with "json:".

@@ -144,11 +144,11 @@ func lostAck(err error) error {
 func saysAll(m *inject.Message, all []Match) (bool, error) {
 	var unread error
 	for _, match := range all {
-		value, err := m.Read(match.Location)
+		says, err := m.Match(match.Location, match.Values)
 		switch {
 		case err != nil:
 			unread = err
-		case !value.Matches(match.Values):
+		case !says:
 			return false, nil
 		}
 	}

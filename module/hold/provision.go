@@ -111,6 +111,17 @@ func (h *Handler) checkTo() error {
 	return nil
 }
 
+// deliveryPlace returns the place where the client's request holds its URL, nil for none.
+func (h *Handler) deliveryPlace() *inject.Location {
+	switch {
+	case h.Deliver == nil:
+		return nil
+	case h.Deliver.From == nil && h.Deliver.To == "":
+		return &inject.Location{In: inject.JSON, Name: "callbackUrl"}
+	}
+	return h.Deliver.From
+}
+
 // provisionDelivery compiles the rules of delivery. It injects the callback URL into the
 // place where the client's request holds its URL.
 func (h *Handler) provisionDelivery() (err error) {
@@ -121,10 +132,7 @@ func (h *Handler) provisionDelivery() (err error) {
 	if err != nil {
 		return err
 	}
-	h.deliverFrom, h.deliverTo = h.Deliver.From, app.Known(h.Deliver.To)
-	if h.Deliver.From == nil && h.Deliver.To == "" {
-		h.deliverFrom = &inject.Location{In: inject.JSON, Name: "callbackUrl"}
-	}
+	h.deliverFrom, h.deliverTo = h.deliveryPlace(), app.Known(h.Deliver.To)
 	if h.deliverTo != "" {
 		// Check again at the end, when the base URLs of all directives are known.
 		h.app.WhenComplete(func() error {
@@ -260,7 +268,7 @@ func (h *Handler) addInjection(configured Injection) error {
 	switch i.at.In {
 	case inject.Header:
 		h.injectsHeader[callback.PlainHeader(i.at.Name)] = true
-	case inject.Form, inject.JSON:
+	case inject.Form, inject.JSON, inject.XML:
 		h.injectsInto = i.at.In
 	}
 	return nil

@@ -38,6 +38,8 @@ func checkKind(in inject.Place, contentType string) error {
 	switch {
 	case in == inject.JSON && !inject.IsJSON(contentType):
 		return fmt.Errorf("%w: its Content-Type is %q, not application/json", errOtherType, contentType)
+	case in == inject.XML && !inject.IsXML(contentType):
+		return fmt.Errorf("%w: its Content-Type is %q, not application/xml", errOtherType, contentType)
 	case in == inject.Form && !inject.IsForm(contentType):
 		return fmt.Errorf("%w: its Content-Type is %q, not application/x-www-form-urlencoded or multipart/form-data", errOtherType, contentType)
 	}

@@ -1,6 +1,7 @@
 package hold
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -51,6 +52,41 @@ func newInjection(i Injection) (injection, error) {
 		return injection{at: at, json: true, value: config.NewValue(literal)}, nil
 	}
 	return injection{at: at, value: config.NewValue(i.Value)}, nil
+}
+
+// holds reports whether a message can hold a value in the injection's place.
+func (i injection) holds(text string) bool {
+	switch i.at.In {
+	case inject.Header:
+		return httpguts.ValidHeaderFieldValue(text)
+	case inject.XML:
+		return inject.HoldsXML(text)
+	}
+	return true
+}
+
+// put puts a value into a message. Its error is a problem.
+func (i injection) put(m *inject.Message, text string) (err error) {
+	if i.json {
+		err = m.SetLiteral(i.at, []byte(text))
+	} else {
+		err = m.Set(i.at, text)
+	}
+	switch {
+	case i.at.In == inject.XML && errors.Is(err, inject.ErrCharset):
+		return problem.NotXML.With(reason(err))
+	case err != nil:
+		return problem.InvalidBody.With(reason(err))
+	}
+	return nil
+}
+
+// whatHolds names what cannot hold some characters.
+func whatHolds(in inject.Place) string {
+	if in == inject.XML {
+		return "no XML"
+	}
+	return "no header"
 }
 
 // prepare copies the client's request for the upstream: it removes the headers that only
@@ -210,6 +246,8 @@ func checkBodyType(in inject.Place, header http.Header) error {
 	switch {
 	case in == inject.JSON && !inject.IsJSON(contentType):
 		return problem.NotJSON.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/json.")
+	case in == inject.XML && !inject.IsXML(contentType):
+		return problem.NotXML.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/xml.")
 	case in == inject.Form && !inject.IsForm(contentType):
 		return problem.NotForm.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/x-www-form-urlencoded or multipart/form-data.")
 	}
@@ -247,21 +285,14 @@ func (o *outgoing) put(i injection) error {
 		escape = inject.QuoteWithin
 	}
 	text := i.value.Expand(o.repl.GetString, escape)
-	if i.at.In == inject.Header && !httpguts.ValidHeaderFieldValue(text) {
-		return problem.InvalidValue.With("The value for " + i.at.String() + " has characters that no header can hold.")
-	}
-	set := func(m *inject.Message) error {
-		if i.json {
-			return m.SetLiteral(i.at, []byte(text))
-		}
-		return m.Set(i.at, text)
+	if !i.holds(text) {
+		return problem.InvalidValue.With("The value for " + i.at.String() + " has characters that " + whatHolds(i.at.In) + " can hold.")
 	}
 	if i.at.InBody() {
-		m := inject.Message{Body: o.body.Bytes()}
-		return o.edit(m.Growth(i.at, text), set)
+		return o.edit(i, text)
 	}
 	m := inject.Message{Header: o.out.Header, Query: o.out.URL.RawQuery}
-	if err := set(&m); err != nil {
+	if err := i.put(&m, text); err != nil {
 		return err
 	}
 	if i.at.In == inject.Query {
@@ -272,15 +303,13 @@ func (o *outgoing) put(i injection) error {
 	return nil
 }
 
-// edit puts a value into the body that the upstream gets, which grows by that many bytes at
-// most.
-func (o *outgoing) edit(grow int, set func(*inject.Message) error) error {
-	edited, err := o.space.Edit(o.body, grow, func(room, body []byte) ([]byte, error) {
-		m := inject.Message{Header: o.out.Header, Body: body, Room: room}
-		if err := set(&m); err != nil {
-			return nil, problem.InvalidBody.With("The " + err.Error() + ".")
-		}
-		return m.Body, nil
+// edit puts a value into the body that the upstream gets.
+func (o *outgoing) edit(i injection, text string) error {
+	m := inject.Message{Header: o.out.Header, Body: o.body.Bytes()}
+	edited, err := o.space.Edit(o.body, m.Growth(i.at, text), func(room, _ []byte) ([]byte, error) {
+		m.Room = room
+		err := i.put(&m, text)
+		return m.Body, err
 	})
 	if err != nil {
 		return err

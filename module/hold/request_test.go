@@ -109,6 +109,10 @@ func TestWhyAValueOfTheRequestCannotBeReadIsSaid(t *testing.T) {
 		"JSON in a field":    {inject.Location{In: "form", Name: "p.id"}, "multipart/form-data; boundary=B", "", parts("p", `{"id":"a"}`), "a", ""},
 		"null in a field":    {inject.Location{In: "form", Name: "p.id"}, "application/x-www-form-urlencoded", "", `p={"id":null}`, "", ""},
 		"no JSON in a field": {inject.Location{In: "form", Name: "p.id"}, "application/x-www-form-urlencoded", "", `p=a`, "", "field is not usable JSON: form p: "},
+		"XML":                {inject.Location{In: "xml", Name: "/o/@id"}, "text/xml", "", `<o id="a"/>`, "a", ""},
+		"XML, twice":         {inject.Location{In: "xml", Name: "/o/id"}, "application/soap+xml", "", `<o><id>a</id><id>a</id></o>`, "", `"id" twice`},
+		"XML of JSON":        {inject.Location{In: "xml", Name: "/o/id"}, "application/json", "", `{"id":"a"}`, "", "not application/xml"},
+		"XML with a DTD":     {inject.Location{In: "xml", Name: "/o/id"}, "application/xml", "", `<!DOCTYPE o><o/>`, "", "a DTD"},
 		"header, two values": {inject.Location{In: "header", Name: "X-Id"}, "text/plain", "", "", "", "header X-Id is there more than once"},
 		"header, same twice": {inject.Location{In: "header", Name: "X-Same"}, "text/plain", "", "", "a", ""},
 		"query, two values":  {inject.Location{In: "query", Name: "q"}, "text/plain", "", "", "", "query q is there more than once"},
@@ -122,7 +126,7 @@ func TestWhyAValueOfTheRequestCannotBeReadIsSaid(t *testing.T) {
 		}
 		value, err := o.read(c.at)
 		if value.Text != c.value || (err != nil) != (c.says != "") || err != nil && !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: %q, error %v", name, value, err)
+			t.Errorf("%s: %q, error %v", name, value.Text, err)
 		}
 	}
 }
@@ -188,13 +192,20 @@ func TestBodyIsEditedUnderALease(t *testing.T) {
 		"json":                 {"json", `{"a":"` + strings.Repeat("x", 3000) + `"}`, "{id}", 16_000, ""},
 		"form":                 {"form", "x=" + strings.Repeat("x", 3000), "{id}", 16_000, ""},
 		"form that is empty":   {"form", "", "{id}", 16_000, ""},
+		"xml":                  {"xml", `<a><z>` + strings.Repeat("x", 3000) + `</z></a>`, "{id}", 16_000, ""},
 		"json without memory":  {"json", `{"a":"` + strings.Repeat("x", 3000) + `"}`, "{id}", 6_000, "busy"},
 		"form without memory":  {"form", "x=" + strings.Repeat("x", 3000), "{id}", 6_000, "busy"},
+		"xml without memory":   {"xml", `<a><z>` + strings.Repeat("x", 3000) + `</z></a>`, "{id}", 6_000, "busy"},
 		"json, a large value":  {"json", `{}`, "{large}", 6_000, "busy"},
 		"json that is invalid": {"json", `{"a":`, "{id}", 16_000, "invalid-body"},
+		"xml that is invalid":  {"xml", `<a>`, "{id}", 16_000, "invalid-body"},
 	} {
 		for _, step := range []bool{false, true} {
-			h := compiled(t, Handler{Inject: []Injection{{In: inject.Place(c.in), Name: "b", Value: c.value}, {In: inject.Place(c.in), Name: "c", Value: c.value}}})
+			names := []string{"b", "c"}
+			if c.in == "xml" {
+				names = []string{"/a/b", "/a/c"}
+			}
+			h := compiled(t, Handler{Inject: []Injection{{In: inject.Place(c.in), Name: names[0], Value: c.value}, {In: inject.Place(c.in), Name: names[1], Value: c.value}}})
 			pool := new(memory.Pool)
 			o := outgoingIn(pool, c.limit, h, c.body, map[string]string{"id": "17", "large": strings.Repeat("y", 5000)})
 			if !step {
@@ -219,6 +230,46 @@ func TestBodyIsEditedUnderALease(t *testing.T) {
 			if n := pool.Used(); n != 0 {
 				t.Errorf("%s: %d bytes are still counted", name, n)
 			}
+		}
+	}
+}
+
+func TestValueIsPutIntoXML(t *testing.T) {
+	h := compiled(t, Handler{Inject: []Injection{
+		{In: "xml", Name: "/Order/ReplyTo/@url", Value: "https://x.y/?a=1&b={id}"},
+		{In: "xml", Name: "/Order/Ref", Value: "json:{id}"},
+	}})
+	o := outgoingRequest(h, "<o:Order xmlns:o='u'>\r\n<o:Ref/></o:Order>", map[string]string{"id": `<7>`})
+	if err := o.fill(newCallback(t, apptest.NewEngine(t), h)); err != nil {
+		t.Fatal(err)
+	}
+	const want = "<o:Order xmlns:o='u'>\r\n<o:Ref>json:&lt;7&gt;</o:Ref><o:ReplyTo url=\"https://x.y/?a=1&amp;b=&lt;7&gt;\"/></o:Order>"
+	if got, _ := io.ReadAll(o.out.Body); string(got) != want || o.out.ContentLength != int64(len(want)) {
+		t.Errorf("body of %d bytes is %s, want %s", o.out.ContentLength, got, want)
+	}
+}
+
+func TestRequestIntoWhoseXMLNothingCanBePutIsRefused(t *testing.T) {
+	h := compiled(t, Handler{Inject: []Injection{{In: "xml", Name: "/Order/Ref", Value: "{id}"}}})
+	for name, c := range map[string]struct {
+		body, id, slug string
+		status         int
+		says           string
+	}{
+		"another root":        {`<Offer/>`, "7", "invalid-body", http.StatusBadRequest, "The path does not fit the body: xml /Order/Ref: the root element has another name."},
+		"twice":               {`<Order><Ref/><Ref/></Order>`, "7", "invalid-body", http.StatusBadRequest, `"Ref" twice`},
+		"a DTD":               {`<!DOCTYPE Order><Order/>`, "7", "invalid-body", http.StatusBadRequest, "a DTD"},
+		"no body":             {``, "7", "invalid-body", http.StatusBadRequest, "no element"},
+		"another encoding":    {`<?xml version="1.0" encoding="UTF-16"?><Order/>`, "7", "not-xml", http.StatusUnsupportedMediaType, "declares another encoding"},
+		"a control character": {`<Order/>`, "\x01", "invalid-value", http.StatusBadRequest, "characters that no XML can hold"},
+	} {
+		o := outgoingRequest(h, c.body, map[string]string{"id": c.id})
+		err := o.fill(newCallback(t, apptest.NewEngine(t), h))
+		if p := answer.ProblemOf(err); err == nil || p.Slug != c.slug || p.Status != c.status || !strings.Contains(p.Detail, c.says) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, _ := io.ReadAll(o.out.Body); string(got) != c.body {
+			t.Errorf("%s: body became %s", name, got)
 		}
 	}
 }
@@ -273,6 +324,11 @@ func TestOnlyABodyThatCanBeChangedIsTaken(t *testing.T) {
 		"parts where JSON is":   {inject.JSON, "multipart/form-data; boundary=B", "", "not-json"},
 		"parts of another kind": {inject.Form, "multipart/mixed; boundary=B", "", "not-form"},
 		"form where JSON is":    {inject.JSON, "application/x-www-form-urlencoded", "", "not-json"},
+		"XML":                   {inject.XML, "application/soap+xml; charset=utf-8; action=x", "", ""},
+		"XML in Latin-1":        {inject.XML, "text/xml; charset=iso-8859-1", "", "not-xml"},
+		"JSON where XML is":     {inject.XML, "application/json", "", "not-xml"},
+		"XML where JSON is":     {inject.JSON, "application/xml", "", "not-json"},
+		"compressed XML":        {inject.XML, "application/xml", "gzip", "compressed"},
 		"JSON where a form is":  {inject.Form, "application/json", "", "not-form"},
 		"no type":               {inject.JSON, "", "", "not-json"},
 		"compressed JSON":       {inject.JSON, "application/json", "gzip", "compressed"},

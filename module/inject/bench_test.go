@@ -72,6 +72,27 @@ func BenchmarkValid(b *testing.B) {
 	}
 }
 
+func BenchmarkSetXML(b *testing.B) {
+	const url = "https://app.example.com/cb/9f0c7f5e-7f5e-4f5e-8f5e-9f0c7f5e7f5e"
+	for name, body := range map[string][]byte{
+		"Small":      []byte(`<order id="12345678"><name>A customer&apos;s order</name><price>19.99</price></order>`),
+		"Orders":     filled("<order>", `<line id="12345678"><name>A customer&apos;s line</name><price>19.99</price><note>grüße</note></line>`, "</order>"),
+		"Elements":   filled("<order>", "<a/>", "</order>"),
+		"Text":       filled("<order><a>", "aGVsbG8gd29ybGQh", "</a></order>"),
+		"Namespaces": filled(`<order xmlns:a="u">`, `<a:b xmlns:b="v" b:c="1" a:c="2"/>`, "</order>"),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := inject.SetXML(nil, body, "/order/callbackUrl", url); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkSetForm(b *testing.B) {
 	for name, body := range map[string][]byte{
 		"Fields": filled("", "field=a+value%21&", "end=1"),

@@ -1,5 +1,5 @@
 // Package inject puts values into, and reads them from, the places of an HTTP request:
-// its headers, its query, its form body and its JSON body. What it was not told to
+// its headers, its query, its form body, its JSON body and its XML body. What it was not told to
 // change stays the same, byte for byte.
 package inject
 
@@ -26,20 +26,22 @@ const (
 	Query  Place = "query"
 	Form   Place = "form"
 	JSON   Place = "json"
+	XML    Place = "xml"
 )
 
 // Location says where a value stands in a message: in a header, a query parameter,
-// a field of a form body or a member of a JSON body.
+// a field of a form body, a member of a JSON body, or an element or attribute of an XML body.
 type Location struct {
-	// In is header, query, form or json.
+	// In is header, query, form, json or xml.
 	In Place `json:"in" cbor:"1,keyasint"`
-	// Name is the name there; for json a dotted path or an RFC 6901 pointer; for form the
-	// name of a field, which a dotted path into the JSON in it may follow.
+	// Name is the name there; for json a dotted path or an RFC 6901 pointer; for xml a path
+	// of local names, such as /Order/Status or /Order/@id; for form the name of a field,
+	// which a dotted path into the JSON in it may follow.
 	Name string `json:"name" cbor:"2,keyasint"`
 }
 
 // InBody reports whether the value stands in the body.
-func (l Location) InBody() bool { return l.In == Form || l.In == JSON }
+func (l Location) InBody() bool { return l.In == Form || l.In == JSON || l.In == XML }
 
 // ParseLocation returns the location that the two words name, or an error that
 // wraps ErrLocation.
@@ -55,7 +57,7 @@ func ParseLocation(in, name string) (Location, error) {
 // token, and not that of a header for the framing of the message or for the connection;
 // a query parameter or form field needs a name; what follows a dot in that of a field
 // must be a path into JSON as well; a JSON member needs a path that SetJSON
-// understands.
+// understands, and an XML element or attribute one that SetXML does.
 func (l Location) Validate() error {
 	switch l.In {
 	case Header:
@@ -76,8 +78,11 @@ func (l Location) Validate() error {
 			return err
 		}
 		return checkSpelling(l.Name)
+	case XML:
+		_, err := parseXMLPath(l.Name)
+		return err
 	}
-	return fmt.Errorf("%w: %q is none of header, query, form and json", ErrLocation, l.In)
+	return fmt.Errorf("%w: %q is none of header, query, form, json and xml", ErrLocation, l.In)
 }
 
 // String returns the location as it is written in a Caddyfile, such as

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // ErrNotForm is wrapped by every error about a form field and a body that is no form, by
@@ -23,12 +24,12 @@ type Message struct {
 }
 
 // Values returns the values at the location, in order: none if nothing is there, and
-// several if a header, a parameter or a field is given more than once. A JSON member is
-// read whatever the Content-Type says.
+// several if a header, a parameter or a field is given more than once. JSON and XML are read
+// whatever the Content-Type says.
 //
 // It is an error if the body cannot be read in the way that the location requires; the
-// error wraps ErrNotForm, ErrNotJSON or ErrPath, or is one of Read. An empty body has no
-// form fields, which is no error.
+// error wraps ErrNotForm, ErrNotJSON or ErrPath, or is one of Read about a form or XML. An
+// empty body has no form fields and no elements, which is no error.
 func (m *Message) Values(at Location) ([]string, error) {
 	switch at.In {
 	case Header:
@@ -43,6 +44,15 @@ func (m *Message) Values(at Location) ([]string, error) {
 			return nil, err
 		}
 		return []string{value}, nil
+	case XML:
+		value, found, err := m.readXML(at)
+		if err == nil {
+			err = value.checkWhole(at)
+		}
+		if err != nil || !found {
+			return nil, err
+		}
+		return []string{value.Text}, nil
 	}
 	return nil, at.Validate()
 }
@@ -68,7 +78,8 @@ func (m *Message) Only(at Location) (string, error) {
 }
 
 // Set puts a value at the location, in place of what is there. The value of a JSON
-// member becomes a string. The errors are those of SetJSON, and of Read for a form.
+// member becomes a string. The errors are those of SetJSON and SetXML, and of Read for a
+// form.
 func (m *Message) Set(at Location, value string) error {
 	switch at.In {
 	case Header:
@@ -79,6 +90,12 @@ func (m *Message) Set(at Location, value string) error {
 		return m.setForm(at.Name, value)
 	case JSON:
 		return m.SetLiteral(at, Quote(value))
+	case XML:
+		body, err := SetXML(m.Room[:0], m.Body, at.Name, value)
+		if err != nil {
+			return err
+		}
+		m.Body = body
 	}
 	return nil
 }
@@ -99,12 +116,15 @@ func (m *Message) Growth(at Location, value string) int {
 	if !at.InBody() {
 		return 0
 	}
-	// A character becomes six at most, such as \u0001, and a part of a path is surrounded by
-	// quotes, a colon and braces.
-	const escaped, surrounding = 6, 5
+	// A character becomes six at most, such as \u0001 or &quot;, and a part of a path is
+	// surrounded by quotes, a colon and braces, or by tags.
+	const escaped, surrounding, tags = 6, 5, len("<></>") + 2*maxPrefix
 	grow := escaped*(len(value)+len(at.Name)) + surrounding*(len(at.Name)+2)
-	if at.In != Form {
+	switch at.In {
+	case JSON:
 		return grow
+	case XML:
+		return grow + tags*(strings.Count(at.Name, "/")+1)
 	}
 	if _, _, ok := splitField(at.Name); ok {
 		// The field is taken out, changed, and escaped again.

@@ -81,9 +81,12 @@ func TestMessageSet(t *testing.T) {
 
 func TestValueFitsIntoTheRoomThatIsForeseen(t *testing.T) {
 	t.Parallel()
-	for _, at := range []Location{{JSON, "a"}, {JSON, "a.b.c.d"}, {JSON, "/"}, {JSON, "//-/-/"}, {JSON, "\x01.\x02"}, {Form, "a"}, {Form, "\xff"}, {Form, " "}, {Form, "p.a"}, {Form, "p.b.c"}} {
+	put := make(map[Place]int)
+	for _, at := range []Location{{JSON, "a"}, {JSON, "a.b.c.d"}, {JSON, "/"}, {JSON, "//-/-/"}, {JSON, "\x01.\x02"}, {Form, "a"}, {Form, "\xff"}, {Form, " "}, {Form, "p.a"}, {Form, "p.b.c"},
+		{XML, "/a"}, {XML, "/a/@é"}, {XML, "/a/b"}, {XML, "/a/b/@c"}, {XML, "/a/bcdefgh/i/jjjjj/k"}, {XML, strings.Repeat("/a", MaxDepth)}} {
 		for _, value := range []string{"", "x", "\x01\x02\u2028", "\xff\xfe", strings.Repeat("\x1f", 1000), strings.Repeat("é&=", 99)} {
-			for _, body := range []string{"", "{}", `{"z":[1]}`, `{"a":{},"":{}}`, "a=1&a=2&", "&&", "p=" + url.QueryEscape(`{"a":"\u00e9","b":{}}`), `p={"z":"` + strings.Repeat("\x7f<>", 50) + `"}`, multipartOf("a", "p")} {
+			for _, body := range []string{"", "{}", `{"z":[1]}`, `{"a":{},"":{}}`, "a=1&a=2&", "&&", "p=" + url.QueryEscape(`{"a":"\u00e9","b":{}}`), `p={"z":"` + strings.Repeat("\x7f<>", 50) + `"}`, multipartOf("a", "p"),
+				"<a/>", "\ufeff<a/>", "<a></a>", "<a>1</a>", "<a é='1'/>", longPrefix + ":a xmlns:" + longPrefix[1:] + "='u'/>", longPrefix + ":a xmlns:" + longPrefix[1:] + "='u'><" + longPrefix[1:] + ":b/></" + longPrefix[1:] + ":a>"} {
 				m := Message{Header: http.Header{}, Body: []byte(body)}
 				if strings.HasPrefix(body, "--") {
 					m.Header.Set("Content-Type", "multipart/form-data; boundary=b")
@@ -93,16 +96,23 @@ func TestValueFitsIntoTheRoomThatIsForeseen(t *testing.T) {
 				if err := m.Set(at, value); err != nil {
 					continue
 				}
+				put[at.In]++
 				if len(m.Body) > cap(room) || &m.Body[0] != &room[:1][0] {
 					t.Errorf("%v %.10q in %s: %d bytes have room for %d", at, value, body, len(m.Body), cap(room))
 				}
 			}
 		}
 	}
+	if put[JSON] < 50 || put[Form] < 50 || put[XML] < 50 {
+		t.Errorf("values are put %v times", put)
+	}
 	if (&Message{}).Growth(Location{Header, "X-A"}, "value") != 0 {
 		t.Error("a header makes the body longer")
 	}
 }
+
+// longPrefix begins a tag with the longest prefix of which elements are made.
+var longPrefix = "<" + strings.Repeat("p", maxPrefix-1)
 
 // multipartOf returns a form in parts with these fields, each of which holds JSON.
 func multipartOf(names ...string) string {

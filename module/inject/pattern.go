@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// IsThere reports whether the value says anything: a text that is not empty, or a JSON
-// value other than null, false, "", [] and {}.
+// IsThere reports whether the value says anything: a text that is not empty, a JSON value
+// other than null, false, "", [] and {}, or an XML element with elements in it.
 func (v Value) IsThere() bool {
 	switch v.first {
 	case '{', '[':
@@ -17,7 +17,7 @@ func (v Value) IsThere() bool {
 	case 'n', 'f':
 		return false
 	}
-	return v.Text != ""
+	return v.nested || v.Text != ""
 }
 
 // Matches reports whether the value fits one of the patterns, or, if there are none, whether

@@ -29,6 +29,8 @@ type Value struct {
 	Text string
 	// first is the first byte of a JSON value; zero in another place.
 	first byte
+	// nested says that it is an XML element with elements in it, and has no text.
+	nested bool
 }
 
 // IsNull reports whether the value is the JSON value null.
@@ -37,14 +39,45 @@ func (v Value) IsNull() bool { return v.first == 'n' }
 // IsText reports whether the value is a text: in JSON, a string.
 func (v Value) IsText() bool { return v.first == 0 || v.first == '"' }
 
+// checkWhole makes sure that the text of the value is all that is there.
+func (v Value) checkWhole(at Location) error {
+	if v.nested {
+		return fmt.Errorf("%w: %s has elements in it", ErrAmbiguous, at)
+	}
+	return nil
+}
+
+// Match reports whether the value at the location matches one of the patterns, as Value does
+// it. Its errors are those of Read; an XML element with elements in it can be read where there
+// are no patterns: it is there.
+func (m *Message) Match(at Location, patterns []string) (bool, error) {
+	v, err := m.look(at)
+	if err == nil && len(patterns) > 0 {
+		err = v.checkWhole(at)
+	}
+	return err == nil && v.Matches(patterns), err
+}
+
 // Read returns the value at the location, if all readers of the message would read the
 // same; otherwise it is an error. Byte order marks are read past. Nothing is there in an
 // empty body. Of a value that is given several times, all must be the same.
 //
-// The error wraps ErrPacked or ErrCharset, ErrNotForm or ErrNotJSON if the body is no such
-// body, ErrField if a field of a form does not hold the JSON that the location leads
+// The error wraps ErrPacked or ErrCharset, ErrNotForm, ErrNotJSON or ErrNotXML if the body is
+// no such body, ErrField if a field of a form does not hold the JSON that the location leads
 // through, or ErrAmbiguous or ErrPath.
 func (m *Message) Read(at Location) (Value, error) {
+	v, err := m.look(at)
+	if err == nil {
+		err = v.checkWhole(at)
+	}
+	if err != nil {
+		return Value{}, err
+	}
+	return v, nil
+}
+
+// look is Read, except that it finds XML elements with elements in them.
+func (m *Message) look(at Location) (Value, error) {
 	if at.In == Header {
 		return only(at, m.Header.Values(at.Name))
 	}
@@ -54,6 +87,10 @@ func (m *Message) Read(at Location) (Value, error) {
 			return Value{}, err
 		}
 		return only(at, values)
+	}
+	if at.In == XML {
+		v, _, err := m.readXML(at)
+		return v, err
 	}
 	if len(m.Body) == 0 {
 		return Value{}, nil
@@ -78,6 +115,17 @@ func jsonValue(source []byte) Value {
 		v.Text = string(unquote(source))
 	}
 	return v
+}
+
+// readXML returns the value at a location in an XML body, and whether it is there.
+func (m *Message) readXML(at Location) (v Value, found bool, err error) {
+	if len(m.Body) == 0 {
+		return Value{}, false, nil
+	}
+	if err := m.checkText(); err != nil {
+		return Value{}, false, err
+	}
+	return findXML(m.Body, at.Name)
 }
 
 // checkText makes sure that the body is text in UTF-8, as far as the header says.

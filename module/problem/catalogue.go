@@ -99,6 +99,8 @@ var (
 		Detail: "It was not passed on: only a request that is answered over HTTP can be."}
 	NotJSON = Problem{Slug: "not-json", Status: http.StatusUnsupportedMediaType,
 		Title: "The body must be JSON, so that the callback URL can be put into it."}
+	NotXML = Problem{Slug: "not-xml", Status: http.StatusUnsupportedMediaType,
+		Title: "The body must be XML, so that the callback URL can be put into it."}
 	NotForm = Problem{Slug: "not-form", Status: http.StatusUnsupportedMediaType,
 		Title: "The body must be a form, so that the callback URL can be put into it."}
 	Compressed = Problem{Slug: "compressed", Status: http.StatusUnsupportedMediaType,
