@@ -30,7 +30,7 @@ import (
 //	    inject        header|query|form|json|xml <name> <value>
 //	    inject        off
 //	    ack           <status|class>...
-//	    ack           header|json <name> [<pattern>...]
+//	    ack           header|json|xml <name> [<pattern>...]
 //	    methods       <method>...
 //	    respond       <body>|<status> [<status>] { body <text> }
 //	    header        <name> <value>

@@ -160,3 +160,68 @@ func TestResultIsDeliveredToTheURLInXML(t *testing.T) {
 		t.Errorf("delivered %s %s", got.URI, got.Body)
 	}
 }
+
+func TestAckIsKnownByWhatItsXMLSays(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const lines = "ack 200\nack xml /Envelope/Body/Reply/Status accepted queued\nack xml /Envelope/Body/Reply/@id"
+	s.Start(t, harness.Config{Private: s.HoldAndForward("/orders*", "", lines) + "handle /jobs* {\ncallback park {\nname jobs\n" + lines + "\ncall {\n" + s.toPartner() + "}\n}\n}\n"})
+	reply := func(status string) string {
+		return envelope("<env:Header/>", "<r:Reply xmlns:r='urn:r' id='7'><r:Status>\n"+status+"\n</r:Status></r:Reply>")
+	}
+	for name, c := range map[string]struct {
+		body         string
+		acked, waits bool
+	}{
+		"accepted":           {reply("accepted"), true, true},
+		"queued":             {reply("<![CDATA[queued]]>") + "<!-- the end -->", true, true},
+		"rejected":           {reply("rejected"), false, false},
+		"no status":          {"<Reply id='7'/>", false, false},
+		"no id":              {strings.Replace(reply("accepted"), " id='7'", "", 1), false, false},
+		"no XML":             {`{"status":"accepted"}`, false, true},
+		"a DTD":              {"<!DOCTYPE a>" + reply("accepted"), false, true},
+		"two of them":        {envelope("", "<Reply id='7'><Status>accepted</Status><Status>rejected</Status></Reply>"), false, true},
+		"cut short":          {strings.TrimSuffix(reply("accepted"), "</env:Envelope>\r\n"), false, true},
+		"elements, not text": {reply("<accepted/>"), false, true},
+	} {
+		path := s.path()
+		s.partner.Handle(path, harness.Ack(http.StatusOK, http.Header{"Content-Type": {soapType}}, c.body))
+		x := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", "order"))
+		switch {
+		case c.acked:
+			x.stillWaits(t)
+			continue
+		case c.waits:
+			wantAnswer(t, x.Answer(t), http.StatusOK, c.body)
+			if got := x.call(t, "text/plain", "it was"); got.Status != http.StatusOK {
+				t.Errorf("%s: the callback does not wait: %d", name, got.Status)
+			}
+		default:
+			wantAnswer(t, x.Answer(t), http.StatusOK, c.body)
+			x.closed(t)
+		}
+	}
+	s.partner.Handle("/jobs/1", harness.Ack(http.StatusOK, http.Header{}, reply("accepted")))
+	x := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL("/jobs/1"), "text/plain", "order"))
+	p := s.wantParked(t, x.Answer(t))
+	x.resolve(t, "done")
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "done")
+}
+
+// An ack is an ack as soon as its root element has ended, however its bytes come.
+func TestAckInXMLIsNotWaitedForBeyondItsRoot(t *testing.T) {
+	t.Parallel()
+	s := keyed(t, harness.Config{Hold: "key env\nack xml /Reply/Status accepted\ncorrelation_id ack xml /Reply/@id"})
+	path, release := s.path(), make(chan struct{})
+	s.partner.Handle(path, func(w http.ResponseWriter, _ *http.Request) {
+		for _, piece := range []string{"<?xml version='1.0'?><Reply id='A-", "7'><Status>acc", "epted</Status></Re", "ply><!-- and th"} {
+			_, _ = w.Write([]byte(piece))
+			flush(w)
+		}
+		<-release
+	})
+	x := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", "order"))
+	wantAnswer(t, s.callFixed(t, "A-7", "paid", bearer(envKey)...), http.StatusOK, "")
+	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
+	close(release)
+}

@@ -292,7 +292,7 @@ func (j *job) Head(status int, header http.Header) upstream.Fate {
 	case !j.acked:
 		return upstream.Kept
 	case len(j.h.ackBody) > 0:
-		return upstream.Weighed
+		return j.h.weighs()
 	}
 	return j.h.neededOf()
 }

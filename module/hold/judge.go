@@ -47,7 +47,7 @@ func (x *exchange) look(status int, header http.Header) upstream.Fate {
 	case !says:
 		return x.decline(status)
 	case len(x.h.ackBody) > 0:
-		return upstream.Weighed
+		return x.h.weighs()
 	}
 	return x.accept()
 }
@@ -63,9 +63,17 @@ func (x *exchange) weigh(a *upstream.Answer) upstream.Fate {
 	return weighed(x.accept())
 }
 
-// weighed returns the fate of an ack whose body has been weighed: its JSON value is there.
+// weighs returns the fate of an answer that the body decides on.
+func (h *Handler) weighs() upstream.Fate {
+	if h.ackBody[0].In == inject.XML {
+		return upstream.WeighedXML
+	}
+	return upstream.Weighed
+}
+
+// weighed returns the fate of an ack whose body has been weighed: its value is there.
 func weighed(fate upstream.Fate) upstream.Fate {
-	if fate == upstream.KeptJSON {
+	if fate == upstream.KeptJSON || fate == upstream.KeptXML {
 		return upstream.KeptHead
 	}
 	return fate
@@ -84,6 +92,8 @@ func (h *Handler) neededOf() upstream.Fate {
 		return upstream.KeptRead
 	case h.policy.AckIsResult:
 		return upstream.Kept
+	case h.CorrelationID.inBody(fromAck) && h.CorrelationID.In == inject.XML:
+		return upstream.KeptXML
 	case h.CorrelationID.inBody(fromAck):
 		return upstream.KeptJSON
 	case h.correlates():
@@ -181,17 +191,33 @@ func (h *Handler) checkAcks() error {
 			return fmt.Errorf("ack: %w", err)
 		}
 	}
+	var body inject.Place
 	for _, m := range h.AckMatch {
 		if err := m.checkAck(); err != nil {
 			return fmt.Errorf("ack: %w", err)
 		}
+		switch {
+		case !m.InBody():
+		case body != "" && body != m.In:
+			return fmt.Errorf("ack: %w", twoKinds(body, m.In))
+		default:
+			body = m.In
+		}
+	}
+	if c := h.CorrelationID; c.inBody(fromAck) && body != "" && body != c.In {
+		return fmt.Errorf("ack: with correlation_id ack %s, %w", c.In, twoKinds(body, c.In))
 	}
 	return nil
 }
 
+// ackHas reports whether an ack has a place.
+func ackHas(in inject.Place) bool {
+	return in == inject.Header || in == inject.JSON || in == inject.XML
+}
+
 func (m Match) checkAck() error {
-	if m.In != inject.Header && m.In != inject.JSON {
-		return fmt.Errorf("an ack has no place %s; the places are header and json", m.In)
+	if !ackHas(m.In) {
+		return fmt.Errorf("an ack has no place %s; the places are header, json and xml", m.In)
 	}
 	if err := m.Validate(); err != nil {
 		return fmt.Errorf("%w; choose another place or name", err)

@@ -117,8 +117,8 @@ func (h *Handler) checkCorrelation() error {
 		return fmt.Errorf("correlation_id: %w", err)
 	}
 	switch {
-	case c.From == fromAck && c.In != inject.Header && c.In != inject.JSON:
-		return fmt.Errorf("correlation_id: an ack has no %s; write header or json", c.In)
+	case c.From == fromAck && !ackHas(c.In):
+		return fmt.Errorf("correlation_id: an ack has no %s; write header, json or xml", c.In)
 	case c.From == fromAck && h.Mode == modeDefer:
 		return errors.New("correlation_id: callback defer has no ack; write request")
 	case c.From == fromRequest && callback.NewWire(cmp.Or(h.HeaderPrefix, callback.DefaultHeaderPrefix)).Speaks(c.Name) && c.In == inject.Header:

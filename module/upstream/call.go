@@ -153,7 +153,7 @@ func (c *Call) Outcome() Outcome {
 		return Underway
 	case c.recorder.passed:
 		return PassedOn
-	case c.recorder.gateway != 0 || c.recorder.fate == Weighed:
+	case c.recorder.gateway != 0 || c.recorder.fate.isWeighed():
 		return Unknown
 	case c.recorder.status != 0:
 		return Answered

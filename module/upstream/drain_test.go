@@ -22,6 +22,9 @@ func TestOnlyWhatIsNeededOfAnAnswerIsWaitedFor(t *testing.T) {
 		"JSON, a number":  {KeptJSON, "12", false, ""},
 		"no JSON":         {KeptJSON, "ok", true, "o"},
 		"JSON, too large": {KeptJSON, `{"a":"` + string(make([]byte, 100)), true, ""},
+		"XML":             {KeptXML, "<a>1</a><!-- ", true, "<a>1</a>"},
+		"XML, begun":      {KeptXML, "<a>1</a", false, ""},
+		"no XML":          {KeptXML, `{"a":1}`, true, `{`},
 		"whole":           {Kept, `{}`, false, ""},
 	} {
 		h := newHeld()

@@ -28,13 +28,25 @@ const (
 	// Weighed means that it is held back up to the end of the JSON value that is its body, and then
 	// decided on by Body.
 	Weighed
+	// KeptXML is KeptJSON up to the end of the root element of the XML document that is the
+	// body.
+	KeptXML
+	// WeighedXML is Weighed up to that end.
+	WeighedXML
 )
+
+// isWeighed reports whether an answer is decided on by its body.
+func (f Fate) isWeighed() bool { return f == Weighed || f == WeighedXML }
+
+// isXML reports whether it is the end of an XML document that is waited for.
+func (f Fate) isXML() bool { return f == KeptXML || f == WeighedXML }
 
 // Judge decides on an answer, in the goroutine of the handlers.
 type Judge interface {
 	// Head decides by status and header.
 	Head(status int, header http.Header) Fate
-	// Body decides on an answer that is weighed: its fate is none of Weighed and KeptJSON.
+	// Body decides on an answer that is weighed: its fate is neither KeptJSON nor
+	// KeptXML, and none that is weighed.
 	Body(*Answer) Fate
 }
 

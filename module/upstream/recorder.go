@@ -33,7 +33,8 @@ type recorder struct {
 	kept    kept
 
 	fate Fate
-	end  valueEnd
+	// end finds the end of what is waited for in the body; nil if nothing is.
+	end ending
 	// head is the header of an answer that is weighed, and flushed says that it was flushed.
 	head    http.Header
 	flushed bool
@@ -82,10 +83,13 @@ func (rec *recorder) settle(status int, fate Fate) {
 	case fate == Passed:
 		rec.pass(status, rec.header)
 		return
-	case fate == Weighed:
+	case fate.isWeighed():
 		rec.head = rec.header.Clone()
 	}
 	rec.status, rec.fate = status, fate
+	if rec.end == nil {
+		rec.end = endingOf(fate)
+	}
 	if fate == KeptStatus || fate == KeptHead {
 		rec.tell()
 	}
@@ -129,7 +133,7 @@ func (rec *recorder) Write(b []byte) (n int, err error) {
 	if !rec.passed && rec.status == 0 && rec.gateway == 0 {
 		rec.WriteHeader(http.StatusOK)
 	}
-	if rec.fate == Weighed && !rec.passed {
+	if rec.fate.isWeighed() && !rec.passed {
 		n = rec.weigh(b)
 	}
 	if b = b[n:]; len(b) > 0 {
@@ -156,10 +160,10 @@ func (rec *recorder) take(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// read takes bytes of an answer that is kept and looked into. What follows its JSON value is
-// not looked at: it may come with the value, or later.
+// read takes bytes of an answer that is kept and looked into. What follows its JSON value,
+// or its root element, is not looked at: it may come with that, or later.
 func (rec *recorder) read(b []byte) {
-	if rec.fate != KeptJSON {
+	if rec.fate != KeptJSON && rec.fate != KeptXML {
 		rec.kept.toRead(b, rec.room.Kept)
 		return
 	}
@@ -171,7 +175,7 @@ func (rec *recorder) read(b []byte) {
 	}
 }
 
-// weigh takes bytes of an answer that is weighed, up to the end of its JSON value, and returns
+// weigh takes bytes of an answer that is weighed, up to the end that is waited for, and returns
 // how many. If they cannot be kept, it takes none, and the answer is decided on without them.
 func (rec *recorder) weigh(b []byte) int {
 	if rec.loan.over.Load() {
@@ -236,7 +240,7 @@ func (rec *recorder) replay() {
 
 // close decides on an answer that has ended before it could be decided on.
 func (rec *recorder) close() {
-	if rec.fate == Weighed {
+	if rec.fate.isWeighed() {
 		rec.decide(nil)
 	}
 }

@@ -1,5 +1,23 @@
 package upstream
 
+// ending finds the end of what is waited for in a body, while the body comes.
+type ending interface {
+	// add takes the next bytes. It reports whether it is time to look at the body, and how
+	// many of the bytes are looked at then.
+	add(b []byte) (n int, ended bool)
+}
+
+// endingOf returns what finds the end of what is waited for; nil if nothing is.
+func endingOf(fate Fate) ending {
+	switch {
+	case fate.isXML():
+		return new(rootEnd)
+	case fate == KeptJSON || fate == Weighed:
+		return new(valueEnd)
+	}
+	return nil
+}
+
 // valueEnd finds the end of the JSON value that a body consists of, while the body comes.
 // It does not check the value: it only says when it is time to look at it.
 type valueEnd struct {
