@@ -9,7 +9,9 @@ import (
 // floors are the packages of this module from the lowest floor up. A package imports only
 // packages of floors below its own.
 var floors = []string{
-	"inject quoted problem failpoint linear memory outage",
+	"quoted problem failpoint linear memory outage",
+	"unpack",
+	"inject",
 	"callback",
 	"config deliver upstream routes store",
 	"engine store/storetest store/badger",
