@@ -1,8 +1,6 @@
 package integration
 
 import (
-	"bytes"
-	"compress/gzip"
 	"io"
 	"net/http"
 	"strconv"
@@ -99,10 +97,7 @@ func TestAnswerThatCannotBeReadPassesAndMayBeAnAck(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.Start(t, harness.Config{Callback: "max_body_size 1KiB", Private: s.HoldAndForward("", "", "ack json status accepted")})
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	_, _ = io.WriteString(z, `{"status":"accepted"}`)
-	_ = z.Close()
+	packed := packings["gzip"].of(t, `{"status":"accepted"}`)
 	for name, answer := range map[string]struct {
 		header http.Header
 		body   string
@@ -110,7 +105,9 @@ func TestAnswerThatCannotBeReadPassesAndMayBeAnAck(t *testing.T) {
 		"no JSON":        {http.Header{"Content-Type": {"text/html"}}, "<html>accepted</html>"},
 		"cut short":      {http.Header{}, `{"status":"accepted"`},
 		"a member twice": {http.Header{}, `{"status":"accepted","status":"rejected"}`},
-		"packed":         {http.Header{"Content-Encoding": {"gzip"}}, packed.String()},
+		"packed":         {http.Header{"Content-Encoding": {"br"}}, packed},
+		"packed twice":   {http.Header{"Content-Encoding": {"gzip, gzip"}}, packings["gzip"].of(t, packed)},
+		"packed and cut": {http.Header{"Content-Encoding": {"gzip"}}, packed[:len(packed)-4]},
 		"too large":      {http.Header{}, `{"status":"accepted","x":"` + strings.Repeat("x", 2<<10) + `"}`},
 	} {
 		path := s.path()

@@ -128,33 +128,58 @@ func TestUpstreamThatFloodsIsNotBuffered(t *testing.T) {
 	}
 }
 
-// A body that decompresses to a huge size is not decompressed, whoever has sent it.
-func TestNothingThatIsPackedIsUnpacked(t *testing.T) {
+// A body that unpacks to a great deal costs little, whoever has sent it: where something
+// depends on it, it is refused, and else it is handed on as it came.
+func TestWhatUnpacksToAGreatDealCostsLittle(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.Start(t, harness.Config{
 		Callback: "max_body_size 2MiB",
-		Private:  "callback /ack/* hold {\nuse_body off\n}\n" + harness.Hold("/orders/*", "", "respond \"{http.callback.call.body.note}\"\ncopy_headers Content-Encoding") + s.toPartner(),
+		Private: "callback /ack/* hold {\nuse_body off\nack json status accepted\n}\n" + harness.Hold("/judged/*", "", "failed json status failed") +
+			harness.Hold("/orders/*", "", "respond \"{http.callback.call.body.note}\"\ncopy_headers Content-Encoding") + s.toPartner(),
 	})
-	bomb := bytes.Repeat(packed(t, 1<<20), 1500)
-	before := s.Memory(t)
-	x := s.get(t)
-	req := harness.NewRequest(t, http.MethodPost, x.url, jsonType, string(bomb))
-	req.Header.Set("Content-Encoding", "gzip")
-	wantStatus(t, s.public(t, req), http.StatusOK)
-	answer := x.Answer(t)
-	if answer.Status != http.StatusOK || !bytes.Equal(answer.Body, bomb) {
-		t.Errorf("the client got %d with %d bytes, want the %d that were sent", answer.Status, len(answer.Body), len(bomb))
+	zeros := packed(t, 100<<20)
+	window := "\x28\xb5\x2f\xfd\x00\x68"
+	bombs := map[string][2]string{
+		"zeros":                     {"gzip", string(zeros)},
+		"zeros twice packed":        {"gzip", packings["gzip"].of(t, string(zeros))},
+		"members":                   {"gzip", string(bytes.Repeat(packed(t, 1<<20), 1500))},
+		"zeros in deflate":          {"deflate", packings["deflate"].of(t, string(make([]byte, 50<<20)))},
+		"a byte in zstd many times": {"zstd", window + strings.Repeat("\x02\x00\x10x", 400_000) + "\x01\x00\x00"},
+		"frames that are skipped":   {"zstd", strings.Repeat("\x50\x2a\x4d\x18\x00\x00\x00\x00", 200_000)},
+		"a window of 3 TiB":         {"zstd", "\x28\xb5\x2f\xfd\x00\xff\x09\x00\x00x"},
 	}
-	path := "/ack" + s.path()
-	s.partner.Handle(path, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Encoding", "gzip")
-		w.WriteHeader(http.StatusAccepted)
-		_, _ = w.Write(bomb)
-	})
-	y := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "", "an order"))
-	wantStatus(t, y.call(t, "text/plain", "done"), http.StatusOK)
-	wantStatus(t, y.Answer(t), http.StatusOK)
+	before := s.Memory(t)
+	for name, bomb := range bombs {
+		judged := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodGet, harness.HTTP1.URL("/judged"+s.path()), "", ""))
+		var calls []*harness.Pending
+		for range 5 {
+			req := harness.NewRequest(t, http.MethodPost, judged.url, jsonType, bomb[1])
+			req.Header.Set("Content-Encoding", bomb[0])
+			calls = append(calls, harness.Send(s.Client(t, harness.HTTP1), req))
+		}
+		for _, call := range calls {
+			wantProblem(t, call.Answer(t), http.StatusBadRequest, "unreadable")
+		}
+		wantStatus(t, judged.call(t, jsonType, `{"status":"ok"}`), http.StatusOK)
+		wantStatus(t, judged.Answer(t), http.StatusOK)
+
+		x := s.get(t)
+		wantStatus(t, s.callURL(t, http.MethodPost, x.url, bomb[1], "Content-Encoding", bomb[0]), http.StatusOK)
+		if answer := x.Answer(t); answer.Status != http.StatusOK || string(answer.Body) != bomb[1] {
+			t.Errorf("%s: the client got %d with %d bytes, want the %d that were sent", name, answer.Status, len(answer.Body), len(bomb[1]))
+		}
+
+		path := "/ack" + s.path()
+		s.partner.Handle(path, harness.Ack(http.StatusAccepted, http.Header{"Content-Encoding": {bomb[0]}}, bomb[1]))
+		req := harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "", "an order")
+		req.Header.Set("Accept-Encoding", "gzip")
+		y := s.forward(t, harness.HTTP1, req)
+		if answer := y.Answer(t); answer.Status != http.StatusAccepted || string(answer.Body) != bomb[1] {
+			t.Errorf("%s: an ack that cannot be read came as %d with %d bytes", name, answer.Status, len(answer.Body))
+		}
+		wantStatus(t, y.call(t, "text/plain", "done"), http.StatusOK)
+	}
 	if grown := s.Memory(t) - before; grown > 64<<20*harness.MemoryFactor {
 		t.Errorf("memory has grown by %d MiB", grown>>20)
 	}

@@ -73,14 +73,19 @@ func TestBytesOfACallReachTheClientAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestPackedBodyThatARuleDependsOnIsRefused(t *testing.T) {
+func TestPackedBodyThatCannotBeReadIsRefusedWhereARuleDependsOnIt(t *testing.T) {
 	t.Parallel()
 	s := start(t, harness.Config{Hold: "failed json ok false\ncopy_headers Content-Type Content-Encoding"})
 	x := s.get(t)
 	// It could say that the call has failed.
-	req := harness.NewRequest(t, http.MethodPost, x.url, jsonType, base64.StdEncoding.EncodeToString([]byte(`{"ok":false}`)))
-	req.Header.Set("Content-Encoding", "gzip")
-	wantProblem(t, s.public(t, req), http.StatusUnsupportedMediaType, "unreadable")
+	for coding, status := range map[string]int{
+		"gzip": http.StatusBadRequest, "x-gzip": http.StatusBadRequest, "deflate": http.StatusBadRequest, "zstd": http.StatusBadRequest,
+		"br": http.StatusUnsupportedMediaType, "compress": http.StatusUnsupportedMediaType, "gzip, gzip": http.StatusUnsupportedMediaType,
+	} {
+		req := harness.NewRequest(t, http.MethodPost, x.url, jsonType, base64.StdEncoding.EncodeToString([]byte(`{"ok":false}`)))
+		req.Header.Set("Content-Encoding", coding)
+		wantProblem(t, s.public(t, req), status, "unreadable")
+	}
 
 	wantStatus(t, x.call(t, jsonType, `{"ok":true}`), http.StatusOK)
 	wantAnswer(t, x.Answer(t), http.StatusOK, `{"ok":true}`)

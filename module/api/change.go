@@ -40,6 +40,8 @@ func (a *request) resolve() error {
 		}
 		defer body.Release()
 		call.Body = callback.NewBody(body.Bytes())
+		call.Unpacked = a.rt.Engine.Packed(body.Bytes(), a.rt.Engine.Memory(memory.OwnerOf(a.at.id)))
+		defer call.Unpacked.Release()
 	}
 	verdict, err := a.rt.Engine.Resolve(a.r.Context(), a.at.id, call, body.Lease())
 	if err != nil {

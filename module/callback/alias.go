@@ -2,9 +2,13 @@ package callback
 
 import (
 	"crypto/sha256"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 )
 
 // IdempotencyAlias returns the alias of a callback that was made under an
@@ -79,14 +83,21 @@ func meantIDs(texts []string) []string {
 func sameCorrelation(id, text string) bool { return slices.Contains(CorrelationSpellings(text), id) }
 
 // CorrelationID returns the correlation id that the call gives at a location, "" if it
-// gives none, or several that differ.
-func (c *Call) CorrelationID(at inject.Location) string {
+// gives none, or several that differ. The error says that it is in a packed body, and why it
+// cannot be read there.
+func (c *Call) CorrelationID(at inject.Location) (string, error) {
 	m := c.message()
 	ids, err := m.Values(at)
-	if err != nil || len(ids) == 0 || len(slices.Compact(meantIDs(ids))) > 1 {
-		return ""
+	coding := m.Coding()
+	switch {
+	case errors.Is(err, unpack.ErrUnreadable), errors.Is(err, memory.ErrBusy):
+		return "", err
+	case err != nil && coding != "" && !unpack.Knows(coding):
+		return "", fmt.Errorf("%w: its Content-Encoding is %q", inject.ErrPacked, coding)
+	case err != nil || len(ids) == 0 || len(slices.Compact(meantIDs(ids))) > 1:
+		return "", nil
 	}
-	return ids[0]
+	return ids[0], nil
 }
 
 // alias digests parts so that no two lists of parts have the same digest.

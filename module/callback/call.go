@@ -7,6 +7,8 @@ import (
 	"hash"
 	"net/http"
 	"slices"
+
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 )
 
 // Body is the body of a call or of an ack. A small one is kept in the record, a
@@ -42,6 +44,9 @@ type Call struct {
 	Body Body `cbor:"5,keyasint"`
 	// ReceivedAt is when the call arrived.
 	ReceivedAt Time `cbor:"6,keyasint"`
+	// Unpacked is the body for those who look into it, if it is packed; nil if nobody can.
+	// What is kept, handed on and compared is the body as it came. It is never stored.
+	Unpacked *unpack.Body `cbor:"-" json:"-"`
 	// Caller is what the caller has proved with keys. It is never stored.
 	Caller Caller `cbor:"-" json:"-"`
 	// Asked is what the app decided about the call; nil if the app was not asked. It is

@@ -29,6 +29,9 @@ var credentialHeaders = []string{
 	"Referer", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Rewrite-Url",
 }
 
+// DigestHeaders hold a digest of the bytes of a body. They are wrong once these are changed.
+var DigestHeaders = []string{"Content-Digest", "Content-Md5", "Digest", "Repr-Digest"}
+
 // notOfCalls and notOfAcks are the headers that are not stored of a call and of an
 // upstream's answer.
 var (

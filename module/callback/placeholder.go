@@ -209,7 +209,7 @@ func (c *Call) judged() *inject.Message {
 func (c *Call) messageOf(lines Header, query string) inject.Message {
 	header := make(http.Header, len(lines))
 	lines.AddTo(header)
-	return inject.Message{Header: header, Query: query, Body: c.Body.Data}
+	return inject.Message{Header: header, Query: query, Body: c.Body.Data, Unpacked: c.Unpacked}
 }
 
 // PlaceholderNames returns the names of the placeholders that do not depend on a call,

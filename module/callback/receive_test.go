@@ -141,8 +141,8 @@ func TestCallNamesOneCorrelationID(t *testing.T) {
 		for _, id := range c.ids {
 			lines = append(lines, correlationHeader, id)
 		}
-		if got := newCall("POST", "", lines...).CorrelationID(at("header", correlationHeader)); got != c.want {
-			t.Errorf("%s: got %q", name, got)
+		if got, err := newCall("POST", "", lines...).CorrelationID(at("header", correlationHeader)); got != c.want || err != nil {
+			t.Errorf("%s: got %q, %v", name, got, err)
 		}
 	}
 }

@@ -74,8 +74,11 @@ func (e *Engine) askThenReceive(ctx context.Context, id callback.UUID, in Incomi
 	if verdict.Kind == callback.Asks {
 		missed := false
 		fields := cb.ReplyFields(cb.Policy, in.Call, cb.Lookup(in.Call, &missed))
-		if missed {
+		switch {
+		case missed:
 			return callback.Verdict{}, nil, callback.ErrSecretGone
+		case in.Call.Unpacked.WasBusy():
+			return callback.Verdict{}, nil, ErrBusy
 		}
 		in.Call.Asked = in.Ask(ctx, cb, in.Call, fields)
 		_ = failpoint.Hit("ask.answered")

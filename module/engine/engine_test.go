@@ -119,7 +119,7 @@ type gated struct {
 
 func (g gated) Done() <-chan struct{} { return g.gate }
 
-var plenty = Limits{MaxMemory: 64 << 20, MaxWaiting: 1000, MaxHeld: 1000}
+var plenty = Limits{MaxMemory: 64 << 20, MaxBody: 1 << 20, MaxWaiting: 1000, MaxHeld: 1000}
 
 func newBed(t *testing.T, limits Limits, policy callback.Policy) *bed {
 	t.Helper()

@@ -38,7 +38,8 @@ type Incoming struct {
 // the partner be told. A held client that need not wait for the commit has its answer
 // by then. store.ErrNotFound: no callback has that URL. callback.ErrNeeds: only a later
 // release can judge the call, which changes nothing. callback.ErrSecretGone: the same, because
-// the callback's secret is needed and not known any more.
+// the callback's secret is needed and not known any more. ErrBusy: there is no memory to look
+// into its packed body, and nothing changes either.
 func (e *Engine) Receive(ctx context.Context, in Incoming) (callback.Verdict, *callback.Policy, error) {
 	return e.take(ctx, store.ByState(in.State), in)
 }
@@ -207,8 +208,12 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 		}
 		verdict = r.Receive(p, in.Call, look, now)
 	}
-	if missed {
+	switch {
+	case missed:
 		return callback.Verdict{}, nil, callback.ErrSecretGone
+	case in.Call.Unpacked.WasBusy():
+		// The verdict is about less than what is there.
+		return callback.Verdict{}, nil, ErrBusy
 	}
 	return verdict, p, nil
 }

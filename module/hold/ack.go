@@ -323,7 +323,7 @@ func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 
 // correlate gives the callback the correlation id that the ack names.
 func (x *exchange) correlate(call *upstream.Call) (settled bool, err error) {
-	id, err := x.h.correlationIn(call)
+	id, err := x.h.correlationIn(call, x.rt.Engine, x.callback.ID)
 	if err != nil {
 		return true, x.leave(problem.NoCorrelationID.With("In the upstream's answer: " + err.Error() + ". " + problem.NoCorrelationID.Detail))
 	}
@@ -345,8 +345,9 @@ func (x *exchange) correlate(call *upstream.Call) (settled bool, err error) {
 
 // correlationIn returns the correlation id that an ack names. The error says why there is
 // none that can be used.
-func (h *Handler) correlationIn(ack *upstream.Call) (string, error) {
+func (h *Handler) correlationIn(ack *upstream.Call, e *engine.Engine, id callback.UUID) (string, error) {
 	at, m := h.CorrelationID.Location, ack.Message()
+	defer unpacked(m, e, id)()
 	switch {
 	case ack.Broken():
 		return "", upstream.ErrIncomplete
@@ -354,16 +355,18 @@ func (h *Handler) correlationIn(ack *upstream.Call) (string, error) {
 		return "", lostAck(ack.Lost())
 	}
 	value, err := m.Read(at)
-	id := value.Text
+	given := value.Text
 	switch {
+	case errors.Is(err, memory.ErrBusy):
+		return "", lostAck(err)
 	case err != nil:
 		return "", err
-	case id == "" || value.IsNull():
+	case given == "" || value.IsNull():
 		return "", fmt.Errorf("%s is missing", at)
-	case !callback.ValidCorrelationID(id):
+	case !callback.ValidCorrelationID(given):
 		return "", fmt.Errorf("%s cannot be used: a correlation id has 1 to 256 printable ASCII characters", at)
 	}
-	return id, nil
+	return given, nil
 }
 
 // refuseAck ends an exchange whose ack cannot be the result.

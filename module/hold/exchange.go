@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
@@ -209,6 +210,10 @@ func (x *exchange) begin() error {
 // spec describes the callback that the request makes.
 func (x *exchange) spec() (engine.Spec, error) {
 	h := x.h
+	if len(x.r.Header["Content-Encoding"]) > 0 {
+		x.request.unpacked = x.rt.Engine.Packed(x.request.own.Bytes(), x.rt.Engine.Memory(memory.Nobody))
+		defer x.request.unpacked.Release()
+	}
 	spec := callback.Spec{Name: h.Name, ExpiresIn: h.lifetime(), Trace: callback.Trace(x.r.Header)}
 	var err error
 	if h.CorrelationID != nil && h.CorrelationID.From == fromRequest {

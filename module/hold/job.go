@@ -300,7 +300,7 @@ func (j *job) Head(status int, header http.Header) upstream.Fate {
 // Body implements upstream.Judge: it decides by its body whether an answer with the status of
 // an ack is one.
 func (j *job) Body(a *upstream.Answer) upstream.Fate {
-	if j.acked, j.unread = j.h.bodySays(a); !j.acked {
+	if j.acked, j.unread = j.h.bodySays(a, j.rt.Engine, j.cb.ID); !j.acked {
 		return upstream.Kept
 	}
 	return weighed(j.h.neededOf())
@@ -364,7 +364,7 @@ func (j *job) ackedWith(call *upstream.Call) callback.Attempt {
 func (j *job) correlate(call *upstream.Call) callback.Attempt {
 	failed := callback.Attempt{Kind: callback.AttemptFailed, Code: failureCorrelation,
 		Error: "The upstream's answer names no correlation id that can be used"}
-	id, err := j.h.correlationIn(call)
+	id, err := j.h.correlationIn(call, j.rt.Engine, j.cb.ID)
 	if err != nil {
 		failed.Error += ": " + err.Error() + "."
 		return failed

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
@@ -54,7 +55,7 @@ func (x *exchange) look(status int, header http.Header) upstream.Fate {
 
 // weigh decides by its body whether an answer with the status of an ack is one.
 func (x *exchange) weigh(a *upstream.Answer) upstream.Fate {
-	switch says, err := x.h.bodySays(a); {
+	switch says, err := x.h.bodySays(a, x.rt.Engine, x.callback.ID); {
 	case err != nil:
 		return x.passUnread(a.Status, err)
 	case !says:
@@ -134,11 +135,20 @@ func (x *exchange) passUnread(status int, err error) upstream.Fate {
 }
 
 // bodySays reports whether the body of an answer says what an ack does.
-func (h *Handler) bodySays(a *upstream.Answer) (bool, error) {
+func (h *Handler) bodySays(a *upstream.Answer, e *engine.Engine, id callback.UUID) (bool, error) {
 	if a.Lost != nil {
 		return false, lostAck(a.Lost)
 	}
-	return saysAll(a.Message(), h.ackBody)
+	m := a.Message()
+	defer unpacked(m, e, id)()
+	return saysAll(m, h.ackBody)
+}
+
+// unpacked lets those who read an answer look into its body, should it be packed, until
+// release is called.
+func unpacked(m *inject.Message, e *engine.Engine, id callback.UUID) (release func()) {
+	m.Unpacked = e.Packed(m.Body, e.Memory(memory.OwnerOf(id)))
+	return m.Unpacked.Release
 }
 
 // lostAck says why an ack could not be looked into.
@@ -156,6 +166,8 @@ func saysAll(m *inject.Message, all []Match) (bool, error) {
 	for _, match := range all {
 		says, err := m.Match(match.Location, match.Values)
 		switch {
+		case errors.Is(err, memory.ErrBusy):
+			unread = lostAck(err)
 		case err != nil:
 			unread = err
 		case !says:

@@ -53,7 +53,7 @@ func putCall(r *http.Request, call *callback.Call, result engine.Content) {
 	if result.Made {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	for _, name := range bodyDigests {
+	for _, name := range callback.DigestHeaders {
 		r.Header.Del(name)
 	}
 	upstream.SetStream(r, result, result.Size)

@@ -30,6 +30,8 @@ type scope struct {
 	current *engine.Callback
 	call    *callback.Call
 	named   map[string]*callback.Call
+	// wholes are calls with their bodies in memory.
+	wholes map[*callback.Call]*callback.Call
 	// passed are the directives that the request has passed, in order.
 	passed []passage
 }
@@ -117,27 +119,34 @@ func (s *scope) get(name string) (string, bool) {
 	return s.whole(call).Placeholder(name)
 }
 
-// whole returns a call with its body in memory. The scope must be locked.
+// whole returns a call with its body in memory, for those who look into it until the request
+// ends. The scope must be locked.
 func (s *scope) whole(call *callback.Call) *callback.Call {
-	if call.Body.File == "" || call.Body.Data != nil {
+	if whole := s.wholes[call]; whole != nil {
+		return whole
+	}
+	stored := call.Body.File != "" && call.Body.Data == nil
+	if !stored && call.Header.Get("Content-Encoding") == "" {
 		return call
 	}
 	// A placeholder cannot say that there is no memory.
-	data, err := s.rt.Engine.BodiesIn(s.rt.Engine.Memory(memory.Nobody).Forced()).Whole(context.Background(), call.Body)
-	if err != nil {
-		return call
-	}
-	context.AfterFunc(s.request, data.Release)
+	space := s.rt.Engine.Memory(memory.Nobody).Forced()
 	whole := *call
-	whole.Body.Data = data.Bytes()
-	if s.call == call {
-		s.call = &whole
-	}
-	for name, c := range s.named {
-		if c == call {
-			s.named[name] = &whole
+	if stored {
+		data, err := s.rt.Engine.BodiesIn(space).Whole(context.Background(), call.Body)
+		if err != nil {
+			return call
 		}
+		context.AfterFunc(s.request, data.Release)
+		whole.Body.Data = data.Bytes()
 	}
+	// What the call was judged by is released when that is over.
+	whole.Unpacked = s.rt.Engine.Packed(whole.Body.Data, space)
+	context.AfterFunc(s.request, whole.Unpacked.Release)
+	if s.wholes == nil {
+		s.wholes = make(map[*callback.Call]*callback.Call)
+	}
+	s.wholes[call] = &whole
 	return &whole
 }
 

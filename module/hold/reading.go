@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
@@ -14,9 +15,9 @@ import (
 var errOtherType = errors.New("body is of another type")
 
 // read returns a value from the client's request. null is nothing. The errors are those of
-// inject.Message, and errOtherType.
+// inject.Message, and errOtherType; engine.ErrBusy is one of them.
 func (o *outgoing) read(at inject.Location) (inject.Value, error) {
-	m := inject.Message{Header: o.client, Query: o.out.URL.RawQuery, Body: o.own.Bytes()}
+	m := inject.Message{Header: o.client, Query: o.out.URL.RawQuery, Body: o.own.Bytes(), Unpacked: o.unpacked}
 	if at.InBody() {
 		m.Header = o.out.Header
 		if len(m.Body) == 0 {
@@ -54,6 +55,8 @@ func (o *outgoing) correlationID(at inject.Location) (string, error) {
 	value, err := o.read(at)
 	id := value.Text
 	switch {
+	case errors.Is(err, engine.ErrBusy):
+		return "", err
 	case err != nil:
 		return "", problem.InvalidCorrelationID.With(reason(err))
 	case id == "":
@@ -76,6 +79,8 @@ func (o *outgoing) deliverTo() (string, error) {
 	switch {
 	case err == nil && url == "" && to != "", errors.Is(err, errOtherType) && to != "":
 		return to, nil
+	case errors.Is(err, engine.ErrBusy):
+		return "", err
 	case err != nil:
 		return "", problem.NoDeliveryURL.With(reason(err))
 	case url == "":

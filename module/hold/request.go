@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
@@ -31,6 +32,8 @@ type outgoing struct {
 	// body is what the upstream gets: own, or what values were put into, as changed says.
 	own, body *memory.Buffer
 	changed   bool
+	// unpacked is own for those who look into it, should it be packed; nil if nobody can.
+	unpacked *unpack.Body
 	// space is the memory for a body that values are put into.
 	space memory.Space
 }
@@ -273,7 +276,7 @@ func (o *outgoing) fill(cb *engine.Callback) error {
 	if !o.changed {
 		return nil
 	}
-	for _, name := range bodyDigests {
+	for _, name := range callback.DigestHeaders {
 		o.out.Header.Del(name)
 	}
 	return nil
@@ -319,10 +322,6 @@ func (o *outgoing) edit(i injection, text string) error {
 	o.changed = true
 	return nil
 }
-
-// bodyDigests are headers that hold a digest of the bytes of a body. They are wrong once
-// the body is changed.
-var bodyDigests = []string{"Content-Digest", "Content-Md5", "Digest", "Repr-Digest"}
 
 // setErrorPlaceholders sets the placeholders that describe a problem to the site's error
 // handlers.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 )
 
 // ErrNotForm is wrapped by every error about a form field and a body that is no form, by
@@ -21,6 +23,10 @@ type Message struct {
 	// Room is where a body goes into which a value was put, if its capacity is enough: see
 	// Growth.
 	Room []byte
+	// Unpacked is the body for those who look into it, if it is packed; nil if they cannot.
+	Unpacked *unpack.Body
+	// plain says that the body is read as it stands, whatever the header says of its coding.
+	plain bool
 }
 
 // Values returns the values at the location, in order: none if nothing is there, and
@@ -28,9 +34,16 @@ type Message struct {
 // whatever the Content-Type says.
 //
 // It is an error if the body cannot be read in the way that the location requires; the
-// error wraps ErrNotForm, ErrNotJSON or ErrPath, or is one of Read about a form or XML. An
-// empty body has no form fields and no elements, which is no error.
+// error wraps ErrNotForm, ErrNotJSON or ErrPath, is one of Read about a form or XML, or says
+// why the body cannot be unpacked. An empty body has no form fields and no elements, which is
+// no error. A body whose coding is not known is read as it stands.
 func (m *Message) Values(at Location) ([]string, error) {
+	if at.InBody() && m.Coding() != "" {
+		var err error
+		if m, err = m.asItStands(); err != nil {
+			return nil, err
+		}
+	}
 	switch at.In {
 	case Header:
 		return m.Header.Values(at.Name), nil

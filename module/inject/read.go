@@ -8,10 +8,13 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 )
 
 var (
-	// ErrPacked is wrapped by the error about a body with a content coding.
+	// ErrPacked is wrapped by the error about a body with a content coding that cannot be
+	// looked into.
 	ErrPacked = errors.New("body is packed")
 
 	// ErrCharset is wrapped by the error about a body whose text is not in UTF-8.
@@ -60,11 +63,13 @@ func (m *Message) Match(at Location, patterns []string) (bool, error) {
 
 // Read returns the value at the location, if all readers of the message would read the
 // same; otherwise it is an error. Byte order marks are read past. Nothing is there in an
-// empty body. Of a value that is given several times, all must be the same.
+// empty body. Of a value that is given several times, all must be the same. A packed body is
+// unpacked, for that alone.
 //
 // The error wraps ErrPacked or ErrCharset, ErrNotForm, ErrNotJSON or ErrNotXML if the body is
 // no such body, ErrField if a field of a form does not hold the JSON that the location leads
-// through, or ErrAmbiguous or ErrPath.
+// through, or ErrAmbiguous or ErrPath. That of a body that cannot be unpacked is the one of
+// unpack.Body.
 func (m *Message) Read(at Location) (Value, error) {
 	v, err := m.look(at)
 	if err == nil {
@@ -95,7 +100,8 @@ func (m *Message) look(at Location) (Value, error) {
 	if len(m.Body) == 0 {
 		return Value{}, nil
 	}
-	if err := m.checkText(); err != nil {
+	m, err := m.text()
+	if err != nil || len(m.Body) == 0 {
 		return Value{}, err
 	}
 	if at.In == Form {
@@ -122,26 +128,49 @@ func (m *Message) readXML(at Location) (v Value, found bool, err error) {
 	if len(m.Body) == 0 {
 		return Value{}, false, nil
 	}
-	if err := m.checkText(); err != nil {
+	m, err = m.text()
+	if err != nil || len(m.Body) == 0 {
 		return Value{}, false, err
 	}
 	return findXML(m.Body, at.Name)
 }
 
-// checkText makes sure that the body is text in UTF-8, as far as the header says.
-func (m *Message) checkText() error {
-	for _, line := range m.Header.Values("Content-Encoding") {
-		for coding := range strings.SplitSeq(line, ",") {
-			if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
-				return fmt.Errorf("%w: its Content-Encoding is %q", ErrPacked, coding)
-			}
-		}
+// Coding returns the content coding of the body; "" for none.
+func (m *Message) Coding() string {
+	if m.plain {
+		return ""
+	}
+	return unpack.CodingOf(m.Header["Content-Encoding"])
+}
+
+// text returns the message with its body unpacked. It makes sure that this is text in
+// UTF-8, as far as the header says.
+func (m *Message) text() (*Message, error) {
+	coding := m.Coding()
+	if coding != "" && (m.Unpacked == nil || !unpack.Knows(coding)) {
+		return m, fmt.Errorf("%w: its Content-Encoding is %q", ErrPacked, coding)
 	}
 	_, parameters, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
 	if charset, given := parameters["charset"]; err == nil && given && !isUTF8(charset) {
-		return fmt.Errorf("%w but %q", ErrCharset, charset)
+		return m, fmt.Errorf("%w but %q", ErrCharset, charset)
 	}
-	return nil
+	if coding == "" {
+		return m, nil
+	}
+	return m.asItStands()
+}
+
+// asItStands returns the message with its body unpacked if that can be done, else with the
+// body as it is.
+func (m *Message) asItStands() (*Message, error) {
+	body := m.Body
+	if coding := m.Coding(); m.Unpacked != nil && unpack.Knows(coding) {
+		var err error
+		if body, err = m.Unpacked.Bytes(coding); err != nil {
+			return m, err
+		}
+	}
+	return &Message{Header: m.Header, Query: m.Query, Body: body, plain: true}, nil
 }
 
 // isUTF8 reports whether a charset is UTF-8 or a part of it.

@@ -2,7 +2,10 @@ package server
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,7 +14,9 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
+	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 )
 
 // newIncoming returns a call without its body. The state is taken out of path or query;
@@ -70,12 +75,20 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engi
 	}
 	in.Lease = body.Lease()
 	in.Call.Body = callback.NewBody(body.Bytes())
-	if in.Parameter == "" || !inject.IsForm(r.Header.Get("Content-Type")) {
-		return nil
+	coding := unpack.CodingOf(r.Header["Content-Encoding"])
+	switch {
+	case in.Parameter == "" || !inject.IsForm(r.Header.Get("Content-Type")):
+	case coding != "" && body != nil:
+		err = takePackedState(in, r.Header, coding, limit, space)
+	case !takeBodyState(in, r.Header):
+		err = store.ErrNotFound
 	}
-	if !takeBodyState(in, r.Header) {
-		body.Release()
-		return store.ErrNotFound
+	if err != nil {
+		in.Lease.Release()
+		return err
+	}
+	if coding != "" {
+		in.Call.Unpacked = e.Packed(in.Call.Body.Data, space)
 	}
 	return nil
 }
@@ -128,6 +141,55 @@ func takeFormState(in *engine.Incoming) bool {
 	}
 	in.Call.Body = callback.NewBody(left)
 	return true
+}
+
+// takePackedState is takeBodyState for a form that is packed. If that holds the state, what
+// is left of it is not packed any more: a secret is not kept, handed on or shown. If it
+// cannot be read, the state must be in the query.
+func takePackedState(in *engine.Incoming, header http.Header, coding string, limit int64, space memory.Space) error {
+	packed := in.Call.Body
+	form, err := unpackForm(packed.Data, coding, limit, space)
+	switch {
+	case errors.Is(err, engine.ErrBusy):
+		return err
+	case err != nil && in.State.IsZero():
+		return unreadable("The state cannot be looked for", err)
+	case err != nil:
+		return nil
+	}
+	in.Call.Body = callback.NewBody(form.Bytes())
+	if !takeBodyState(in, header) {
+		form.Release()
+		return store.ErrNotFound
+	}
+	if len(in.Call.Body.Data) == len(form.Bytes()) {
+		form.Release()
+		in.Call.Body = packed
+		return nil
+	}
+	in.Lease.Release()
+	in.Lease = form.Lease()
+	in.Call.Header = slices.DeleteFunc(in.Call.Header, func(f callback.Field) bool {
+		return f.Name == "Content-Encoding" || slices.Contains(callback.DigestHeaders, f.Name)
+	})
+	return nil
+}
+
+func unpackForm(packed []byte, coding string, limit int64, space memory.Space) (*memory.Buffer, error) {
+	if !unpack.Knows(coding) {
+		return nil, fmt.Errorf("%w: its Content-Encoding is %q", inject.ErrPacked, coding)
+	}
+	return unpack.Read(coding, packed, limit, space)
+}
+
+// unreadable returns the problem of a call in whose packed body something cannot be looked
+// for.
+func unreadable(what string, err error) error {
+	status := http.StatusBadRequest
+	if errors.Is(err, inject.ErrPacked) {
+		status = http.StatusUnsupportedMediaType
+	}
+	return problem.Refused("unreadable", what+": "+err.Error()+".", status)
 }
 
 // isPrefetch reports whether a header value says that a browser makes the request in

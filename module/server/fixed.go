@@ -67,8 +67,15 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 		return err
 	}
 	defer in.Lease.Release()
-	id := in.Call.CorrelationID(s.correlationPlace())
-	if !callback.ValidCorrelationID(id) {
+	defer in.Call.Unpacked.Release()
+	id, err := in.Call.CorrelationID(s.correlationPlace())
+	switch {
+	case errors.Is(err, engine.ErrBusy):
+		return failed(rt, err)
+	case err != nil && s.unmatched != toNext:
+		// It may be somebody's.
+		return unreadable("The correlation id cannot be looked for", err)
+	case !callback.ValidCorrelationID(id):
 		if s.unmatched == 0 {
 			return problem.InvalidCorrelationID
 		}
@@ -103,7 +110,7 @@ func (s *Server) passesUnread(r *http.Request, rt *app.Runtime, in engine.Incomi
 	if s.unmatched != toNext || at.InBody() || !answer.HasBody(r) {
 		return false
 	}
-	id := in.Call.CorrelationID(at)
+	id, _ := in.Call.CorrelationID(at)
 	return !callback.ValidCorrelationID(id) || !rt.Engine.Expects(r.Context(), in.Call.Caller, id)
 }
 

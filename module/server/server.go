@@ -227,6 +227,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 		return err
 	}
 	defer in.Lease.Release()
+	defer in.Call.Unpacked.Release()
 	verdict, policy, err := rt.Engine.Receive(r.Context(), in)
 	if err != nil {
 		return failed(rt, err)

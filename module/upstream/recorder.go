@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 )
 
 // recorder receives the upstream's answer, and keeps it from the client or passes it on as
@@ -88,7 +90,7 @@ func (rec *recorder) settle(status int, fate Fate) {
 	}
 	rec.status, rec.fate = status, fate
 	if rec.end == nil {
-		rec.end = endingOf(fate)
+		rec.end = endingOf(fate, unpack.CodingOf(rec.header["Content-Encoding"]) != "")
 	}
 	if fate == KeptStatus || fate == KeptHead {
 		rec.tell()

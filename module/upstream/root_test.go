@@ -102,6 +102,7 @@ func TestAnswerInXMLIsDecidedOnAtTheEndOfItsRoot(t *testing.T) {
 		"a comment has begun":  {[]string{`<a>yes</a><!-- n`, `o -->`}, "<a>yes</a>", false, true},
 		"no":                   {[]string{`<a>no</a><!-- n`, `o -->`}, "<a>no</a>", true, false},
 		"JSON":                 {[]string{`{`, `"yes"`}, "{", true, false},
+		"packed":               {[]string{`<a>yes</a>`}, "", false, false},
 		"not yet":              {[]string{`<a>yes`}, "", false, false},
 		"a DTD":                {[]string{`<!DOCTYPE`, ` yes`}, "<!D", true, false},
 		"a declaration before": {[]string{`<?xml `, `version="1.0"?><a>yes</a>`, "\n"}, `<?xml version="1.0"?><a>yes</a>`, false, true},
@@ -110,6 +111,9 @@ func TestAnswerInXMLIsDecidedOnAtTheEndOfItsRoot(t *testing.T) {
 		rec, told := weighing(w, 64, KeptHead)
 		body := rec.judge.(judge).body
 		rec.judge = judge{head: func(int) Fate { return WeighedXML }, body: body}
+		if name == "packed" {
+			rec.Header().Set("Content-Encoding", "gzip")
+		}
 		rec.WriteHeader(http.StatusOK)
 		for _, b := range c.writes {
 			if n, err := rec.Write([]byte(b)); n != len(b) || err != nil {

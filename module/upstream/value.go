@@ -8,8 +8,10 @@ type ending interface {
 }
 
 // endingOf returns what finds the end of what is waited for; nil if nothing is.
-func endingOf(fate Fate) ending {
+func endingOf(fate Fate, packed bool) ending {
 	switch {
+	case packed:
+		return bodyEnd{}
 	case fate.isXML():
 		return new(rootEnd)
 	case fate == KeptJSON || fate == Weighed:
@@ -17,6 +19,11 @@ func endingOf(fate Fate) ending {
 	}
 	return nil
 }
+
+// bodyEnd is the end of a packed body: that of what it holds cannot be seen earlier.
+type bodyEnd struct{}
+
+func (bodyEnd) add(b []byte) (n int, ended bool) { return len(b), false }
 
 // valueEnd finds the end of the JSON value that a body consists of, while the body comes.
 // It does not check the value: it only says when it is time to look at it.
