@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 )
 
 // Reading is a request to read a document of a callback.
@@ -28,8 +29,8 @@ type Reading struct {
 
 // Document is a document that shows a callback: its status or its result.
 type Document struct {
-	// Tag returns the document's entity tag, "" if it has none.
-	Tag func(*engine.Callback) (string, error)
+	// Tag returns the entity tag of the document that a request gets, "" if it has none.
+	Tag func(*http.Request, *engine.Callback) (string, error)
 	// AtEnd says that there is no document before the callback has ended.
 	AtEnd bool
 }
@@ -55,13 +56,16 @@ func (rd Reading) Await(w http.ResponseWriter, r *http.Request) (*engine.Callbac
 	}
 	preference.Async = false
 	preference.Apply(w.Header())
-	tag, err := rd.Document.Tag(cb)
+	tag, err := rd.Document.Tag(r, cb)
 	if tag == "" || err != nil {
 		return cb, err
 	}
 	w.Header().Set("ETag", tag)
 	if !matches(r.Header["If-None-Match"], tag) {
 		return cb, nil
+	}
+	if rd.Document.AtEnd && unpack.Knows(codingOf(cb.Result(cb.Policy))) {
+		addVary(w.Header())
 	}
 	w.WriteHeader(http.StatusNotModified)
 	return nil, nil
@@ -119,7 +123,7 @@ func (rd Reading) there(r *http.Request, cb *engine.Callback) (bool, error) {
 	if len(known) == 0 {
 		return cb.Phase.Final(), nil
 	}
-	tag, err := rd.Document.Tag(cb)
+	tag, err := rd.Document.Tag(r, cb)
 	unchanged := tag != "" && matches(known, tag)
 	return !unchanged && (cb.Phase.Final() || !rd.Document.AtEnd), err
 }
@@ -188,11 +192,14 @@ func ContentTag(d engine.Content) (string, error) {
 }
 
 // statusTag returns the entity tag of a callback's status as its ticket shows it.
-func statusTag(cb *engine.Callback) (string, error) { return DocumentTag(newStatus(cb)) }
+func statusTag(_ *http.Request, cb *engine.Callback) (string, error) {
+	return DocumentTag(newStatus(cb))
+}
 
 // resultTag returns the entity tag of a callback's result: the one that it came with,
-// or else one that is computed from it. Only a success has one (RFC 9110, section 13.2.1).
-func resultTag(cb *engine.Callback) (string, error) {
+// or else one that is computed from it. Only a success has one (RFC 9110, section 13.2.1). A
+// client that gets it unpacked gets another.
+func resultTag(r *http.Request, cb *engine.Callback) (string, error) {
 	if cb.Phase != callback.Resolved && cb.Phase != callback.Failed {
 		return "", nil
 	}
@@ -200,6 +207,15 @@ func resultTag(cb *engine.Callback) (string, error) {
 	if result.Body == nil || result.Status < 200 || result.Status > 299 {
 		return "", nil
 	}
+	tag, err := packedTag(result)
+	if err == nil && unpacks(r, result) {
+		tag = unpackedTag(tag)
+	}
+	return tag, err
+}
+
+// packedTag returns the entity tag of a result as it came.
+func packedTag(result callback.Result) (string, error) {
 	if tag := result.Header.Get("Etag"); isTag(tag) {
 		return tag, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 )
 
 // WriteResult answers with a result and its content, which it closes. If the store cannot
@@ -20,6 +21,9 @@ func WriteResult(w http.ResponseWriter, r *http.Request, result callback.Result,
 		h.Del(f.Name)
 	}
 	result.Header.AddTo(h)
+	if content.Varies {
+		addVary(h)
+	}
 	if h.Get("Content-Type") == "" {
 		// A type that nobody gave is not guessed.
 		h["Content-Type"] = nil
@@ -38,7 +42,7 @@ func WriteResult(w http.ResponseWriter, r *http.Request, result callback.Result,
 // breakOff ends the connection if the error is one of reading a body: an answer that ends
 // in order looks complete.
 func breakOff(err error) {
-	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFailed) {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrFailed) || errors.Is(err, unpack.ErrUnreadable) {
 		panic(http.ErrAbortHandler)
 	}
 }

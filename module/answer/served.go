@@ -1,7 +1,6 @@
 package answer
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -48,7 +47,7 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 		problem.PartOfPage.Write(w)
 		return
 	}
-	content, err := e.Bodies(cb.ID).Result(context.WithoutCancel(r.Context()), result, cb.Policy)
+	result, content, err := OpenResult(r, e.Bodies(cb.ID), result, cb.Policy)
 	if err != nil {
 		h.Del("ETag")
 		ProblemOf(err).Write(w)

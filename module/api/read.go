@@ -47,7 +47,7 @@ func (a *request) awaited(d answer.Document) (*engine.Callback, error) {
 }
 
 // fullTag returns the entity tag of the whole status.
-func (a *request) fullTag(cb *engine.Callback) (string, error) {
+func (a *request) fullTag(_ *http.Request, cb *engine.Callback) (string, error) {
 	status, err := answer.OpenStatus(a.r.Context(), a.rt.Engine, cb, a.keyShown)
 	if err != nil {
 		return "", err

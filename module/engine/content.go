@@ -9,6 +9,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/quoted"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/unpack"
 )
 
 // Content is a body that is open.
@@ -18,6 +19,8 @@ type Content struct {
 	Size int64
 	// Made says that it is JSON that was made of a call, and not the body of one.
 	Made bool
+	// Varies says that it depends on the client whether it is packed.
+	Varies bool
 }
 
 // Bodies opens what the record of one callback holds. What is open takes memory until it is
@@ -28,6 +31,10 @@ type Bodies struct {
 	space memory.Space
 	// there is the memory for bodies in the record, and none if that counts already.
 	there func(size int64) (*memory.Lease, error)
+	// spare is the memory for what a client can do without.
+	spare memory.Space
+	// maxBody bounds the bytes of a body unpacked.
+	maxBody int64
 }
 
 // Bodies opens what the record of a callback holds.
@@ -35,13 +42,15 @@ func (e *Engine) Bodies(id callback.UUID) Bodies { return e.BodiesIn(e.memory.Fo
 
 // BodiesIn opens what a record holds, in this memory.
 func (e *Engine) BodiesIn(space memory.Space) Bodies {
-	return Bodies{store: e.store, space: space, there: space.Reserve}
+	return Bodies{store: e.store, space: space, there: space.Reserve, spare: space, maxBody: e.limits.Load().MaxBody}
 }
 
 // BodiesTold opens what the record holds that a waiter was told of. That is not refused for
 // want of memory: the waiter has it already, or takes a piece.
 func (e *Engine) BodiesTold(n Notice) Bodies {
-	b := e.BodiesIn(e.memory.For(memory.OwnerOf(n.Record.ID)).Forced())
+	space := e.memory.For(memory.OwnerOf(n.Record.ID))
+	b := e.BodiesIn(space.Forced())
+	b.spare = space
 	if n.lease != nil {
 		return b.Counted()
 	}
@@ -100,6 +109,53 @@ func (b Bodies) Call(ctx context.Context, c *callback.Call, p *callback.Policy) 
 	}
 	content.Made = made
 	return content, err
+}
+
+// Unpacked opens a packed body unpacked. By then it was read to its end once, so that it is
+// known that it can be, and how large it is. The error wraps unpack.ErrUnreadable if it
+// cannot be.
+func (b Bodies) Unpacked(ctx context.Context, body callback.Body, coding string) (Content, error) {
+	first, err := b.unpack(ctx, body, coding)
+	if err != nil {
+		return Content{}, err
+	}
+	size, err := io.Copy(io.Discard, first)
+	if closing := first.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return Content{}, err
+	}
+	r, err := b.unpack(ctx, body, coding)
+	if err != nil {
+		return Content{}, err
+	}
+	return Content{ReadCloser: r, Size: size, Varies: true}, nil
+}
+
+func (b Bodies) unpack(ctx context.Context, body callback.Body, coding string) (*unpackedReader, error) {
+	packed, err := b.Open(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	r, err := unpack.Open(coding, packed, unpack.Most(body.Size, b.maxBody), b.spare)
+	if err != nil {
+		_ = packed.Close()
+		return nil, err
+	}
+	return &unpackedReader{r, packed}, nil
+}
+
+// unpackedReader reads a packed body unpacked.
+type unpackedReader struct {
+	*unpack.Reader
+	packed io.Closer
+}
+
+// Close implements io.Closer.
+func (r *unpackedReader) Close() error {
+	_ = r.Reader.Close()
+	return r.packed.Close()
 }
 
 // documentPiece is how much memory a document takes at most, beside what stands around the

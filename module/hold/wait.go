@@ -213,7 +213,11 @@ func (x *exchange) show(r *callback.Record) error {
 	if result.Failure != nil {
 		return x.refuse(answer.FailedProblem(r, result))
 	}
-	content, err := x.bodies(r).Result(x.lasting(), result, x.callback.Policy)
+	result, content, err := answer.OpenResult(x.r, x.bodies(r), result, x.callback.Policy)
+	if errors.Is(err, engine.ErrBusy) {
+		// The client cannot come again: it gets the result as it is.
+		content, err = x.bodies(r).Result(x.lasting(), result, x.callback.Policy)
+	}
 	if err != nil {
 		return x.refuse(answer.ProblemOf(err))
 	}
