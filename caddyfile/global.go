@@ -30,6 +30,7 @@ import (
 //	    max_held      <number>
 //	    concurrency   <number>
 //	    retain        <duration>
+//	    retain_bodies <duration>
 //	    deliver {
 //	        allow     <host|range|http://host>...
 //	        sign      <secret>...
@@ -88,8 +89,10 @@ func parseGlobalOption(o *options, a *app.App) error {
 		return parseGlobalDeliver(o, a)
 	case "retain":
 		return o.duration(&a.Retain)
+	case "retain_bodies":
+		return o.duration(&a.RetainBodies)
 	}
-	return o.unknown("base_url", "concurrency", "deliver", "header_prefix", "inject", "key", "max_body_size", "max_held", "max_memory", "max_waiting", "retain", "status_url", "store")
+	return o.unknown("base_url", "concurrency", "deliver", "header_prefix", "inject", "key", "max_body_size", "max_held", "max_memory", "max_waiting", "retain", "retain_bodies", "status_url", "store")
 }
 
 func parseKey(o *options, a *app.App) error {

@@ -204,7 +204,7 @@ func resultTag(r *http.Request, cb *engine.Callback) (string, error) {
 		return "", nil
 	}
 	result := cb.Result(cb.Policy)
-	if result.Body == nil || result.Status < 200 || result.Status > 299 {
+	if result.Body == nil || result.Gone || result.Status < 200 || result.Status > 299 {
 		return "", nil
 	}
 	tag, err := packedTag(result)

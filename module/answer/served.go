@@ -1,7 +1,9 @@
 package answer
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 // ServeStatus answers the holder of the ticket with the status.
@@ -42,6 +45,10 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 		FailedProblem(cb.Record, result).Write(w)
 		return
 	}
+	if result.Gone {
+		problem.ResultGone.Write(w)
+		return
+	}
 	if loadsAsPart(r, result.Header.Get("Content-Type")) {
 		h.Del("ETag")
 		problem.PartOfPage.Write(w)
@@ -50,7 +57,7 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	result, content, err := OpenResult(r, e.Bodies(cb.ID), result, cb.Policy)
 	if err != nil {
 		h.Del("ETag")
-		ProblemOf(err).Write(w)
+		unread(r.Context(), e, cb, err).Write(w)
 		return
 	}
 	if result.Header.Get("Content-Disposition") == "" {
@@ -61,6 +68,19 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 		return isNeverServed(f.Name) || tagged && f.Name == "Etag"
 	})
 	WriteResult(w, r, result, content)
+}
+
+// unread returns the problem of a result whose body cannot be read: that is no fault of the
+// store's if it was removed a moment ago.
+func unread(ctx context.Context, e *engine.Engine, cb *engine.Callback, err error) problem.Problem {
+	newest, gone := e.Find(ctx, store.ByID(cb.ID))
+	switch {
+	case errors.Is(gone, store.ErrNotFound):
+		return problem.UnknownTicket
+	case gone == nil && newest.Stripped():
+		return problem.ResultGone
+	}
+	return ProblemOf(err)
 }
 
 // neverServed are headers of an upstream's ack that a result fetched by URL must not

@@ -24,6 +24,7 @@ type status struct {
 	ErrorCode       string          `json:"errorCode,omitempty"`
 	ErrorText       string          `json:"errorText,omitempty"`
 	ResultURL       string          `json:"resultUrl,omitempty"`
+	BodiesGone      bool            `json:"bodiesGone,omitempty"`
 	Job             *jobStatus      `json:"job,omitempty"`
 	Step            *stepStatus     `json:"step,omitempty"`
 	Delivery        *deliveryStatus `json:"delivery,omitempty"`
@@ -60,6 +61,7 @@ func newStatus(cb *engine.Callback) status {
 		ExpiresAt:     cb.ExpiresAt,
 		FinishedAt:    orNever(cb.FinishedAt),
 		ResultURL:     cb.ResultURL(),
+		BodiesGone:    cb.Stripped(),
 	}
 	if f := cb.Failure; f != nil {
 		s.DocumentStatus, s.TechnicalStatus = f.DocumentStatus, f.TechnicalStatus

@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
@@ -86,6 +88,8 @@ func (a *request) showNow(code int) error {
 func (a *request) redeliver() error {
 	begun, err := a.rt.Engine.Redeliver(a.r.Context(), a.key())
 	switch {
+	case errors.Is(err, engine.ErrGone):
+		return problem.NothingToDeliver.With("The result is not kept any longer: its body was removed.")
 	case err != nil:
 		return err
 	case !begun:

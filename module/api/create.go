@@ -202,6 +202,8 @@ func (c *creation) policy(a *app.App) *callback.Policy {
 		Multiple: c.multiple,
 		OwnKey:   c.includeKey,
 		Retain:   time.Duration(a.Retain),
+
+		RetainBodies: time.Duration(a.RetainBodies),
 	}
 	if policy.Methods == nil {
 		policy.Methods = callback.CallMethods

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/dustin/go-humanize"
@@ -90,6 +91,11 @@ type App struct {
 
 	// Retain is how long a finished callback can still be read. Default: 24h.
 	Retain caddy.Duration `json:"retain,omitempty"`
+
+	// RetainBodies is how long the bodies of a finished callback are kept: those of its calls,
+	// acks, answers and results. After that it can still be read, but has no result. A body
+	// that is to be delivered is kept until that was done or given up. Default: retain.
+	RetainBodies caddy.Duration `json:"retain_bodies,omitempty"`
 
 	opener   store.Opener
 	identity string
@@ -201,7 +207,10 @@ func (a *App) setDefaults() {
 	if a.Deliver == nil {
 		a.Deliver = new(DeliveryRules)
 	}
-	a.Retain = cmp.Or(a.Retain, caddy.Duration(callback.DefaultRetain))
+	if a.Retain = cmp.Or(a.Retain, caddy.Duration(callback.DefaultRetain)); a.RetainBodies == a.Retain {
+		// Callbacks that are kept alike share a policy.
+		a.RetainBodies = 0
+	}
 }
 
 // Check makes sure that the configuration makes sense on its own. It is called
@@ -218,10 +227,14 @@ func (a *App) Check() error {
 	}{
 		{"max_body_size", a.MaxBodySize}, {"max_memory", a.MaxMemory}, {"max_waiting", int64(a.MaxWaiting)},
 		{"max_held", int64(a.MaxHeld)}, {"concurrency", int64(a.Concurrency)}, {"retain", int64(a.Retain)},
+		{"retain_bodies", int64(a.RetainBodies)},
 	} {
 		if limit.value < 0 {
 			return fmt.Errorf("%s is negative; leave it out for the default", limit.name)
 		}
+	}
+	if retain := cmp.Or(a.Retain, caddy.Duration(callback.DefaultRetain)); a.RetainBodies > retain {
+		return fmt.Errorf("retain_bodies (%v) is longer than retain (%v), and bodies go with their callback; raise retain or lower retain_bodies", time.Duration(a.RetainBodies), time.Duration(retain))
 	}
 	if a.Deliver != nil {
 		if err := a.Deliver.Check(); err != nil {

@@ -140,6 +140,8 @@ type Record struct {
 	// DerivedFrom is the mark of the secret from which state, ticket and key were derived;
 	// 0 if an earlier release made the callback.
 	DerivedFrom Mark `cbor:"37,keyasint,omitempty"`
+	// Strip says when the bodies go; nil if they go with the callback.
+	Strip *Strip `cbor:"38,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -241,7 +243,7 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 
 // Due returns when a timer must next act on the callback. While it waits, that is its
 // expiry or the next attempt at its job. After that it is the next background work, and
-// if there is none, the time when it may be forgotten.
+// if there is none, the time when its bodies go, and then when it may be forgotten.
 func (r *Record) Due() Time {
 	switch {
 	case r.Phase == Waiting && r.Job != nil:
@@ -252,6 +254,9 @@ func (r *Record) Due() Time {
 		return r.FinishedAt
 	case r.Delivery.pending():
 		return r.Delivery.NextAt
+	}
+	if at, yes := r.stripsAt(); yes {
+		return at
 	}
 	return r.KeepUntil
 }

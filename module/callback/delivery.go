@@ -171,7 +171,7 @@ func (r *Record) Delivered(p *Policy, number int, sent Sent, now Time) (*Record,
 		delivery.NextAt = sent.RetryAt
 	}
 	if !delivery.pending() {
-		next.KeepUntil = max(next.KeepUntil, now.Add(p.Retain))
+		next.keepLonger(p, now)
 	}
 	return &next, true
 }

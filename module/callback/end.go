@@ -24,7 +24,7 @@ func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
 		next := *r
 		next.ShutAt = now
 		next.Reason = reason
-		next.KeepUntil = now.Add(p.Retain)
+		next.keep(p, now)
 		return &next, true
 	}
 	if r.Phase != Waiting {
@@ -122,11 +122,11 @@ func (r *Record) finish(p *Policy, phase Phase, now Time) *Record {
 	next := *r
 	next.Phase = phase
 	next.FinishedAt = now
-	next.KeepUntil = now.Add(p.Retain)
+	next.keep(p, now)
 	next.Job, next.Request, next.Step = nil, nil, UUID{}
 	if p.Multiple && (phase == Resolved || phase == Failed) {
 		// It takes calls until it expires. Its retention begins then.
-		next.KeepUntil = max(now, r.ExpiresAt).Add(p.Retain)
+		next.keep(p, max(now, r.ExpiresAt))
 	}
 	next.Delivery = r.Delivery.begin(now)
 	return &next

@@ -94,8 +94,8 @@ func TestPolicyThatNeedsALaterReleaseDoesNotJudge(t *testing.T) {
 		members map[int]any
 		unknown string
 	}{
-		"more than is known":        {map[int]any{61: "new"}, ""},
-		"a feature that is known":   {map[int]any{60: []string{"known"}, 61: "new"}, ""},
+		"more than is known":        {map[int]any{99: "new"}, ""},
+		"a feature that is known":   {map[int]any{60: []string{"known"}, 99: "new"}, ""},
 		"one that is not":           {map[int]any{60: []string{"known", "tomorrow"}}, "tomorrow"},
 		"one that changes a member": {map[int]any{60: []string{"tomorrow"}, 5: map[int]any{1: "POST"}, 17: "pattern"}, "tomorrow"},
 		"one that allows more":      {map[int]any{60: []string{"tomorrow"}, 5: []string{"QUERY"}, 7: map[int]any{1: "{http.callback.id}://done"}}, "tomorrow"},

@@ -106,6 +106,9 @@ type Policy struct {
 	// RedirectLate is where people are sent who come when the callback has expired or is
 	// closed; nil for nowhere.
 	RedirectLate *Redirect `cbor:"31,keyasint,omitempty"`
+	// RetainBodies is how long the bodies of a finished callback are kept; 0 for as long as
+	// the callback.
+	RetainBodies time.Duration `cbor:"61,keyasint,omitempty"`
 	// Needs are the names of the features that judging by the policy requires. Compile
 	// sets it.
 	Needs []string `cbor:"60,keyasint,omitempty"`

@@ -18,11 +18,20 @@ type Result struct {
 	Call *Call
 	// Failure is set for a failed callback, whose answer is a problem document.
 	Failure *Failure
+	// Gone says that the body was removed, and nothing can take its place.
+	Gone bool
 }
 
 // Result returns what the waiting side gets from a callback that is resolved or failed,
 // or that was closed and has an answer.
 func (r *Record) Result(p *Policy) Result {
+	result := r.result(p)
+	result.Gone = r.Stripped() && result.Body != nil
+	return result
+}
+
+// result is Result as if no body was removed.
+func (r *Record) result(p *Policy) Result {
 	switch {
 	case r.Answer != nil && r.Phase == Closed:
 		return Result{Status: r.Answer.Status, Header: r.Answer.Header, Body: &r.Answer.Body}

@@ -16,6 +16,9 @@ func (r *Record) Size() int {
 	if r.Delivery != nil {
 		size += overhead + len(r.Delivery.URL) + len(r.Delivery.Error) + len(r.Delivery.CorrelationID) + len(r.Delivery.Unknown)
 	}
+	if r.Strip != nil {
+		size += overhead + len(r.Strip.Unknown)
+	}
 	for _, parcel := range r.Outbox {
 		size += parcel.Call.size() + parcel.Failure.size() + len(parcel.Unknown)
 	}

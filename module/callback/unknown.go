@@ -9,7 +9,7 @@ type Unknown string
 // release does not know.
 func (r *Record) HasUnknown() bool {
 	if r.Unknown != "" || r.Own.hasUnknown() || r.Request.hasUnknown() || r.Reply.hasUnknown() || r.LatestReply.hasUnknown() || r.Failure.hasUnknown() ||
-		r.Job.hasUnknown() || r.Delivery.hasUnknown() || r.Ack.hasUnknown() || r.Answer.hasUnknown() || r.Call.hasUnknown() || r.Latest.hasUnknown() {
+		r.Job.hasUnknown() || r.Strip.hasUnknown() || r.Delivery.hasUnknown() || r.Ack.hasUnknown() || r.Answer.hasUnknown() || r.Call.hasUnknown() || r.Latest.hasUnknown() {
 		return true
 	}
 	for _, parcel := range r.Outbox {
@@ -31,6 +31,8 @@ func (r *Reply) hasUnknown() bool { return r != nil && r.Unknown != "" }
 func (f *Failure) hasUnknown() bool { return f != nil && f.Unknown != "" }
 
 func (j *Job) hasUnknown() bool { return j != nil && j.Unknown != "" }
+
+func (s *Strip) hasUnknown() bool { return s != nil && s.Unknown != "" }
 
 func (d *Delivery) hasUnknown() bool { return d != nil && d.Unknown != "" }
 

@@ -275,14 +275,24 @@ func (e *Engine) Conclude(ctx context.Context, id callback.UUID, answer *callbac
 	return e.updateWith(ctx, store.ByID(id), answer, func(r *callback.Record) (*callback.Record, bool) { return r.Conclude(answer) })
 }
 
+// ErrGone is returned for a result whose body was removed.
+var ErrGone = errors.New("the result is not kept any longer")
+
 // Redeliver restarts the delivery of a callback's results. It reports whether there is
-// one to deliver.
+// one to deliver. ErrGone: there was one.
 func (e *Engine) Redeliver(ctx context.Context, key store.Key) (begun bool, err error) {
-	_, err = e.transition(ctx, key, DeliveryRestarted, func(r *callback.Record, _ *callback.Policy) store.Change {
+	gone := false
+	_, err = e.transition(ctx, key, DeliveryRestarted, func(r *callback.Record, p *callback.Policy) store.Change {
 		next, yes := r.Redeliver(callback.At(e.now()))
+		if gone = yes && r.AsClientSees().Result(p).Gone; gone {
+			return store.Change{}
+		}
 		begun = yes
 		return store.Change{Next: next}
 	})
+	if err == nil && gone {
+		err = ErrGone
+	}
 	return begun, err
 }
 

@@ -32,6 +32,7 @@ const (
 	DeliveryRestarted Transition = "delivery begun anew"
 	StepFollowed      Transition = "callback followed its step"
 	StepTold          Transition = "parent told of the step's end"
+	Stripped          Transition = "bodies of the callback removed"
 	Purged            Transition = "callback removed by hand"
 )
 
@@ -70,6 +71,8 @@ func (e *Engine) note(t Transition, r *callback.Record, ended bool) {
 // expected reports whether a transition is one that all goes well with.
 func expected(t Transition, r *callback.Record) bool {
 	switch t {
+	case Stripped:
+		return true
 	case Purged, JobRetried, DeliveryGivenUp:
 		return false
 	}

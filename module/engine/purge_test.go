@@ -132,3 +132,41 @@ func TestPurgeIsCommittedAlthoughItsClientHasLeft(t *testing.T) {
 	}
 	b.wantGone(t, cb.ID)
 }
+
+func TestResultWhoseBodyIsGoneIsNotDeliveredAgain(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{RetainBodies: time.Minute})
+	cb := b.deferred(t)
+	work := func(h hand) {
+		t.Helper()
+		l, id, ok := b.lanes.take(2)
+		if !ok || !b.work(t.Context(), h, id) {
+			t.Fatal("there is no work, or it is not recorded")
+		}
+		b.lanes.done(l, id)
+	}
+	delivers := hand{deliver: func() callback.Sent { return callback.Sent{OK: true} }}
+	work(hand{attempt: answers})
+	b.offerNewest(t.Context(), cb.ID)
+	work(delivers)
+	if begun, err := b.Redeliver(t.Context(), store.ByID(cb.ID)); !begun || err != nil {
+		t.Fatalf("with its body: %t, %v", begun, err)
+	}
+	work(delivers)
+	watching, err := b.AwaitChange(cb.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(watching.Stop)
+	b.pass(time.Minute)
+	b.sweepOnce(t.Context(), sweepBatch)
+	// The watcher may still have to be told of what came before.
+	for !told(t, watching).Stripped() {
+		continue
+	}
+	if begun, err := b.Redeliver(t.Context(), store.ByID(cb.ID)); begun || !errors.Is(err, ErrGone) {
+		t.Errorf("without its body: %t, %v", begun, err)
+	}
+	if r := b.find(t, cb.ID); r.Delivery.Done != r.Delivery.Total {
+		t.Errorf("the delivery is %+v", r.Delivery)
+	}
+}

@@ -81,10 +81,10 @@ func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
 	return 0
 }
 
-// act does what is due: it expires a waiting callback, forgets a finished one, and
-// queues work. It reports whether it changed the record.
+// act does what is due: it expires a waiting callback, removes the bodies of a finished one
+// or forgets it, and queues work. It reports whether it changed the record.
 func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store.Commit, _ error) {
-	expired := false
+	expired, stripped := false, false
 	r, commit, err := e.store.Update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
 		now := callback.At(e.now())
 		if acted = r.Forgettable(now); acted {
@@ -95,7 +95,9 @@ func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store
 			return store.Change{}, err
 		}
 		var next *callback.Record
-		next, expired = r.Expire(p, now)
+		if next, expired = r.Expire(p, now); !expired {
+			next, stripped = r.StripBodies(now)
+		}
 		return store.Change{Next: next}, nil
 	})
 	if r != nil {
@@ -106,10 +108,14 @@ func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store
 		e.waiters.tell(r, nil)
 		go e.tellCommitted(r, commit)
 	}
+	if err == nil && stripped {
+		e.note(Stripped, r, false)
+		go e.tellCommitted(r, commit)
+	}
 	if err == nil && r != nil {
 		e.offer(r)
 	}
-	return acted || expired, commit, err
+	return acted || expired || stripped, commit, err
 }
 
 // follow looks at the callbacks that have waiters: at once if another node hints at a

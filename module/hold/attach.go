@@ -198,7 +198,7 @@ func (x *exchange) replays(r *callback.Record) bool {
 // replay gives the answer again.
 func (x *exchange) replay() error {
 	r := x.callback.Record
-	if r.Answer == nil && x.goesOn(r) {
+	if r.Answer == nil && x.goesOn(r) && !r.Stripped() {
 		return x.goOn(r)
 	}
 	x.w.Header().Set("Idempotency-Replayed", "true")

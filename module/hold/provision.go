@@ -65,7 +65,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 func (h *Handler) compilePolicy() error {
 	repl := caddy.NewReplacer()
 	h.policy = h.newPolicy(func(text string) string { return repl.ReplaceKnown(text, "") })
-	h.policy.Retain = time.Duration(h.app.Retain)
+	h.policy.Retain, h.policy.RetainBodies = time.Duration(h.app.Retain), time.Duration(h.app.RetainBodies)
 	var redirects []app.Text
 	for _, r := range []struct {
 		option string

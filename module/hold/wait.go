@@ -213,6 +213,9 @@ func (x *exchange) show(r *callback.Record) error {
 	if result.Failure != nil {
 		return x.refuse(answer.FailedProblem(r, result))
 	}
+	if result.Gone {
+		return x.refuse(problem.ResultGone)
+	}
 	result, content, err := answer.OpenResult(x.r, x.bodies(r), result, x.callback.Policy)
 	if errors.Is(err, engine.ErrBusy) {
 		// The client cannot come again: it gets the result as it is.

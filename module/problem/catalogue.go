@@ -84,6 +84,9 @@ var (
 	ExpiredResult = Problem{Slug: "expired", Status: http.StatusGatewayTimeout,
 		Title:  "The callback has expired without having been called.",
 		Detail: "There will be no result."}
+	ResultGone = Problem{Slug: "result-gone", Status: http.StatusGone,
+		Title:  "The result is not kept any longer.",
+		Detail: "The callback has ended, and its bodies were removed since then. Its status still says what has become of it."}
 	AckTooLarge = Problem{Slug: "ack-too-large", Status: http.StatusBadGateway,
 		Title:  "The upstream's answer is larger than allowed.",
 		Detail: "The answer is the result, and it could not be kept. The upstream may have carried the request out."}

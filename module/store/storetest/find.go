@@ -102,10 +102,11 @@ func (h *house) addWork(r *callback.Record) {
 	r.Parent, r.Told, r.Step = callback.NewUUID(), true, callback.NewUUID()
 	r.Trace = callback.Header{{Name: "Traceparent", Value: "00-1-2-01"}}
 	r.Attended = true
+	r.Strip = &callback.Strip{At: now + 7, Done: true}
 	r.LatestReply = &callback.Reply{Status: 203, Header: callback.Header{{Name: "E", Value: "5"}}, Body: "\xff"}
 	// What a later release has written comes back, too, in any structure.
 	r.Unknown = "\x18\xc8\x63new\x19\x03\xe8\x81\xf6"
-	for _, unknown := range []*callback.Unknown{&r.Own.Unknown, &r.Own.Reply.Unknown, &r.Answer.Body.Unknown, &r.Delivery.Unknown, &r.Outbox[1].Unknown} {
+	for _, unknown := range []*callback.Unknown{&r.Own.Unknown, &r.Own.Reply.Unknown, &r.Answer.Body.Unknown, &r.Delivery.Unknown, &r.Strip.Unknown, &r.Outbox[1].Unknown} {
 		*unknown = "\x18\xc9\x01"
 	}
 }
