@@ -182,7 +182,7 @@ func (c *creation) spec(a *app.App) engine.Spec {
 		own = nil
 	}
 	return engine.Spec{Policy: c.policy(a), Spec: callback.Spec{
-		CorrelationID: c.correlationID, ExpiresIn: c.expiresIn, Own: own, DeliverTo: c.deliverTo,
+		CorrelationID: c.correlationID, ExpiresIn: c.expiresIn, Own: own, DeliverTo: c.deliverTo, Sender: a.Sender(),
 	}}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 )
@@ -81,6 +82,8 @@ func (d DeliveryRules) over(others DeliveryRules) DeliveryRules {
 
 // Deliverer sends results by the rules of one directive, or of the global option.
 type Deliverer struct {
+	// own says that the secrets are those of the rules themselves, and not the global ones.
+	own     bool
 	guard   deliver.Guard
 	client  *deliver.Client
 	secrets []deliver.Secret
@@ -90,8 +93,9 @@ type Deliverer struct {
 // NewDeliverer compiles rules. Those that are not given are taken from the global
 // option.
 func (a *App) NewDeliverer(rules DeliveryRules) (*Deliverer, error) {
+	own := len(rules.Sign) > 0
 	rules = rules.over(*a.Deliver)
-	d := &Deliverer{guard: deliver.Guard{Own: &a.bases}}
+	d := &Deliverer{own: own, guard: deliver.Guard{Own: &a.bases}}
 	for _, text := range rules.Allow {
 		allow, err := deliver.ParseAllow(text)
 		if err != nil {
@@ -118,6 +122,28 @@ func (a *App) NewDeliverer(rules DeliveryRules) (*Deliverer, error) {
 	}
 	d.client = deliver.New(deliver.Options{Guard: d.guard, Timeout: time.Duration(rules.Timeout)})
 	return d, nil
+}
+
+// Sender says of the results of a directive that has this Deliverer who delivers them. What
+// is to be signed is never sent without a signature, and what is to be signed with a secret
+// of the directive's own by nobody else.
+func (d *Deliverer) Sender() (s callback.Sender) {
+	if len(d.secrets) > 0 {
+		s |= callback.OnlySigned
+		if d.own {
+			s |= callback.OnlyDirective
+		}
+	}
+	return s
+}
+
+// Sender says of the results of callbacks that are made through the API who delivers them.
+func (a *App) Sender() callback.Sender {
+	s := callback.OnlyGlobal
+	if len(a.deliverer.secrets) > 0 {
+		s |= callback.OnlySigned
+	}
+	return s
 }
 
 // CheckURL makes sure that results may be sent to a URL.

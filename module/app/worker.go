@@ -38,15 +38,25 @@ func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Atte
 		Error: "The server is not set up to carry this request out any more."}
 }
 
-// retryWithoutConfig is how long a delivery waits if no configuration says how to
-// deliver.
-const retryWithoutConfig = time.Second
+// How long it takes until a delivery is looked at again that nobody may make as it is
+// configured: the longer, the longer it has been waiting.
+const (
+	lookAgainFirst = time.Second
+	lookAgainLast  = time.Minute
+)
+
+// Why nobody may make a delivery.
+const (
+	whyNoConfig    = "no configuration"
+	whyNoDirective = "the directive that signs it is gone from the configuration"
+	whyUnsigned    = "nothing signs it any more"
+)
 
 // Deliver implements engine.Worker: it sends a result to the client's URL.
 func (wk worker) Deliver(ctx context.Context, cb *engine.Callback, number int) callback.Sent {
-	d := wk.deliverer(cb.Name)
+	d, why := wk.deliverer(cb)
 	if d == nil {
-		return callback.Sent{RetryAt: callback.At(wk.rt.Engine.Now().Add(retryWithoutConfig)), Error: "no configuration"}
+		return wk.wait(cb, why)
 	}
 	outcome := d.client.Send(ctx, wk.message(cb, d, number))
 	sent := callback.Sent{Status: outcome.Status, Error: outcome.Error}
@@ -66,16 +76,35 @@ func (wk worker) Deliver(ctx context.Context, cb *engine.Callback, number int) c
 	return sent
 }
 
-// deliverer returns the Deliverer for the results of a directive; nil if there is no
-// configuration.
-func (wk worker) deliverer(name string) *Deliverer {
-	if directive := wk.rt.directive(name); directive != nil && directive.Deliverer() != nil {
-		return directive.Deliverer()
+// wait returns the outcome of a delivery that nobody may make. It counts as no attempt, and
+// is logged once.
+func (wk worker) wait(cb *engine.Callback, why string) callback.Sent {
+	now := wk.rt.Engine.Now()
+	if cb.Delivery.Error != why && why != whyNoConfig {
+		wk.rt.Log().Warn("a delivery waits until the configuration says again how it is signed",
+			zap.Stringer("id", cb.ID), zap.String("name", cb.Name), zap.String("reason", why))
 	}
-	if a := wk.rt.current(); a != nil {
-		return a.deliverer
+	after := min(max(now.Sub(cb.FinishedAt.Time())/4, lookAgainFirst), lookAgainLast)
+	return callback.Sent{Waits: true, RetryAt: callback.At(now.Add(after)), Error: why}
+}
+
+// deliverer returns the Deliverer for the results of a callback; nil if there is none, and
+// why.
+func (wk worker) deliverer(cb *engine.Callback) (d *Deliverer, why string) {
+	a := wk.rt.current()
+	if a == nil {
+		return nil, whyNoConfig
 	}
-	return nil
+	d = a.deliverer
+	if directive := a.directives[cb.Name]; directive != nil && directive.Deliverer() != nil && !cb.Sender.Is(callback.OnlyGlobal) {
+		d = directive.Deliverer()
+	} else if cb.Sender.Is(callback.OnlyDirective) {
+		return nil, whyNoDirective
+	}
+	if cb.Sender.Is(callback.OnlySigned) && len(d.secrets) == 0 {
+		return nil, whyUnsigned
+	}
+	return d, ""
 }
 
 // message returns the message that delivers the result.

@@ -142,6 +142,8 @@ type Record struct {
 	DerivedFrom Mark `cbor:"37,keyasint,omitempty"`
 	// Strip says when the bodies go; nil if they go with the callback.
 	Strip *Strip `cbor:"38,keyasint,omitempty"`
+	// Sender says who delivers the results.
+	Sender Sender `cbor:"39,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -192,6 +194,8 @@ type Spec struct {
 	Block Block
 	// DeliverTo is the URL that the result is sent to; empty for none.
 	DeliverTo string
+	// Sender says who delivers the result.
+	Sender Sender
 	// DeliverAs is the correlation id that the delivery carries; empty for the
 	// callback's.
 	DeliverAs string
@@ -236,7 +240,7 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		r.Job = &Job{Block: spec.Block, NextAt: now}
 	}
 	if spec.DeliverTo != "" {
-		r.Delivery = &Delivery{URL: spec.DeliverTo, CorrelationID: spec.DeliverAs}
+		r.Delivery, r.Sender = &Delivery{URL: spec.DeliverTo, CorrelationID: spec.DeliverAs}, spec.Sender
 	}
 	return r
 }

@@ -29,6 +29,24 @@ type Delivery struct {
 	Unknown Unknown `cbor:"-"`
 }
 
+// Sender says by whose rules the results of a callback are delivered: by those of the
+// directive with its name, or, if there is none any more, by the global ones. Its bits are
+// stored and must never change.
+type Sender uint8
+
+// What can be said of a sender.
+const (
+	// OnlyDirective: the directive with the callback's name, and nobody in its place.
+	OnlyDirective Sender = 1 << iota
+	// OnlyGlobal: the global rules, whatever directive has the callback's name.
+	OnlyGlobal
+	// OnlySigned: nobody delivers without a signature.
+	OnlySigned
+)
+
+// Is reports whether something is said of the sender.
+func (s Sender) Is(what Sender) bool { return s&what != 0 }
+
 // Parcel is an earlier result that is still to be delivered, of a callback that
 // takes many calls.
 type Parcel struct {
@@ -137,6 +155,8 @@ type Sent struct {
 	OK bool
 	// Dead says that a further attempt would be useless.
 	Dead bool
+	// Waits says that no attempt was made, because nobody may make one as it is configured.
+	Waits bool
 	// RetryAt is when to try again, if neither OK nor Dead is set.
 	RetryAt Time
 	// Status and Error say how the attempt ended.
@@ -166,6 +186,8 @@ func (r *Record) Delivered(p *Policy, number int, sent Sent, now Time) (*Record,
 	case sent.Dead:
 		delivery.Attempts++
 		delivery.Dead = true
+	case sent.Waits:
+		delivery.NextAt = sent.RetryAt
 	default:
 		delivery.Attempts++
 		delivery.NextAt = sent.RetryAt

@@ -78,6 +78,7 @@ func TestAttemptToDeliver(t *testing.T) {
 	}{
 		"delivered": {callback.Sent{OK: true, Status: 204}, callback.Delivery{Total: 1, Done: 1, DeliveredAt: now, NextAt: now, Status: 204}, now.Add(time.Minute)},
 		"again":     {callback.Sent{RetryAt: now + 5, Status: 503, Error: "busy"}, callback.Delivery{Total: 1, Attempts: 1, NextAt: now + 5, Status: 503, Error: "busy"}, r.KeepUntil},
+		"waits":     {callback.Sent{Waits: true, RetryAt: now + 5, Error: "gone"}, callback.Delivery{Total: 1, NextAt: now + 5, Error: "gone"}, r.KeepUntil},
 		"dead":      {callback.Sent{Dead: true, Status: 410, Error: long}, callback.Delivery{Total: 1, Attempts: 1, NextAt: r.FinishedAt, Dead: true, Status: 410, Error: "no route" + strings.Repeat("x", 1016)}, now.Add(time.Minute)},
 	} {
 		c.want.URL = "https://client.example.com/results"

@@ -28,6 +28,7 @@ const (
 	JobEnded          Transition = "job ended"
 	Delivered         Transition = "callback delivered"
 	DeliveryRetried   Transition = "delivery failed and is to be tried again"
+	DeliveryWaits     Transition = "delivery waits for its configuration"
 	DeliveryGivenUp   Transition = "delivery given up"
 	DeliveryRestarted Transition = "delivery begun anew"
 	StepFollowed      Transition = "callback followed its step"
@@ -71,7 +72,7 @@ func (e *Engine) note(t Transition, r *callback.Record, ended bool) {
 // expected reports whether a transition is one that all goes well with.
 func expected(t Transition, r *callback.Record) bool {
 	switch t {
-	case Stripped:
+	case Stripped, DeliveryWaits:
 		return true
 	case Purged, JobRetried, DeliveryGivenUp:
 		return false

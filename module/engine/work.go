@@ -181,6 +181,8 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 	}
 	what := DeliveryRetried
 	switch {
+	case sent.Waits:
+		what = DeliveryWaits
 	case sent.OK:
 		what = Delivered
 	case sent.Dead:

@@ -102,6 +102,7 @@ func (h *house) addWork(r *callback.Record) {
 	r.Parent, r.Told, r.Step = callback.NewUUID(), true, callback.NewUUID()
 	r.Trace = callback.Header{{Name: "Traceparent", Value: "00-1-2-01"}}
 	r.Attended = true
+	r.Sender = callback.OnlySigned
 	r.Strip = &callback.Strip{At: now + 7, Done: true}
 	r.LatestReply = &callback.Reply{Status: 203, Header: callback.Header{{Name: "E", Value: "5"}}, Body: "\xff"}
 	// What a later release has written comes back, too, in any structure.
