@@ -3,7 +3,9 @@ package integration
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -69,5 +71,46 @@ func wantShown(t *testing.T, what, shown, encoding, want string) {
 	}
 	if shown != want {
 		t.Errorf("%s: %d bytes are shown (%q), want %d", what, len(shown), encoding, len(want))
+	}
+}
+
+// Each call removes the body of the one before.
+func TestResultIsReadWhileFurtherCallsReplaceIt(t *testing.T) {
+	t.Parallel()
+	for _, result := range []string{"body", "call"} {
+		t.Run(result, func(t *testing.T) {
+			t.Parallel()
+			s := startParked(t, "multiple on\nresult "+result)
+			x := s.post(t, "text/plain", "order")
+			p := s.wantParked(t, x.Answer(t))
+			x.resolve(t, "first "+overInline)
+			stop, calls := make(chan struct{}), make(chan error, 1)
+			go func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						calls <- nil
+						return
+					default:
+					}
+					req := harness.NewRequest(t, http.MethodPost, x.url, "text/plain", strconv.Itoa(i)+overInline)
+					if got, err := harness.Send(s.Client(t, harness.HTTP1), req).Outcome(); err != nil || got.Status != http.StatusOK {
+						calls <- fmt.Errorf("a call got %v: %w", got, err)
+						return
+					}
+				}
+			}()
+			for range 60 {
+				wantStatus(t, s.fetch(t, p.ResultURL), http.StatusOK)
+				wantStatus(t, s.admin(t, http.MethodGet, "/"+p.ID, ""), http.StatusOK)
+			}
+			close(stop)
+			if err := harness.Receive(t, "the calls end", calls); err != nil {
+				t.Error(err)
+			}
+			if n := s.lines("a body could not be read"); n != 0 {
+				t.Errorf("the log tells of %d bodies that could not be read", n)
+			}
+		})
 	}
 }

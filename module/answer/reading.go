@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"hash"
 	"io"
 	"net/http"
@@ -70,6 +71,30 @@ func (rd Reading) Await(w http.ResponseWriter, r *http.Request) (*engine.Callbac
 	w.WriteHeader(http.StatusNotModified)
 	return nil, nil
 }
+
+// Serve is Await and then serve, which answers with the Newest document of the callback.
+func (rd Reading) Serve(w http.ResponseWriter, r *http.Request, serve func(*engine.Callback) error) error {
+	return Newest(func() error {
+		cb, err := rd.Await(w, r)
+		if cb == nil || err != nil {
+			return err
+		}
+		return serve(cb)
+	})
+}
+
+// Newest calls show, which finds a callback and answers with what its record holds. If a
+// body was removed in between, because a further call has replaced it, the record was not
+// the newest, and show is called again. store.ErrRemoved: calls come faster than that.
+func Newest(show func() error) error {
+	for tries := 1; ; tries++ {
+		if err := show(); !errors.Is(err, store.ErrRemoved) || tries == mostTries {
+			return err
+		}
+	}
+}
+
+const mostTries = 10
 
 // await returns the callback when the wait is over.
 func (rd Reading) await(r *http.Request, wait time.Duration) (*engine.Callback, error) {

@@ -1,7 +1,6 @@
 package answer
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -24,18 +23,19 @@ func ServeStatus(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 }
 
 // ServeResult answers with what a held client would have got. A browser may show it, so
-// headers put it into a sandbox, in which it can run and load nothing.
-func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {
+// headers put it into a sandbox, in which it can run and load nothing. After
+// store.ErrRemoved nothing is answered; there is no other error.
+func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) error {
 	switch cb.Phase {
 	case callback.Waiting:
 		writeNotYet(w, cb)
-		return
+		return nil
 	case callback.Expired:
 		problem.ExpiredResult.Write(w)
-		return
+		return nil
 	case callback.Closed:
 		problem.Closed.With(cb.Reason).Write(w)
-		return
+		return nil
 	}
 	h := w.Header()
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
@@ -43,22 +43,25 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 	result := cb.Result(cb.Policy)
 	if result.Failure != nil {
 		FailedProblem(cb.Record, result).Write(w)
-		return
+		return nil
 	}
 	if result.Gone {
 		problem.ResultGone.Write(w)
-		return
+		return nil
 	}
 	if loadsAsPart(r, result.Header.Get("Content-Type")) {
 		h.Del("ETag")
 		problem.PartOfPage.Write(w)
-		return
+		return nil
 	}
 	result, content, err := OpenResult(r, e.Bodies(cb.ID), result, cb.Policy)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrRemoved):
+		return err
+	case err != nil:
 		h.Del("ETag")
-		unread(r.Context(), e, cb, err).Write(w)
-		return
+		ProblemOf(err).Write(w)
+		return nil
 	}
 	if result.Header.Get("Content-Disposition") == "" {
 		h.Set("Content-Disposition", "attachment")
@@ -68,19 +71,7 @@ func ServeResult(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *e
 		return isNeverServed(f.Name) || tagged && f.Name == "Etag"
 	})
 	WriteResult(w, r, result, content)
-}
-
-// unread returns the problem of a result whose body cannot be read: that is no fault of the
-// store's if it was removed a moment ago.
-func unread(ctx context.Context, e *engine.Engine, cb *engine.Callback, err error) problem.Problem {
-	newest, gone := e.Find(ctx, store.ByID(cb.ID))
-	switch {
-	case errors.Is(gone, store.ErrNotFound):
-		return problem.UnknownTicket
-	case gone == nil && newest.Stripped():
-		return problem.ResultGone
-	}
-	return ProblemOf(err)
+	return nil
 }
 
 // neverServed are headers of an upstream's ack that a result fetched by URL must not

@@ -77,11 +77,13 @@ func renamed(h callback.Header, wire callback.Wire) callback.Header {
 
 // showNow answers with the callback as it is after a change.
 func (a *request) showNow(code int) error {
-	cb, err := a.rt.Engine.FindCommitted(a.r.Context(), a.key())
-	if err != nil {
-		return err
-	}
-	return a.writeStatus(code, cb)
+	return answer.Newest(func() error {
+		cb, err := a.rt.Engine.FindCommitted(a.r.Context(), a.key())
+		if err != nil {
+			return err
+		}
+		return a.writeStatus(code, cb)
+	})
 }
 
 // redeliver starts the delivery of the result again.

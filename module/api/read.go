@@ -24,26 +24,18 @@ func (a *request) key() store.Key { return store.ByID(a.at.id) }
 
 // show shows one callback.
 func (a *request) show() error {
-	cb, err := a.awaited(answer.Document{Tag: a.fullTag})
-	if cb == nil || err != nil {
-		return err
-	}
-	return a.writeStatus(http.StatusOK, cb)
+	return a.reading(answer.Document{Tag: a.fullTag}, func(cb *engine.Callback) error { return a.writeStatus(http.StatusOK, cb) })
 }
 
 // result shows what a held client would have got.
 func (a *request) result() error {
-	cb, err := a.awaited(answer.ResultDocument)
-	if cb != nil && err == nil {
-		answer.ServeResult(a.w, a.r, a.rt.Engine, cb)
-	}
-	return err
+	return a.reading(answer.ResultDocument, func(cb *engine.Callback) error { return answer.ServeResult(a.w, a.r, a.rt.Engine, cb) })
 }
 
-// awaited returns the callback that the path names, once the client can read what it
-// waits for. It returns nil if it has answered the request itself.
-func (a *request) awaited(d answer.Document) (*engine.Callback, error) {
-	return answer.Reading{Engine: a.rt.Engine, Exit: a.rt.Exit, Key: a.key(), Document: d}.Await(a.w, a.r)
+// reading answers with a document of the callback that the path names, once the client can
+// read what it waits for.
+func (a *request) reading(d answer.Document, serve func(*engine.Callback) error) error {
+	return answer.Reading{Engine: a.rt.Engine, Exit: a.rt.Exit, Key: a.key(), Document: d}.Serve(a.w, a.r, serve)
 }
 
 // fullTag returns the entity tag of the whole status.

@@ -52,7 +52,7 @@ func (e *Engine) Refused(err error, fields ...zap.Field) {
 
 // causeOf returns what the log counts an error as.
 func causeOf(err error) error {
-	for _, known := range []error{store.ErrDamaged, store.ErrFull, store.ErrFailed, store.ErrClosed, store.ErrTooLarge, store.ErrNotFound, ErrBusy, callback.ErrSecretGone} {
+	for _, known := range []error{store.ErrDamaged, store.ErrFull, store.ErrFailed, store.ErrClosed, store.ErrTooLarge, store.ErrNotFound, store.ErrRemoved, ErrBusy, callback.ErrSecretGone} {
 		if errors.Is(err, known) {
 			return known
 		}

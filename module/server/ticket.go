@@ -9,6 +9,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -23,17 +24,18 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *app.Run
 	if at.Resource == callback.ResultPath {
 		reading.Document = answer.ResultDocument
 	}
-	cb, err := reading.Await(w, r)
+	err := reading.Serve(w, r, func(cb *engine.Callback) error {
+		if at.Resource == callback.ResultPath {
+			return answer.ServeResult(w, r, rt.Engine, cb)
+		}
+		answer.ServeStatus(w, r, rt.Engine, cb)
+		return nil
+	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		problem.UnknownTicket.Write(w)
 	case err != nil:
 		rt.Engine.Refused(err, zap.String("request", "status or result"))
 		answer.ProblemOf(err).Write(w)
-	case cb == nil:
-	case at.Resource == callback.ResultPath:
-		answer.ServeResult(w, r, rt.Engine, cb)
-	default:
-		answer.ServeStatus(w, r, rt.Engine, cb)
 	}
 }

@@ -33,6 +33,9 @@ var (
 	ErrTooLarge = errors.New("the record is too large for the store")
 	// ErrExists: an alias of the callback already leads to another callback.
 	ErrExists = errors.New("an alias leads to another callback")
+	// ErrRemoved: a body was removed, because no record refers to it any more. The record
+	// that told of it is not the newest.
+	ErrRemoved = errors.New("the body was removed")
 	// ErrDamaged: the data read is not the data that was written.
 	ErrDamaged = errors.New("the stored data is damaged")
 )
@@ -97,7 +100,7 @@ type Store interface {
 
 	// OpenBody opens a body that PutBody has stored, to be read piece by piece, and takes
 	// memory for one piece from space until the body is closed: memory.ErrBusy if there
-	// is none. ErrDamaged if the body is not what was stored; what is beyond its
+	// is none. ErrRemoved if the body is there no more. ErrDamaged if the body is not what was stored; what is beyond its
 	// beginning may be found out only when it is read. Reading never comes to the end
 	// of a body that is damaged, and never yields a byte that was not stored.
 	OpenBody(ctx context.Context, b callback.Body, space memory.Space) (io.ReadCloser, error)

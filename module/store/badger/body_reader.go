@@ -34,14 +34,20 @@ type bodyReader struct {
 	report func(error)
 }
 
+// errMissing: there is no file.
+var errMissing = fmt.Errorf("%w: the file of a body is gone", store.ErrDamaged)
+
 // open opens a body, and checks that it is as large as put has written it, and its
 // beginning.
-func (b *bodies) open(body callback.Body, space memory.Space, report func(error)) (io.ReadCloser, error) {
+func (b *bodies) open(body callback.Body, space memory.Space, refers refers, report func(error)) (io.ReadCloser, error) {
 	r, err := b.openFile(body, space)
-	if err != nil {
-		if !errors.Is(err, memory.ErrBusy) {
-			report(err)
-		}
+	switch {
+	case errors.Is(err, errMissing) && b.wasRemoved(body.File, refers):
+		return nil, store.ErrRemoved
+	case errors.Is(err, memory.ErrBusy):
+		return nil, err
+	case err != nil:
+		report(err)
 		return nil, err
 	}
 	r.report = report
@@ -54,7 +60,7 @@ func (b *bodies) openFile(body callback.Body, space memory.Space) (_ *bodyReader
 	}
 	file, err := os.Open(b.path(body.File))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: the file of a body is gone", store.ErrDamaged)
+		return nil, errMissing
 	}
 	if err != nil {
 		return nil, diskError(err)

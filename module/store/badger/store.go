@@ -285,7 +285,7 @@ func (s *Store) OpenBody(_ context.Context, b callback.Body, space memory.Space)
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	return s.bodies.open(b, space, func(err error) { s.outages.reading.Failed(causeOf(err), 1, zap.Error(err)) })
+	return s.bodies.open(b, space, s.refersTo, func(err error) { s.outages.reading.Failed(causeOf(err), 1, zap.Error(err)) })
 }
 
 // Due implements store.Store.

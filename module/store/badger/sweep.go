@@ -99,6 +99,11 @@ func (b *bodies) tidy(refers refers) {
 	}
 }
 
+// wasRemoved reports whether a file that is not there is missed by nobody.
+func (b *bodies) wasRemoved(name string, refers refers) bool {
+	return !b.fresh.knows(name) && isOrphan(name, refers)
+}
+
 // isOrphan reports whether it is certain that no record refers to a file.
 func isOrphan(name string, refers refers) bool {
 	if !isBodyName(name) {

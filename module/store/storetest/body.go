@@ -19,6 +19,7 @@ var bodies = []test{
 	{"a body goes with its record, wherever that refers to it", bodyGoesWithItsRecord},
 	{"a body that moves within its record stays", movedBodyStays},
 	{"a body that was replaced before its commit goes", replacedBodyGoes},
+	{"a body that was removed is not damaged", removedBodyIsNotDamaged},
 	{"a body that is not what was stored is damaged", otherBodyIsDamaged},
 }
 
@@ -330,6 +331,26 @@ func replacedBodyGoes(h *house) {
 		h.wantBodyGone("after it was replaced", b)
 	}
 	h.wantBody("the last one", put[19], patterned(70<<10))
+}
+
+func removedBodyIsNotDamaged(h *house) {
+	r := h.newRecord()
+	h.wait(h.create(r))
+	var removed []callback.Body
+	for range 2 {
+		b := h.putBody(patterned(70 << 10))
+		_, c := h.update(store.ByID(r.ID), holding(b))
+		h.wait(c)
+		removed = append(removed, b)
+	}
+	_, c := h.update(store.ByID(r.ID), func(*callback.Record) (store.Change, error) { return store.Change{Delete: true}, nil })
+	h.wait(c)
+	for i, b := range removed {
+		h.wantBodyGone("in the end", b)
+		if _, err := h.store.OpenBody(h.Context(), stripped(b), h.space()); !errors.Is(err, store.ErrRemoved) || errors.Is(err, store.ErrDamaged) {
+			h.Errorf("body %d was removed: %v", i, err)
+		}
+	}
 }
 
 func otherBodyIsDamaged(h *house) {

@@ -365,7 +365,7 @@ func (h *handle) OpenBody(_ context.Context, b callback.Body, space memory.Space
 	case err != nil:
 		return nil, err
 	case !there:
-		return nil, store.ErrNotFound
+		return nil, store.ErrRemoved
 	case int64(len(data)) != b.Size || sha256.Sum256(data) != b.Sum:
 		return nil, store.ErrDamaged
 	}
