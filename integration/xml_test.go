@@ -224,4 +224,6 @@ func TestAckInXMLIsNotWaitedForBeyondItsRoot(t *testing.T) {
 	wantAnswer(t, s.callFixed(t, "A-7", "paid", bearer(envKey)...), http.StatusOK, "")
 	wantAnswer(t, x.Answer(t), http.StatusOK, "paid")
 	close(release)
+	// The partner must not go before its answer has arrived.
+	s.Acknowledged(t)
 }

@@ -3,7 +3,6 @@ package callback
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/caddy-callback/caddy-callback/module/inject"
@@ -93,7 +92,7 @@ func (c *Call) CorrelationID(at inject.Location) (string, error) {
 	case errors.Is(err, unpack.ErrUnreadable), errors.Is(err, memory.ErrBusy):
 		return "", err
 	case err != nil && coding != "" && !unpack.Knows(coding):
-		return "", fmt.Errorf("%w: its Content-Encoding is %q", inject.ErrPacked, coding)
+		return "", inject.Packed(coding)
 	case err != nil || len(ids) == 0 || len(slices.Compact(meantIDs(ids))) > 1:
 		return "", nil
 	}

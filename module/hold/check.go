@@ -162,23 +162,6 @@ func (h *Handler) checkInjections() error {
 	return nil
 }
 
-// bodyKinds are what bodies can be, in the order in which messages name them.
-var bodyKinds = []struct {
-	in   inject.Place
-	name string
-}{{inject.JSON, "JSON"}, {inject.XML, "XML"}, {inject.Form, "a form"}}
-
-// twoKinds is the error that one body would be of two kinds.
-func twoKinds(a, b inject.Place) error {
-	var names []string
-	for _, kind := range bodyKinds {
-		if kind.in == a || kind.in == b {
-			names = append(names, kind.name)
-		}
-	}
-	return fmt.Errorf("a body cannot be both %s; use one of the two", strings.Join(names, " and "))
-}
-
 // check makes sure that the value is valid in its place, with 0 as the value of each
 // placeholder.
 func (i injection) check() error {

@@ -36,13 +36,8 @@ func (o *outgoing) read(at inject.Location) (inject.Value, error) {
 
 // checkKind makes sure that a body of that type can be read as what the place says.
 func checkKind(in inject.Place, contentType string) error {
-	switch {
-	case in == inject.JSON && !inject.IsJSON(contentType):
-		return fmt.Errorf("%w: its Content-Type is %q, not application/json", errOtherType, contentType)
-	case in == inject.XML && !inject.IsXML(contentType):
-		return fmt.Errorf("%w: its Content-Type is %q, not application/xml", errOtherType, contentType)
-	case in == inject.Form && !inject.IsForm(contentType):
-		return fmt.Errorf("%w: its Content-Type is %q, not application/x-www-form-urlencoded or multipart/form-data", errOtherType, contentType)
+	if fault := kindOf(in).refuses(contentType); fault != "" {
+		return fmt.Errorf("%w: its %s", errOtherType, fault)
 	}
 	return nil
 }

@@ -245,17 +245,12 @@ func options(value string) []string {
 
 // checkBodyType makes sure that a value can be put into the body.
 func checkBodyType(in inject.Place, header http.Header) error {
-	contentType := header.Get("Content-Type")
-	switch {
-	case in == inject.JSON && !inject.IsJSON(contentType):
-		return problem.NotJSON.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/json.")
-	case in == inject.XML && !inject.IsXML(contentType):
-		return problem.NotXML.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/xml.")
-	case in == inject.Form && !inject.IsForm(contentType):
-		return problem.NotForm.With("The request's Content-Type is " + strconv.Quote(contentType) + ", not application/x-www-form-urlencoded or multipart/form-data.")
+	kind := kindOf(in)
+	if fault := kind.refuses(header.Get("Content-Type")); fault != "" {
+		return kind.other.With("The request's " + fault + ".")
 	}
-	if encoding := header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return problem.Compressed.With("The request's Content-Encoding is " + strconv.Quote(encoding) + ".")
+	if coding := unpack.CodingOf(header["Content-Encoding"]); coding != "" {
+		return problem.Compressed.With("The request's Content-Encoding is " + strconv.Quote(coding) + ".")
 	}
 	return nil
 }

@@ -333,6 +333,7 @@ func TestOnlyABodyThatCanBeChangedIsTaken(t *testing.T) {
 		"no type":               {inject.JSON, "", "", "not-json"},
 		"compressed JSON":       {inject.JSON, "application/json", "gzip", "compressed"},
 		"compressed form":       {inject.Form, "application/x-www-form-urlencoded", "br", "compressed"},
+		"compressed, by two":    {inject.JSON, "application/json", "identity, gzip", "compressed"},
 		"type before the codec": {inject.JSON, "text/plain", "gzip", "not-json"},
 	} {
 		header := http.Header{"Content-Type": {c.contentType}, "Content-Encoding": {c.encoding}}

@@ -143,12 +143,17 @@ func (m *Message) Coding() string {
 	return unpack.CodingOf(m.Header["Content-Encoding"])
 }
 
+// Packed returns the error that a body with that coding cannot be looked into.
+func Packed(coding string) error {
+	return fmt.Errorf("%w: its Content-Encoding is %q", ErrPacked, coding)
+}
+
 // text returns the message with its body unpacked. It makes sure that this is text in
 // UTF-8, as far as the header says.
 func (m *Message) text() (*Message, error) {
 	coding := m.Coding()
 	if coding != "" && (m.Unpacked == nil || !unpack.Knows(coding)) {
-		return m, fmt.Errorf("%w: its Content-Encoding is %q", ErrPacked, coding)
+		return m, Packed(coding)
 	}
 	_, parameters, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
 	if charset, given := parameters["charset"]; err == nil && given && !isUTF8(charset) {

@@ -3,7 +3,6 @@ package server
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -177,7 +176,7 @@ func takePackedState(in *engine.Incoming, header http.Header, coding string, lim
 
 func unpackForm(packed []byte, coding string, limit int64, space memory.Space) (*memory.Buffer, error) {
 	if !unpack.Knows(coding) {
-		return nil, fmt.Errorf("%w: its Content-Encoding is %q", inject.ErrPacked, coding)
+		return nil, inject.Packed(coding)
 	}
 	return unpack.Read(coding, packed, limit, space)
 }
