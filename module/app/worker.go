@@ -119,7 +119,7 @@ func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.
 	header.Set(cb.Policy.Wire().ResultStatus, strconv.Itoa(result.Status))
 	cb.Trace.AddTo(header)
 	m := deliver.Message{
-		URL: cb.Delivery.URL, ID: cb.ID.String(), Timestamp: time.Now(), Header: header, Secrets: d.secrets,
+		URL: cb.Delivery.URL, ID: cb.ID.String(), Timestamp: time.Now(), Header: header, Secrets: d.secrets, Origin: wk.rt.Engine.Origin(),
 	}
 	if number > 1 {
 		m.ID += "." + strconv.Itoa(number)

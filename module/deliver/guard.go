@@ -151,6 +151,13 @@ func (g Guard) names(h host, port uint16) bool {
 	})
 }
 
+// namesURL is names for a URL that was checked.
+func (g Guard) namesURL(u *url.URL) bool {
+	port, err := portOf(u)
+	h, ok := parseHost(u.Hostname())
+	return err == nil && ok && g.names(h, port)
+}
+
 // leadsBack reports whether a URL is one of callback_server's own. Paths are compared
 // decoded, cleaned and in lower case, because some servers treat such paths as the
 // same.

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
 
@@ -28,6 +29,8 @@ type Message struct {
 	// Header is the header of what is delivered. Fields that belong to a connection,
 	// or that the delivery sets itself, are left out, and so are invalid ones.
 	Header http.Header
+	// Origin is the mark of the store that the message comes from; empty for none.
+	Origin callback.Origin
 	// Body is the body of what is delivered.
 	Body Body
 	// Secrets sign the message; without any it is not signed.
@@ -60,8 +63,9 @@ func (b Body) open(ctx context.Context) (io.ReadCloser, int64, error) {
 	return r, size, nil
 }
 
-// request returns the request of one attempt.
-func (m *Message) request(ctx context.Context, u *url.URL) (*http.Request, error) {
+// request returns the request of one attempt. named says that the operator allows the
+// host and port of the URL by their names, wherever they lead.
+func (m *Message) request(ctx context.Context, u *url.URL, named bool) (*http.Request, error) {
 	signature, err := m.signature(ctx)
 	if err != nil {
 		return nil, err
@@ -74,6 +78,9 @@ func (m *Message) request(ctx context.Context, u *url.URL) (*http.Request, error
 	r.Header.Set("User-Agent", userAgent)
 	r.Header.Set("Webhook-Id", m.ID)
 	r.Header.Set("Webhook-Timestamp", timestamp(m.Timestamp))
+	if m.Origin != "" {
+		r.Header.Set(callback.OriginHeader, m.Origin.Value(named))
+	}
 	if signature != "" {
 		r.Header.Set("Webhook-Signature", signature)
 	}
@@ -101,7 +108,7 @@ func (m *Message) signature(ctx context.Context) (string, error) {
 
 // notPassedOn are headers that belong to one connection (RFC 9110, section 7.6.1) or
 // to how a message is sent, and those that a delivery sets itself.
-var notPassedOn = append([]string{"Alt-Svc", "User-Agent", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp"}, inject.HopHeaders...)
+var notPassedOn = append([]string{"Alt-Svc", callback.OriginHeader, "User-Agent", "Webhook-Id", "Webhook-Signature", "Webhook-Timestamp"}, inject.HopHeaders...)
 
 func (m *Message) header() http.Header {
 	options := inject.ConnectionOptionsOf(m.Header)

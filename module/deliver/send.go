@@ -71,7 +71,7 @@ func (c *Client) Send(ctx context.Context, m Message) Outcome {
 	if err != nil {
 		return Outcome{Kind: Refused, Error: notAllowed, Cause: err}
 	}
-	request, err := m.request(ctx, u)
+	request, err := m.request(ctx, u, c.guard.namesURL(u))
 	if err != nil {
 		return Outcome{Kind: Retry, Error: notReadable, Cause: err}
 	}

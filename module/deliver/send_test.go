@@ -14,6 +14,7 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
+	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 )
 
@@ -225,4 +226,19 @@ func TestATargetThatIsNotThereCannotBeConnectedTo(t *testing.T) {
 
 	options.Resolver = resolver(always())
 	ends(t, client(t, options).Send(t.Context(), message(url)), deliver.Retry, "connection failed")
+}
+
+// A mark that was handed on is not that of the delivery.
+func TestDeliveryBearsTheMarkOfItsStoreAlone(t *testing.T) {
+	s, got := server(t, answerStatus(http.StatusOK))
+	at := named(t, s)
+	m := message(at)
+	m.Header = http.Header{callback.OriginHeader: {"another; permitted"}, "callback-origin": {"a third"}}
+	for _, origin := range []callback.Origin{"", "ours"} {
+		m.Origin = origin
+		ends(t, client(t, trusting(t, s)).Send(t.Context(), m), deliver.Delivered, "")
+		if mark := only(t, got).Header[callback.OriginHeader]; strings.Join(mark, "|") != string(origin) {
+			t.Errorf("the mark is %q, want %q", mark, origin)
+		}
+	}
 }

@@ -38,6 +38,7 @@ type Engine struct {
 	log     *zap.Logger
 	now     func() time.Time
 	limits  atomic.Pointer[Limits]
+	origin  callback.Origin
 	waiters *waiters
 	memory  memory.Pool
 
@@ -68,7 +69,7 @@ func New(s store.Store, limits Limits, log *zap.Logger, o Observer) *Engine {
 func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now func() time.Time) *Engine {
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		store: s, log: log, now: now, waiters: newWaiters(), observer: o, stop: stop,
+		store: s, log: log, now: now, origin: s.Secret().Origin(s.ID()), waiters: newWaiters(), observer: o, stop: stop,
 		early: newEarly(), asking: newAsking(), flights: newFlights(), lanes: newLanes(), kicked: make(chan struct{}, 1),
 		outages: newOutages(log),
 	}
@@ -82,6 +83,9 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now fu
 // Now returns the time by which callbacks expire. It follows the system's clock, but
 // only slowly when that is set.
 func (e *Engine) Now() time.Time { return e.now() }
+
+// Origin returns the mark of the store, which deliveries bear.
+func (e *Engine) Origin() callback.Origin { return e.origin }
 
 // SetLimits changes the limits. What is already over a lowered limit is not cut off.
 func (e *Engine) SetLimits(l Limits) {

@@ -39,6 +39,9 @@ var (
 	Closed = Problem{Slug: "closed", Status: http.StatusGone,
 		Title:  "The callback is closed.",
 		Detail: "Calls are not accepted any more."}
+	LoopDetected = Problem{Slug: "loop-detected", Status: http.StatusLoopDetected,
+		Title:  "The call is a delivery of this server's own.",
+		Detail: "Results are not delivered to callback URLs of the server that sends them."}
 	NobodyWaits = Problem{Slug: "nobody-waits", Status: http.StatusServiceUnavailable, RetryAfter: retrySoon,
 		Title:  "The client that this call is for is not connected.",
 		Detail: "The client can come back. Send the call again: until then it was not used."}

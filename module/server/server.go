@@ -184,6 +184,10 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	if !countsAsCall(r) && !looks(r) {
 		return problem.NotAllowed(anyMethods)
 	}
+	if rt.Engine.Origin().ComesBack(r.Header) {
+		answer.LeaveUnread(w, r)
+		return problem.LoopDetected
+	}
 	keys, query := s.app.KeysOf(r)
 	caller := s.app.Caller(keys, app.PermissionSend)
 	caller.Required = s.Keys

@@ -52,6 +52,9 @@ type Store interface {
 	// known any more.
 	SecretOf(r *callback.Record) *callback.Secret
 
+	// ID identifies the store wherever it is opened. It is created with the store.
+	ID() string
+
 	// PutPolicy stores a compiled policy under its hash. It returns once the policy
 	// is committed. Storing a policy again costs nothing. A policy that was stored or
 	// found stays until the store is closed. When the store is opened again, policies

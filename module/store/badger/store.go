@@ -76,6 +76,9 @@ type Store struct {
 	closing    sync.Once
 }
 
+// ID implements store.Store.
+func (s *Store) ID() string { return s.id }
+
 // Changes implements store.Store. The directory belongs to this process alone.
 func (s *Store) Changes() <-chan callback.UUID { return nil }
 

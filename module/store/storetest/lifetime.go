@@ -52,14 +52,17 @@ func committedSurvives(h *house) {
 }
 
 func secretStays(h *house) {
-	before := *h.store.Secret()
+	before, id := *h.store.Secret(), h.store.ID()
 	h.reopen()
 	if *h.store.Secret() != before || before == (callback.Secret{}) {
 		h.Error("the secret is different after reopening")
 	}
+	if h.store.ID() != id || id == "" {
+		h.Errorf("the id was %q, and is %q after reopening", id, h.store.ID())
+	}
 	other := newHouse(h.T, h.open)
-	if *other.store.Secret() == before {
-		h.Error("two stores have the same secret")
+	if *other.store.Secret() == before || other.store.ID() == id {
+		h.Error("two stores have the same secret or the same id")
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 // kept in memory. Each store that is open on it is one of several nodes on the same data.
 // It is for tests, and as simple as a store can be.
 type Memory struct {
+	id      string
 	mu      sync.Mutex
 	secrets atomic.Pointer[callback.Secrets]
 	// records are the newest ones.
@@ -35,6 +36,7 @@ type Memory struct {
 // NewMemory returns a memory that holds nothing but a secret.
 func NewMemory() *Memory {
 	m := &Memory{
+		id:       callback.NewUUID().String(),
 		records:  make(map[callback.UUID]*callback.Record),
 		policies: make(map[callback.Digest][]byte),
 		bodies:   make(map[string][]byte),
@@ -180,6 +182,8 @@ func (h *handle) put(id callback.UUID, r *callback.Record) store.Commit {
 func (h *handle) Secret() *callback.Secret { return h.memory.secrets.Load().First() }
 
 func (h *handle) SecretOf(r *callback.Record) *callback.Secret { return h.memory.secrets.Load().Of(r) }
+
+func (h *handle) ID() string { return h.memory.id }
 
 func (h *handle) Changes() <-chan callback.UUID { return h.changes }
 
