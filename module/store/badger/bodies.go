@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -124,6 +125,31 @@ func (b *bodies) remove(name string) {
 	}
 	b.unlink(b.path(name))
 	b.fresh.forget(name)
+}
+
+// lingering is how long a replaced file stays. Whoever has found the record before opens its
+// body within that time.
+const lingering = 2 * time.Second
+
+// replace removes files that a record has ceased to refer to, after a moment in which they
+// can still be opened.
+func (b *bodies) replace(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	for _, name := range names {
+		b.fresh.note(name, outdated)
+	}
+	time.AfterFunc(lingering, func() { b.removeAll(names) })
+}
+
+// end removes the replaced files that are still there.
+func (b *bodies) end() { b.removeAll(b.fresh.with(outdated)) }
+
+func (b *bodies) removeAll(names []string) {
+	for _, name := range names {
+		b.remove(name)
+	}
 }
 
 func (b *bodies) unlink(path string) {

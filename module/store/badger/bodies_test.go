@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -78,11 +79,13 @@ func TestBodyOfADecisionThatWasReplacedGoes(t *testing.T) {
 	if err := store.Wait(context.Background(), last); err != nil {
 		t.Fatal(err)
 	}
-	for i, name := range names {
-		_, err := os.Stat(s.bodies.path(name))
-		if kept := i == len(names)-1; kept != (err == nil) {
-			t.Errorf("file %d: %v", i, err)
-		}
+	there := func(name string) bool { _, err := os.Stat(s.bodies.path(name)); return err == nil }
+	kept := names[len(names)-1]
+	for i, name := range names[:len(names)-1] {
+		waitFor(t, fmt.Sprintf("file %d to go", i), func() bool { return !there(name) })
+	}
+	if !there(kept) {
+		t.Error("the file of the last decision is gone")
 	}
 }
 
@@ -483,5 +486,38 @@ func TestBodyThatCannotBeWrittenLeavesNothing(t *testing.T) {
 	}
 	if n, size := len(s.bodies.fresh.files), s.bodies.size.Load(); n != 0 || size != 0 {
 		t.Errorf("%d files of %d bytes are said to be there", n, size)
+	}
+}
+
+// Who has found a record can open its body a moment later, although a commit has replaced it
+// in between. The store leaves no replaced body behind when it is closed.
+func TestBodyThatWasReplacedCanBeOpenedForAMoment(t *testing.T) {
+	s := mustOpen(t, testOptions(t, t.TempDir()))
+	r := newRecord(s, testPolicy(t, s))
+	if _, err := s.Create(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
+	var put []callback.Body
+	for range 5 {
+		put = append(put, putBody(t, s))
+		if err := store.Wait(context.Background(), hold(t, s, r.ID, put[len(put)-1])); err != nil {
+			t.Fatal(err)
+		}
+		for i, b := range put {
+			content, err := s.OpenBody(context.Background(), b, somewhere())
+			if err != nil {
+				t.Fatalf("body %d after %d: %v", i, len(put)-1, err)
+			}
+			_ = content.Close()
+		}
+	}
+	mustClose(t, s)
+	for i, b := range put {
+		if last := i == len(put)-1; exists(s, b) != last {
+			t.Errorf("body %d is there after the store was closed: %t", i, !last)
+		}
+	}
+	if n := s.bodies.size.Load(); n != s.bodies.fileLength(100<<10) {
+		t.Errorf("the bodies are said to take %d bytes", n)
 	}
 }

@@ -246,11 +246,7 @@ func (c *committer) end() {
 // commit writes a group and wakes everybody who waits for it.
 func (c *committer) commit(g *group) {
 	if c.s.space.exhausted() {
-		c.abandon(g, store.ErrFull, func(files []string) {
-			for _, file := range files {
-				c.s.bodies.remove(file)
-			}
-		})
+		c.abandon(g, store.ErrFull, c.s.bodies.removeAll)
 		return
 	}
 	complete(g)

@@ -143,16 +143,15 @@ func (s *Store) settle(w *written, g *group) {
 	}
 	orphans := e.takeOrphans()
 	e.mu.Unlock()
-	for _, file := range orphans {
-		s.bodies.remove(file)
-	}
 	if w.after != nil {
 		s.due.lower(w.after.Due())
 	}
 	s.overlay.unlink(w.links, g)
 	s.bodies.fresh.settle(without(files(w.after), files(w.before)))
-	for _, file := range without(files(w.before), files(w.after)) {
-		s.bodies.remove(file)
+	if unneeded := append(orphans, without(files(w.before), files(w.after))...); w.after == nil {
+		s.bodies.removeAll(unneeded)
+	} else {
+		s.bodies.replace(unneeded)
 	}
 	s.overlay.release(e)
 }

@@ -18,6 +18,8 @@ const (
 	// doubtful: the commit of the decision that referred to it has failed. It may have
 	// been stored all the same.
 	doubtful
+	// outdated: the record that referred to it refers to another one, or to none.
+	outdated
 	// leaving: it is being removed.
 	leaving
 	// settled: a committed record refers to it.
@@ -70,6 +72,14 @@ func (f *fresh) knows(name string) bool {
 	return known
 }
 
+// goes reports whether a file is being removed, or is to be.
+func (f *fresh) goes(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.files[name].standing
+	return s == outdated || s == leaving
+}
+
 // move gives files another standing, those that have one of some.
 func (f *fresh) move(names []string, to standing, from ...standing) {
 	if len(names) == 0 {
@@ -115,6 +125,18 @@ func (f *fresh) leave(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.set(name, leaving, []standing{loose})
+}
+
+// with returns the files with a standing.
+func (f *fresh) with(s standing) (names []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, file := range f.files {
+		if file.standing == s {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // opened ends the time in which settled files are remembered.

@@ -305,6 +305,7 @@ func (s *Store) shut() error {
 	close(s.stopping)
 	s.background.Wait()
 	s.committer.end()
+	s.bodies.end()
 	s.outages.over()
 	s.dbLock.Lock()
 	failed := s.failure != nil

@@ -101,7 +101,7 @@ func (b *bodies) tidy(refers refers) {
 
 // wasRemoved reports whether a file that is not there is missed by nobody.
 func (b *bodies) wasRemoved(name string, refers refers) bool {
-	return !b.fresh.knows(name) && isOrphan(name, refers)
+	return b.fresh.goes(name) || !b.fresh.knows(name) && isOrphan(name, refers)
 }
 
 // isOrphan reports whether it is certain that no record refers to a file.
