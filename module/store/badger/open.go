@@ -108,7 +108,8 @@ func (s *Store) open() error {
 		return explain(err)
 	}
 	database := filepath.Join(dir, databaseDir)
-	if err := expected.checkManifest(database); err != nil {
+	doubtful, err := expected.checkManifest(database)
+	if err != nil {
 		return err
 	}
 	found, err := formatOf(database)
@@ -123,6 +124,11 @@ func (s *Store) open() error {
 	opts := databaseOptions(database, s.options).WithExternalMagic(found)
 	if present != nil {
 		opts = opts.WithEncryptionKey(present.raw)
+	}
+	if doubtful {
+		if err := s.tryLogs(opts, expected); err != nil {
+			return explain(err)
+		}
 	}
 	if err := checkTables(opts); err != nil {
 		return explain(err)
@@ -263,8 +269,10 @@ func emptyLogs(dir string) (empty []string) {
 
 // meta returns the database's metadata: the store's id, empty if the database is new,
 // and the number of the last commit.
-func (s *Store) meta() (id string, sequence uint64, err error) {
-	err = s.db.View(func(txn *badgerdb.Txn) error {
+func (s *Store) meta() (id string, sequence uint64, err error) { return metaOf(s.db) }
+
+func metaOf(db *badgerdb.DB) (id string, sequence uint64, err error) {
+	err = db.View(func(txn *badgerdb.Txn) error {
 		b, err := value(txn, metaID)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -226,6 +227,75 @@ func TestCrashLosesNothingCommitted(t *testing.T) {
 	waitFor(t, "the count", func() bool { return s.Waiting() == len(records) })
 }
 
+// A crash between the first table and its entry in the manifest leaves both the table and
+// the log that it was made from.
+func TestCrashBeforeTheFirstTableIsListedLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, encrypted := range []bool{false, true} {
+		dir, crashed := t.TempDir(), t.TempDir()
+		options := testOptions(t, dir)
+		if encrypted {
+			options.EncryptionKey = bytes.Repeat([]byte{7}, 32)
+		}
+		s := mustOpen(t, options)
+		p := testPolicy(t, s)
+		records := []*callback.Record{create(t, s, p)}
+		if err := s.writeSentinel(false); err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, create(t, s, p))
+		copyTree(t, dir, crashed)
+		mustClose(t, s)
+		for _, table := range glob(t, filepath.Join(dir, databaseDir, "*.sst")) {
+			writeTo(t, filepath.Join(crashed, databaseDir, filepath.Base(table)), readFile(t, table))
+		}
+		options.Dir = crashed
+		s = mustOpen(t, options)
+		for _, r := range records {
+			if _, _, err := s.Find(context.Background(), store.ByID(r.ID)); err != nil {
+				t.Errorf("%s: %v", r.ID, err)
+			}
+		}
+		mustClose(t, s)
+		if _, err := os.Stat(filepath.Join(crashed, trialDir)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("it has left the copy of the logs: %v", err)
+		}
+	}
+}
+
+// The logs tell of the last commits only: the others are in tables that an empty manifest
+// does not list. Nothing is changed then, so that the manifest can be put back.
+func TestEmptyManifestIsNoticedBesideAWholeLog(t *testing.T) {
+	t.Parallel()
+	dir := filledStore(t, 10)
+	s := mustOpen(t, testOptions(t, dir))
+	create(t, s, testPolicy(t, s))
+	crashed := t.TempDir()
+	copyTree(t, dir, crashed)
+	mustClose(t, s)
+	database := filepath.Join(crashed, databaseDir)
+	manifest := filepath.Join(database, "MANIFEST")
+	whole := readFile(t, manifest)
+	cut(t, manifest, 16)
+	before := filesBelow(t, crashed)
+	for range 2 {
+		s, err := Open(testOptions(t, crashed))
+		if err == nil {
+			mustClose(t, s)
+			t.Fatal("it opened as if nothing were wrong")
+		}
+		if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "MANIFEST is empty") {
+			t.Errorf("%v", err)
+		}
+	}
+	if after := filesBelow(t, crashed); !slices.Equal(after, before) {
+		t.Errorf("there are %q, and there were %q", after, before)
+	}
+	writeTo(t, manifest, whole)
+	s = openForTest(t, crashed)
+	waitFor(t, "the count", func() bool { return s.Waiting() == 11 })
+}
+
 // Badger empties a log before it removes it, and creates it empty before it grows.
 func TestCrashWhileALogIsMadeOrRemovedLosesNothing(t *testing.T) {
 	dir := t.TempDir()
@@ -303,6 +373,22 @@ func removeAll(t *testing.T, path string) {
 	}
 }
 
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeTo(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func cut(t *testing.T, path string, size int64) {
 	t.Helper()
 	if err := os.Truncate(path, size); err != nil {
@@ -312,14 +398,9 @@ func cut(t *testing.T, path string, size int64) {
 
 func flip(t *testing.T, path string, at int) {
 	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := readFile(t, path)
 	b[at] ^= 0xff
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeTo(t, path, b)
 }
 
 func glob(t *testing.T, pattern string) []string {

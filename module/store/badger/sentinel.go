@@ -92,22 +92,25 @@ func (s sentinel) write(dir string) error {
 }
 
 // checkManifest refuses a database whose manifest is gone: Badger would take it
-// for a new one and delete the tables.
-func (s *sentinel) checkManifest(database string) error {
+// for a new one and delete the tables. doubtful says that the manifest lists no tables
+// although there are some, and that the logs must tell whether they are needed.
+func (s *sentinel) checkManifest(database string) (doubtful bool, err error) {
 	if s == nil || s.Sequence == 0 {
-		return nil
+		return false, nil
 	}
 	// A manifest that lists no tables has 16 bytes, or 8 if only its header is left.
-	const smallest = 16
+	const listsNone = 16
 	info, err := os.Stat(filepath.Join(database, "MANIFEST"))
 	tables, _ := filepath.Glob(filepath.Join(database, "*.sst"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return lost("the database's MANIFEST is missing")
-	case err == nil && info.Size() <= smallest && len(tables) > 0:
-		return lost("the database's MANIFEST is empty")
+		return false, lost("the database's MANIFEST is missing")
+	case err != nil || len(tables) == 0 || info.Size() > listsNone:
+		return false, nil
+	case info.Size() < listsNone:
+		return false, lost("the database's MANIFEST is empty")
 	}
-	return nil
+	return true, nil
 }
 
 // check compares the sentinel with the id and the last commit of the database.
