@@ -3,6 +3,7 @@ package unpack
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math/bits"
 
@@ -150,7 +151,7 @@ type frameReader struct {
 // Read implements io.Reader.
 func (r *frameReader) Read(p []byte) (int, error) {
 	n, err := r.Decoder.Read(p)
-	if err == io.EOF && !r.frame.ended() {
+	if errors.Is(err, io.EOF) && !r.frame.ended() {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

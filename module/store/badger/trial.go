@@ -57,7 +57,7 @@ func copyLogs(from, to string) error {
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile(filepath.Join(to, filepath.Base(path)), content, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(to, filepath.Base(path)), content, 0o600); err != nil { //nolint:gosec // the names are the database's own
 				return err
 			}
 		}
