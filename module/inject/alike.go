@@ -2,12 +2,13 @@ package inject
 
 import (
 	"iter"
+	"net/url"
 	"strings"
 )
 
 // isAlike reports whether PHP, and what follows it, takes the parameter in a segment for one
-// of that name: it leaves out the spaces before a name, cuts it at a NUL and at brackets, and
-// makes underscores of spaces, dots and an open bracket.
+// of that name: it undoes each escape that is one, leaves out the spaces before a name, cuts it
+// at a NUL and at brackets, and makes underscores of spaces, dots and an open bracket.
 func isAlike[T string | []byte](segment T, name string) bool {
 	key := keyOf(segment)
 	for len(key) > 0 && (key[0] == '+' || key[0] == ' ') || len(key) > 2 && string(key[:3]) == "%20" {
@@ -18,17 +19,21 @@ func isAlike[T string | []byte](segment T, name string) bool {
 		}
 	}
 	// Only what can be the name, and what ends it, is copied: a body can be large.
-	most := maxEscaped * (len(name) + 1)
-	if len(key) > most {
-		for cut := range 2 {
-			if key[most-1-cut] == '%' {
-				most -= cut + 1
-				break
-			}
+	return len(key) > 0 && alike(unescapeEach(string(key[:min(len(key), maxEscaped*(len(name)+1))])), name)
+}
+
+// unescapeEach undoes each escape that is one, and leaves the rest as it is.
+func unescapeEach(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		size := 1
+		if _, err := url.QueryUnescape(text[i:min(len(text), i+maxEscaped)]); text[i] == '%' && err == nil {
+			size = maxEscaped
 		}
-		key = key[:most]
+		b.WriteString(unescape(text[i : i+size]))
+		i += size
 	}
-	return len(key) > 0 && alike(unescape(string(key)), name)
+	return b.String()
 }
 
 // alike reports whether a name is taken for another.
