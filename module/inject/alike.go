@@ -8,7 +8,8 @@ import (
 
 // isAlike reports whether PHP, and what follows it, takes the parameter in a segment for one
 // of that name: it undoes each escape that is one, leaves out the spaces before a name, cuts it
-// at a NUL and at brackets, and makes underscores of spaces, dots and an open bracket.
+// at a NUL and at brackets, and makes underscores of spaces, dots and an open bracket. For Node's
+// qs, brackets around a name change nothing.
 func isAlike[T string | []byte](segment T, name string) bool {
 	key := keyOf(segment)
 	for len(key) > 0 && (key[0] == '+' || key[0] == ' ') || len(key) > 2 && string(key[:3]) == "%20" {
@@ -19,7 +20,7 @@ func isAlike[T string | []byte](segment T, name string) bool {
 		}
 	}
 	// Only what can be the name, and what ends it, is copied: a body can be large.
-	return len(key) > 0 && alike(unescapeEach(string(key[:min(len(key), maxEscaped*(len(name)+1))])), name)
+	return len(key) > 0 && alike(unescapeEach(string(key[:min(len(key), maxEscaped*(len(name)+len("[]")))])), name)
 }
 
 // unescapeEach undoes each escape that is one, and leaves the rest as it is.
@@ -38,6 +39,9 @@ func unescapeEach(text string) string {
 
 // alike reports whether a name is taken for another.
 func alike(key, name string) bool {
+	if strings.HasPrefix(key, "["+name+"]") {
+		return true
+	}
 	key, _, _ = strings.Cut(strings.TrimLeft(key, " "), "\x00")
 	array, _, isArray := strings.Cut(key, "[")
 	name = underscores.Replace(strings.TrimLeft(name, " "))
