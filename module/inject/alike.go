@@ -3,6 +3,7 @@ package inject
 import (
 	"iter"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,11 @@ func unescapeEach(text string) string {
 		i += size
 	}
 	return b.String()
+}
+
+// isAlike reports whether some readers take the part for one of that name.
+func (p *part) isAlike(name string) bool {
+	return slices.ContainsFunc(append(spellings(p.name), p.name), func(s string) bool { return alike(s, name) })
 }
 
 // alike reports whether a name is taken for another.

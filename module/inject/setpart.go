@@ -8,7 +8,8 @@ import (
 )
 
 // setPart puts a field of that name before all other parts of a multipart/form-data body,
-// and removes the other parts of that name. Every other byte stays.
+// and removes the other parts of that name, and those that some readers take for one. Every
+// other byte stays.
 func (m *Message) setPart(name, value string) error {
 	f, err := m.parseParts(name)
 	if err != nil {
@@ -26,8 +27,8 @@ func (m *Message) setPart(name, value string) error {
 	}
 	body, kept := append(append(m.Room[:0], f.body[:f.first]...), p...), 0
 	for i := range f.parts {
-		if f.parts[i].name != name {
-			body, kept = append(body, f.body[f.parts[i].start:f.parts[i].end]...), kept+1
+		if other := &f.parts[i]; other.name != name && !other.isAlike(name) {
+			body, kept = append(body, f.body[other.start:other.end]...), kept+1
 		}
 	}
 	if kept == maxParts {
@@ -37,8 +38,9 @@ func (m *Message) setPart(name, value string) error {
 	return nil
 }
 
-// replaceParts puts content into the first part of that name, and removes the others. The
-// header of the part stays, except for what its content made right.
+// replaceParts puts content into the first part of that name, and removes the others, and those
+// that some readers take for one. The header of the part stays, except for what its content made
+// right.
 func (m *Message) replaceParts(name string, content []byte) error {
 	f, err := m.parseParts(name)
 	if err != nil {
@@ -48,6 +50,7 @@ func (m *Message) replaceParts(name string, content []byte) error {
 	for i := range f.parts {
 		p := &f.parts[i]
 		switch {
+		case p.name != name && p.isAlike(name):
 		case p.name != name:
 			body = append(body, f.body[p.start:p.end]...)
 		case !placed:

@@ -45,6 +45,31 @@ func TestFieldOfPartsKeepsItsHeaderWhenItsJSONChanges(t *testing.T) {
 	}
 }
 
+func TestPartThatReadersTakeForTheSameGoes(t *testing.T) {
+	t.Parallel()
+	for _, other := range []string{
+		"callback.url", "callback url", " callback_url", "callback[url", "callback_url[]", "callback.url[a][b]", "[callback_url]", `callback\.url`,
+		"callback%2Eurl", "=?utf-8?q?callback.url?=",
+	} {
+		body := lines("--B", named(other), "", "x", "--B", named("b"), "", "y", "--B", file(other), "", "z", "--B--")
+		want := lines("--B", named("callback_url"), "", "v", "--B", named("b"), "", "y", "--B--")
+		if got, err := setForm(partsType, body, "callback_url", "v"); got != want || err != nil {
+			t.Errorf("%q: %q, %v", other, got, err)
+		}
+		body = lines("--B", named("callback_url"), "", "{}", "--B", named(other), "", "x", "--B--")
+		want = lines("--B", named("callback_url"), "", `{"a":"v"}`, "--B--")
+		if got, err := setForm(partsType, body, "callback_url.a", "v"); got != want || err != nil {
+			t.Errorf("%q, JSON: %q, %v", other, got, err)
+		}
+	}
+	for _, other := range []string{"callback-url", "callback_urls", "a[callback_url]", "callback_url]"} {
+		rest := lines("--B", named(other), "", "x", "--B--")
+		if got, err := setForm(partsType, rest, "callback_url", "v"); got != lines("--B", named("callback_url"), "", "v")+rest || err != nil {
+			t.Errorf("%q: %q, %v", other, got, err)
+		}
+	}
+}
+
 func TestFieldThatCannotStandInAPartIsRefused(t *testing.T) {
 	t.Parallel()
 	plain := lines("--B", named("b"), "", "x", "--B--")
