@@ -122,7 +122,7 @@ func (m *Message) formValues(at Location) ([]string, error) {
 	case !IsForm(contentType):
 		return nil, fmt.Errorf("%w: its Content-Type is %q", ErrNotForm, contentType)
 	case !IsMultipart(contentType):
-		if values := GetForm(m.Body, at.Name); len(values) > 0 {
+		if values := GetForm(bytes.TrimPrefix(m.Body, byteOrderMark), at.Name); len(values) > 0 {
 			return values, nil
 		}
 		if _, _, ok := splitField(at.Name); !ok {

@@ -88,9 +88,9 @@ func Parameters(raw string) iter.Seq2[string, string] {
 func IsEmptyQuery(raw string) bool { return strings.Trim(raw, "&") == "" }
 
 // SetForm does for an application/x-www-form-urlencoded body what SetQuery does
-// for a query. It appends the copy to dst.
+// for a query. It appends the copy to dst. A byte order mark is left out.
 func SetForm(dst, body []byte, name, value string) []byte {
-	return setParameter(dst, body, name, value)
+	return setParameter(dst, bytes.TrimPrefix(body, byteOrderMark), name, value)
 }
 
 // GetForm does for an application/x-www-form-urlencoded body what GetQuery does

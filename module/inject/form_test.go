@@ -1,6 +1,7 @@
 package inject_test
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +59,27 @@ func TestGetReturnsEveryValueInOrder(t *testing.T) {
 				t.Errorf("GetForm = %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestByteOrderMarkOfAFormIsReadPast(t *testing.T) {
+	for raw, want := range map[string]string{
+		"\ufeffn=1&a=1":              "n=v&a=1",
+		"\ufeffa=1":                  "a=1&n=v",
+		"\ufeff":                     "n=v",
+		"a=1&\ufeffn=1":              "a=1&\ufeffn=1&n=v",
+		"\ufeff&%EF%BB%BFn=1&n[]=2":  "&%EF%BB%BFn=1&n=v",
+		"\ufeffn=%7B%22a%22%3A1%7D&": "n=v&",
+	} {
+		if got := inject.SetForm(nil, []byte(raw), "n", "v"); string(got) != want {
+			t.Errorf("%q becomes %q, want %q", raw, got, want)
+		}
+	}
+	for body, want := range map[string][]string{"\ufeffn=1&n=2": {"1", "2"}, "\ufeffa=1&n=2": {"2"}, "\ufeff\ufeffn=1": nil} {
+		m := inject.Message{Header: http.Header{"Content-Type": {formType}}, Body: []byte(body)}
+		if got, err := m.Values(inject.Location{In: inject.Form, Name: "n"}); !slices.Equal(got, want) || err != nil {
+			t.Errorf("in %q stands %q, %v", body, got, err)
+		}
 	}
 }
 

@@ -105,9 +105,10 @@ func takeBodyState(in *engine.Incoming, header http.Header) bool {
 const maxStateField = 64 << 10
 
 // takeFormState takes the state out of a form body, unless it is in the query alone. What
-// is left takes the place of the body: there is no room for two of them.
+// is left takes the place of the body, without a byte order mark: there is no room for two of
+// them.
 func takeFormState(in *engine.Incoming) bool {
-	form, separator := in.Call.Body.Data, []byte("&")
+	form, separator := bytes.TrimPrefix(in.Call.Body.Data, []byte("\ufeff")), []byte("&")
 	holds := func(field []byte) bool {
 		return len(inject.GetForm(field[:min(len(field), maxStateField)], in.Parameter)) > 0
 	}
