@@ -91,6 +91,10 @@ func (r *Reader) begin(s memory.Space) (err error) {
 }
 
 func (r *Reader) beginGzip() error {
+	// Most readers refuse the flags that nobody has given a meaning yet; Go's does not.
+	if head, _ := r.packed.Peek(4); len(head) == 4 && head[3]&0xe0 != 0 {
+		return unreadable("it is not valid %s", gzipCoding)
+	}
 	z, err := gzip.NewReader(r.packed)
 	if err != nil {
 		return err

@@ -172,6 +172,11 @@ func TestNothingIsUnpackedThatTwoReadersCouldReadDifferently(t *testing.T) {
 		b[(at+len(b))%len(b)] ^= 1
 		return b
 	}
+	flagged := func(b []byte, flag byte) []byte {
+		b = bytes.Clone(b)
+		b[3] |= flag
+		return b
+	}
 	join := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 	for name, c := range map[string]struct {
 		coding string
@@ -186,6 +191,9 @@ func TestNothingIsUnpackedThatTwoReadersCouldReadDifferently(t *testing.T) {
 		"gzip: checksum":                 {"gzip", changed(gz, -8), "not valid gzip"},
 		"gzip: length":                   {"gzip", changed(gz, -1), "not valid gzip"},
 		"gzip: other method":             {"gzip", changed(gz, 2), "not valid gzip"},
+		"gzip: encrypted":                {"gzip", flagged(gz, 0x20), "not valid gzip"},
+		"gzip: reserved flag":            {"gzip", flagged(gz, 0x40), "not valid gzip"},
+		"gzip: reserved flag, too":       {"gzip", flagged(gz, 0x80), "not valid gzip"},
 		"deflate: nothing":               {"deflate", nil, "cut short"},
 		"deflate: garbage":               {"deflate", []byte("\x07garbage"), "not valid deflate"},
 		"deflate: text after it":         {"deflate", join(zl, []byte("x")), "follows the end"},
