@@ -24,7 +24,8 @@ var (
 // an element, or of what an attribute holds. A path is the local names of elements from the root
 // on, such as /Order/Status, and may end with that of an attribute, such as /Order/@id.
 //
-// Nothing else in body changes, except that a byte order mark is left out. A missing element
+// Nothing else in body changes, except that a byte order mark is left out, and that an element
+// that is said to be nil (xsi:nil) is not any more: readers would skip the value. A missing element
 // becomes the last in its parent and gets its prefix, and with that its namespace; missing
 // parents are made; a missing attribute becomes the last. It is an error if the root has
 // another name, if a parent has text and no elements, if the prefix that elements would get is
@@ -53,12 +54,19 @@ func SetXML(dst, body []byte, path, value string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: xml %s: a prefix longer than %d bytes before %q", ErrPath, path, maxPrefix, p.steps[at.depth-1])
 	}
 	start, end, before, after := at.splice(p)
-	head := bytes.TrimPrefix(body[:start], byteOrderMark)
-	dst = slices.Grow(dst, len(head)+len(before)+len(value)+len(after)+len(body)-end)
-	dst = append(append(dst, head...), before...)
+	dst = slices.Grow(dst, start+len(notNil)+len(before)+len(value)+len(after)+len(body)-end)
+	from := len(body) - len(bytes.TrimPrefix(body, byteOrderMark))
+	if at.isNil && (p.attribute == "" || at.depth < len(p.steps)) {
+		dst = append(append(dst, body[from:at.nilValue.start]...), notNil...)
+		from = at.nilValue.end
+	}
+	dst = append(append(dst, body[from:start]...), before...)
 	dst = appendEscapedXML(dst, value)
 	return append(append(dst, after...), body[end:]...), nil
 }
+
+// notNil is the value of xsi:nil at an element that has content.
+const notNil = "false"
 
 // maxPrefix is how long the prefix of an element can be into which something is put. Each
 // element that is made gets it.
@@ -67,8 +75,8 @@ const maxPrefix = 256
 // GetXML returns the value at the path in body, and whether it is there: what an attribute
 // holds, or the text of an element, without comments and processing instructions, and without
 // the white space around it. It is an error if body is no XML, if an element along the path
-// or the attribute is there twice, in whatever namespaces, or if there are elements in the
-// element.
+// or the attribute is there twice, in whatever namespaces, if there are elements in the
+// element, or if an element along the path has content although it is said to be nil.
 func GetXML(body []byte, path string) (value string, found bool, err error) {
 	v, found, err := findXML(body, path)
 	if err == nil {
@@ -98,6 +106,8 @@ func findXML(body []byte, path string) (v Value, found bool, err error) {
 		return Value{}, false, err
 	case p.attribute != "":
 		return textValue(appendText(nil, body[at.value.start:at.value.end], true)), at.hasAttribute, nil
+	case at.isNil && (at.hasText || at.hasElements):
+		return Value{}, false, fmt.Errorf("%w: xml %s: something in an element that is nil, at byte %d", ErrAmbiguous, path, at.start)
 	case at.hasElements:
 		return Value{nested: true}, true, nil
 	case at.closed:

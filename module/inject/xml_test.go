@@ -256,6 +256,50 @@ func TestXMLIsAsDeepAsJSON(t *testing.T) {
 	}
 }
 
+func TestElementThatIsNilHasNothingInItThatAllReadersFind(t *testing.T) {
+	t.Parallel()
+	const xsi = ` xmlns:i="http://www.w3.org/2001/XMLSchema-instance"`
+	for body, want := range map[string]string{
+		`<a` + xsi + `><b i:nil="true"/></a>`:                 `<a` + xsi + `><b i:nil="false">x</b></a>`,
+		"\ufeff<a" + xsi + `><b i:nil=' 1 ' c="2" /></a>`:     `<a` + xsi + `><b i:nil='false' c="2" >x</b></a>`,
+		`<a><b` + xsi + ` i:nil="true">1</b></a>`:             `<a><b` + xsi + ` i:nil="false">x</b></a>`,
+		`<a i:nil="&#x74;rue"` + xsi + `/>`:                   `<a i:nil="false"` + xsi + `><b>x</b></a>`,
+		`<a` + xsi + `><b i:nil="false">1</b></a>`:            `<a` + xsi + `><b i:nil="false">x</b></a>`,
+		`<a><b nil="true">1</b></a>`:                          `<a><b nil="true">x</b></a>`,
+		`<a xmlns:i="u"><b i:nil="true">1</b></a>`:            `<a xmlns:i="u"><b i:nil="true">x</b></a>`,
+		`<a` + xsi + `><c i:nil="true">1</c><b>2</b></a>`:     `<a` + xsi + `><c i:nil="true">1</c><b>x</b></a>`,
+		`<a` + xsi + `><b xmlns:i="u" i:nil="true"/></a>`:     `<a` + xsi + `><b xmlns:i="u" i:nil="true">x</b></a>`,
+		`<a` + xsi + `><b xmlns:j="u" i:nil="0">1</b></a>`:    `<a` + xsi + `><b xmlns:j="u" i:nil="0">x</b></a>`,
+		`<a` + xsi + `><b i:nil="true"><c>1</c></b>  </a>`:    `<a` + xsi + `><b i:nil="false">x</b>  </a>`,
+		`<i:a` + xsi + ` i:nil="true" i:type="t">` + `</i:a>`: `<i:a` + xsi + ` i:nil="false" i:type="t"><i:b>x</i:b></i:a>`,
+	} {
+		got, err := inject.SetXML(nil, []byte(body), "/a/b", "x")
+		if string(got) != want || err != nil {
+			t.Errorf("%s: %s, %v, want %s", body, got, err, want)
+		}
+		if value, found, err := inject.GetXML(got, "/a/b"); value != "x" || !found || err != nil {
+			t.Errorf("%s is read as %q, %v, %v", got, value, found, err)
+		}
+	}
+	if got, err := inject.SetXML(nil, []byte(`<a`+xsi+` i:nil="true"/>`), "/a/@b", "x"); string(got) != `<a`+xsi+` i:nil="true" b="x"/>` || err != nil {
+		t.Errorf("an attribute: %s, %v", got, err)
+	}
+	for _, body := range []string{`<a` + xsi + `><b i:nil="true"/></a>`, `<a` + xsi + `><b i:nil="1"> <!-- c --></b></a>`} {
+		if value, found, err := inject.GetXML([]byte(body), "/a/b"); value != "" || !found || err != nil {
+			t.Errorf("%s is read as %q, %v, %v", body, value, found, err)
+		}
+	}
+	for _, body := range []string{`<a` + xsi + `><b i:nil="true">x</b></a>`, `<a` + xsi + `><b i:nil="1"><c/></b></a>`, `<a` + xsi + ` i:nil="true"><b>x</b></a>`} {
+		m := inject.Message{Body: []byte(body)}
+		if is, err := m.Match(inject.Location{In: inject.XML, Name: "/a/b"}, nil); is || !errors.Is(err, inject.ErrAmbiguous) {
+			t.Errorf("%s matches: %v, %v", body, is, err)
+		}
+	}
+	if got, err := inject.SetXML(nil, []byte(`<a`+xsi+` i:nil="true"><b/></a>`), "/a/b", "x"); !errors.Is(err, inject.ErrAmbiguous) {
+		t.Errorf("in one that is nil: %s, %v", got, err)
+	}
+}
+
 func TestSetXMLChangesOneValueOnly(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ body, path, value, want string }{

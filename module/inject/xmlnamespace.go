@@ -100,6 +100,14 @@ func (n *namespaces) of(prefix []byte) (space int, ok bool) {
 	return n.bound[index].space, true
 }
 
+// uri returns the namespace that a prefix is declared for, "" if it needs no declaration.
+func (n *namespaces) uri(prefix []byte) string {
+	if index, ok := n.byPrefix[string(prefix)]; ok {
+		return n.bound[index].uri
+	}
+	return ""
+}
+
 // splitName returns the two parts of a name.
 func splitName(name []byte) (prefix, local []byte) {
 	if i := bytes.IndexByte(name, ':'); i >= 0 {

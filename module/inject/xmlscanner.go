@@ -26,6 +26,9 @@ type xmlSpot struct {
 	// it is there.
 	hasAttribute bool
 	value        span
+	// isNil says that it is said to be nil (xsi:nil), and nilValue where: between these quotes.
+	isNil    bool
+	nilValue span
 
 	ascii     bool  // the document is declared to be US-ASCII
 	ambiguous error // why a reader might take another value

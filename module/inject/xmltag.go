@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 )
 
 func (s *xmlScanner) startTag() error {
@@ -37,8 +38,12 @@ func (s *xmlScanner) startTag() error {
 		return err
 	}
 	if e.onPath = s.follows(e.name, start, depth); e.onPath {
+		if s.at.isNil {
+			s.confuse("an element in one that is nil", start)
+		}
 		s.at = xmlSpot{depth: depth + 1, name: e.name, start: content, closed: closed, attributesEnd: attributesEnd, ambiguous: s.at.ambiguous}
 		s.findAttribute()
+		s.findNil()
 	}
 	s.open = append(s.open, e)
 	if closed {
@@ -176,7 +181,7 @@ func (s *xmlScanner) follows(name []byte, start, depth int) bool {
 		return false
 	}
 	if s.at.depth > depth {
-		s.confuse(s.path.steps[depth], start)
+		s.confuse(strconv.Quote(s.path.steps[depth])+" twice", start)
 		return false
 	}
 	return true
@@ -198,7 +203,7 @@ func (s *xmlScanner) findAttribute() {
 			continue
 		}
 		if s.at.hasAttribute {
-			s.confuse("@"+s.path.attribute, at)
+			s.confuse(strconv.Quote("@"+s.path.attribute)+" twice", at)
 			continue
 		}
 		s.pos = at
@@ -208,8 +213,27 @@ func (s *xmlScanner) findAttribute() {
 	s.pos = after
 }
 
-func (s *xmlScanner) confuse(name string, at int) {
+// findNil finds out whether the element that has just begun is said to be nil: readers that know
+// its schema skip what is in it (XML Schema, part 1, section 2.6.2).
+func (s *xmlScanner) findNil() {
+	const instance = "http://www.w3.org/2001/XMLSchema-instance"
+	after := s.pos
+	for _, at := range s.attributes {
+		prefix, local := splitName(s.attributeName(at))
+		if string(local) != "nil" || s.spaces.uri(prefix) != instance {
+			continue
+		}
+		s.pos = at
+		_, value, _ := s.attribute()
+		if said := textValue(appendText(nil, value, true)).Text; said == "true" || said == "1" {
+			s.at.isNil, s.at.nilValue = true, span{s.pos - 1 - len(value), s.pos - 1}
+		}
+	}
+	s.pos = after
+}
+
+func (s *xmlScanner) confuse(what string, at int) {
 	if s.at.ambiguous == nil {
-		s.at.ambiguous = fmt.Errorf("%q twice, at byte %d", name, at)
+		s.at.ambiguous = fmt.Errorf("%s, at byte %d", what, at)
 	}
 }
