@@ -45,7 +45,7 @@ func (p *part) isAlike(name string) bool {
 
 // alike reports whether a name is taken for another.
 func alike(key, name string) bool {
-	if strings.HasPrefix(key, "["+name+"]") {
+	if name != "" && strings.HasPrefix(key, "["+name+"]") {
 		return true
 	}
 	key, _, _ = strings.Cut(strings.TrimLeft(key, " "), "\x00")

@@ -116,7 +116,8 @@ func FuzzSetForm(f *testing.F) {
 			}
 			return
 		}
-		if got, err := m.Read(at); err != nil || got.Text != value {
+		// JSON has U+FFFD for what is not UTF-8.
+		if got, err := m.Read(at); err != nil || got.Text != value && utf8.ValidString(value) {
 			t.Fatalf("%q with %q at %q is %q, and is read as %q, %v", body, value, name, m.Body, got.Text, err)
 		}
 		var before []goPart
@@ -140,7 +141,7 @@ func FuzzSetForm(f *testing.F) {
 			}
 		}
 		others := func(parts []goPart) []goPart {
-			return slices.DeleteFunc(parts, func(p goPart) bool { return p.name == name })
+			return slices.DeleteFunc(parts, func(p goPart) bool { return p.name == name || inject.IsPartAlike(p.name, name) })
 		}
 		if !slices.Equal(others(before), others(after)) {
 			t.Fatalf("%q became %q", body, m.Body)
