@@ -46,10 +46,11 @@ func TestServerCanLetRepliesActOnTheSite(t *testing.T) {
 func TestAppThatIsAskedDoesNotActOnTheSite(t *testing.T) {
 	t.Parallel()
 	s := asking(t, "")
-	s.decides(http.StatusOK, `{"responseBody":"<p>","responseHeaders":{"Content-Type":"text/html","Set-Cookie":"a=b","X-Own":"stays"}}`)
+	s.decides(http.StatusOK, `{"responseBody":"<p>","responseHeaders":{"Content-Type":"text/plain","content-type":"text/html","NEL":"{}","Set-Cookie":"a=b","X-Own":"stays"}}`)
 	got := s.get(t).call(t, "text/plain", "x")
 	wantStatus(t, got, http.StatusOK)
 	wantHeader(t, got.Header, "Set-Cookie", "")
+	wantHeader(t, got.Header, "Nel", "")
 	wantHeader(t, got.Header, "X-Own", "stays")
 	wantHeader(t, got.Header, "Content-Security-Policy", "sandbox")
 	s.logged(t, "a header of the app's answer was left out")

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"cmp"
 	"mime"
 	"slices"
 	"strings"
@@ -10,8 +11,12 @@ import (
 // site, or on what other sites may do with it. siteWideFamilies are the beginnings of
 // further ones.
 var (
-	siteWide         = []string{"Clear-Site-Data", "Content-Security-Policy", "Content-Security-Policy-Report-Only", "Service-Worker-Allowed", "Set-Cookie", "Set-Cookie2", "Strict-Transport-Security"}
-	siteWideFamilies = []string{"Access-Control-"}
+	siteWide = []string{
+		"Accept-Ch", "Clear-Site-Data", "Content-Security-Policy", "Content-Security-Policy-Report-Only", "Critical-Ch", "Expect-Ct", "Nel",
+		"Origin-Agent-Cluster", "Report-To", "Reporting-Endpoints", "Service-Worker-Allowed", "Set-Cookie", "Set-Cookie2", "Set-Login",
+		"Strict-Transport-Security", "Use-As-Dictionary",
+	}
+	siteWideFamilies = []string{"Access-Control-", "Public-Key-Pins"}
 )
 
 // IsSiteWide reports whether a header of a reply acts on more than the reply. The name must
@@ -30,7 +35,7 @@ var sandbox = Field{Name: "Content-Security-Policy", Value: "sandbox"}
 // sandbox if a browser would render the body.
 func (f Fields) Passive() Fields {
 	f.Header = slices.DeleteFunc(slices.Clone(f.Header), func(line Field) bool { return IsSiteWide(line.Name) })
-	if f.Body != "" && isRendered(f.Header.Get("Content-Type"), f.Body) {
+	if f.Body != "" && isRendered(f.Header.Values("Content-Type"), f.Body) {
 		f.Header = append(f.Header, sandbox)
 	}
 	return f
@@ -39,12 +44,15 @@ func (f Fields) Passive() Fields {
 // inert are types that no browser renders as a page.
 var inert = []string{"application/json", "application/octet-stream", "text/csv", "text/plain"}
 
-// isRendered reports whether a browser may render a body of that type as a page, or the type
-// of what comes without one.
-func isRendered(contentType, body string) bool {
-	if contentType == "" {
-		contentType = ContentType(body)
+// isRendered reports whether a browser may render a body as a page that has one of these
+// types, or the type of what comes without one. Of several types browsers take the last that
+// they can read.
+func isRendered(contentTypes []string, body string) bool {
+	if len(contentTypes) == 0 {
+		contentTypes = []string{""}
 	}
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	return err != nil || !slices.Contains(inert, mediaType) && !strings.HasSuffix(mediaType, "+json")
+	return slices.ContainsFunc(contentTypes, func(contentType string) bool {
+		mediaType, _, err := mime.ParseMediaType(cmp.Or(contentType, ContentType(body)))
+		return err != nil || !slices.Contains(inert, mediaType) && !strings.HasSuffix(mediaType, "+json")
+	})
 }

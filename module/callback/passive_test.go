@@ -41,3 +41,26 @@ func TestReplyOfAStrangerDoesNotActOnTheSite(t *testing.T) {
 		}
 	}
 }
+
+// A browser takes the last of several types, and some headers act on more than the reply
+// that it never shows.
+func TestReplyOfAStrangerIsReadAsBrowsersReadIt(t *testing.T) {
+	t.Parallel()
+	for _, types := range [][]string{{"text/plain", "text/html"}, {"application/json", "text/plain", "image/svg+xml"}, {"text/plain", "nonsense"}} {
+		given := callback.Fields{Type: callback.TypeResponse, Body: "<script>"}
+		for _, contentType := range types {
+			given.Header = append(given.Header, callback.Field{Name: "Content-Type", Value: contentType})
+		}
+		if got := given.Passive().Header.Get("Content-Security-Policy"); got != "sandbox" {
+			t.Errorf("%q: the policy is %q", types, got)
+		}
+	}
+	for _, name := range []string{
+		"Nel", "Report-To", "Reporting-Endpoints", "Accept-Ch", "Critical-Ch", "Expect-Ct", "Origin-Agent-Cluster", "Public-Key-Pins", "Public-Key-Pins-Report-Only", "Set-Login", "Use-As-Dictionary",
+	} {
+		given := callback.Fields{Type: callback.TypeResponse, Header: callback.Header{{Name: name, Value: "x"}}}
+		if len(given.Passive().Header) != 0 || given.CheckPassive() == nil {
+			t.Errorf("%s acts on the site", name)
+		}
+	}
+}
