@@ -98,6 +98,25 @@ func TestRequestInEarlyDataIsRefused(t *testing.T) {
 	x.resolve(t, "the result")
 }
 
+func TestRequestToTheAPIInEarlyDataIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, withAPI(s, harness.Config{}, "key off"))
+	c := s.create(t, `{}`)
+	early := []string{"Early-Data", "1"}
+	for path, method := range map[string]string{
+		"": http.MethodPost, "/" + c.ID: http.MethodDelete, "/" + c.ID + "?purge=true": http.MethodDelete, "/" + c.ID + "/resolve": http.MethodPost, "/" + c.ID + "/redeliver": http.MethodPost,
+	} {
+		wantProblem(t, s.api(t, method, path, `{}`, early...), http.StatusTooEarly, "too-early")
+	}
+	for _, path := range []string{"", "/" + c.ID} {
+		wantStatus(t, s.api(t, http.MethodGet, path, "", early...), http.StatusOK)
+	}
+	if got := s.api(t, http.MethodGet, "/"+c.ID, ""); !strings.Contains(string(got.Body), `"waiting"`) {
+		t.Errorf("something was done: %s", got.Body)
+	}
+}
+
 func TestWhoShowsAKeyIsNotToldWhatOpensWithoutOne(t *testing.T) {
 	t.Parallel()
 	s := keyedAPI(t)

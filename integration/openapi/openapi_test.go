@@ -139,6 +139,7 @@ func (s *stage) refuse(t *testing.T) {
 		}
 		if method != http.MethodGet {
 			s.want(t, http.StatusForbidden, method, below, body, "Sec-Fetch-Site", "cross-site")
+			s.want(t, http.StatusTooEarly, method, below, body, "Early-Data", "1")
 		}
 	})
 	s.methods(t, unknown)

@@ -8,12 +8,13 @@ import (
 )
 
 // InEarlyData reports whether a request that can change something has come in TLS early
-// data, which whoever has seen it can send again (RFC 8470, section 5.1).
+// data, which whoever has seen it can send again. A header that says so in any other way
+// than it should says it, too (RFC 8470, section 5.1).
 func InEarlyData(r *http.Request) bool {
 	if slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY"}, r.Method) {
 		return false
 	}
-	return r.TLS != nil && !r.TLS.HandshakeComplete || slices.Contains(r.Header.Values("Early-Data"), "1")
+	return r.TLS != nil && !r.TLS.HandshakeComplete || len(r.Header.Values("Early-Data")) > 0
 }
 
 // shownAs are what a browser may load a result for (Sec-Fetch-Dest): to show it, or to hand

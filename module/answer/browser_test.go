@@ -15,13 +15,17 @@ func TestEarlyDataIsKnown(t *testing.T) {
 		header http.Header
 		want   bool
 	}{
-		"no TLS":                   {http.MethodPost, nil, nil, false},
-		"complete":                 {http.MethodPost, complete, nil, false},
-		"begun":                    {http.MethodPost, begun, nil, true},
-		"begun, a read":            {http.MethodGet, begun, nil, false},
-		"said by a proxy":          {http.MethodDelete, complete, http.Header{"Early-Data": {"1"}}, true},
-		"said by a proxy, a read":  {"QUERY", nil, http.Header{"Early-Data": {"1"}}, false},
-		"something else in header": {http.MethodPost, nil, http.Header{"Early-Data": {"0"}}, false},
+		"no TLS":                  {http.MethodPost, nil, nil, false},
+		"complete":                {http.MethodPost, complete, nil, false},
+		"begun":                   {http.MethodPost, begun, nil, true},
+		"begun, a read":           {http.MethodGet, begun, nil, false},
+		"said by a proxy":         {http.MethodDelete, complete, http.Header{"Early-Data": {"1"}}, true},
+		"said by a proxy, a read": {"QUERY", nil, http.Header{"Early-Data": {"1"}}, false},
+		"said twice":              {http.MethodPost, nil, http.Header{"Early-Data": {"1, 1"}}, true},
+		"in two lines":            {http.MethodPost, nil, http.Header{"Early-Data": {"0", "1"}}, true},
+		"another value":           {http.MethodPost, nil, http.Header{"Early-Data": {"0"}}, true},
+		"no value":                {http.MethodPost, nil, http.Header{"Early-Data": {""}}, true},
+		"another value, a read":   {http.MethodHead, nil, http.Header{"Early-Data": {"true"}}, false},
 	} {
 		if got := InEarlyData(&http.Request{Method: c.method, TLS: c.state, Header: c.header}); got != c.want {
 			t.Errorf("%s: %t", name, got)

@@ -78,6 +78,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	}
 	q := &request{w: w, r: r, at: at, app: a.app}
 	m, err := q.admit()
+	if err == nil && answer.InEarlyData(r) {
+		err = problem.TooEarly
+	}
 	if err == nil && a.KeyOff && fromElsewhere(r) {
 		err = problem.CrossSite
 	}
