@@ -225,6 +225,26 @@ func TestActivityBecomesAPath(t *testing.T) {
 	}
 }
 
+// What some servers take for dots that lead upwards is no path below another.
+func TestActivityWithDotsInAnySpellingIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, activity := range []string{
+		"..", "/a/../b", "/a/%2e%2e/b", "/a/.%2E/b", "/a/..%2fb", "/a/%252e%252e/b", "/a/..%252fb", "/a/..;/b", "/a/..;x=1/b", "/a/..%3bx/b", "/a/.;/b",
+		"/a/..%5cb", "/a/%5c..%5cb", "/a/x%255c..%255cb", `..\b`, `x\..\..\b`, "../b", "..;/b", "%2e%2e/b", "/a/%zz",
+	} {
+		c := &creation{activity: activity}
+		if err := c.checkActivity(new(app.App)); err == nil {
+			t.Errorf("%s becomes %s", activity, c.activity)
+		}
+	}
+	for _, activity := range []string{"100%", "100%2", "a;b", "a..b", "...", "/a/..b/c..;d", `a\b`, "%", "%25zz"} {
+		c := &creation{activity: activity}
+		if err := c.checkActivity(new(app.App)); err != nil {
+			t.Errorf("%s: %v", activity, err)
+		}
+	}
+}
+
 // FuzzCreation makes sure that a callback can be made from each request that is accepted,
 // and that each other request is refused with a problem.
 func FuzzCreation(f *testing.F) {

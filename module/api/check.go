@@ -119,16 +119,27 @@ func (c *creation) checkActivity(a *app.App) error {
 	return nil
 }
 
-// dotted reports whether an escaped path has a part that is . or .. after unescaping.
+// maxEscapes bounds how often a path is unescaped to see where it leads.
+const maxEscapes = 3
+
+// dotted reports whether an escaped path has a part that is . or .. for one of the servers
+// that read it: some unescape twice, take a backslash for a slash, or leave out what follows
+// a semicolon.
 func dotted(path string) bool {
-	plain, err := url.PathUnescape(path)
-	if err != nil {
+	if _, err := url.PathUnescape(path); err != nil {
 		return true
 	}
-	for part := range strings.SplitSeq(plain, "/") {
-		if part == "." || part == ".." {
-			return true
+	for range maxEscapes {
+		for part := range strings.FieldsFuncSeq(path, func(c rune) bool { return c == '/' || c == '\\' }) {
+			if name, _, _ := strings.Cut(part, ";"); name == "." || name == ".." {
+				return true
+			}
 		}
+		plain, err := url.PathUnescape(path)
+		if err != nil {
+			return false
+		}
+		path = plain
 	}
 	return false
 }
