@@ -130,6 +130,14 @@ func TestDocumentedFilterKeepsSecretsOutOfEveryLog(t *testing.T) {
 			wantStatus(t, s.fetch(t, site+strings.Replace(path, "STATE", late.state(), 1)), http.StatusOK)
 		}
 	}
+	// Proxies and browsers repeat the URL in headers.
+	for _, name := range []string{"Referer", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Rewrite-Url"} {
+		for _, path := range []string{"/cb/STATE", "/CB%2FSTATE?a=b", "/cbq/state?state=STATE", "/cb?api_key=a-key-in-a-url"} {
+			req := harness.NewRequest(t, http.MethodGet, "http://blind.test/login", "", "")
+			req.Header.Set(name, harness.BaseURL+strings.Replace(path, "STATE", late.state(), 1))
+			wantStatus(t, harness.Do(t, s.Client(t, harness.HTTP1), req), http.StatusOK)
+		}
+	}
 	late.stillWaits(t)
 	for _, name := range []string{"log-private", "log-public", "log-blind"} {
 		if content, err := os.ReadFile(s.Path(name)); err != nil || !bytes.Contains(content, []byte("REDACTED")) {
