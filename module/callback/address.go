@@ -132,6 +132,15 @@ func LeadsBack(target, base string) bool {
 
 // plainHost returns a host with its port, if that is not the scheme's own, in one spelling.
 func plainHost(scheme, host string) string {
-	port := map[string]string{"http": ":80", "https": ":443"}[strings.ToLower(scheme)]
-	return strings.TrimSuffix(strings.ToLower(strings.TrimSuffix(host, port)), ".")
+	name, port := strings.ToLower(host), ""
+	if at := strings.LastIndexByte(name, ':'); at >= 0 && !strings.HasSuffix(name, "]") {
+		name, port = name[:at], strings.TrimLeft(name[at+1:], "0")
+	}
+	if name = strings.TrimSuffix(name, "."); port == "" || port == schemePorts[strings.ToLower(scheme)] {
+		return name
+	}
+	return name + ":" + port
 }
+
+// schemePorts are the ports of the web's schemes.
+var schemePorts = map[string]string{"http": "80", "https": "443"}
