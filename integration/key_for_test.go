@@ -144,6 +144,25 @@ func TestCallbackThatATeamMakesHasItsName(t *testing.T) {
 	}
 }
 
+// A key that is given to another team does not find again what it has made for the first.
+func TestKeyThatIsForOthersFindsNothingThatItHasMadeBefore(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Setenv("CB_TEAM", ordersKey)
+	cfg := func(names string) harness.Config {
+		return withAPI(s, harness.Config{Callback: "key team {env.CB_TEAM} create read" + names}, "")
+	}
+	retry := append(bearer(ordersKey), "Idempotency-Key", "k")
+	s.Start(t, cfg(" for orders"))
+	first := s.create(t, `{}`, retry...)
+	s.MustReload(t, cfg(" for billing"))
+	wantProblem(t, s.api(t, http.MethodPost, "", `{}`, retry...), http.StatusUnprocessableEntity, "idempotency-key-reused")
+	s.MustReload(t, cfg(" for orders"))
+	if again := s.create(t, `{}`, retry...); again.ID != first.ID {
+		t.Errorf("made %s again, as %s", first.ID, again.ID)
+	}
+}
+
 func TestKeyCallsOnlyTheCallbacksThatItIsFor(t *testing.T) {
 	t.Parallel()
 	s := teamed(t, harness.Config{})

@@ -98,6 +98,22 @@ func TestRequestInEarlyDataIsRefused(t *testing.T) {
 	x.resolve(t, "the result")
 }
 
+// A GET that is a call changes something, whatever a GET does elsewhere.
+func TestGETThatIsACallIsRefusedInEarlyData(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Start(t, withAPI(s, harness.Config{}, "key off"))
+	for _, body := range []string{`{}`, `{"allowMultipleCalls":true}`, `{"stateQueryParameter":"state"}`, `{"responseRedirectUrl":"https://shop.example.com/paid"}`} {
+		c := s.create(t, body)
+		wantProblem(t, s.callURL(t, http.MethodGet, c.CallbackURL, "", "Early-Data", "1"), http.StatusTooEarly, "too-early")
+		wantStatus(t, s.callURL(t, http.MethodHead, c.CallbackURL, "", "Early-Data", "1"), http.StatusOK)
+		if d := decode[document](t, s.api(t, http.MethodGet, "/"+c.ID, "")); d.Calls != 0 || d.Phase != "waiting" {
+			t.Errorf("%s: the callback is %s and has got %d calls", body, d.Phase, d.Calls)
+		}
+		wantStatus(t, s.callURL(t, http.MethodGet, c.ResultURL, "", "Early-Data", "1"), http.StatusAccepted)
+	}
+}
+
 func TestRequestToTheAPIInEarlyDataIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

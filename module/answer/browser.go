@@ -7,13 +7,16 @@ import (
 	"strings"
 )
 
-// InEarlyData reports whether a request that can change something has come in TLS early
-// data, which whoever has seen it can send again. A header that says so in any other way
-// than it should says it, too (RFC 8470, section 5.1).
+// TooEarly reports whether a request with a method that can change something has come in TLS
+// early data.
+func TooEarly(r *http.Request) bool {
+	return InEarlyData(r) && !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY"}, r.Method)
+}
+
+// InEarlyData reports whether a request has come in TLS early data, which whoever has seen it
+// can send again. A header that says so in any other way than it should says it, too (RFC
+// 8470, section 5.1).
 func InEarlyData(r *http.Request) bool {
-	if slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY"}, r.Method) {
-		return false
-	}
 	return r.TLS != nil && !r.TLS.HandshakeComplete || len(r.Header.Values("Early-Data")) > 0
 }
 

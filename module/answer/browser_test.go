@@ -27,7 +27,7 @@ func TestEarlyDataIsKnown(t *testing.T) {
 		"no value":                {http.MethodPost, nil, http.Header{"Early-Data": {""}}, true},
 		"another value, a read":   {http.MethodHead, nil, http.Header{"Early-Data": {"true"}}, false},
 	} {
-		if got := InEarlyData(&http.Request{Method: c.method, TLS: c.state, Header: c.header}); got != c.want {
+		if got := TooEarly(&http.Request{Method: c.method, TLS: c.state, Header: c.header}); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

@@ -78,7 +78,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	}
 	q := &request{w: w, r: r, at: at, app: a.app}
 	m, err := q.admit()
-	if err == nil && answer.InEarlyData(r) {
+	if err == nil && answer.TooEarly(r) {
 		err = problem.TooEarly
 	}
 	if err == nil && a.KeyOff && fromElsewhere(r) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,6 +140,10 @@ func (a *request) createOnce(c *creation, retry *callback.Retry) (cb *engine.Cal
 		cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Alias))
 	}
 	if err == nil && cb.Fingerprint != retry.Fingerprint {
+		return nil, false, problem.KeyReused
+	}
+	if err == nil && a.names != nil && !slices.Contains(a.names, cb.Name) {
+		// The client's key was for other callbacks when it made this one.
 		return nil, false, problem.KeyReused
 	}
 	return cb, true, err

@@ -270,7 +270,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if switches(r) {
 		return h.refuse(w, r, problem.Upgrade)
 	}
-	if answer.InEarlyData(r) {
+	if answer.TooEarly(r) {
 		return h.refuse(w, r, problem.TooEarly)
 	}
 	rt, err := h.app.Use(r.Context())

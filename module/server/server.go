@@ -149,7 +149,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		problem.UnknownState.Write(w)
 		return nil
 	}
-	if answer.InEarlyData(r) {
+	if answer.TooEarly(r) {
 		problem.TooEarly.Write(w)
 		return nil
 	}
@@ -183,6 +183,10 @@ var anyMethods = strings.Join(slices.Concat(callback.CallMethods, callback.LookM
 func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path, person bool, onward func()) error {
 	if !countsAsCall(r) && !looks(r) {
 		return problem.NotAllowed(anyMethods)
+	}
+	if !looks(r) && answer.InEarlyData(r) {
+		// A GET is a call, too.
+		return problem.TooEarly
 	}
 	if rt.Engine.Origin().ComesBack(r.Header) {
 		answer.LeaveUnread(w, r)
