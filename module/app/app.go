@@ -191,8 +191,25 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	a.opener = opener
 	a.shared = caddy.GetModuleID(loaded) != "callback.stores."+DefaultStore
-	a.identity, err = opener.Identity()
-	return err
+	if a.identity, err = opener.Identity(); err != nil {
+		return err
+	}
+	return a.checkOpen()
+}
+
+// checkOpen refuses secrets that the store, if an earlier configuration has it open, could
+// not adopt. Here, and not in Start, no other app has opened anything for the configuration.
+func (a *App) checkOpen() error {
+	adopter, ok := a.opener.(store.Adopter)
+	rt := runtimes.find(a.identity)
+	if !ok || rt == nil {
+		return nil
+	}
+	defer rt.Release()
+	if err := adopter.CanAdopt(rt.store); err != nil {
+		return fmt.Errorf("callback: %w", err)
+	}
+	return nil
 }
 
 func (a *App) setDefaults() {

@@ -67,6 +67,25 @@ func (rs *registry) acquire(identity string, log *zap.Logger, open func(*zap.Log
 	}
 }
 
+// find returns the runtime with that identity, if it is open. It must be released.
+func (rs *registry) find(identity string) *Runtime {
+	rs.mu.Lock()
+	rt := rs.open[identity]
+	rs.mu.Unlock()
+	if rt == nil || !rt.retain() {
+		return nil
+	}
+	select {
+	case <-rt.opened:
+		if rt.err == nil {
+			return rt
+		}
+	default:
+	}
+	rt.Release()
+	return nil
+}
+
 func (rs *registry) get(identity string, log *zap.Logger) (rt *Runtime, fresh bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

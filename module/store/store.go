@@ -179,6 +179,9 @@ type Opener interface {
 // Adopter is implemented by Openers whose secrets can change while the store is open. A
 // reload that means a store which is open already calls it.
 type Adopter interface {
+	// CanAdopt returns the error that Adopt would return now, and changes nothing.
+	CanAdopt(open Store) error
+
 	// Adopt puts the configuration's secrets into effect, all of them or none. Its error
 	// says what is wrong and what to do.
 	Adopt(open Store) error

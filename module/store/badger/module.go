@@ -233,13 +233,19 @@ func (c *Config) secrets() Options {
 	return Options{EncryptionKey: c.key, OldKeys: c.oldKeys, Secret: c.secret, OldSecrets: c.oldSecrets}
 }
 
+// CanAdopt implements store.Adopter.
+func (c *Config) CanAdopt(open store.Store) error { return c.with(open, (*Store).CanAdopt) }
+
 // Adopt implements store.Adopter.
-func (c *Config) Adopt(open store.Store) error {
+func (c *Config) Adopt(open store.Store) error { return c.with(open, (*Store).Adopt) }
+
+// with hands the configuration's secrets to a store.
+func (c *Config) with(open store.Store, do func(*Store, Options) error) error {
 	s, ok := open.(*Store)
 	if !ok {
 		return fmt.Errorf("%T is not a store of this kind", open)
 	}
-	if err := s.Adopt(c.secrets()); err != nil {
+	if err := do(s, c.secrets()); err != nil {
 		return fmt.Errorf("the store %s: %w", s.options.Dir, err)
 	}
 	return nil

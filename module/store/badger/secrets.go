@@ -151,24 +151,8 @@ var errOtherKeys = errors.New("encryption_key has changed, in its first value or
 func (s *Store) Adopt(o Options) error {
 	s.secretLock.Lock()
 	defer s.secretLock.Unlock()
-	if !bytes.Equal(o.EncryptionKey, s.adopted.EncryptionKey) || !slices.EqualFunc(o.OldKeys, s.adopted.OldKeys, bytes.Equal) {
-		return errOtherKeys
-	}
-	if o.Secret == s.adopted.Secret && slices.Equal(o.OldSecrets, s.adopted.OldSecrets) {
-		return nil
-	}
-	next, err := s.chooseSecrets(o, false)
-	if err != nil {
-		return explain(err)
-	}
-	var used usedSecrets
-	if err := s.view(func(txn *badgerdb.Txn) (err error) {
-		used, err = readUsed(txn)
-		return err
-	}); err != nil {
-		return err
-	}
-	if err := s.checkSecret(o, next.First(), used, false); err != nil {
+	next, err := s.adoptable(o)
+	if next == nil || err != nil {
 		return err
 	}
 	if err := s.write(func() error {
@@ -180,6 +164,37 @@ func (s *Store) Adopt(o Options) error {
 	s.adopted = o
 	s.background.Go(func() { s.countGone(next) })
 	return nil
+}
+
+// CanAdopt returns the error that Adopt would return now.
+func (s *Store) CanAdopt(o Options) error {
+	s.secretLock.Lock()
+	defer s.secretLock.Unlock()
+	_, err := s.adoptable(o)
+	return err
+}
+
+// adoptable returns the secrets of another configuration, nil if they are the same. The
+// secrets' lock must be held.
+func (s *Store) adoptable(o Options) (*callback.Secrets, error) {
+	if !bytes.Equal(o.EncryptionKey, s.adopted.EncryptionKey) || !slices.EqualFunc(o.OldKeys, s.adopted.OldKeys, bytes.Equal) {
+		return nil, errOtherKeys
+	}
+	if o.Secret == s.adopted.Secret && slices.Equal(o.OldSecrets, s.adopted.OldSecrets) {
+		return nil, nil
+	}
+	next, err := s.chooseSecrets(o, false)
+	if err != nil {
+		return nil, explain(err)
+	}
+	var used usedSecrets
+	if err := s.view(func(txn *badgerdb.Txn) (err error) {
+		used, err = readUsed(txn)
+		return err
+	}); err != nil {
+		return nil, err
+	}
+	return next, s.checkSecret(o, next.First(), used, false)
 }
 
 // countGone says in the log how many callbacks were derived from a secret that is not among
