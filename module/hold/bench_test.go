@@ -173,4 +173,6 @@ func TestHoldAllocatesWithinItsBound(t *testing.T) {
 	}
 }
 
-const maxAllocations = 260
+// maxAllocations is a tenth more than a hold takes without the race detector, under which
+// pools drop a part of what is put into them.
+const maxAllocations = 270
