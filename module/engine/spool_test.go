@@ -129,18 +129,21 @@ func TestSpoolHasTheErrorOfItsStore(t *testing.T) {
 }
 
 func TestAttemptWhoseResponseIsLostIsNotRecorded(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
 	for name, c := range map[string]struct {
 		lost error
-		end  func()
-	}{"the store is full": {store.ErrFull, func() {}}, "it ends meanwhile": {nil, cancel}} {
+		ends bool
+	}{"the store is full": {store.ErrFull, false}, "it ends meanwhile": {nil, true}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		b := newBed(t, plenty, callback.Policy{})
 		cb, ended := b.deferred(t), 0
 		worker := hand{attempt: func() callback.Attempt {
 			s := b.NewSpool(cb.ID)
 			fill(t, s, pattern(2*inlineBody), inlineBody)
 			body, _ := s.Body()
-			c.end()
+			if c.ends {
+				cancel()
+			}
 			return callback.Attempt{Kind: callback.AttemptAnswered, Response: &callback.Response{Status: 200, Body: body}, Lost: c.lost, Done: func() { s.Release(); ended++ }}
 		}}
 		if b.work(ctx, worker, cb.ID) || ended != 1 {
@@ -150,7 +153,7 @@ func TestAttemptWhoseResponseIsLostIsNotRecorded(t *testing.T) {
 			t.Errorf("%s: the callback is %s", name, r.Phase)
 		}
 		b.pass(time.Second)
-		c.lost, c.end = nil, func() {}
+		c.lost = nil
 		if !b.work(t.Context(), worker, cb.ID) || ended != 2 {
 			t.Errorf("%s: it was not recorded then, or its response let go of %d times", name, ended)
 		}
