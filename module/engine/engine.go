@@ -34,7 +34,9 @@ type Limits struct {
 
 // Engine is safe for concurrent use. One engine has one store.
 type Engine struct {
-	store   store.Store
+	store store.Store
+	// shared is the store if several nodes use it, else nil.
+	shared  store.Shared
 	log     *zap.Logger
 	now     func() time.Time
 	limits  atomic.Pointer[Limits]
@@ -73,6 +75,7 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now fu
 		early: newEarly(), asking: newAsking(), flights: newFlights(), lanes: newLanes(), kicked: make(chan struct{}, 1),
 		outages: newOutages(log),
 	}
+	e.shared, _ = s.(store.Shared)
 	e.SetLimits(limits)
 	e.background.Go(func() { e.sweep(ctx) })
 	e.background.Go(func() { e.follow(ctx) })

@@ -191,7 +191,7 @@ func (b *bed) call(t *testing.T, cb *Callback, body string) callback.Verdict {
 
 func (b *bed) tryCall(ctx context.Context, cb *Callback, body string) (callback.Verdict, error) {
 	v, _, err := b.Receive(ctx, Incoming{
-		State: b.store.Secret().State(cb.ID),
+		State: b.Engine.store.Secret().State(cb.ID),
 		Call:  &callback.Call{Method: "POST", Body: callback.NewBody([]byte(body))},
 	})
 	return v, err
@@ -488,7 +488,7 @@ func TestEndThatNobodyWasToldOfIsNoticed(t *testing.T) {
 	b.call(t, cb, "x")
 	w := b.await(t, cb, true)
 	defer w.Stop()
-	b.look(t.Context(), cb.ID)
+	b.lookAt(t.Context(), cb.ID)
 	if r := told(t, w); r.Phase != callback.Resolved {
 		t.Error(r.Phase)
 	}
@@ -527,8 +527,8 @@ func TestWaitersOfOneCallbackAreIndependent(t *testing.T) {
 	told(t, ws[2])
 	ws[0].Stop()
 	ws[2].Stop()
-	if ids := b.waiters.ids(); len(ids) != 0 {
-		t.Errorf("%v are still waited for", ids)
+	if ends, changes := b.waiters.ids(); len(ends)+len(changes) != 0 {
+		t.Errorf("%v and %v are still waited for", ends, changes)
 	}
 }
 

@@ -19,9 +19,6 @@ const (
 	// of them waits for its turn, it looks at more, up to maxSweepBatch.
 	sweepBatch    = 1000
 	maxSweepBatch = 64 * sweepBatch
-	// lookEvery is how often the callbacks of waiters are looked at without a hint that
-	// they have changed.
-	lookEvery = 15 * time.Second
 )
 
 // sweep expires waiting callbacks, forgets those past their retention, and finds the
@@ -116,34 +113,4 @@ func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store
 		e.offer(r)
 	}
 	return acted || expired || stripped, commit, err
-}
-
-// follow looks at the callbacks that have waiters: at once if another node hints at a
-// change, and regularly in any case, because a hint can be lost.
-func (e *Engine) follow(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case id := <-e.store.Changes():
-			e.look(ctx, id)
-		case <-tick.C:
-			for _, id := range e.waiters.ids() {
-				e.look(ctx, id)
-			}
-		}
-	}
-}
-
-// look tells the waiters of a callback about its committed record.
-func (e *Engine) look(ctx context.Context, id callback.UUID) {
-	r, commit, err := e.store.Find(ctx, store.ByID(id))
-	if err != nil || store.Wait(ctx, commit) != nil {
-		return
-	}
-	r = r.Lean()
-	e.waiters.tell(r, nil)
-	e.waiters.tellDurable(r, nil)
 }

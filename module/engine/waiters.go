@@ -152,18 +152,33 @@ func (ws *waiters) attendBeside(id callback.UUID, but *Waiter) bool {
 	return false
 }
 
-// ids lists the callbacks that have waiters.
-func (ws *waiters) ids() []callback.UUID {
-	var ids []callback.UUID
+// has reports whether a callback has waiters.
+func (ws *waiters) has(id callback.UUID) bool {
+	s := ws.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first[id] != nil
+}
+
+// ids lists the callbacks that have waiters: those whose end alone is waited for, and those
+// with a waiter that is told of every change.
+func (ws *waiters) ids() (ends, changes []callback.UUID) {
 	for i := range ws.shards {
 		s := &ws.shards[i]
 		s.mu.Lock()
-		for id := range s.first {
-			ids = append(ids, id)
+		for id, w := range s.first {
+			for w != nil && !w.changes {
+				w = w.next
+			}
+			if w == nil {
+				ends = append(ends, id)
+			} else {
+				changes = append(changes, id)
+			}
 		}
 		s.mu.Unlock()
 	}
-	return ids
+	return ends, changes
 }
 
 // Await registers a waiter for a callback. A durable one is told when the end is

@@ -34,8 +34,8 @@ func TestWaitersLeaveInAnyOrder(t *testing.T) {
 				}
 			}
 		}
-		if ids := ws.ids(); len(ids) != 0 || ws.count.Load() != 0 {
-			t.Errorf("%s: %d waiters of %v are left", name, ws.count.Load(), ids)
+		if ends, changes := ws.ids(); len(ends)+len(changes) != 0 || ws.count.Load() != 0 {
+			t.Errorf("%s: %d waiters of %v are left", name, ws.count.Load(), append(ends, changes...))
 		}
 	}
 }

@@ -120,10 +120,9 @@ type Store interface {
 	// that exists while all pages are read is on exactly one of them.
 	List(ctx context.Context, q Query) (page []*callback.Record, next Cursor, err error)
 
-	// Changes yields ids of callbacks that another node may have changed. They are a
-	// hint: some may be missing, some may be wrong. A store that only one process can
-	// use returns nil.
-	Changes() <-chan callback.UUID
+	// Changes yields hints at what another node may have changed: some may be missing,
+	// some may be wrong. A store that only one process can use returns nil.
+	Changes() <-chan Hint
 
 	// Waiting returns how many callbacks wait. Shortly after the start it may be
 	// too low, while the store is still counting.

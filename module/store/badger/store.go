@@ -80,7 +80,7 @@ type Store struct {
 func (s *Store) ID() string { return s.id }
 
 // Changes implements store.Store. The directory belongs to this process alone.
-func (s *Store) Changes() <-chan callback.UUID { return nil }
+func (s *Store) Changes() <-chan store.Hint { return nil }
 
 // Waiting implements store.Store.
 func (s *Store) Waiting() int { return int(max(0, s.waiting.Load())) }

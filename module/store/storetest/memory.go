@@ -59,7 +59,7 @@ func (m *Memory) Open() store.Store {
 	if len(m.open) == 0 {
 		maps.DeleteFunc(m.policies, func(hash callback.Digest, _ []byte) bool { return !m.needs(hash) })
 	}
-	h := &handle{memory: m, changes: make(chan callback.UUID, maxHints)}
+	h := &handle{memory: m, changes: make(chan store.Hint, maxHints)}
 	m.open[h] = true
 	return h
 }
@@ -136,7 +136,7 @@ const maxHints = 1024
 // handle is a store that is open on a memory, until that forgets it.
 type handle struct {
 	memory  *Memory
-	changes chan callback.UUID
+	changes chan store.Hint
 }
 
 // enter locks the memory, which the caller must unlock, whatever the error is.
@@ -152,6 +152,10 @@ func (h *handle) enter() (*Memory, error) {
 // later, and hints at it to the other stores.
 func (h *handle) put(id callback.UUID, r *callback.Record) store.Commit {
 	m := h.memory
+	hint := store.Hint{ID: id}
+	if r != nil {
+		hint.Aliases = added(m.records[id], r)
+	}
 	m.records[id] = r
 	if r == nil {
 		delete(m.records, id)
@@ -161,7 +165,7 @@ func (h *handle) put(id callback.UUID, r *callback.Record) store.Commit {
 			continue
 		}
 		select {
-		case other.changes <- id:
+		case other.changes <- hint:
 		default:
 		}
 	}
@@ -179,13 +183,24 @@ func (h *handle) put(id callback.UUID, r *callback.Record) store.Commit {
 	return w
 }
 
+// added returns the aliases that a record has and that the one before it, nil for none, had
+// not.
+func added(before, after *callback.Record) (aliases []callback.Digest) {
+	for _, alias := range after.Aliases {
+		if before == nil || !slices.Contains(before.Aliases, alias) {
+			aliases = append(aliases, alias)
+		}
+	}
+	return aliases
+}
+
 func (h *handle) Secret() *callback.Secret { return h.memory.secrets.Load().First() }
 
 func (h *handle) SecretOf(r *callback.Record) *callback.Secret { return h.memory.secrets.Load().Of(r) }
 
 func (h *handle) ID() string { return h.memory.id }
 
-func (h *handle) Changes() <-chan callback.UUID { return h.changes }
+func (h *handle) Changes() <-chan store.Hint { return h.changes }
 
 func (h *handle) Create(_ context.Context, r *callback.Record) (store.Commit, error) {
 	m, err := h.enter()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -156,13 +157,13 @@ func TestWhoIsOutrunDecidesAgain(t *testing.T) {
 }
 
 // hints returns all that a store has hinted at.
-func hints(s store.Store) (ids []callback.UUID) {
+func hints(s store.Store) (all []store.Hint) {
 	for {
 		select {
-		case id := <-s.Changes():
-			ids = append(ids, id)
+		case h := <-s.Changes():
+			all = append(all, h)
 		default:
-			return ids
+			return all
 		}
 	}
 }
@@ -174,11 +175,13 @@ func TestChangeIsHintedAtToTheOthers(t *testing.T) {
 	wantHints := func(what string, s store.Store, want int) {
 		t.Helper()
 		got := hints(s)
-		if len(got) != want || want > 0 && got[0] != r.ID {
+		if len(got) != want || want > 0 && got[0].ID != r.ID {
 			t.Errorf("%s is hinted at as %v", what, got)
 		}
 	}
-	wantHints("a creation", p.more, 1)
+	if got := hints(p.more); len(got) != 1 || got[0].ID != r.ID || !slices.Equal(got[0].Aliases, r.Aliases) {
+		t.Errorf("a creation is hinted at as %v", got)
+	}
 	p.update(p.more, key, add("a"))
 	wantHints("an update", p.one, 1)
 	p.update(p.one, key, remove)

@@ -1,0 +1,31 @@
+package store
+
+import (
+	"context"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+)
+
+// Shared is what a store offers that several nodes use at the same time. A node is a process
+// that has the store open.
+//
+// Such a store returns from Create and Update only when the write is committed: another node
+// sees nothing earlier. The context ends the wait for a turn, and never a decision that was
+// handed over.
+type Shared interface {
+	Store
+
+	// Ended returns those of the callbacks that do not wait any more, or that do not exist.
+	Ended(ctx context.Context, ids []callback.UUID) ([]callback.UUID, error)
+}
+
+// Hint says that another node may have changed a callback. The zero Hint says that hints
+// were lost, so that everything may have changed.
+type Hint struct {
+	ID callback.UUID
+	// Aliases are those that lead to the callback since the change.
+	Aliases []callback.Digest
+}
+
+// IsZero reports whether hints were lost.
+func (h Hint) IsZero() bool { return h.ID.IsZero() }
