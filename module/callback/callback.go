@@ -144,6 +144,12 @@ type Record struct {
 	Strip *Strip `cbor:"38,keyasint,omitempty"`
 	// Sender says who delivers the results.
 	Sender Sender `cbor:"39,keyasint,omitempty"`
+	// Flight is the node that serves the client's request, where another node must know it.
+	Flight Node `cbor:"40,keyasint,omitempty"`
+	// Owner is the node that does the work which is due.
+	Owner Node `cbor:"41,keyasint,omitempty"`
+	// Asking is the node that asks the app about a call.
+	Asking Node `cbor:"42,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/failpoint"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 const (
@@ -31,11 +32,15 @@ type clock struct {
 	at   time.Duration
 }
 
-// newClock returns a clock that agrees with the system's.
-func newClock() *clock {
-	began := time.Now()
+// clockOf returns a clock that agrees with the system's, or, if several nodes use a store,
+// with the one that all of them go by.
+func clockOf(s store.Store) *clock {
+	began, now := time.Now(), time.Now
+	if shared, ok := s.(store.Shared); ok {
+		now = shared.Now
+	}
 	return startClock(
-		func() time.Time { return time.Now().Round(0).Add(failpoint.Ahead()) },
+		func() time.Time { return now().Round(0).Add(failpoint.Ahead()) },
 		func() time.Duration { return time.Since(began) })
 }
 

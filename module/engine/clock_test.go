@@ -3,6 +3,8 @@ package engine
 import (
 	"testing"
 	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
 
 // setClock is a system clock that the test can set, and the time that has passed.
@@ -52,7 +54,7 @@ func TestClockBelievesASystemThatStartedInTheWrongYear(t *testing.T) {
 }
 
 func TestClockIsTheSystemsWhereThatIsLeftAlone(t *testing.T) {
-	c := newClock()
+	c := clockOf(storetest.NewMemory().Open())
 	for range 1000 {
 		if off := time.Since(c.now()).Abs(); off > time.Second {
 			t.Fatalf("it is off by %v", off)

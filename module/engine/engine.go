@@ -65,7 +65,7 @@ type Engine struct {
 // New returns an engine that works on s, and begins to watch for what is due. o is told
 // what happens.
 func New(s store.Store, limits Limits, log *zap.Logger, o Observer) *Engine {
-	return newEngine(s, limits, log, o, newClock().now)
+	return newEngine(s, limits, log, o, clockOf(s).now)
 }
 
 func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now func() time.Time) *Engine {
@@ -169,6 +169,12 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 		return nil, err
 	}
 	r := callback.New(e.store.Secret(), spec.Policy, spec.Spec, callback.At(e.now()))
+	if e.shared != nil {
+		if r.Job == nil && (r.Attended || !r.Fingerprint.IsZero()) {
+			r.Flight = e.self()
+		}
+		r = e.assigned(r)
+	}
 	commit, err := e.createWithRequest(ctx, r)
 	if err != nil {
 		return nil, err
@@ -312,7 +318,7 @@ func (e *Engine) Acknowledge(ctx context.Context, key store.Key, a *callback.Res
 // updateWith changes a callback by a response that it may keep, and waits for the commit.
 func (e *Engine) updateWith(ctx context.Context, key store.Key, response *callback.Response, change func(*callback.Record) (*callback.Record, bool)) error {
 	return e.withResponse(ctx, response, func() (*callback.Record, error) {
-		r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+		r, commit, err := e.update(ctx, key, func(r *callback.Record) (store.Change, error) {
 			next, _ := change(r)
 			return store.Change{Next: next}, nil
 		})
@@ -327,7 +333,7 @@ func (e *Engine) updateWith(ctx context.Context, key store.Key, response *callba
 // that is due.
 func (e *Engine) transition(ctx context.Context, key store.Key, t Transition, change func(*callback.Record, *callback.Policy) store.Change) (*callback.Record, error) {
 	changed, before := false, callback.Waiting
-	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+	r, commit, err := e.update(ctx, key, func(r *callback.Record) (store.Change, error) {
 		p, err := e.store.Policy(ctx, r.Policy)
 		if err != nil {
 			return store.Change{}, err

@@ -1,13 +1,16 @@
 package engine
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
-// flights are the requests with an Idempotency-Key that are still being served. A
-// second request with the same key waits until the first has landed.
+// flights are the requests with an Idempotency-Key that this process is serving. A second
+// request with the same key waits until the first has landed. Where several nodes use the
+// store, the record says which of them serves the request.
 type flights struct {
 	mu   sync.Mutex
 	open map[callback.UUID]chan struct{}
@@ -15,10 +18,8 @@ type flights struct {
 
 func newFlights() *flights { return &flights{open: make(map[callback.UUID]chan struct{})} }
 
-// Depart notes that the request of a callback is being served. ok is false if it
-// already is. Otherwise land must be called afterwards.
-func (e *Engine) Depart(id callback.UUID) (land func(), ok bool) {
-	f := e.flights
+// depart notes a request. ok is false if it is being served already.
+func (f *flights) depart(id callback.UUID) (land func(), ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.open[id] != nil {
@@ -34,10 +35,46 @@ func (e *Engine) Depart(id callback.UUID) (land func(), ok bool) {
 	}, true
 }
 
-// Landed returns a channel that is closed when the request of a callback has been
-// served. It is nil if none is being served.
+// Depart notes that the request of a callback is being served. ok is false if it
+// already is, here or at another node. Otherwise land must be called afterwards.
+func (e *Engine) Depart(ctx context.Context, r *callback.Record) (land func(), ok bool, err error) {
+	landHere, ok := e.flights.depart(r.ID)
+	if !ok || e.shared == nil {
+		return landHere, ok, nil
+	}
+	self, ok := e.self(), true
+	if r.Flight != self {
+		if self, ok, err = e.claim(ctx, r.ID, flightOf); err != nil || !ok {
+			landHere()
+			return nil, false, err
+		}
+	}
+	return func() {
+		landHere()
+		e.unclaim(r.ID, self, flightOf)
+	}, true, nil
+}
+
+// Landed returns a channel that is closed when this process has served the request of a
+// callback. It is nil if the process is not serving it.
 func (e *Engine) Landed(id callback.UUID) <-chan struct{} {
 	e.flights.mu.Lock()
 	defer e.flights.mu.Unlock()
 	return e.flights.open[id]
+}
+
+// Serves reports whether the request of a callback is being served, here or at another node.
+func (e *Engine) Serves(r *callback.Record) bool {
+	return e.Landed(r.ID) != nil || e.elsewhere(r.Flight)
+}
+
+// Elsewhere returns a channel that is closed when it is to be looked again whether another
+// node has served the request of a callback. It is nil if none is serving it.
+func (e *Engine) Elsewhere(r *callback.Record) <-chan struct{} {
+	if !e.elsewhere(r.Flight) {
+		return nil
+	}
+	again := make(chan struct{})
+	time.AfterFunc(elsewhereEvery, func() { close(again) })
+	return again
 }

@@ -41,10 +41,9 @@ func newNode(t *testing.T, s store.Shared, policy callback.Policy) *bed {
 	if err := policy.Compile(); err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{now: new(atomic.Int64), policy: &policy}
-	b.now.Store(time.Now().UnixMilli())
+	b := &bed{policy: &policy}
 	limits := Limits{MaxMemory: 64 << 20, MaxWaiting: 10_000, MaxHeld: 10_000, Concurrency: 16}
-	b.Engine = newEngine(s, limits, zap.NewNop(), nobody{}, func() time.Time { return time.UnixMilli(b.now.Load()) })
+	b.Engine = newEngine(s, limits, zap.NewNop(), nobody{}, time.Now)
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)

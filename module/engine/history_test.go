@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/store/badger"
+	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
 
 // races is the number of callbacks that the test races for; use 100000 for a long run.
@@ -109,11 +110,22 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBedOn(t, s, Limits{MaxMemory: 64 << 20, MaxWaiting: *races + 1, MaxHeld: 1000}, callback.Policy{})
+	wantLinearizable(t, newBedOn(t, s, Limits{MaxMemory: 64 << 20, MaxWaiting: *races + 1, MaxHeld: 1000}, callback.Policy{}))
+}
+
+func TestHistoriesOfSeveralNodesAreLinearizable(t *testing.T) {
+	m := storetest.NewMemory()
+	wantLinearizable(t, newNode(t, m.Join(), callback.Policy{}), newNode(t, m.Join(), callback.Policy{}), newNode(t, m.Join(), callback.Policy{}))
+}
+
+// wantLinearizable lets callers race for callbacks, each at one of the nodes, and checks that
+// what they saw has an order.
+func wantLinearizable(t *testing.T, nodes ...*bed) {
+	t.Helper()
 	began := time.Now()
 	ended := map[callback.Phase]int{}
 	for round := range *races {
-		cb := b.create(t)
+		cb := nodes[round%len(nodes)].create(t)
 		var mu sync.Mutex
 		var history []porcupine.Operation
 		var done sync.WaitGroup
@@ -122,7 +134,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 			done.Go(func() {
 				<-start
 				called := time.Since(began).Nanoseconds()
-				saw, err := b.try(cb, a)
+				saw, err := nodes[i%len(nodes)].try(cb, a)
 				op := porcupine.Operation{ClientId: i, Input: a, Call: called, Output: saw, Return: time.Since(began).Nanoseconds()}
 				if err != nil {
 					t.Error(err)
@@ -138,7 +150,7 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		if !porcupine.CheckOperations(oneCallback, history) {
 			t.Fatalf("round %d: no order of these explains them: %+v", round, history)
 		}
-		final, err := b.try(cb, attempt{})
+		final, err := nodes[0].try(cb, attempt{})
 		if err != nil {
 			t.Fatal(err)
 		}

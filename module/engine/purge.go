@@ -41,7 +41,7 @@ func (e *Engine) Purge(ctx context.Context, key store.Key, reason string) error 
 func (e *Engine) purge(ctx context.Context, key store.Key, reason string) (*callback.Record, store.Commit, error) {
 	var last *callback.Record
 	ended := false
-	_, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+	_, commit, err := e.update(ctx, key, func(r *callback.Record) (store.Change, error) {
 		if !r.Parent.IsZero() && !r.Told {
 			return store.Change{}, errUntold
 		}

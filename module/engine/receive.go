@@ -89,7 +89,7 @@ func (e *Engine) takeWhole(ctx context.Context, key store.Key, in Incoming, d de
 func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (decision, error) {
 	var d decision
 	before := callback.Waiting
-	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+	r, commit, err := e.update(ctx, key, func(r *callback.Record) (store.Change, error) {
 		var err error
 		before = r.Phase
 		d.verdict, d.policy, err = e.verdictOn(ctx, r, in)
@@ -195,7 +195,7 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 	if err := p.CanJudge(); err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	in.Call.Unattended = r.Attended && !e.waiters.attend(r.ID)
+	in.Call.Unattended = r.Attended && !e.waiters.attend(r.ID) && !e.elsewhere(r.Flight)
 	issued := callback.Issued{Record: r, Policy: p, Secret: e.store.SecretOf(r)}
 	missed, now := false, callback.At(e.now())
 	look := issued.Lookup(in.Call, &missed)

@@ -82,10 +82,14 @@ func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
 // or forgets it, and queues work. It reports whether it changed the record.
 func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store.Commit, _ error) {
 	expired, stripped := false, false
-	r, commit, err := e.store.Update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
+	r, commit, err := e.update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
 		now := callback.At(e.now())
 		if acted = r.Forgettable(now); acted {
 			return store.Change{Delete: true}, nil
+		}
+		if e.elsewhere(r.Owner) {
+			// What is under way at the expiry counts.
+			return store.Change{}, nil
 		}
 		p, err := e.store.Policy(ctx, r.Policy)
 		if err != nil {
@@ -94,6 +98,9 @@ func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store
 		var next *callback.Record
 		if next, expired = r.Expire(p, now); !expired {
 			next, stripped = r.StripBodies(now)
+		}
+		if next == nil && e.unowned(r) {
+			next, acted = r, true
 		}
 		return store.Change{Next: next}, nil
 	})

@@ -33,9 +33,9 @@ func (e *Engine) SetWorker(w Worker) {
 	e.kick()
 }
 
-// offer queues the work of a callback, if it has any that is due.
+// offer queues the work of a callback, if it has any that is due and this node owns.
 func (e *Engine) offer(r *callback.Record) {
-	if l, now := workOf(r, callback.At(e.now())); now && e.lanes.add(l, r.ID) {
+	if l, now := workOf(r, callback.At(e.now())); now && e.owns(r) && e.lanes.add(l, r.ID) {
 		e.kick()
 	}
 }
@@ -115,7 +115,7 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 	if err != nil || store.Wait(ctx, cb.Commit) != nil {
 		return false
 	}
-	if _, due := workOf(cb.Record, callback.At(e.now())); !due {
+	if _, due := workOf(cb.Record, callback.At(e.now())); !due || !e.owns(cb.Record) {
 		return true
 	}
 	switch {
@@ -129,8 +129,9 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 	if errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrFailed) {
 		e.unrecorded.Store(true)
 	}
-	if errors.Is(err, store.ErrNotFound) {
-		// The callback was removed meanwhile, and nothing is to be done for it.
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, errLost) {
+		// The callback was removed meanwhile, or is another node's: nothing is to be done
+		// for it here.
 		err = nil
 	}
 	if err != nil && ctx.Err() == nil {
@@ -196,10 +197,13 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 }
 
 // record stores the outcome of a callback's work, and waits for its commit. It returns the
-// newest record, unless the outcome was not taken.
+// newest record, unless the outcome was not taken. errLost: another node owns the work.
 func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next func(*callback.Record) *callback.Record) (*callback.Record, error) {
 	changed, before := false, callback.Waiting
-	r, commit, err := e.store.Update(ctx, store.ByID(cb.ID), func(r *callback.Record) (store.Change, error) {
+	r, commit, err := e.update(ctx, store.ByID(cb.ID), func(r *callback.Record) (store.Change, error) {
+		if r.Owner != cb.Owner {
+			return store.Change{}, errLost
+		}
 		n := next(r)
 		changed, before = n != nil, r.Phase
 		return store.Change{Next: n}, nil

@@ -21,11 +21,15 @@ import (
 // upstream's answer.
 func (x *exchange) callUpstream() error {
 	if x.retry != nil {
-		land, ok := x.rt.Engine.Depart(x.callback.ID)
-		if !ok {
+		land, ok, err := x.rt.Engine.Depart(x.lasting(), x.callback.Record)
+		switch {
+		case err != nil:
+			return x.refuseFor(err)
+		case !ok:
 			// Another request for the same callback is already being served.
 			return x.attach()
 		}
+		x.departed = true
 		defer land()
 	}
 	if !x.h.isStep() {

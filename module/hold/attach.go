@@ -148,6 +148,9 @@ func (x *exchange) attach() error {
 			return x.refuseFor(err)
 		}
 		x.callback = cb
+		if landed == nil {
+			landed = x.rt.Engine.Elsewhere(cb.Record)
+		}
 		switch {
 		case x.replays(cb.Record):
 			return x.replay()
@@ -188,9 +191,9 @@ func (x *exchange) replays(r *callback.Record) bool {
 	case !r.Phase.Final():
 		return false
 	case x.goesOn(r):
-		return x.rt.Engine.Landed(r.ID) == nil
+		return !x.rt.Engine.Serves(r)
 	case r.Phase == callback.Closed:
-		return x.rt.Engine.Landed(r.ID) == nil
+		return !x.rt.Engine.Serves(r)
 	}
 	return !x.answersAtOnce()
 }

@@ -45,8 +45,9 @@ type exchange struct {
 	watcher *engine.Waiter
 	// told is the record that an attached step was told of; nil as long as it was not.
 	told *callback.Record
-	// attached says that the callback was made by an earlier request.
-	attached bool
+	// attached says that the callback was made by an earlier request. departed says that the
+	// engine knows that this one is being served.
+	attached, departed bool
 
 	preference answer.Preference
 	// came is to be called once the ack has come, or when none can come any more.

@@ -31,7 +31,16 @@ func (x *exchange) goOn(r *callback.Record) error {
 	if x.retry == nil || x.step != nil {
 		return x.next.ServeHTTP(x.w, request)
 	}
-	if land, ok := x.rt.Engine.Depart(r.ID); ok {
+	if !x.departed {
+		land, ok, err := x.rt.Engine.Depart(x.lasting(), r)
+		switch {
+		case err != nil:
+			return x.refuseFor(err)
+		case !ok:
+			// Another request with the same key goes on already.
+			return x.attach()
+		}
+		x.departed = true
 		defer land()
 	}
 	room := upstream.Room{Kept: -1, Passed: x.h.app.MaxBodySize}

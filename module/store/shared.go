@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
@@ -14,6 +15,17 @@ import (
 // handed over.
 type Shared interface {
 	Store
+
+	// Node is this process as one of the nodes. After it was given up, because it was not
+	// heard of for too long, it is another one.
+	Node() callback.Node
+
+	// Lives reports whether a node lives, as far as is known. That it does not is certain,
+	// and never changes.
+	Lives(callback.Node) bool
+
+	// Now returns the time of the clock that all nodes go by.
+	Now() time.Time
 
 	// Ended returns those of the callbacks that do not wait any more, or that do not exist.
 	Ended(ctx context.Context, ids []callback.UUID) ([]callback.UUID, error)

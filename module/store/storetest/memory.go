@@ -31,6 +31,9 @@ type Memory struct {
 	// pending is the write that has what is decided and not committed.
 	pending *write
 	open    map[*handle]bool
+	// nodes is how many there were, and living those that live.
+	nodes  callback.Node
+	living map[callback.Node]bool
 }
 
 // NewMemory returns a memory that holds nothing but a secret.
@@ -42,6 +45,7 @@ func NewMemory() *Memory {
 		bodies:   make(map[string][]byte),
 		pending:  newWrite(),
 		open:     make(map[*handle]bool),
+		living:   make(map[callback.Node]bool),
 	}
 	m.SetSecrets(callback.NewSecrets(callback.NewSecret()))
 	return m

@@ -2,16 +2,68 @@ package storetest
 
 import (
 	"context"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 // Join is Open for a store that knows that it is one of several nodes.
-func (m *Memory) Join() store.Shared { return &node{m.Open().(*handle)} }
+func (m *Memory) Join() store.Shared {
+	n := &node{handle: m.Open().(*handle)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n.join()
+	return n
+}
+
+// GiveUp lets all take a node for dead. Its store gets another number.
+func (m *Memory) GiveUp(s store.Shared) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := s.(*node)
+	delete(m.living, n.number)
+	n.join()
+}
 
 // node is a handle whose writes are committed when they return.
-type node struct{ *handle }
+type node struct {
+	*handle
+	number callback.Node
+}
+
+// join gives a node the next number. The memory must be locked.
+func (n *node) join() {
+	m := n.memory
+	m.nodes++
+	n.number = m.nodes
+	m.living[n.number] = true
+}
+
+// Node implements store.Shared.
+func (n *node) Node() callback.Node {
+	n.memory.mu.Lock()
+	defer n.memory.mu.Unlock()
+	return n.number
+}
+
+// Lives implements store.Shared.
+func (n *node) Lives(other callback.Node) bool {
+	n.memory.mu.Lock()
+	defer n.memory.mu.Unlock()
+	return n.memory.living[other]
+}
+
+// Now implements store.Shared.
+func (n *node) Now() time.Time { return time.Now() }
+
+// Close implements store.Store.
+func (n *node) Close() error {
+	n.memory.mu.Lock()
+	delete(n.memory.living, n.number)
+	n.memory.mu.Unlock()
+	return n.handle.Close()
+}
 
 func (n *node) Create(ctx context.Context, r *callback.Record) (store.Commit, error) {
 	c, err := n.handle.Create(ctx, r)

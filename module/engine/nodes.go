@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// elsewhereEvery is how often it is looked at what another node does.
+const elsewhereEvery = 250 * time.Millisecond
+
+// self returns the number of this node; zero for a process that has its store to itself.
+func (e *Engine) self() callback.Node {
+	if e.shared == nil {
+		return 0
+	}
+	return e.shared.Node()
+}
+
+// elsewhere reports whether a node is another one, and lives.
+func (e *Engine) elsewhere(n callback.Node) bool {
+	return n != 0 && e.shared != nil && n != e.shared.Node() && e.shared.Lives(n)
+}
+
+// mark changes one of the nodes that a record names, and waits for the commit. change returns
+// the node to put in place of the one that is there, or false to leave that.
+func (e *Engine) mark(ctx context.Context, id callback.UUID, place func(*callback.Record) *callback.Node, change func(callback.Node) (callback.Node, bool)) error {
+	_, commit, err := e.update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
+		node, yes := change(*place(r))
+		if !yes || node == *place(r) {
+			return store.Change{}, nil
+		}
+		next := *r
+		*place(&next) = node
+		return store.Change{Next: &next}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return store.Wait(ctx, commit)
+}
+
+// claim puts this node into a place of a record, unless another one is there that lives. It
+// returns this node's number, and whether it is there.
+func (e *Engine) claim(ctx context.Context, id callback.UUID, place func(*callback.Record) *callback.Node) (self callback.Node, ok bool, err error) {
+	self = e.self()
+	err = e.mark(ctx, id, place, func(n callback.Node) (callback.Node, bool) {
+		ok = !e.elsewhere(n)
+		return self, ok
+	})
+	return self, ok, err
+}
+
+// unclaim takes this node out of a place of a record, in the background: nobody waits for it.
+func (e *Engine) unclaim(id callback.UUID, self callback.Node, place func(*callback.Record) *callback.Node) {
+	e.background.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), unclaimWithin)
+		defer cancel()
+		_ = e.mark(ctx, id, place, func(n callback.Node) (callback.Node, bool) { return 0, n == self })
+	})
+}
+
+// unclaimWithin is how long it is tried to take a node out of a record. What stays there is
+// overlooked when the node has ended.
+const unclaimWithin = 10 * time.Second
+
+func flightOf(r *callback.Record) *callback.Node { return &r.Flight }
+func askingOf(r *callback.Record) *callback.Node { return &r.Asking }
