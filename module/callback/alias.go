@@ -45,6 +45,15 @@ func AckAlias(key, correlationID string) Digest {
 	return alias("correlation from an ack", key, correlationID)
 }
 
+// AwaitedOf returns the digests by which callbacks are found that await an ack and that the
+// holders of these named keys can call.
+func AwaitedOf(keys []string) (all []Digest) {
+	for _, key := range keys {
+		all = append(all, alias("awaited ack", key))
+	}
+	return all
+}
+
 // Correlation has the aliases by which the holder of one named key can mean a callback at
 // the fixed URL. ByAck wins: only if no callback has it, ByRequest leads to the callback.
 type Correlation struct{ ByAck, ByRequest Digest }
@@ -137,12 +146,12 @@ func aliasesOf(keys []string, correlationID string, of func(key, correlationID s
 func (r *Record) Correlate(p *Policy, correlationID string) (*Record, bool) {
 	given := p.AckAliases(correlationID)
 	led := !slices.ContainsFunc(given, func(alias Digest) bool { return !slices.Contains(r.Aliases, alias) })
-	if r.Phase != Waiting || correlationID == r.CorrelationID && led {
+	if r.Phase != Waiting || correlationID == r.CorrelationID && led && len(r.Awaited) == 0 {
 		return nil, false
 	}
 	next := *r
 	next.CorrelationID = correlationID
-	next.Aliases = given
+	next.Aliases, next.Awaited = given, nil
 	before := slices.Concat(p.aliases(r.CorrelationID), p.AckAliases(r.CorrelationID), given)
 	for _, alias := range r.Aliases {
 		if !slices.Contains(before, alias) {

@@ -150,6 +150,10 @@ type Record struct {
 	Owner Node `cbor:"41,keyasint,omitempty"`
 	// Asking is the node that asks the app about a call.
 	Asking Node `cbor:"42,keyasint,omitempty"`
+	// Awaited are the digests of the keys whose holders can call the callback by the
+	// correlation id that its ack is to name, as long as there is no ack, where another node
+	// must know it.
+	Awaited []Digest `cbor:"43,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -211,6 +215,8 @@ type Spec struct {
 	Trace Header
 	// Attended says that the callback ends with the client that waits for it.
 	Attended bool
+	// AwaitsID says that the upstream's ack is to name the correlation id.
+	AwaitsID bool
 }
 
 // New returns a waiting callback with a fresh id, its state and ticket derived
@@ -238,6 +244,9 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		Trace:         spec.Trace,
 		Attended:      spec.Attended,
 		DerivedFrom:   secret.Mark(),
+	}
+	if spec.AwaitsID {
+		r.Awaited = AwaitedOf(p.Keys)
 	}
 	if !spec.Idempotency.IsZero() {
 		r.Aliases = append(r.Aliases, spec.Idempotency)

@@ -87,7 +87,7 @@ func (r *Record) Acknowledge(a *Response) (*Record, bool) {
 	}
 	next := *r
 	next.Ack = a
-	next.Acked = true
+	next.Acked, next.Awaited = true, nil
 	return &next, true
 }
 
@@ -123,7 +123,7 @@ func (r *Record) finish(p *Policy, phase Phase, now Time) *Record {
 	next.Phase = phase
 	next.FinishedAt = now
 	next.keep(p, now)
-	next.Job, next.Request, next.Step = nil, nil, UUID{}
+	next.Job, next.Request, next.Step, next.Awaited = nil, nil, UUID{}, nil
 	if p.Multiple && (phase == Resolved || phase == Failed) {
 		// It takes calls until it expires. Its retention begins then.
 		next.keep(p, max(now, r.ExpiresAt))

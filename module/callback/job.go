@@ -115,7 +115,7 @@ func (r *Record) handedOver(p *Policy, a Attempt) *Record {
 		next.Request = nil
 	}
 	if a.Kind == AttemptAcked {
-		next.Acked = true
+		next.Acked, next.Awaited = true, nil
 		if p.AckIsResult && r.Ack == nil {
 			next.Ack = a.Response
 		}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/failpoint"
@@ -54,10 +55,35 @@ func (a *asking) acquire(ctx context.Context, id callback.UUID) (release func(),
 	}
 }
 
+// turnToAsk waits until no other call to the callback is being asked about, here or at another
+// node. release must be called afterwards.
+func (e *Engine) turnToAsk(ctx context.Context, id callback.UUID) (release func(), err error) {
+	here, err := e.asking.acquire(ctx, id)
+	if err != nil || e.shared == nil {
+		return here, err
+	}
+	for {
+		self, ok, err := e.claim(ctx, id, askingOf)
+		switch {
+		case err != nil:
+			here()
+			return nil, err
+		case ok:
+			return func() { e.unclaim(id, self, askingOf, here) }, nil
+		}
+		select {
+		case <-time.After(elsewhereEvery):
+		case <-ctx.Done():
+			here()
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // askThenReceive asks the app about a call, and decides on the call with the app's
 // answer.
 func (e *Engine) askThenReceive(ctx context.Context, id callback.UUID, in Incoming) (callback.Verdict, *callback.Policy, error) {
-	release, err := e.asking.acquire(ctx, id)
+	release, err := e.turnToAsk(ctx, id)
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}

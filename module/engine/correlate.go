@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -13,7 +14,16 @@ import (
 // ExpectAck notes, before a request is sent upstream, that the upstream's ack is to name
 // the correlation id of a callback that can be called with these keys. came must be
 // called once the callback has the id, or when no ack can come any more.
-func (e *Engine) ExpectAck(keys []string) (came func()) { return e.early.expect(keys) }
+func (e *Engine) ExpectAck(id callback.UUID, keys []string) (came func()) {
+	cameHere := e.early.expect(keys)
+	if e.shared == nil || len(keys) == 0 {
+		return cameHere
+	}
+	return sync.OnceFunc(func() {
+		cameHere()
+		e.background.Go(func() { e.ackCannotCome(id) })
+	})
+}
 
 // ReceiveCorrelated decides on a call to the fixed URL, which names its callback by the
 // correlation id, in any spelling if that is a UUID of ours. It finds only callbacks that
@@ -36,7 +46,7 @@ func (e *Engine) ReceiveCorrelated(ctx context.Context, in Incoming, correlation
 // of the caller's keys opens: one has the id, or an ack is awaited that may give it. If the
 // store cannot say, it does.
 func (e *Engine) Expects(ctx context.Context, c callback.Caller, correlationID string) bool {
-	if e.early.awaits(c.Names) {
+	if e.early.awaits(c.Names) || e.shared != nil && e.awaitsElsewhere(ctx, c.Names, callback.At(e.now())) {
 		return true
 	}
 	for _, meant := range callback.Correlations(c.Names, correlationID) {
@@ -97,6 +107,9 @@ func (e *Engine) receiveEarly(ctx context.Context, in Incoming, keys []string, m
 	byAck := make([]callback.Correlation, len(meant))
 	for i, c := range meant {
 		byAck[i].ByAck = c.ByAck
+	}
+	if e.shared != nil {
+		return e.receiveAwaited(ctx, in, keys, byAck)
 	}
 	call, err := e.early.enter(keys, byAck)
 	if err != nil {

@@ -26,6 +26,8 @@ type early struct {
 	lines map[string]*line
 	// wanted has the calls that wait for a callback with that alias.
 	wanted map[callback.Digest]map[*earlyCall]bool
+	// patient counts, for each key, the calls that wait for an ack at whichever node.
+	patient map[string]int
 	// issued is how many requests were numbered.
 	issued uint64
 }
@@ -50,6 +52,9 @@ type earlyCall struct {
 	// woken is closed when a callback has got what the call means, or when no ack is
 	// awaited any more that the call may have overtaken.
 	woken chan struct{}
+	// again yields, where an ack can come to another node, whenever a callback has got what
+	// the call means; nil elsewhere.
+	again chan struct{}
 	meant []callback.Correlation
 	// lines is the number of lines in which it still stands.
 	lines int
@@ -57,7 +62,7 @@ type earlyCall struct {
 }
 
 func newEarly() *early {
-	return &early{lines: make(map[string]*line), wanted: make(map[callback.Digest]map[*earlyCall]bool)}
+	return &early{lines: make(map[string]*line), wanted: make(map[callback.Digest]map[*earlyCall]bool), patient: make(map[string]int)}
 }
 
 // expect notes that an ack is awaited whose callback can be called with these keys, until
@@ -106,8 +111,15 @@ func (l *line) advance() {
 	}
 }
 
-// wake tells the call, once.
+// wake tells the call, once, or each time if it waits again.
 func (c *earlyCall) wake() {
+	if c.again != nil {
+		select {
+		case c.again <- struct{}{}:
+		default:
+		}
+		return
+	}
 	select {
 	case <-c.woken:
 	default:
@@ -138,12 +150,38 @@ func (ea *early) enter(keys []string, meant []callback.Correlation) (*earlyCall,
 	if c.lines == 0 {
 		return nil, nil
 	}
-	for _, m := range meant {
+	ea.want(c)
+	return c, nil
+}
+
+// want notes what a call means. The lock must be held.
+func (ea *early) want(c *earlyCall) {
+	for _, m := range c.meant {
 		if ea.wanted[m.ByAck] == nil {
 			ea.wanted[m.ByAck] = make(map[*earlyCall]bool)
 		}
 		ea.wanted[m.ByAck][c] = true
 	}
+}
+
+// enterAnyway is enter for a call that waits for an ack at whichever node.
+func (ea *early) enterAnyway(keys []string, meant []callback.Correlation) (*earlyCall, error) {
+	ea.mu.Lock()
+	defer ea.mu.Unlock()
+	c := &earlyCall{again: make(chan struct{}, 1), meant: meant}
+	for _, key := range keys {
+		if ea.patient[key] >= maxEarly {
+			ea.remove(c)
+			return nil, ErrBusy
+		}
+		ea.patient[key]++
+		c.leave = append(c.leave, func() {
+			if ea.patient[key]--; ea.patient[key] == 0 {
+				delete(ea.patient, key)
+			}
+		})
+	}
+	ea.want(c)
 	return c, nil
 }
 

@@ -182,17 +182,17 @@ func TestCallOfNobodyIsAnsweredAtOnceWhereNoAckIsAwaited(t *testing.T) {
 		b.create(t)
 		wantUnmatched(t, b.early(t, "nobody's", "erp"), 0)
 		// Another key's ack cannot be the one.
-		defer b.ExpectAck([]string{"shop"})()
+		defer b.ExpectAck(callback.UUID{}, []string{"shop"})()
 		wantUnmatched(t, b.early(t, "nobody's", "erp"), 0)
 		wantUnmatched(t, b.early(t, "nobody's"), 0)
-		defer b.ExpectAck(nil)()
+		defer b.ExpectAck(callback.UUID{}, nil)()
 		wantUnmatched(t, b.early(t, "nobody's", "erp"), 0)
 	})
 }
 
 func TestCallWaitsAsLongAsAnAckIsAwaited(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed) {
-		first, second := b.ExpectAck([]string{"erp"}), b.ExpectAck([]string{"erp", "shop"})
+		first, second := b.ExpectAck(callback.UUID{}, []string{"erp"}), b.ExpectAck(callback.UUID{}, []string{"erp", "shop"})
 		call := b.early(t, "nobody's", "erp")
 		time.Sleep(time.Second)
 		first()
@@ -207,7 +207,7 @@ func TestCallWaitsAsLongAsAnAckIsAwaited(t *testing.T) {
 
 func TestCallWaitsForTenSecondsAtMost(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed) {
-		defer b.ExpectAck([]string{"erp"})()
+		defer b.ExpectAck(callback.UUID{}, []string{"erp"})()
 		wantUnmatched(t, b.early(t, "nobody's", "erp"), earlyFor)
 	})
 }
@@ -216,9 +216,9 @@ func TestCallWaitsForTenSecondsAtMost(t *testing.T) {
 // would always be awaited.
 func TestCallWaitsForNoAckOfALaterRequest(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed) {
-		before := b.ExpectAck([]string{"erp"})
+		before := b.ExpectAck(callback.UUID{}, []string{"erp"})
 		call := b.early(t, "nobody's", "erp")
-		after := b.ExpectAck([]string{"erp"})
+		after := b.ExpectAck(callback.UUID{}, []string{"erp"})
 		later := b.early(t, "nobody's", "erp")
 		time.Sleep(time.Second)
 		before()
@@ -241,7 +241,7 @@ func TestCallThatOvertakesTheAckIsTakenWhicheverKeyItIs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			came := b.ExpectAck([]string{key})
+			came := b.ExpectAck(callback.UUID{}, []string{key})
 			calls := []<-chan taken{b.early(t, "job-7", "erp", "shop")}
 			other := b.early(t, "job-8", "shop", "erp")
 			wantStillWaiting(t, calls[0])
@@ -259,7 +259,7 @@ func TestCallInAnotherSpellingThatOvertakesTheAckIsTaken(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed) {
 		const id, capitals = "0b9f9a4e-1d2c-4c8e-9a36-6a1c5a0f7d11", "0B9F9A4E-1D2C-4C8E-9A36-6A1C5A0F7D11"
 		cb := b.create(t)
-		defer b.ExpectAck([]string{"erp"})()
+		defer b.ExpectAck(callback.UUID{}, []string{"erp"})()
 		call := b.early(t, capitals, "erp")
 		b.correlate(t, cb, id)
 		wantAccepted(t, call)
@@ -270,7 +270,7 @@ func TestCallInAnotherSpellingThatOvertakesTheAckIsTaken(t *testing.T) {
 func TestCallThatWaitsForAnAckIsNotTakenByARequest(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed) {
 		cb := b.create(t)
-		came := b.ExpectAck([]string{"erp"})
+		came := b.ExpectAck(callback.UUID{}, []string{"erp"})
 		call := b.early(t, "job-7", "erp")
 		given, err := b.given(t, "job-7")
 		if err != nil {
@@ -286,7 +286,7 @@ func TestCallThatWaitsForAnAckIsNotTakenByARequest(t *testing.T) {
 
 func TestCallerThatLeavesWaitsNoLonger(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed) {
-		defer b.ExpectAck([]string{"erp"})()
+		defer b.ExpectAck(callback.UUID{}, []string{"erp"})()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, _, err := b.ReceiveCorrelated(ctx, fixed("done", "erp"), "nobody's"); !errors.Is(err, context.DeadlineExceeded) {
@@ -297,7 +297,7 @@ func TestCallerThatLeavesWaitsNoLonger(t *testing.T) {
 
 func TestOnlySoManyCallsOfAKeyWait(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed) {
-		came := b.ExpectAck([]string{"erp", "shop"})
+		came := b.ExpectAck(callback.UUID{}, []string{"erp", "shop"})
 		var calls []<-chan taken
 		for i := range maxEarly {
 			calls = append(calls, b.early(t, strconv.Itoa(i), "erp"))
@@ -366,7 +366,7 @@ func TestCallIsExpectedIfACallbackOrAnAckMayBeMeant(t *testing.T) {
 		wantExpected(false, id)
 	}
 	wantExpected(false, "job-2", "erp")
-	came := b.ExpectAck([]string{"shop"})
+	came := b.ExpectAck(callback.UUID{}, []string{"shop"})
 	wantExpected(false, "job-2", "erp")
 	wantExpected(true, "job-2", "erp", "shop")
 	came()

@@ -168,6 +168,8 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	if err := e.freeOfAcks(ctx, spec); err != nil {
 		return nil, err
 	}
+	// Alone, the engine knows by itself which acks are awaited.
+	spec.AwaitsID = spec.AwaitsID && e.shared != nil
 	r := callback.New(e.store.Secret(), spec.Policy, spec.Spec, callback.At(e.now()))
 	if e.shared != nil {
 		if r.Job == nil && (r.Attended || !r.Fingerprint.IsZero()) {

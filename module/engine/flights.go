@@ -49,10 +49,7 @@ func (e *Engine) Depart(ctx context.Context, r *callback.Record) (land func(), o
 			return nil, false, err
 		}
 	}
-	return func() {
-		landHere()
-		e.unclaim(r.ID, self, flightOf)
-	}, true, nil
+	return func() { e.unclaim(r.ID, self, flightOf, landHere) }, true, nil
 }
 
 // Landed returns a channel that is closed when this process has served the request of a

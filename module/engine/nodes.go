@@ -53,9 +53,11 @@ func (e *Engine) claim(ctx context.Context, id callback.UUID, place func(*callba
 	return self, ok, err
 }
 
-// unclaim takes this node out of a place of a record, in the background: nobody waits for it.
-func (e *Engine) unclaim(id callback.UUID, self callback.Node, place func(*callback.Record) *callback.Node) {
+// unclaim takes this node out of a place of a record, in the background, and then calls done:
+// until then, nobody in this process may claim the place.
+func (e *Engine) unclaim(id callback.UUID, self callback.Node, place func(*callback.Record) *callback.Node, done func()) {
 	e.background.Go(func() {
+		defer done()
 		ctx, cancel := context.WithTimeout(context.Background(), unclaimWithin)
 		defer cancel()
 		_ = e.mark(ctx, id, place, func(n callback.Node) (callback.Node, bool) { return 0, n == self })

@@ -21,12 +21,18 @@ type member struct {
 // members runs a test with some nodes on one memory. Time passes only while all wait.
 func members(t *testing.T, n int, test func(t *testing.T, m *storetest.Memory, nodes []member)) {
 	t.Helper()
+	membersWith(t, n, callback.Policy{}, test)
+}
+
+// membersWith is members with a policy.
+func membersWith(t *testing.T, n int, policy callback.Policy, test func(t *testing.T, m *storetest.Memory, nodes []member)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m := storetest.NewMemory()
 		var nodes []member
 		for range n {
 			s := m.Join()
-			nodes = append(nodes, member{newNode(t, s, callback.Policy{}), s})
+			nodes = append(nodes, member{newNode(t, s, policy), s})
 		}
 		test(t, m, nodes)
 	})

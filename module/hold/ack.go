@@ -45,7 +45,7 @@ func (x *exchange) callUpstream() error {
 		handler = upstream.Handler(x.h.Call)
 	}
 	x.body = x.h.trackBody(x.request.out)
-	x.came = x.h.expectAck(x.rt.Engine)
+	x.came = x.h.expectAck(x.rt.Engine, x.callback.ID)
 	defer x.came()
 	defer x.watch()()
 	x.call = upstream.Start(handler, x.w, x.request.out, x.room(), (*judge)(x), x.request.retain())
@@ -77,11 +77,11 @@ func (x *exchange) letGo() {
 
 // expectAck tells the engine that calls can overtake an ack which is to name their
 // correlation id, until came is called.
-func (h *Handler) expectAck(e *engine.Engine) (came func()) {
+func (h *Handler) expectAck(e *engine.Engine, id callback.UUID) (came func()) {
 	if !h.correlates() {
 		return func() {}
 	}
-	return e.ExpectAck(h.policy.Keys)
+	return e.ExpectAck(id, h.policy.Keys)
 }
 
 // room returns how much of the upstream's answer is kept.

@@ -91,7 +91,7 @@ func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callb
 		return j.unprepared(err), true
 	}
 	if cb.Job.Block == callback.CallBlock {
-		defer h.expectAck(rt.Engine)()
+		defer h.expectAck(rt.Engine, cb.ID)()
 	}
 	room := upstream.Room{Kept: h.app.MaxBodySize, Passed: -1, Drained: h.app.MaxBodySize}
 	furnish(&room, rt.Engine, cb.ID)

@@ -27,6 +27,10 @@ type Shared interface {
 	// Now returns the time of the clock that all nodes go by.
 	Now() time.Time
 
+	// AwaitsAck reports whether a callback waits that has one of these among its Awaited and
+	// was not created after until.
+	AwaitsAck(ctx context.Context, awaited []callback.Digest, until callback.Time) (bool, error)
+
 	// Ended returns those of the callbacks that do not wait any more, or that do not exist.
 	Ended(ctx context.Context, ids []callback.UUID) ([]callback.UUID, error)
 }

@@ -104,6 +104,7 @@ func (h *house) addWork(r *callback.Record) {
 	r.Attended = true
 	r.Sender = callback.OnlySigned
 	r.Flight, r.Owner, r.Asking = 7, 1<<63, 9
+	r.Awaited = []callback.Digest{{1}, {2}}
 	r.Strip = &callback.Strip{At: now + 7, Done: true}
 	r.LatestReply = &callback.Reply{Status: 203, Header: callback.Header{{Name: "E", Value: "5"}}, Body: "\xff"}
 	// What a later release has written comes back, too, in any structure.

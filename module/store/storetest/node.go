@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -87,6 +88,21 @@ func committed(ctx context.Context, c store.Commit, err error) (store.Commit, er
 		return nil, err
 	}
 	return store.Committed, nil
+}
+
+// AwaitsAck implements store.Shared.
+func (n *node) AwaitsAck(_ context.Context, awaited []callback.Digest, until callback.Time) (bool, error) {
+	m, err := n.enter()
+	defer m.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	for _, r := range m.records {
+		if r.Phase == callback.Waiting && r.CreatedAt <= until && slices.ContainsFunc(awaited, func(d callback.Digest) bool { return slices.Contains(r.Awaited, d) }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // Ended implements store.Shared.
