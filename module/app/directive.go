@@ -15,6 +15,8 @@ import (
 // Directive is a directive that does background work. The work finds it by its name,
 // because a reload or a restart replaces the value that began the work.
 type Directive interface {
+	// Has reports whether the directive has a block for a job.
+	Has(callback.Block) bool
 	// Attempt tries once to do a callback's job. ok is false if the directive has
 	// no block for the job.
 	Attempt(ctx context.Context, rt *Runtime, cb *engine.Callback) (attempt callback.Attempt, ok bool)

@@ -25,6 +25,12 @@ type worker struct{ rt *Runtime }
 // the configuration.
 const failureRouteGone = "route-gone"
 
+// Can implements engine.Worker.
+func (wk worker) Can(r *callback.Record) bool {
+	directive := wk.rt.directive(r.Name)
+	return directive != nil && directive.Has(r.Job.Block)
+}
+
 // Attempt implements engine.Worker.
 func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Attempt {
 	if directive := wk.rt.directive(cb.Name); directive != nil {

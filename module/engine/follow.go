@@ -95,12 +95,17 @@ func (e *Engine) lookAround(ctx context.Context) {
 
 // look tells the waiters of callbacks about their committed records.
 func (e *Engine) look(ctx context.Context, ids []callback.UUID) {
+	each(ids, lookers, func(id callback.UUID) { e.lookAt(ctx, id) })
+}
+
+// each calls do for each callback, for so many at once.
+func each(ids []callback.UUID, atOnce int, do func(callback.UUID)) {
 	next := make(chan callback.UUID)
 	var done sync.WaitGroup
-	for range min(lookers, len(ids)) {
+	for range min(atOnce, len(ids)) {
 		done.Go(func() {
 			for id := range next {
-				e.lookAt(ctx, id)
+				do(id)
 			}
 		})
 	}

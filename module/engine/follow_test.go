@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"testing"
@@ -37,7 +38,7 @@ func (w *wire) Ended(ctx context.Context, ids []callback.UUID) ([]callback.UUID,
 func newNode(t *testing.T, s store.Shared, policy callback.Policy) *bed {
 	t.Helper()
 	policy.BaseURL = "https://app.example.com"
-	policy.Retain = time.Hour
+	policy.Retain = cmp.Or(policy.Retain, time.Hour)
 	if err := policy.Compile(); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -27,13 +28,15 @@ func (e *Engine) update(ctx context.Context, key store.Key, decide store.Decide)
 }
 
 // assigned returns a record with the owner of the work that is due: the one that it has, as
-// long as that lives, or else this node.
+// long as that lives, or else this node, if it can do the work.
 func (e *Engine) assigned(r *callback.Record) *callback.Record {
-	owner := callback.Node(0)
-	if _, due := workOf(r, callback.At(e.now())); due {
-		owner = e.self()
-		if e.elsewhere(r.Owner) {
+	owner, now := callback.Node(0), callback.At(e.now())
+	if _, due := workOf(r, now); due {
+		switch {
+		case e.elsewhere(r.Owner):
 			owner = r.Owner
+		case e.can(r, now):
+			owner = e.self()
 		}
 	}
 	if owner == r.Owner {
@@ -44,8 +47,32 @@ func (e *Engine) assigned(r *callback.Record) *callback.Record {
 	return &next
 }
 
-// unowned reports whether a record has work that is due and that no node owns.
-func (e *Engine) unowned(r *callback.Record) bool {
+// rollout is how long a job is left to nodes that know its route, before one that does not know
+// it takes the job: the configuration of the nodes is not changed at once.
+const rollout = 10 * time.Minute
+
+// can reports whether this node is to do the work that is due for a record.
+func (e *Engine) can(r *callback.Record, now callback.Time) bool {
+	if r.Phase != callback.Waiting {
+		return true
+	}
+	worker := e.worker.Load()
+	return worker != nil && ((*worker).Can(r) || r.Job.NextAt.Add(rollout) <= now)
+}
+
+// giveBack leaves the work of a record to another node.
+func (e *Engine) giveBack(ctx context.Context, id callback.UUID) error {
+	_, _, err := e.update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
+		if !e.misowned(r) {
+			return store.Change{}, nil
+		}
+		return store.Change{Next: r}, nil
+	})
+	return err
+}
+
+// misowned reports whether a record has another owner than it should have.
+func (e *Engine) misowned(r *callback.Record) bool {
 	return e.shared != nil && e.assigned(r) != r
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
 
@@ -149,6 +150,82 @@ func TestDeliveryAfterACallAtAnotherNodeIsMadeOnce(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		if sent.Load() != 3 {
 			t.Errorf("3 results were sent %d times", sent.Load())
+		}
+	})
+}
+
+// without is a worker whose configuration does not have the route of any job.
+type without struct{ hand }
+
+func (without) Can(*callback.Record) bool { return false }
+
+// While the configuration of the nodes is changed one after the other, only some of them know
+// a route.
+func TestJobIsLeftToANodeThatKnowsItsRoute(t *testing.T) {
+	members(t, 3, func(t *testing.T, _ *storetest.Memory, nodes []member) {
+		wrong := without{hand{attempt: func() callback.Attempt {
+			t.Error("a node without the route has tried the job")
+			return answers()
+		}}}
+		nodes[0].SetWorker(wrong)
+		nodes[1].SetWorker(wrong)
+		created := nodes[0].deferred(t)
+		var attempts atomic.Int64
+		nodes[2].SetWorker(counting(&attempts))
+		time.Sleep(5 * time.Second)
+		nodes[1].wantPhase(t, callback.Resolved, created)
+
+		// A node whose route is taken away while the job is queued leaves it to the others.
+		nodes[2].SetWorker(nil)
+		time.Sleep(time.Millisecond)
+		nodes[1].SetWorker(hand{attempt: func() callback.Attempt {
+			return callback.Attempt{Kind: callback.AttemptRetry, RetryAt: callback.At(time.Now().Add(3 * time.Second))}
+		}})
+		moved := nodes[1].deferred(t)
+		time.Sleep(time.Second)
+		nodes[1].SetWorker(wrong)
+		nodes[2].SetWorker(counting(&attempts))
+		time.Sleep(10 * time.Second)
+		nodes[0].wantPhase(t, callback.Resolved, moved)
+		if attempts.Load() != 2 {
+			t.Errorf("2 jobs were tried %d times", attempts.Load())
+		}
+	})
+}
+
+func TestJobWhoseRouteNoNodeKnowsFailsAfterTheRollout(t *testing.T) {
+	members(t, 2, func(t *testing.T, _ *storetest.Memory, nodes []member) {
+		gone := without{hand{
+			attempt: func() callback.Attempt { return callback.Attempt{Kind: callback.AttemptFailed, Code: "route-gone"} },
+			deliver: func() callback.Sent { return callback.Sent{OK: true} },
+		}}
+		nodes[0].SetWorker(gone)
+		nodes[1].SetWorker(gone)
+		cb, err := nodes[0].Create(t.Context(), Spec{Policy: nodes[0].policy, Spec: callback.Spec{ExpiresIn: time.Hour, Block: callback.ThenBlock, Request: &callback.Request{Method: "POST"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(rollout - time.Second)
+		nodes[1].wantPhase(t, callback.Waiting, cb)
+		time.Sleep(3 * time.Second)
+		nodes[1].wantPhase(t, callback.Failed, cb)
+	})
+}
+
+func TestCallbacksAreForgottenManyAtOnce(t *testing.T) {
+	membersWith(t, 2, callback.Policy{Retain: 2 * time.Minute}, func(t *testing.T, _ *storetest.Memory, nodes []member) {
+		for range 3 * sweepBatch / 2 {
+			nodes[0].resolve(t, nodes[0].create(t))
+		}
+		kept := nodes[1].create(t)
+		time.Sleep(time.Minute)
+		if page, _, err := nodes[0].List(t.Context(), store.Query{}); err != nil || len(page) == 0 {
+			t.Errorf("before their time %d are left, %v", len(page), err)
+		}
+		time.Sleep(90 * time.Second)
+		page, _, err := nodes[1].List(t.Context(), store.Query{Limit: store.MaxPageSize})
+		if err != nil || len(page) != 1 || page[0].ID != kept.ID {
+			t.Errorf("%d are left, %v", len(page), err)
 		}
 	})
 }

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -44,38 +46,80 @@ func (e *Engine) sweep(ctx context.Context) {
 // sweepOnce acts on what is due, and returns how many callbacks to look at next; 0 if
 // there are probably no more.
 func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
-	ids, err := e.store.Due(ctx, callback.At(e.now()), batch)
+	now := callback.At(e.now())
+	if e.shared != nil && !e.forget(ctx, now) {
+		return 0
+	}
+	ids, err := e.store.Due(ctx, now, batch)
 	if err != nil {
 		return 0
 	}
-	last, done := store.Committed, 0
-	for _, id := range ids {
-		if e.lanes.knows(id) {
-			continue
-		}
-		acted, commit, err := e.act(ctx, id)
-		switch {
-		case err == nil && acted:
-			done++
-			last = commit
-		case err == nil:
-		case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrFull):
-			return 0
-		default:
-			// A record that cannot be read must not block the others.
-			e.outages.due.Failed(causeOf(err), 1, zap.Stringer("id", id), zap.Error(err))
-		}
-	}
+	s := sweeping{last: store.Committed}
+	each(ids, e.sweepers(), func(id callback.UUID) { s.act(ctx, e, id) })
 	switch {
-	case store.Wait(ctx, last) != nil || len(ids) < batch:
+	case s.failed.Load() || store.Wait(ctx, s.last) != nil || len(ids) < batch:
 		return 0
-	case done > 0:
+	case s.done > 0:
 		return batch
 	case batch < maxSweepBatch:
 		// Callbacks that wait for their turn must not hide what is due behind them.
 		return 4 * batch
 	}
 	return 0
+}
+
+// forget removes the callbacks past their retention from a store of several nodes, many at
+// once, and reports whether it has removed all of them.
+func (e *Engine) forget(ctx context.Context, now callback.Time) bool {
+	for {
+		n, err := e.shared.Forget(ctx, now, sweepBatch)
+		if n < sweepBatch || err != nil {
+			return err == nil
+		}
+	}
+}
+
+// sharedSweepers is how many callbacks are acted on at once in a store of several nodes, which
+// commits each decision before the next of the same goroutine.
+const sharedSweepers = 64
+
+func (e *Engine) sweepers() int {
+	if e.shared == nil {
+		return 1
+	}
+	return sharedSweepers
+}
+
+// sweeping is what has come of a sweep so far.
+type sweeping struct {
+	// failed says that the store takes no changes.
+	failed atomic.Bool
+
+	mu sync.Mutex
+	// done is how many callbacks were changed, and last the commit of one of the last.
+	done int
+	last store.Commit
+}
+
+// act does what is due for a callback.
+func (s *sweeping) act(ctx context.Context, e *Engine, id callback.UUID) {
+	if s.failed.Load() || e.lanes.knows(id) {
+		return
+	}
+	acted, commit, err := e.act(ctx, id)
+	switch {
+	case err == nil && acted:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.done++
+		s.last = commit
+	case err == nil:
+	case errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrFull):
+		s.failed.Store(true)
+	default:
+		// A record that cannot be read must not block the others.
+		e.outages.due.Failed(causeOf(err), 1, zap.Stringer("id", id), zap.Error(err))
+	}
 }
 
 // act does what is due: it expires a waiting callback, removes the bodies of a finished one
@@ -99,7 +143,7 @@ func (e *Engine) act(ctx context.Context, id callback.UUID) (acted bool, _ store
 		if next, expired = r.Expire(p, now); !expired {
 			next, stripped = r.StripBodies(now)
 		}
-		if next == nil && e.unowned(r) {
+		if next == nil && e.misowned(r) {
 			next, acted = r, true
 		}
 		return store.Change{Next: next}, nil

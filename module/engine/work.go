@@ -16,6 +16,8 @@ import (
 // Worker does the background work of callbacks. Its methods return soon after their
 // context has ended; what they return then is not recorded.
 type Worker interface {
+	// Can reports whether the configuration says how a callback's job is done.
+	Can(r *callback.Record) bool
 	// Attempt tries to do a callback's job once.
 	Attempt(ctx context.Context, cb *Callback) callback.Attempt
 	// Deliver tries once to send a callback's result to its client. number tells which
@@ -121,6 +123,8 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 	switch {
 	case cb.Untold():
 		err = e.tellParent(ctx, cb)
+	case e.shared != nil && !e.can(cb.Record, callback.At(e.now())):
+		err = e.giveBack(ctx, id)
 	case cb.Phase == callback.Waiting:
 		err = e.attempt(ctx, worker, cb)
 	default:

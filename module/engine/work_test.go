@@ -15,6 +15,8 @@ type hand struct {
 	deliver func() callback.Sent
 }
 
+func (hand) Can(*callback.Record) bool { return true }
+
 func (h hand) Attempt(context.Context, *Callback) callback.Attempt { return h.attempt() }
 
 func (h hand) Deliver(context.Context, *Callback, int) callback.Sent { return h.deliver() }

@@ -71,6 +71,9 @@ const (
 	failureCorrelation     = "correlation"
 )
 
+// Has implements app.Directive.
+func (h *Handler) Has(b callback.Block) bool { return h.block(b) != nil }
+
 // Attempt implements app.Directive: it runs the job's block on the stored request.
 func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callback) (attempt callback.Attempt, ok bool) {
 	routes := h.block(cb.Job.Block)

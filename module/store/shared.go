@@ -12,7 +12,7 @@ import (
 //
 // Such a store returns from Create and Update only when the write is committed: another node
 // sees nothing earlier. The context ends the wait for a turn, and never a decision that was
-// handed over.
+// handed over. Due leaves out what belongs to another node that lives, by the record's Owner.
 type Shared interface {
 	Store
 
@@ -30,6 +30,10 @@ type Shared interface {
 	// AwaitsAck reports whether a callback waits that has one of these among its Awaited and
 	// was not created after until.
 	AwaitsAck(ctx context.Context, awaited []callback.Digest, until callback.Time) (bool, error)
+
+	// Forget removes callbacks that are Forgettable at that time, at most limit of them, with
+	// their bodies, and returns how many.
+	Forget(ctx context.Context, until callback.Time, limit int) (int, error)
 
 	// Ended returns those of the callbacks that do not wait any more, or that do not exist.
 	Ended(ctx context.Context, ids []callback.UUID) ([]callback.UUID, error)

@@ -273,12 +273,18 @@ func (h *handle) swap(before, after *callback.Record) (store.Commit, error) {
 	case after != nil && m.taken(after):
 		return nil, store.ErrExists
 	}
+	m.removeBodies(before, after)
+	return h.put(before.ID, after), nil
+}
+
+// removeBodies removes the bodies of a record that the next one, nil for none, does not refer
+// to.
+func (m *Memory) removeBodies(before, after *callback.Record) {
 	for _, b := range before.Bodies() {
 		if after == nil || !refersTo(after, b.File) {
 			delete(m.bodies, b.File)
 		}
 	}
-	return h.put(before.ID, after), nil
 }
 
 func refersTo(r *callback.Record, file string) bool {

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -88,6 +89,40 @@ func committed(ctx context.Context, c store.Commit, err error) (store.Commit, er
 		return nil, err
 	}
 	return store.Committed, nil
+}
+
+// Due implements store.Store.
+func (n *node) Due(ctx context.Context, until callback.Time, limit int) (ids []callback.UUID, err error) {
+	all, err := n.handle.Due(ctx, until, math.MaxInt)
+	if err != nil {
+		return nil, err
+	}
+	m := n.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range all {
+		if r := m.records[id]; r != nil && (r.Owner == n.number || !m.living[r.Owner]) && len(ids) < limit {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// Forget implements store.Shared.
+func (n *node) Forget(_ context.Context, until callback.Time, limit int) (forgotten int, err error) {
+	m, err := n.enter()
+	defer m.mu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range m.records {
+		if forgotten < limit && r.Forgettable(until) {
+			forgotten++
+			m.removeBodies(r, nil)
+			n.put(r.ID, nil)
+		}
+	}
+	return forgotten, nil
 }
 
 // AwaitsAck implements store.Shared.
