@@ -24,6 +24,16 @@ func TestMemoryPasses(t *testing.T) {
 	})
 }
 
+func TestNodesOnAMemoryPass(t *testing.T) {
+	var memories sync.Map
+	open := func(_ *testing.T, dir string) store.Shared {
+		m, _ := memories.LoadOrStore(dir, storetest.NewMemory())
+		return m.(*storetest.Memory).Join()
+	}
+	storetest.Run(t, func(t *testing.T, dir string) store.Store { return open(t, dir) })
+	storetest.RunShared(t, open)
+}
+
 // pair is two stores that are open on one memory.
 type pair struct {
 	*testing.T
