@@ -42,7 +42,7 @@ func (e *Engine) Depart(ctx context.Context, r *callback.Record) (land func(), o
 	if !ok || e.shared == nil {
 		return landHere, ok, nil
 	}
-	self, ok := e.self(), true
+	self := e.self()
 	if r.Flight != self {
 		if self, ok, err = e.claim(ctx, r.ID, flightOf); err != nil || !ok {
 			landHere()
