@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -19,7 +18,7 @@ import (
 // resolve takes the request as a call to the callback. The callback's rules for keys and
 // methods do not apply to it.
 func (a *request) resolve() error {
-	call, err := callback.NewCall(a.r.Method, "", a.r.URL.RawQuery, a.r.Header, callback.At(time.Now()))
+	call, err := callback.NewCall(a.r.Method, "", a.r.URL.RawQuery, a.r.Header, callback.At(a.rt.Engine.Now()))
 	if err != nil {
 		return err
 	}

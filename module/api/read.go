@@ -70,7 +70,7 @@ type page struct {
 
 // list shows callbacks, the newest first.
 func (a *request) list() error {
-	query, err := parseQuery(a.r.URL.RawQuery, time.Now())
+	query, err := parseQuery(a.r.URL.RawQuery, a.rt.Engine.Now())
 	if err != nil {
 		return err
 	}

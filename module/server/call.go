@@ -20,8 +20,8 @@ import (
 
 // newIncoming returns a call without its body. The state is taken out of path or query;
 // it is zero if only the body can hold it.
-func newIncoming(r *http.Request, at callback.Path, keys []string, query string) (engine.Incoming, error) {
-	call, err := callback.NewCall(r.Method, at.Suffix, query, r.Header, callback.At(time.Now()))
+func newIncoming(r *http.Request, at callback.Path, keys []string, query string, now time.Time) (engine.Incoming, error) {
+	call, err := callback.NewCall(r.Method, at.Suffix, query, r.Header, callback.At(now))
 	if err != nil {
 		return engine.Incoming{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/app/apptest"
@@ -111,7 +112,7 @@ func TestStateIsTakenOutOfQueryOrForm(t *testing.T) {
 func readCall(t *testing.T, s *Server, r *http.Request) (engine.Incoming, error) {
 	t.Helper()
 	keys, query := s.app.KeysOf(r)
-	in, err := newIncoming(r, callback.ParsePath(r.URL.EscapedPath()), keys, query)
+	in, err := newIncoming(r, callback.ParsePath(r.URL.EscapedPath()), keys, query, time.Now())
 	if err != nil {
 		return in, err
 	}

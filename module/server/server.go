@@ -199,7 +199,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 		answer.LeaveUnread(w, r)
 		return err
 	}
-	in, err := newIncoming(r, at, keys, query)
+	in, err := newIncoming(r, at, keys, query, rt.Engine.Now())
 	if err != nil {
 		return err
 	}
