@@ -37,19 +37,17 @@ func (f *flights) depart(id callback.UUID) (land func(), ok bool) {
 
 // Depart notes that the request of a callback is being served. ok is false if it
 // already is, here or at another node. Otherwise land must be called afterwards.
-func (e *Engine) Depart(ctx context.Context, r *callback.Record) (land func(), ok bool, err error) {
-	landHere, ok := e.flights.depart(r.ID)
+func (e *Engine) Depart(ctx context.Context, id callback.UUID) (land func(), ok bool, err error) {
+	landHere, ok := e.flights.depart(id)
 	if !ok || e.shared == nil {
 		return landHere, ok, nil
 	}
-	self := e.self()
-	if r.Flight != self {
-		if self, ok, err = e.claim(ctx, r.ID, flightOf); err != nil || !ok {
-			landHere()
-			return nil, false, err
-		}
+	self, ok, err := e.claim(ctx, id, flightOf)
+	if err != nil || !ok {
+		landHere()
+		return nil, false, err
 	}
-	return func() { e.unclaim(r.ID, self, flightOf, landHere) }, true, nil
+	return func() { e.unclaim(id, self, flightOf, landHere) }, true, nil
 }
 
 // Landed returns a channel that is closed when this process has served the request of a

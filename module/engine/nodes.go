@@ -8,7 +8,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// elsewhereEvery is how often it is looked at what another node does.
+// elsewhereEvery is how often this node looks whether another one has done something.
 const elsewhereEvery = 250 * time.Millisecond
 
 // self returns the number of this node; zero for a process that has its store to itself.

@@ -51,7 +51,7 @@ func (m member) keyed(t *testing.T) *Callback {
 // departs reports whether a request of a callback can be served at a node.
 func (m member) departs(t *testing.T, cb *Callback) (land func(), ok bool) {
 	t.Helper()
-	land, ok, err := m.Depart(t.Context(), m.find(t, cb.ID).Record)
+	land, ok, err := m.Depart(t.Context(), cb.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
