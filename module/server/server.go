@@ -175,22 +175,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	return onward
 }
 
+// refusedUnseen returns why a request is refused whatever callback it means, nil if it is not.
+func refusedUnseen(w http.ResponseWriter, r *http.Request, rt *app.Runtime) error {
+	switch {
+	case !countsAsCall(r) && !looks(r):
+		return problem.NotAllowed(anyMethods)
+	case !looks(r) && answer.InEarlyData(r):
+		// A GET is a call, too.
+		return problem.TooEarly
+	case rt.Engine.Origin().ComesBack(r.Header):
+		answer.LeaveUnread(w, r)
+		return problem.LoopDetected
+	}
+	return nil
+}
+
 // anyMethods is the value of Allow as long as the callback is not known.
 var anyMethods = strings.Join(slices.Concat(callback.CallMethods, callback.LookMethods), ", ")
 
 // serveCall takes a call to a callback URL. Its error is answered with a problem. It calls
 // onward instead of answering if the request is left to the handlers that follow.
 func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path, person bool, onward func()) error {
-	if !countsAsCall(r) && !looks(r) {
-		return problem.NotAllowed(anyMethods)
-	}
-	if !looks(r) && answer.InEarlyData(r) {
-		// A GET is a call, too.
-		return problem.TooEarly
-	}
-	if rt.Engine.Origin().ComesBack(r.Header) {
-		answer.LeaveUnread(w, r)
-		return problem.LoopDetected
+	if err := refusedUnseen(w, r, rt); err != nil {
+		return err
 	}
 	keys, query := s.app.KeysOf(r)
 	caller := s.app.Caller(keys, app.PermissionSend)

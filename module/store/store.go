@@ -103,9 +103,10 @@ type Store interface {
 
 	// OpenBody opens a body that PutBody has stored, to be read piece by piece, and takes
 	// memory for one piece from space until the body is closed: memory.ErrBusy if there
-	// is none. ErrRemoved if the body is there no more. ErrDamaged if the body is not what was stored; what is beyond its
-	// beginning may be found out only when it is read. Reading never comes to the end
-	// of a body that is damaged, and never yields a byte that was not stored.
+	// is none. ErrRemoved if the body is there no more. ErrDamaged if the body is not what
+	// was stored; what is beyond its beginning may be found out only when it is read.
+	// Reading never comes to the end of a body that is damaged, and never yields a byte that
+	// was not stored.
 	OpenBody(ctx context.Context, b callback.Body, space memory.Space) (io.ReadCloser, error)
 
 	// Due lists callbacks that a timer must act on, the most overdue first:
@@ -115,9 +116,9 @@ type Store interface {
 	// List returns committed callbacks, the newest first. It first waits for the
 	// commit of decisions made in this process before the call. A page can be shorter
 	// than the query's limit, or empty, although there are more pages: the work for
-	// one page is bounded, and so is its size (MaxPageBytes), no matter how many callbacks there are and how few of them
-	// match. next is where the next page begins, zero if there is none. A callback
-	// that exists while all pages are read is on exactly one of them.
+	// one page is bounded, and so is its size (MaxPageBytes), no matter how many callbacks
+	// there are and how few of them match. next is where the next page begins, zero if there
+	// is none. A callback that exists while all pages are read is on exactly one of them.
 	List(ctx context.Context, q Query) (page []*callback.Record, next Cursor, err error)
 
 	// Changes yields hints at what another node may have changed: some may be missing,

@@ -107,39 +107,15 @@ func (s *Store) open() error {
 	if err != nil {
 		return explain(err)
 	}
-	database := filepath.Join(dir, databaseDir)
-	doubtful, err := expected.checkManifest(database)
-	if err != nil {
-		return err
-	}
-	found, err := formatOf(database)
+	opts, present, err := s.check(filepath.Join(dir, databaseDir), expected)
 	if err != nil {
 		return explain(err)
 	}
-	removeEmptyLogs(database)
-	present, err := findKey(database, s.keys)
-	if err != nil {
+	if s.db, err = openDatabase(opts); err != nil {
 		return explain(err)
 	}
-	opts := databaseOptions(database, s.options).WithExternalMagic(found)
-	if present != nil {
-		opts = opts.WithEncryptionKey(present.raw)
-	}
-	if doubtful {
-		if err := s.tryLogs(opts, expected); err != nil {
-			return explain(err)
-		}
-	}
-	if err := checkTables(opts); err != nil {
-		return explain(err)
-	}
-	db, err := openDatabase(opts)
-	if err != nil {
-		return explain(err)
-	}
-	s.db = db
 	if err := s.verify(expected); err != nil {
-		_ = db.Close()
+		_ = s.db.Close()
 		return err
 	}
 	// Nothing has changed so far. What follows keeps earlier releases out.
@@ -157,6 +133,34 @@ func (s *Store) open() error {
 		_ = s.db.Close()
 	}
 	return explain(err)
+}
+
+// check checks the files of a database before Badger opens it, which would delete or crash on
+// some of what it finds. It returns the options to open it with, and the key that it is
+// encrypted with, nil for none.
+func (s *Store) check(database string, expected *sentinel) (opts badgerdb.Options, present *encryptionKey, err error) {
+	doubtful, err := expected.checkManifest(database)
+	if err != nil {
+		return opts, nil, err
+	}
+	found, err := formatOf(database)
+	if err != nil {
+		return opts, nil, err
+	}
+	removeEmptyLogs(database)
+	if present, err = findKey(database, s.keys); err != nil {
+		return opts, nil, err
+	}
+	opts = databaseOptions(database, s.options).WithExternalMagic(found)
+	if present != nil {
+		opts = opts.WithEncryptionKey(present.raw)
+	}
+	if doubtful {
+		if err := s.tryLogs(opts, expected); err != nil {
+			return opts, nil, err
+		}
+	}
+	return opts, present, checkTables(opts)
 }
 
 // verify checks that the database is the one that the sentinel describes, and reads
