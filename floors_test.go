@@ -13,7 +13,7 @@ var floors = []string{
 	"unpack",
 	"inject",
 	"callback",
-	"config deliver upstream routes store",
+	"config deliver upstream routes store store/postgres/postgrestest",
 	"engine store/storetest store/badger",
 	"answer",
 	"app app/apptest",
