@@ -14,7 +14,7 @@ var floors = []string{
 	"inject",
 	"callback",
 	"config deliver upstream routes store store/postgres/postgrestest",
-	"engine store/storetest store/badger",
+	"engine store/storetest store/badger store/postgres",
 	"answer",
 	"app app/apptest",
 	"hold api server",
@@ -23,7 +23,7 @@ var floors = []string{
 
 // caddysRooms are the packages below module/app that import Caddy: upstream sends requests
 // through Caddy's handlers, routes walks through them, and a store registers itself.
-var caddysRooms = []string{"upstream", "routes", "store/badger", "app/apptest"}
+var caddysRooms = []string{"upstream", "routes", "store/badger", "store/postgres", "app/apptest"}
 
 // TestImportsPointDown holds the packages below module to their floors.
 func TestImportsPointDown(t *testing.T) {

@@ -1,0 +1,209 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+const (
+	// maxHints is how many changes by others are kept in mind for who asks late.
+	maxHints = 4096
+	// maxNotice is how many bytes of hints one notice carries. A payload must be shorter than
+	// 8,000 bytes, in base64 and with the number of its node.
+	maxNotice = 5700
+	// relistenAfter is how long it is waited before a broken connection is replaced.
+	relistenAfter = 250 * time.Millisecond
+)
+
+// channel returns the name of the channel for hints.
+func (s *Store) channel() string {
+	sum := sha256.Sum256([]byte(s.options.Schema))
+	return "callback_" + hex.EncodeToString(sum[:8])
+}
+
+// notifier tells the other nodes what was committed.
+type notifier struct {
+	s       *Store
+	mu      sync.Mutex
+	pending []byte
+	wake    chan struct{}
+}
+
+func newNotifier(s *Store) *notifier { return &notifier{s: s, wake: make(chan struct{}, 1)} }
+
+// add notes writes that were committed.
+func (n *notifier) add(writes []*write) {
+	if len(writes) == 0 {
+		return
+	}
+	n.mu.Lock()
+	for _, w := range writes {
+		n.pending = appendHint(n.pending, w)
+	}
+	n.mu.Unlock()
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// maxAliases is how many aliases a hint can have.
+const maxAliases = 100
+
+// appendHint appends the hint at a write: the id, how many aliases there are, and those.
+func appendHint(b []byte, w *write) []byte {
+	aliases := w.added[:min(len(w.added), maxAliases)]
+	b = append(append(b, w.id[:]...), byte(len(aliases)))
+	for _, alias := range aliases {
+		b = append(b, alias[:]...)
+	}
+	return b
+}
+
+// cutHint reads what appendHint has appended.
+func cutHint(b []byte) (h store.Hint, length int, ok bool) {
+	const head = len(h.ID) + 1
+	if len(b) < head {
+		return h, 0, false
+	}
+	copy(h.ID[:], b)
+	length = head + int(b[head-1])*len(callback.Digest{})
+	if len(b) < length {
+		return h, 0, false
+	}
+	for rest := b[head:length]; len(rest) > 0; rest = rest[len(callback.Digest{}):] {
+		h.Aliases = append(h.Aliases, callback.Digest(rest[:len(callback.Digest{})]))
+	}
+	return h, length, true
+}
+
+// run sends hints, until the store is closed.
+func (n *notifier) run() {
+	for {
+		select {
+		case <-n.wake:
+		case <-n.s.stopping.Done():
+			return
+		}
+		ctx, cancel := context.WithTimeout(n.s.stopping, readWithin)
+		n.flush(ctx)
+		cancel()
+	}
+}
+
+// flush sends the hints that there are. Those that cannot be sent are lost: the other nodes
+// look regularly.
+func (n *notifier) flush(ctx context.Context) {
+	n.mu.Lock()
+	all := n.pending
+	n.pending = nil
+	n.mu.Unlock()
+	for len(all) > 0 {
+		size := 0
+		for size < len(all) {
+			_, length, ok := cutHint(all[size:])
+			if !ok || size+length > maxNotice && size > 0 {
+				break
+			}
+			size += length
+		}
+		if err := n.notify(ctx, base64.RawStdEncoding.EncodeToString(all[:size])); err != nil {
+			return
+		}
+		all = all[size:]
+	}
+}
+
+// notify sends a notice. Nothing of it must last, so that nothing waits for the disk.
+func (n *notifier) notify(ctx context.Context, hints string) error {
+	batch := new(pgx.Batch)
+	batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
+	batch.Queue(`SELECT pg_notify($1, $2)`, n.s.channel(), strconv.FormatUint(uint64(n.s.Node()), 10)+" "+hints)
+	return n.s.pool.SendBatch(ctx, batch).Close()
+}
+
+// listen yields the hints of the other nodes, until the store is closed.
+func (s *Store) listen() {
+	for s.stopping.Err() == nil {
+		err := s.listenOnce(s.stopping)
+		if s.stopping.Err() != nil {
+			return
+		}
+		s.log.Info("hints of other nodes may be missing for a moment", zap.Error(err))
+		select {
+		case <-time.After(relistenAfter):
+		case <-s.stopping.Done():
+		}
+	}
+}
+
+// listenOnce listens over one connection, until that breaks.
+func (s *Store) listenOnce(ctx context.Context) error {
+	c, err := s.connect(ctx, map[string]string{"statement_timeout": "0"})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = c.Close(ctx)
+	}()
+	if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{s.channel()}.Sanitize()); err != nil {
+		return err
+	}
+	// Whatever came before was not heard.
+	lost := !s.hint(store.Hint{})
+	for {
+		notice, err := c.WaitForNotification(ctx)
+		if err != nil {
+			return err
+		}
+		if lost {
+			lost = !s.hint(store.Hint{})
+		}
+		lost = !s.heard(notice.Payload) || lost
+	}
+}
+
+// heard yields the hints in a notice, and reports whether there was room for them.
+func (s *Store) heard(payload string) (all bool) {
+	from, text, _ := strings.Cut(payload, " ")
+	if from == strconv.FormatUint(uint64(s.Node()), 10) {
+		return true
+	}
+	b, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		return false
+	}
+	for b = bytes.Clone(b); len(b) > 0; {
+		h, length, ok := cutHint(b)
+		if !ok || !s.hint(h) {
+			return false
+		}
+		b = b[length:]
+	}
+	return true
+}
+
+// hint yields a hint, unless there are too many.
+func (s *Store) hint(h store.Hint) bool {
+	select {
+	case s.changes <- h:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,249 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+const (
+	// heartbeatEvery is how often a node says that it lives.
+	heartbeatEvery = 2 * time.Second
+	// giveUpAfter is how long nothing must have been heard of a node before it is given up. A
+	// node that has not heard of the database for as long gives nobody up.
+	giveUpAfter = 10 * time.Second
+)
+
+// members is what is known of the nodes.
+type members struct {
+	// joining is held while this process becomes a node.
+	joining sync.Mutex
+
+	mu   sync.RWMutex
+	self callback.Node
+	// newest is the highest number that a node has, and living has those that are not given up.
+	newest callback.Node
+	living map[callback.Node]bool
+	// offset is how much the database's clock is ahead of this process's.
+	offset time.Duration
+	// others is how many callbacks wait by the other nodes' count.
+	others int
+	// failure is why the last heartbeat failed; nil if it did not. beat is when the last one
+	// was heard, and steady since when none has failed or was late.
+	failure      error
+	beat, steady time.Time
+}
+
+// ready returns why the database does not answer, nil if it does.
+func (m *members) ready() error {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.failure
+}
+
+// Node implements store.Shared.
+func (s *Store) Node() callback.Node {
+	s.members.mu.RLock()
+	defer s.members.mu.RUnlock()
+	return s.members.self
+}
+
+// Lives implements store.Shared. A number that is higher than all that are known is that of a
+// node that has joined a moment ago.
+func (s *Store) Lives(n callback.Node) bool {
+	m := &s.members
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return n != 0 && (m.living[n] || n > m.newest)
+}
+
+// Now implements store.Shared.
+func (s *Store) Now() time.Time {
+	s.members.mu.RLock()
+	defer s.members.mu.RUnlock()
+	return time.Now().Add(s.members.offset)
+}
+
+// Waiting implements store.Store. What other nodes have changed since the last heartbeat is not
+// in it.
+func (s *Store) Waiting() int {
+	s.members.mu.RLock()
+	defer s.members.mu.RUnlock()
+	return max(0, s.members.others+int(s.lane.waiting.Load()))
+}
+
+// join makes this process a node with the next number, in place of the one that it was, if it
+// is still that one. Numbers are given out under the lock of a row: whoever sees one sees all
+// before it.
+func (s *Store) join(ctx context.Context, was callback.Node) error {
+	s.members.joining.Lock()
+	defer s.members.joining.Unlock()
+	if s.Node() != was {
+		return nil
+	}
+	var node int64
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := tx.QueryRow(ctx, s.sql(`UPDATE @meta SET nodes = nodes + 1 RETURNING nodes`)).Scan(&node); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, s.sql(`INSERT INTO @nodes (node, seen) VALUES ($1, clock_timestamp())`), node); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, s.sql(`INSERT INTO @lanes (node, lane) VALUES ($1, 0)`), node); err != nil {
+			return err
+		}
+		return s.useAll(ctx, tx, node)
+	})
+	if err != nil {
+		return fmt.Errorf("joining the nodes: %w", err)
+	}
+	if was != 0 {
+		s.log.Warn("the other nodes had not heard of this one and gave it up; it has joined them again", zap.Uint64("was", uint64(was)), zap.Int64("node", node))
+	}
+	s.members.mu.Lock()
+	s.members.self = callback.Node(node)
+	s.members.mu.Unlock()
+	s.lane.waiting.Store(0)
+	return s.look(ctx)
+}
+
+// leave takes a node, and what it has counted, out of the nodes.
+func (s *Store) leave(ctx context.Context, n callback.Node) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return s.remove(ctx, tx, []int64{int64(n)}) })
+}
+
+// remove removes nodes. Their lanes' rows go first: what those still have on its way is in them
+// by then, or is never committed.
+func (s *Store) remove(ctx context.Context, tx pgx.Tx, nodes []int64) error {
+	if _, err := tx.Exec(ctx, s.sql(`SELECT 1 FROM @meta FOR UPDATE`)); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, s.sql(`WITH gone AS (DELETE FROM @lanes WHERE node = ANY($1) RETURNING waiting)
+		UPDATE @meta SET waiting = waiting + (SELECT coalesce(sum(waiting), 0) FROM gone)`), nodes); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, s.sql(`DELETE FROM @nodes WHERE node = ANY($1)`), nodes)
+	return err
+}
+
+// look reads who the nodes are.
+func (s *Store) look(ctx context.Context) error {
+	var clock time.Time
+	var newest, others int64
+	var living []int64
+	from := time.Now()
+	err := s.pool.QueryRow(ctx, s.sql(`SELECT clock_timestamp(), m.nodes,
+		m.waiting + (SELECT coalesce(sum(waiting), 0) FROM @lanes WHERE node <> $1), ARRAY(SELECT node FROM @nodes) FROM @meta m`), int64(s.Node())).
+		Scan(&clock, &newest, &others, &living)
+	if err != nil {
+		return err
+	}
+	took := time.Since(from)
+	m := &s.members
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.offset = clock.Sub(from.Add(took / 2))
+	m.newest, m.others = callback.Node(newest), int(others)
+	m.living = make(map[callback.Node]bool, len(living))
+	for _, n := range living {
+		m.living[callback.Node(n)] = true
+	}
+	return nil
+}
+
+// heartbeats says that this node lives, until the store is closed.
+func (s *Store) heartbeats() {
+	s.noteHeartbeat(nil)
+	ticker := time.NewTicker(heartbeatEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-s.stopping.Done():
+			return
+		}
+		ctx, cancel := context.WithTimeout(s.stopping, heartbeatEvery)
+		s.noteHeartbeat(s.heartbeat(ctx))
+		cancel()
+	}
+}
+
+// noteHeartbeat notes what became of a heartbeat.
+func (s *Store) noteHeartbeat(err error) {
+	if s.stopping.Err() != nil {
+		return
+	}
+	m := &s.members
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case err != nil && m.failure == nil:
+		s.log.Error("the database does not answer", zap.Error(err))
+	case err == nil && m.failure != nil:
+		s.log.Info("the database answers again")
+	}
+	if err != nil {
+		m.failure, m.steady = fmt.Errorf("%w: the database does not answer", store.ErrFailed), time.Time{}
+		return
+	}
+	m.failure = nil
+	if now := time.Now(); m.steady.IsZero() || now.Sub(m.beat) > 2*heartbeatEvery {
+		m.steady = now
+	}
+	m.beat = time.Now()
+}
+
+// heartbeat says that this node lives, looks who else does, and gives up those of whom nothing
+// is heard.
+func (s *Store) heartbeat(ctx context.Context) error {
+	node := s.Node()
+	tag, err := s.pool.Exec(ctx, s.sql(`UPDATE @nodes SET seen = clock_timestamp() WHERE node = $1`), int64(node))
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return s.join(ctx, node)
+	}
+	s.members.mu.RLock()
+	m := &s.members
+	steady := !m.steady.IsZero() && time.Since(m.steady) > giveUpAfter && time.Since(m.beat) <= 2*heartbeatEvery
+	s.members.mu.RUnlock()
+	if steady {
+		if err := s.giveUp(ctx); err != nil {
+			return err
+		}
+	}
+	return s.look(ctx)
+}
+
+// giveUp removes the nodes of which nothing was heard for too long.
+func (s *Store) giveUp(ctx context.Context) error {
+	const silent = `SELECT ARRAY(SELECT node FROM @nodes WHERE seen < clock_timestamp() - $1::bigint * interval '1 millisecond')`
+	var nodes []int64
+	if err := s.pool.QueryRow(ctx, s.sql(silent), giveUpAfter.Milliseconds()).Scan(&nodes); err != nil || len(nodes) == 0 {
+		return err
+	}
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// Under the lock they are looked at again.
+		if err := tx.QueryRow(ctx, s.sql(`SELECT ARRAY(SELECT node FROM @nodes WHERE node = ANY($2) AND seen < clock_timestamp() - $1::bigint * interval '1 millisecond' FOR UPDATE)`),
+			giveUpAfter.Milliseconds(), nodes).Scan(&nodes); err != nil {
+			return err
+		}
+		return s.remove(ctx, tx, nodes)
+	})
+	if errors.Is(err, context.Canceled) || len(nodes) == 0 {
+		return err
+	}
+	if err == nil {
+		s.log.Warn("nothing was heard of other nodes, and they are given up", zap.Int64s("nodes", nodes))
+	}
+	return err
+}

@@ -1,0 +1,225 @@
+// Package postgres keeps callbacks in a PostgreSQL database, which several nodes can use at
+// the same time.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// Options say how to open a store.
+type Options struct {
+	// URL is the connection string.
+	URL string
+	// Schema is the schema with the store's tables.
+	Schema string
+	// Secrets are those from which callbacks are derived.
+	Secrets *callback.Secrets
+	// Migrate lets the store make its tables, and change those of earlier releases.
+	Migrate bool
+	// Log takes the store's messages.
+	Log *zap.Logger
+}
+
+// How long what the store does may take. What takes longer fails.
+const (
+	openWithin    = 10 * time.Second
+	connectWithin = 2 * time.Second
+	readWithin    = 5 * time.Second
+	writeWithin   = 5 * time.Second
+)
+
+// maxConnections is how many connections the pool has at most. The lane and the listener have
+// one each besides.
+const maxConnections = 8
+
+// maxRecord is the largest size of a record, in bytes, as in the embedded store.
+const maxRecord = 900 << 10
+
+// Store implements store.Shared.
+//
+// What is decided goes into a lane, which commits many decisions together. What is read comes
+// from the database.
+type Store struct {
+	options    Options
+	log        *zap.Logger
+	pool       *pgxpool.Pool
+	statements sync.Map // string -> string
+	id         string
+	secrets    atomic.Pointer[callback.Secrets]
+	lane       *lane
+	members    members
+	notifier   *notifier
+	changes    chan store.Hint
+	policies   policies
+
+	closed     atomic.Bool
+	closing    sync.Once
+	stopping   context.Context
+	stop       context.CancelFunc
+	background sync.WaitGroup
+}
+
+// Open opens the store. Errors say what is wrong and what to do.
+func Open(o Options) (*Store, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), openWithin)
+	defer cancel()
+	s := &Store{options: o, log: o.Log, changes: make(chan store.Hint, maxHints)}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	s.secrets.Store(o.Secrets)
+	s.lane, s.notifier = newLane(s), newNotifier(s)
+	if err := s.open(ctx); err != nil {
+		s.stop()
+		if s.pool != nil {
+			s.pool.Close()
+		}
+		return nil, fmt.Errorf("opening the store in PostgreSQL: %w", err)
+	}
+	s.background.Go(s.lane.run)
+	s.background.Go(s.notifier.run)
+	s.background.Go(s.heartbeats)
+	s.background.Go(s.listen)
+	s.background.Go(s.tidy)
+	return s, nil
+}
+
+// open connects, prepares the tables and joins the nodes.
+func (s *Store) open(ctx context.Context) error {
+	c, err := pgxpool.ParseConfig(s.options.URL)
+	if err != nil {
+		return errors.New("the URL of the database cannot be read")
+	}
+	c.MaxConns = maxConnections
+	s.configure(c.ConnConfig)
+	if s.pool, err = pgxpool.NewWithConfig(ctx, c); err != nil {
+		return err
+	}
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	if err := s.pool.QueryRow(ctx, s.sql(`SELECT id FROM @meta`)).Scan(&s.id); err != nil {
+		return err
+	}
+	if err := s.checkSecrets(ctx, s.options.Secrets); err != nil {
+		return err
+	}
+	return s.join(ctx, 0)
+}
+
+// configure sets what every connection of the store needs.
+func (s *Store) configure(c *pgx.ConnConfig) {
+	c.ConnectTimeout = connectWithin
+	for name, value := range map[string]string{
+		"application_name":                    "caddy-callback",
+		"default_transaction_isolation":       "read committed",
+		"statement_timeout":                   "5s",
+		"lock_timeout":                        "3s",
+		"idle_in_transaction_session_timeout": "10s",
+	} {
+		c.RuntimeParams[name] = value
+	}
+}
+
+// connect returns a connection outside the pool.
+func (s *Store) connect(ctx context.Context, params map[string]string) (*pgx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	c := s.pool.Config().ConnConfig
+	for name, value := range params {
+		c.RuntimeParams[name] = value
+	}
+	return pgx.ConnectConfig(ctx, c)
+}
+
+// ID implements store.Store.
+func (s *Store) ID() string { return s.id }
+
+// Changes implements store.Store.
+func (s *Store) Changes() <-chan store.Hint { return s.changes }
+
+// Commits implements store.Measured.
+func (s *Store) Commits() store.Commits {
+	c := &s.lane.commits
+	return store.Commits{Count: c.count.Load(), Records: c.records.Load(), Took: time.Duration(c.took.Load())}
+}
+
+// Ready implements store.Store.
+func (s *Store) Ready() error {
+	if s.closed.Load() {
+		return store.ErrClosed
+	}
+	return s.members.ready()
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	err := store.ErrClosed
+	s.closing.Do(func() { err = s.close() })
+	return err
+}
+
+// close lets the lane commit what it has, and leaves the nodes.
+func (s *Store) close() error {
+	s.closed.Store(true)
+	s.lane.close()
+	ctx, cancel := context.WithTimeout(context.Background(), writeWithin)
+	defer cancel()
+	<-s.lane.ended
+	s.notifier.flush(ctx)
+	s.stop()
+	s.background.Wait()
+	// A node that cannot say that it leaves is given up.
+	_ = s.leave(ctx, s.Node())
+	s.pool.Close()
+	return nil
+}
+
+// tidyEvery is how often it is looked for what was left behind.
+const tidyEvery = 10 * time.Minute
+
+// tidy removes what nobody needs: at once policies, and bodies from time to time.
+func (s *Store) tidy() {
+	ticker := time.NewTicker(tidyEvery)
+	defer ticker.Stop()
+	for {
+		ctx, cancel := context.WithTimeout(s.stopping, time.Minute)
+		if err := s.forgetPolicies(ctx); err != nil && s.stopping.Err() == nil {
+			s.log.Warn("policies that no callback needs could not be removed", zap.Error(err))
+		}
+		if err := s.forgetBodies(ctx); err != nil && s.stopping.Err() == nil {
+			s.log.Warn("bodies that no callback needs could not be removed", zap.Error(err))
+		}
+		cancel()
+		select {
+		case <-ticker.C:
+		case <-s.stopping.Done():
+			return
+		}
+	}
+}
+
+// reading returns the context of something that is read, unless the store is closed.
+func (s *Store) reading(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	if s.closed.Load() {
+		return nil, nil, store.ErrClosed
+	}
+	ctx, cancel := context.WithTimeout(ctx, readWithin)
+	return ctx, cancel, nil
+}
+
+// Interface guards
+var (
+	_ store.Shared   = (*Store)(nil)
+	_ store.Measured = (*Store)(nil)
+)
