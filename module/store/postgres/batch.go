@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -202,7 +201,7 @@ func (s *sending) queueRemoved(all labels) {
 func (s *sending) queueRow(n int32, w *write) {
 	switch {
 	case w.old == 0:
-		s.queue(createRow, append([]any{n}, w.row...)...).Exec(func(pgconn.CommandTag) error { return nil })
+		s.queue(createRow, append([]any{n}, w.row...)...)
 	case w.after == nil:
 		s.queue(deleteRow, n, [16]byte(w.id))
 	default:

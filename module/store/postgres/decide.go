@@ -12,6 +12,9 @@ import (
 
 // Create implements store.Store. It returns when the callback is committed.
 func (s *Store) Create(_ context.Context, r *callback.Record) (store.Commit, error) {
+	if err := s.Ready(); err != nil {
+		return nil, err
+	}
 	if r.Size() > maxRecord {
 		return nil, store.ErrTooLarge
 	}

@@ -20,13 +20,11 @@ var (
 
 // Codes of PostgreSQL's errors.
 const (
-	codeDiskFull       = "53100"
-	codeUnique         = "23505"
-	codeForeignKey     = "23503"
-	codeSerialization  = "40001"
-	codeDeadlock       = "40P01"
-	codeLockTimeout    = "55P03"
-	codeQueryCancelled = "57014"
+	codeDiskFull      = "53100"
+	codeForeignKey    = "23503"
+	codeSerialization = "40001"
+	codeDeadlock      = "40P01"
+	codeLockTimeout   = "55P03"
 )
 
 // refused returns the error with which the server has refused a statement, nil if it is
@@ -61,7 +59,7 @@ func (s *Store) wrap(ctx context.Context, err error) error {
 		return nil
 	case s.closed.Load():
 		return store.ErrClosed
-	case ctx.Err() != nil && errors.Is(context.Cause(ctx), ctx.Err()):
+	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
 	case isStoreError(err):
 		return err

@@ -162,7 +162,7 @@ func (s *Store) look(ctx context.Context) error {
 // heartbeats says that this node lives, until the store is closed.
 func (s *Store) heartbeats() {
 	s.noteHeartbeat(nil)
-	ticker := time.NewTicker(heartbeatEvery)
+	ticker := time.NewTicker(s.options.heartbeat)
 	defer ticker.Stop()
 	for {
 		select {
@@ -170,7 +170,7 @@ func (s *Store) heartbeats() {
 		case <-s.stopping.Done():
 			return
 		}
-		ctx, cancel := context.WithTimeout(s.stopping, heartbeatEvery)
+		ctx, cancel := context.WithTimeout(s.stopping, s.options.heartbeat)
 		s.noteHeartbeat(s.heartbeat(ctx))
 		cancel()
 	}
@@ -195,7 +195,7 @@ func (s *Store) noteHeartbeat(err error) {
 		return
 	}
 	m.failure = nil
-	if now := time.Now(); m.steady.IsZero() || now.Sub(m.beat) > 2*heartbeatEvery {
+	if now := time.Now(); m.steady.IsZero() || now.Sub(m.beat) > 2*s.options.heartbeat {
 		m.steady = now
 	}
 	m.beat = time.Now()
@@ -214,7 +214,7 @@ func (s *Store) heartbeat(ctx context.Context) error {
 	}
 	s.members.mu.RLock()
 	m := &s.members
-	steady := !m.steady.IsZero() && time.Since(m.steady) > giveUpAfter && time.Since(m.beat) <= 2*heartbeatEvery
+	steady := !m.steady.IsZero() && time.Since(m.steady) > s.options.giveUp && time.Since(m.beat) <= 2*s.options.heartbeat
 	s.members.mu.RUnlock()
 	if steady {
 		if err := s.giveUp(ctx); err != nil {
@@ -228,13 +228,13 @@ func (s *Store) heartbeat(ctx context.Context) error {
 func (s *Store) giveUp(ctx context.Context) error {
 	const silent = `SELECT ARRAY(SELECT node FROM @nodes WHERE seen < clock_timestamp() - $1::bigint * interval '1 millisecond')`
 	var nodes []int64
-	if err := s.pool.QueryRow(ctx, s.sql(silent), giveUpAfter.Milliseconds()).Scan(&nodes); err != nil || len(nodes) == 0 {
+	if err := s.pool.QueryRow(ctx, s.sql(silent), s.options.giveUp.Milliseconds()).Scan(&nodes); err != nil || len(nodes) == 0 {
 		return err
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// Under the lock they are looked at again.
 		if err := tx.QueryRow(ctx, s.sql(`SELECT ARRAY(SELECT node FROM @nodes WHERE node = ANY($2) AND seen < clock_timestamp() - $1::bigint * interval '1 millisecond' FOR UPDATE)`),
-			giveUpAfter.Milliseconds(), nodes).Scan(&nodes); err != nil {
+			s.options.giveUp.Milliseconds(), nodes).Scan(&nodes); err != nil {
 			return err
 		}
 		return s.remove(ctx, tx, nodes)

@@ -101,7 +101,7 @@ func (s *Store) sql(statement string) string {
 // migrate makes the tables, or brings them to the version that this release uses.
 func (s *Store) migrate(ctx context.Context) error {
 	version, err := s.version(ctx, s.pool)
-	if err != nil || version == schemaVersion {
+	if err != nil || version >= schemaVersion {
 		return err
 	}
 	if !s.options.Migrate {

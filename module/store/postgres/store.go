@@ -3,6 +3,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,9 @@ type Options struct {
 	Migrate bool
 	// Log takes the store's messages.
 	Log *zap.Logger
+
+	// heartbeat and giveUp replace heartbeatEvery and giveUpAfter in tests.
+	heartbeat, giveUp time.Duration
 }
 
 // How long what the store does may take. What takes longer fails.
@@ -75,6 +79,7 @@ type Store struct {
 func Open(o Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openWithin)
 	defer cancel()
+	o.heartbeat, o.giveUp = cmp.Or(o.heartbeat, heartbeatEvery), cmp.Or(o.giveUp, giveUpAfter)
 	s := &Store{options: o, log: o.Log, changes: make(chan store.Hint, maxHints)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.secrets.Store(o.Secrets)

@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// breaker is in front of a server, and breaks connections in the middle of what is said.
+type breaker struct {
+	listener net.Listener
+	server   string
+	// oneIn says that one in so many pieces breaks its connection; 0 for none.
+	oneIn  atomic.Int64
+	breaks atomic.Int64
+	done   sync.WaitGroup
+}
+
+const socketName = ".s.PGSQL.5432"
+
+// newBreaker returns a breaker, and the URL by which it is reached.
+func newBreaker(t *testing.T, url string) (b *breaker, through string) {
+	t.Helper()
+	before, dir, _ := strings.Cut(url, "host=")
+	front := t.TempDir()
+	l, err := net.Listen("unix", filepath.Join(front, socketName))
+	if err != nil {
+		t.Skip(err)
+	}
+	b = &breaker{listener: l, server: filepath.Join(dir, socketName)}
+	t.Cleanup(func() {
+		_ = l.Close()
+		b.done.Wait()
+	})
+	b.done.Go(b.serve)
+	return b, before + "host=" + front
+}
+
+func (b *breaker) serve() {
+	for {
+		client, err := b.listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("unix", b.server)
+		if err != nil {
+			_ = client.Close()
+			continue
+		}
+		b.done.Go(func() { b.pass(client, server) })
+		b.done.Go(func() { b.pass(server, client) })
+	}
+}
+
+// pass passes on what comes, up to the piece that breaks the connection: that one is lost, or a
+// part of it arrives.
+func (b *breaker) pass(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
+	piece := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(piece)
+		if err != nil {
+			return
+		}
+		if oneIn := b.oneIn.Load(); oneIn > 0 && rand.Int64N(oneIn) == 0 {
+			b.breaks.Add(1)
+			if rand.IntN(2) == 0 {
+				_, _ = to.Write(piece[:rand.IntN(n+1)])
+			}
+			return
+		}
+		if _, err := to.Write(piece[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// Two nodes count in a few callbacks over connections that break. What was acknowledged counts
+// exactly once, and what was not does not count.
+func TestBrokenConnectionsLeaveNothingUncertain(t *testing.T) {
+	t.Parallel()
+	n := newPatientNodes(t, time.Minute)
+	b, url := newBreaker(t, n.options.URL)
+	n.options.URL, n.options.Log = url, zap.NewNop()
+	stores := []*Store{n.open(), n.open()}
+	counters := make([]store.Key, 5)
+	for i := range counters {
+		counters[i] = store.ByID(n.create(n.one, nil).ID)
+	}
+	b.oneIn.Store(60)
+	var acknowledged, unknown atomic.Int64
+	var done sync.WaitGroup
+	for _, s := range stores {
+		for range 8 {
+			done.Go(func() {
+				for range 60 {
+					_, _, err := s.Update(t.Context(), counters[rand.IntN(len(counters))], add("x"))
+					switch {
+					case err == nil:
+						acknowledged.Add(1)
+					case strings.Contains(err.Error(), "unknown"):
+						unknown.Add(1)
+					case !errors.Is(err, store.ErrFailed):
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	done.Wait()
+	b.oneIn.Store(0)
+	counted := int64(0)
+	for _, key := range counters {
+		r, _, err := n.one.Find(t.Context(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted += int64(len(r.Reason))
+	}
+	t.Logf("%d connections broke; %d acknowledged, %d unknown", b.breaks.Load(), acknowledged.Load(), unknown.Load())
+	if counted < acknowledged.Load() || counted > acknowledged.Load()+unknown.Load() || b.breaks.Load() == 0 {
+		t.Errorf("%d are counted, %d were acknowledged, and of %d it is unknown; %d connections broke", counted, acknowledged.Load(), unknown.Load(), b.breaks.Load())
+	}
+	if unknown.Load() > 0 {
+		t.Errorf("of %d it is unknown whether they were stored", unknown.Load())
+	}
+}
