@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -86,17 +87,37 @@ func (w *bodyWriter) Write(piece []byte) (int, error) {
 	w.short = len(piece) < store.BodyPiece
 	w.whole.Write(piece)
 	w.size += int64(len(piece))
-	sum := pieceSum(w.file, w.piece, piece)
-	w.err = w.exec(`INSERT INTO @pieces (file, piece, sum, content) VALUES ($1, $2, $3, $4)`, w.piece, sum[:], piece)
+	stored := w.s.keys.seal("piece", placeOf(w.file, w.piece), piece)
+	sum := pieceSum(w.file, w.piece, stored)
+	w.err = w.exec(`INSERT INTO @pieces (file, piece, sum, content) VALUES ($1, $2, $3, $4)`, w.piece, sum[:], stored)
 	w.piece++
 	return len(piece), w.err
+}
+
+// placeOf returns the place of a piece.
+func placeOf(file callback.UUID, number int32) []byte {
+	return binary.BigEndian.AppendUint32(file[:], uint32(number))
+}
+
+// wholeSum returns what is stored of a body's sum. That of an encrypted one tells nothing about
+// the body.
+func (s *Store) wholeSum(file callback.UUID, sum callback.Digest) []byte {
+	if s.keys == nil {
+		return sum[:]
+	}
+	return s.keys.seal("sum", file[:], sum[:])
+}
+
+// isWholeSum reports whether a sum is the one of which that is stored.
+func (s *Store) isWholeSum(file callback.UUID, sum callback.Digest, stored []byte) bool {
+	b, err := s.keys.open(nil, "sum", file[:], stored)
+	return err == nil && bytes.Equal(b, sum[:])
 }
 
 // pieceSum returns the sum of a piece, which is that of no other place.
 func pieceSum(file callback.UUID, number int32, piece []byte) (sum callback.Digest) {
 	h := sha256.New()
-	h.Write(file[:])
-	h.Write(binary.BigEndian.AppendUint32(nil, uint32(number)))
+	h.Write(placeOf(file, number))
 	h.Write(piece)
 	h.Sum(sum[:0])
 	return sum
@@ -107,7 +128,7 @@ func (w *bodyWriter) Commit() (callback.Body, error) {
 	body := callback.Body{File: w.file.String(), Size: w.size}
 	w.whole.Sum(body.Sum[:0])
 	if w.err == nil {
-		w.err = w.exec(`UPDATE @bodies SET size = $2, sum = $3 WHERE file = $1`, body.Size, body.Sum[:])
+		w.err = w.exec(`UPDATE @bodies SET size = $2, sum = $3 WHERE file = $1`, body.Size, w.s.wholeSum(w.file, body.Sum))
 	}
 	if w.err != nil {
 		w.Abort()

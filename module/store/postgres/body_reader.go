@@ -38,7 +38,7 @@ func (s *Store) OpenBody(ctx context.Context, b callback.Body, space memory.Spac
 		return nil, store.ErrRemoved
 	case err != nil:
 		return nil, s.wrap(ctx, err)
-	case size != b.Size || string(sum) != string(b.Sum[:]):
+	case size != b.Size || !s.isWholeSum(file, b.Sum, sum):
 		return nil, errPiece
 	}
 	r := &bodyReader{s: s, file: file, left: b.Size, sum: b.Sum, whole: sha256.New()}
@@ -76,7 +76,6 @@ func (r *bodyReader) next(ctx context.Context) error {
 		return io.EOF
 	}
 	raw := r.buffer.Bytes()[:min(r.left, store.BodyPiece)]
-	var sum []byte
 	rows, err := r.s.pool.Query(ctx, r.s.sql(`SELECT sum, content FROM @pieces WHERE file = $1 AND piece = $2`), [16]byte(r.file), r.number)
 	if err != nil {
 		return r.s.wrap(ctx, err)
@@ -87,17 +86,15 @@ func (r *bodyReader) next(ctx context.Context) error {
 		return r.missing(ctx, rows.Err())
 	}
 	values := rows.RawValues()
-	if len(values[1]) != len(raw) {
+	if want := pieceSum(r.file, r.number, values[1]); string(want[:]) != string(values[0]) || len(values[1]) != len(raw)+r.s.keys.longer() {
 		return errPiece
 	}
-	sum = append(sum, values[0]...)
-	copy(raw, values[1])
+	if _, err := r.s.keys.open(raw[:0], "piece", placeOf(r.file, r.number), values[1]); err != nil {
+		return err
+	}
 	rows.Close()
 	if err := rows.Err(); err != nil {
 		return r.s.wrap(ctx, err)
-	}
-	if want := pieceSum(r.file, r.number, raw); string(want[:]) != string(sum) {
-		return errPiece
 	}
 	r.whole.Write(raw)
 	r.left -= int64(len(raw))

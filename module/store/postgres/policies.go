@@ -48,7 +48,7 @@ func (s *Store) use(ctx context.Context, db executor, node int64, p *callback.Po
 	}
 	hash := p.Hash()
 	return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, s.sql(`INSERT INTO @policies (hash, policy) VALUES ($1, $2) ON CONFLICT DO NOTHING`), hash[:], b); err != nil {
+		if _, err := tx.Exec(ctx, s.sql(`INSERT INTO @policies (hash, policy) VALUES ($1, $2) ON CONFLICT DO NOTHING`), hash[:], s.keys.seal("policy", hash[:], b)); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, s.sql(`INSERT INTO @uses (node, hash) VALUES ($1, $2) ON CONFLICT DO NOTHING`), node, hash[:])
@@ -112,6 +112,9 @@ func (s *Store) Policy(ctx context.Context, hash callback.Digest) (*callback.Pol
 	}
 	if err != nil {
 		return nil, s.wrap(ctx, err)
+	}
+	if b, err = s.keys.open(nil, "policy", hash[:], b); err != nil {
+		return nil, err
 	}
 	p, err := callback.DecodePolicy(b)
 	if err != nil || p.Hash() != hash {

@@ -75,10 +75,20 @@ func leadsTo(key store.Key, r *callback.Record) bool {
 }
 
 // encode returns a record as it is stored.
-func (s *Store) encode(r *callback.Record) ([]byte, error) { return store.EncodeRecord(r) }
+func (s *Store) encode(r *callback.Record) ([]byte, error) {
+	b, err := store.EncodeRecord(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.keys.seal("record", r.ID[:], b), nil
+}
 
 // decode reads what encode returned.
 func (s *Store) decode(id callback.UUID, b []byte) (*callback.Record, error) {
+	b, err := s.keys.open(nil, "record", id[:], b)
+	if err != nil {
+		return nil, err
+	}
 	r, err := store.DecodeRecord(b)
 	if err == nil && r.ID != id {
 		err = fmt.Errorf("%w: a record is that of another callback", store.ErrDamaged)

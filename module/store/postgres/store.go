@@ -27,6 +27,11 @@ type Options struct {
 	Schema string
 	// Secrets are those from which callbacks are derived.
 	Secrets *callback.Secrets
+	// Keys are those with which what is stored is encrypted, the one to encrypt with first.
+	// None leaves it unencrypted, which is chosen when the store is created.
+	Keys [][]byte
+	// Password returns the password whenever the store connects; nil for none.
+	Password func() (string, error)
 	// Migrate lets the store make its tables, and change those of earlier releases.
 	Migrate bool
 	// Log takes the store's messages.
@@ -61,6 +66,7 @@ type Store struct {
 	pool       *pgxpool.Pool
 	statements sync.Map // string -> string
 	id         string
+	keys       *keyring
 	secrets    atomic.Pointer[callback.Secrets]
 	lane       *lane
 	members    members
@@ -83,6 +89,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{options: o, log: o.Log, changes: make(chan store.Hint, maxHints)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.secrets.Store(o.Secrets)
+	s.keys = newKeyring(o.Keys)
 	s.lane, s.notifier = newLane(s), newNotifier(s)
 	if err := s.open(ctx); err != nil {
 		s.stop()
@@ -106,12 +113,15 @@ func (s *Store) open(ctx context.Context) error {
 		return errors.New("the URL of the database cannot be read")
 	}
 	c.MaxConns = maxConnections
+	c.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { return s.freshen(c) }
 	s.configure(c.ConnConfig)
 	if s.pool, err = pgxpool.NewWithConfig(ctx, c); err != nil {
 		return err
 	}
-	if err := s.migrate(ctx); err != nil {
-		return err
+	for _, prepare := range []func(context.Context) error{s.checkServer, s.migrate, s.checkGrants, s.checkKeys} {
+		if err := prepare(ctx); err != nil {
+			return err
+		}
 	}
 	if err := s.pool.QueryRow(ctx, s.sql(`SELECT id FROM @meta`)).Scan(&s.id); err != nil {
 		return err
@@ -136,11 +146,28 @@ func (s *Store) configure(c *pgx.ConnConfig) {
 	}
 }
 
+// freshen reads password and certificates again, which may have been replaced.
+func (s *Store) freshen(c *pgx.ConnConfig) error {
+	fresh, err := pgx.ParseConfig(s.options.URL)
+	if err != nil {
+		return errors.New("the certificates of the database cannot be read")
+	}
+	c.TLSConfig, c.Fallbacks = fresh.TLSConfig, fresh.Fallbacks
+	if s.options.Password == nil {
+		return nil
+	}
+	c.Password, err = s.options.Password()
+	return err
+}
+
 // connect returns a connection outside the pool.
 func (s *Store) connect(ctx context.Context, params map[string]string) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	c := s.pool.Config().ConnConfig
+	if err := s.freshen(c); err != nil {
+		return nil, err
+	}
 	for name, value := range params {
 		c.RuntimeParams[name] = value
 	}
