@@ -152,7 +152,7 @@ func (s *Store) listen() {
 
 // listenOnce listens over one connection, until that breaks.
 func (s *Store) listenOnce(ctx context.Context) error {
-	c, err := s.connect(ctx, map[string]string{"statement_timeout": "0"})
+	c, err := s.connectListener(ctx)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func TestServerThatLosesDataIsRefused(t *testing.T) {
 		"default_transaction_read_only=on": "replica",
 	} {
 		o := testOptions(t)
-		o.URL += "&options=" + url.PathEscape("-c "+setting)
+		o.URL += "&options=" + strings.ReplaceAll(url.QueryEscape("-c "+setting), "+", "%20")
 		if _, err := Open(o); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", setting, err)
 		}

@@ -257,7 +257,7 @@ func (l *lane) ready(ctx context.Context) (err error) {
 	if l.conn != nil && !l.conn.IsClosed() {
 		return nil
 	}
-	l.conn, err = l.s.connect(ctx, map[string]string{"plan_cache_mode": "force_generic_plan"})
+	l.conn, err = l.s.connectLane(ctx)
 	return err
 }
 

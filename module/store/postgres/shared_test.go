@@ -387,3 +387,51 @@ func TestTablesOfALaterReleaseAreRefused(t *testing.T) {
 		t.Errorf("with tables of a later release: %v", err)
 	}
 }
+
+// Behind a pooler no statement can be prepared, and types are known by what is sent.
+func TestStoreWorksBehindAPooler(t *testing.T) {
+	t.Parallel()
+	n := newNodes(t)
+	o := n.options
+	o.Direct = o.URL
+	s := mustOpen(t, o)
+	defer s.Close()
+	body, err := s.PutBody(t.Context(), []byte("content"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutPolicy(t.Context(), n.policy); err != nil {
+		t.Error(err)
+	}
+	alias := callback.Digest{1}
+	r := n.create(s, func(r *callback.Record) {
+		r.Aliases, r.Awaited, r.Owner = []callback.Digest{alias}, []callback.Digest{{2}}, s.Node()
+	})
+	for _, key := range []store.Key{store.ByAlias(alias), store.ByTicket(s.Secret().Ticket(r.ID))} {
+		if _, _, err := s.Update(t.Context(), key, func(r *callback.Record) (store.Change, error) {
+			next := *r
+			next.Answer = &callback.Response{Body: body}
+			return store.Change{Next: &next}, nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	if ids, err := s.Due(t.Context(), r.ExpiresAt, 1); err != nil || len(ids) != 1 {
+		t.Errorf("%v are due, %v", ids, err)
+	}
+	if page, _, err := s.List(t.Context(), store.Query{Name: r.Name}); err != nil || len(page) != 1 {
+		t.Errorf("%d are listed, %v", len(page), err)
+	}
+	if yes, err := s.AwaitsAck(t.Context(), r.Awaited, r.CreatedAt); err != nil || !yes {
+		t.Errorf("awaited: %v, %v", yes, err)
+	}
+	if ended, err := s.Ended(t.Context(), []callback.UUID{r.ID, callback.NewUUID()}); err != nil || len(ended) != 1 {
+		t.Errorf("ended: %v, %v", ended, err)
+	}
+	if _, _, err := s.Update(t.Context(), store.ByID(r.ID), func(*callback.Record) (store.Change, error) { return store.Change{Delete: true}, nil }); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Forget(t.Context(), 1, 1); err != nil || s.forgetPolicies(t.Context()) != nil || s.Waiting() != 0 {
+		t.Errorf("forgetting: %v; %d wait", err, s.Waiting())
+	}
+}

@@ -25,8 +25,15 @@ type Options struct {
 	URL string
 	// Schema is the schema with the store's tables.
 	Schema string
+	// Direct is the connection string of the database itself, where URL leads to a pooler that
+	// shares connections between transactions; empty where it does not.
+	Direct string
 	// Secrets are those from which callbacks are derived.
 	Secrets *callback.Secrets
+	// StoredSecret puts a random secret that is kept in the database in their place, and
+	// Earlier are those that were used before it.
+	StoredSecret bool
+	Earlier      []callback.Secret
 	// Keys are those with which what is stored is encrypted, the one to encrypt with first.
 	// None leaves it unencrypted, which is chosen when the store is created.
 	Keys [][]byte
@@ -88,7 +95,6 @@ func Open(o Options) (*Store, error) {
 	o.heartbeat, o.giveUp = cmp.Or(o.heartbeat, heartbeatEvery), cmp.Or(o.giveUp, giveUpAfter)
 	s := &Store{options: o, log: o.Log, changes: make(chan store.Hint, maxHints)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	s.secrets.Store(o.Secrets)
 	s.keys = newKeyring(o.Keys)
 	s.lane, s.notifier = newLane(s), newNotifier(s)
 	if err := s.open(ctx); err != nil {
@@ -110,10 +116,10 @@ func Open(o Options) (*Store, error) {
 func (s *Store) open(ctx context.Context) error {
 	c, err := pgxpool.ParseConfig(s.options.URL)
 	if err != nil {
-		return errors.New("the URL of the database cannot be read")
+		return errURL
 	}
 	c.MaxConns = maxConnections
-	c.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { return s.freshen(c) }
+	c.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { return s.freshen(c, s.options.URL) }
 	s.configure(c.ConnConfig)
 	if s.pool, err = pgxpool.NewWithConfig(ctx, c); err != nil {
 		return err
@@ -126,17 +132,22 @@ func (s *Store) open(ctx context.Context) error {
 	if err := s.pool.QueryRow(ctx, s.sql(`SELECT id FROM @meta`)).Scan(&s.id); err != nil {
 		return err
 	}
-	if err := s.checkSecrets(ctx, s.options.Secrets); err != nil {
+	if err := s.openSecrets(ctx); err != nil {
 		return err
 	}
 	return s.join(ctx, 0)
 }
 
-// configure sets what every connection of the store needs.
+// configure sets what every connection of the store needs. A pooler takes no settings, and
+// knows nothing of statements that were prepared.
 func (s *Store) configure(c *pgx.ConnConfig) {
 	c.ConnectTimeout = connectWithin
+	c.RuntimeParams["application_name"] = "caddy-callback"
+	if s.options.Direct != "" {
+		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		return
+	}
 	for name, value := range map[string]string{
-		"application_name":                    "caddy-callback",
 		"default_transaction_isolation":       "read committed",
 		"statement_timeout":                   "5s",
 		"lock_timeout":                        "3s",
@@ -147,8 +158,8 @@ func (s *Store) configure(c *pgx.ConnConfig) {
 }
 
 // freshen reads password and certificates again, which may have been replaced.
-func (s *Store) freshen(c *pgx.ConnConfig) error {
-	fresh, err := pgx.ParseConfig(s.options.URL)
+func (s *Store) freshen(c *pgx.ConnConfig, url string) error {
+	fresh, err := pgx.ParseConfig(url)
 	if err != nil {
 		return errors.New("the certificates of the database cannot be read")
 	}
@@ -160,16 +171,33 @@ func (s *Store) freshen(c *pgx.ConnConfig) error {
 	return err
 }
 
+// connectLane returns the connection of a lane.
+func (s *Store) connectLane(ctx context.Context) (*pgx.Conn, error) {
+	c := s.pool.Config().ConnConfig
+	if s.options.Direct == "" {
+		c.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	}
+	return s.connect(ctx, c, s.options.URL)
+}
+
+// connectListener returns a connection that hears notices.
+func (s *Store) connectListener(ctx context.Context) (*pgx.Conn, error) {
+	url := cmp.Or(s.options.Direct, s.options.URL)
+	c, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, errURL
+	}
+	c.ConnectTimeout = connectWithin
+	c.RuntimeParams["application_name"] = "caddy-callback"
+	return s.connect(ctx, c, url)
+}
+
 // connect returns a connection outside the pool.
-func (s *Store) connect(ctx context.Context, params map[string]string) (*pgx.Conn, error) {
+func (s *Store) connect(ctx context.Context, c *pgx.ConnConfig, url string) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
-	c := s.pool.Config().ConnConfig
-	if err := s.freshen(c); err != nil {
+	if err := s.freshen(c, url); err != nil {
 		return nil, err
-	}
-	for name, value := range params {
-		c.RuntimeParams[name] = value
 	}
 	return pgx.ConnectConfig(ctx, c)
 }
