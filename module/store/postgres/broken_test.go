@@ -136,3 +136,59 @@ func TestBrokenConnectionsLeaveNothingUncertain(t *testing.T) {
 		t.Errorf("of %d it is unknown whether they were stored", unknown.Load())
 	}
 }
+
+func TestStoreComesBackAfterAnOutage(t *testing.T) {
+	t.Parallel()
+	n := newPatientNodes(t, time.Minute)
+	b, url := newBreaker(t, n.options.URL)
+	n.options.URL, n.options.Log = url, zap.NewNop()
+	s := n.open()
+	r := n.create(s, nil)
+	<-s.Changes()
+	b.oneIn.Store(1)
+	n.eventually("noticing the outage", func() bool { return errors.Is(s.Ready(), store.ErrFailed) })
+	if _, err := s.Create(t.Context(), r); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("creating while the database is away: %v", err)
+	}
+	decided := make(chan error)
+	go func() {
+		_, _, err := s.Update(t.Context(), store.ByID(r.ID), add("a"))
+		decided <- err
+	}()
+	if err := <-decided; !errors.Is(err, store.ErrFailed) {
+		t.Errorf("deciding while the database is away: %v", err)
+	}
+	b.oneIn.Store(0)
+	n.eventually("noticing its end", func() bool { return s.Ready() == nil })
+	n.create(s, nil)
+	if _, _, err := s.Update(t.Context(), store.ByID(r.ID), add("a")); err != nil {
+		t.Error(err)
+	}
+	if h := <-s.Changes(); !h.IsZero() {
+		t.Errorf("after the outage comes %+v", h)
+	}
+}
+
+// A pooler lets LISTEN succeed, and then no notice comes.
+func TestDeafNodeLooksAtEverything(t *testing.T) {
+	t.Parallel()
+	o := testOptions(t)
+	o.heartbeat = time.Minute
+	s := mustOpen(t, o)
+	defer s.Close()
+	<-s.Changes()
+	s.heardAt.Store(0)
+	for range 2 {
+		if h := <-s.Changes(); !h.IsZero() {
+			t.Errorf("a deaf node is told %+v", h)
+		}
+	}
+	if err := s.heartbeat(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); time.Since(time.Unix(0, s.heardAt.Load())) > deafAfter; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the node does not hear its heartbeat")
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,10 @@ const (
 	maxNotice = 5700
 	// relistenAfter is how long it is waited before a broken connection is replaced.
 	relistenAfter = 250 * time.Millisecond
+	// deafAfter is how long a node does not hear its own heartbeats before it takes itself for
+	// deaf, and pollEvery how often it looks at everything from then on.
+	deafAfter = 5 * time.Second
+	pollEvery = 250 * time.Millisecond
 )
 
 // channel returns the name of the channel for hints.
@@ -127,7 +132,7 @@ func (n *notifier) flush(ctx context.Context) {
 	}
 }
 
-// notify sends a notice. Nothing of it must last, so that nothing waits for the disk.
+// notify sends a notice, which has no hints if it only is to be heard by this node. Nothing of it must last, so that nothing waits for the disk.
 func (n *notifier) notify(ctx context.Context, hints string) error {
 	batch := new(pgx.Batch)
 	batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
@@ -142,10 +147,36 @@ func (s *Store) listen() {
 		if s.stopping.Err() != nil {
 			return
 		}
-		s.log.Info("hints of other nodes may be missing for a moment", zap.Error(err))
+		s.hearing.Failed(errDeaf, 1, zap.Error(err))
 		select {
 		case <-time.After(relistenAfter):
 		case <-s.stopping.Done():
+		}
+	}
+}
+
+// errDeaf is the cause of which the log tells.
+var errDeaf = errors.New("there is no connection to listen on")
+
+// poll has everything looked at while this node is deaf: it may have no connection to listen
+// on, or one through a pooler on which no notice comes.
+func (s *Store) poll() {
+	s.heardAt.Store(time.Now().UnixNano())
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-s.stopping.Done():
+			s.hearing.Over()
+			return
+		}
+		if s.Ready() != nil {
+			continue
+		}
+		s.hearing.Works()
+		if time.Since(time.Unix(0, s.heardAt.Load())) > deafAfter {
+			s.hint(store.Hint{})
 		}
 	}
 }
@@ -182,6 +213,7 @@ func (s *Store) listenOnce(ctx context.Context) error {
 func (s *Store) heard(payload string) (all bool) {
 	from, text, _ := strings.Cut(payload, " ")
 	if from == strconv.FormatUint(uint64(s.Node()), 10) {
+		s.heardAt.Store(time.Now().UnixNano())
 		return true
 	}
 	b, err := base64.RawStdEncoding.DecodeString(text)

@@ -221,6 +221,9 @@ func (s *Store) heartbeat(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.notifier.notify(ctx, ""); err != nil {
+		return err
+	}
 	return s.look(ctx)
 }
 

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/outage"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -79,7 +80,11 @@ type Store struct {
 	members    members
 	notifier   *notifier
 	changes    chan store.Hint
-	policies   policies
+	// hearing is what the log says about the connection for hints, and heardAt when this node
+	// heard itself last.
+	hearing  *outage.Outage
+	heardAt  atomic.Int64
+	policies policies
 
 	closed     atomic.Bool
 	closing    sync.Once
@@ -96,6 +101,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{options: o, log: o.Log, changes: make(chan store.Hint, maxHints)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.keys = newKeyring(o.Keys)
+	s.hearing = outage.New(o.Log, "hints of other nodes do not come; what they change is seen later", "hints of other nodes come again")
 	s.lane, s.notifier = newLane(s), newNotifier(s)
 	if err := s.open(ctx); err != nil {
 		s.stop()
@@ -108,6 +114,7 @@ func Open(o Options) (*Store, error) {
 	s.background.Go(s.notifier.run)
 	s.background.Go(s.heartbeats)
 	s.background.Go(s.listen)
+	s.background.Go(s.poll)
 	s.background.Go(s.tidy)
 	return s, nil
 }
