@@ -1,6 +1,6 @@
 // Package caddycallback takes asynchronous callbacks off the hands of the apps
 // behind Caddy. It holds no code: importing it registers the directives, the
-// modules and the embedded store, so that
+// modules and the stores, so that
 //
 //	xcaddy build --with github.com/caddy-callback/caddy-callback
 //
@@ -15,4 +15,5 @@ import (
 	_ "github.com/caddy-callback/caddy-callback/module/hold"
 	_ "github.com/caddy-callback/caddy-callback/module/server"
 	_ "github.com/caddy-callback/caddy-callback/module/store/badger"
+	_ "github.com/caddy-callback/caddy-callback/module/store/postgres"
 )
