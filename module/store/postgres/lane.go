@@ -185,8 +185,11 @@ func (l *lane) try(ctx context.Context, b *batch) error {
 		case refused(err) != nil:
 			return l.s.wrapWrite(err)
 		}
-		if pause(ctx, n+1) != nil {
+		switch over := pause(ctx, n+1) != nil; {
+		case over && l.doubtful == b:
 			return fmt.Errorf("%w: the database does not answer, and it is unknown whether the last decisions were stored: %w", store.ErrFailed, err)
+		case over:
+			return fmt.Errorf("%w: the database does not answer, and nothing was stored: %w", store.ErrFailed, err)
 		}
 	}
 }
@@ -301,6 +304,7 @@ func (l *lane) settle(ctx context.Context, b *batch) (settled bool, err error) {
 	case committed:
 		l.seq = seq
 		settled = l.doubtful == b
+		l.waiting.Store(waiting)
 		l.doubtful.waiting, l.doubtful.stale, l.doubtful.clashing = waiting, stale, clashing
 	default:
 		l.seq = seq + leap

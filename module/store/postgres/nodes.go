@@ -235,6 +235,10 @@ func (s *Store) giveUp(ctx context.Context) error {
 		return err
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// Whoever changes who the nodes are locks this first.
+		if _, err := tx.Exec(ctx, s.sql(`SELECT 1 FROM @meta FOR UPDATE`)); err != nil {
+			return err
+		}
 		// Under the lock they are looked at again.
 		if err := tx.QueryRow(ctx, s.sql(`SELECT ARRAY(SELECT node FROM @nodes WHERE node = ANY($2) AND seen < clock_timestamp() - $1::bigint * interval '1 millisecond' FOR UPDATE)`),
 			s.options.giveUp.Milliseconds(), nodes).Scan(&nodes); err != nil {

@@ -132,7 +132,13 @@ func (s *Store) forgetPolicies(ctx context.Context) error {
 	const unneeded = `SELECT ARRAY(SELECT hash FROM @policies p WHERE NOT EXISTS (SELECT 1 FROM @uses u WHERE u.hash = p.hash)
 		EXCEPT SELECT policy FROM @callbacks)`
 	var hashes [][]byte
-	if err := s.pool.QueryRow(ctx, s.sql(unneeded)).Scan(&hashes); err != nil {
+	if err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// All callbacks are looked at, and that can take long.
+		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = '50s'`); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, s.sql(unneeded)).Scan(&hashes)
+	}); err != nil {
 		return err
 	}
 	for _, hash := range hashes {
