@@ -137,7 +137,7 @@ func (n *notifier) notify(ctx context.Context, hints string) error {
 	batch := new(pgx.Batch)
 	batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
 	batch.Queue(`SELECT pg_notify($1, $2)`, n.s.channel(), strconv.FormatUint(uint64(n.s.Node()), 10)+" "+hints)
-	return n.s.pool.SendBatch(ctx, batch).Close()
+	return n.s.control.SendBatch(ctx, batch).Close()
 }
 
 // listen yields the hints of the other nodes, until the store is closed.

@@ -90,7 +90,7 @@ func (s *Store) join(ctx context.Context, was callback.Node) error {
 		return nil
 	}
 	var node int64
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.control, func(tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, s.sql(`UPDATE @meta SET nodes = nodes + 1 RETURNING nodes`)).Scan(&node); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (s *Store) join(ctx context.Context, was callback.Node) error {
 
 // leave takes a node, and what it has counted, out of the nodes.
 func (s *Store) leave(ctx context.Context, n callback.Node) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return s.remove(ctx, tx, []int64{int64(n)}) })
+	return pgx.BeginFunc(ctx, s.control, func(tx pgx.Tx) error { return s.remove(ctx, tx, []int64{int64(n)}) })
 }
 
 // remove removes nodes. Their lanes' rows go first: what those still have on its way is in them
@@ -140,7 +140,7 @@ func (s *Store) look(ctx context.Context) error {
 	var newest, others int64
 	var living []int64
 	from := time.Now()
-	err := s.pool.QueryRow(ctx, s.sql(`SELECT clock_timestamp(), m.nodes,
+	err := s.control.QueryRow(ctx, s.sql(`SELECT clock_timestamp(), m.nodes,
 		m.waiting + (SELECT coalesce(sum(waiting), 0) FROM @lanes WHERE node <> $1), ARRAY(SELECT node FROM @nodes) FROM @meta m`), int64(s.Node())).
 		Scan(&clock, &newest, &others, &living)
 	if err != nil {
@@ -170,7 +170,7 @@ func (s *Store) heartbeats() {
 		case <-s.stopping.Done():
 			return
 		}
-		ctx, cancel := context.WithTimeout(s.stopping, s.options.heartbeat)
+		ctx, cancel := context.WithTimeout(s.stopping, max(s.options.heartbeat, heartbeatEvery))
 		s.noteHeartbeat(s.heartbeat(ctx))
 		cancel()
 	}
@@ -205,7 +205,7 @@ func (s *Store) noteHeartbeat(err error) {
 // is heard.
 func (s *Store) heartbeat(ctx context.Context) error {
 	node := s.Node()
-	tag, err := s.pool.Exec(ctx, s.sql(`UPDATE @nodes SET seen = clock_timestamp() WHERE node = $1`), int64(node))
+	tag, err := s.control.Exec(ctx, s.sql(`UPDATE @nodes SET seen = clock_timestamp() WHERE node = $1`), int64(node))
 	if err != nil {
 		return err
 	}
@@ -231,10 +231,10 @@ func (s *Store) heartbeat(ctx context.Context) error {
 func (s *Store) giveUp(ctx context.Context) error {
 	const silent = `SELECT ARRAY(SELECT node FROM @nodes WHERE seen < clock_timestamp() - $1::bigint * interval '1 millisecond')`
 	var nodes []int64
-	if err := s.pool.QueryRow(ctx, s.sql(silent), s.options.giveUp.Milliseconds()).Scan(&nodes); err != nil || len(nodes) == 0 {
+	if err := s.control.QueryRow(ctx, s.sql(silent), s.options.giveUp.Milliseconds()).Scan(&nodes); err != nil || len(nodes) == 0 {
 		return err
 	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.control, func(tx pgx.Tx) error {
 		// Whoever changes who the nodes are locks this first.
 		if _, err := tx.Exec(ctx, s.sql(`SELECT 1 FROM @meta FOR UPDATE`)); err != nil {
 			return err

@@ -57,9 +57,13 @@ const (
 	writeWithin   = 5 * time.Second
 )
 
-// maxConnections is how many connections the pool has at most. The lane and the listener have
-// one each besides.
-const maxConnections = 8
+// How many connections the pools have at most: the one for what is asked, and the one for
+// heartbeats and hints, which must not wait for the others. The lane and the listener have one
+// each besides.
+const (
+	maxConnections = 6
+	maxControl     = 2
+)
 
 // maxRecord is the largest size of a record, in bytes, as in the embedded store.
 const maxRecord = 900 << 10
@@ -72,6 +76,7 @@ type Store struct {
 	options    Options
 	log        *zap.Logger
 	pool       *pgxpool.Pool
+	control    *pgxpool.Pool
 	statements sync.Map // string -> string
 	id         string
 	keys       *keyring
@@ -105,9 +110,7 @@ func Open(o Options) (*Store, error) {
 	s.lane, s.notifier = newLane(s), newNotifier(s)
 	if err := s.open(ctx); err != nil {
 		s.stop()
-		if s.pool != nil {
-			s.pool.Close()
-		}
+		s.disconnect()
 		return nil, fmt.Errorf("opening the store in PostgreSQL: %w", err)
 	}
 	s.background.Go(s.lane.run)
@@ -129,6 +132,11 @@ func (s *Store) open(ctx context.Context) error {
 	c.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error { return s.freshen(c, s.options.URL) }
 	s.configure(c.ConnConfig)
 	if s.pool, err = pgxpool.NewWithConfig(ctx, c); err != nil {
+		return err
+	}
+	c = c.Copy()
+	c.MaxConns = maxControl
+	if s.control, err = pgxpool.NewWithConfig(ctx, c); err != nil {
 		return err
 	}
 	for _, prepare := range []func(context.Context) error{s.checkServer, s.migrate, s.checkGrants, s.checkKeys} {
@@ -248,8 +256,17 @@ func (s *Store) close() error {
 	s.background.Wait()
 	// A node that cannot say that it leaves is given up.
 	_ = s.leave(ctx, s.Node())
-	s.pool.Close()
+	s.disconnect()
 	return nil
+}
+
+// disconnect closes the pools.
+func (s *Store) disconnect() {
+	for _, pool := range []*pgxpool.Pool{s.pool, s.control} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
 }
 
 // tidyEvery is how often it is looked for what was left behind.
