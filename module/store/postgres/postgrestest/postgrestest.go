@@ -138,8 +138,9 @@ func (c *Cluster) start(bin string, options []string) error {
 	for _, option := range append([]string{"listen_addresses=", "max_connections=200"}, options...) {
 		words = append(words, "-c", option)
 	}
-	// The shell waits for its input to end, which it does when this process ends, however.
-	server := exec.Command("sh", append([]string{"-c", `"$@" 2>"$0" & cat >/dev/null; kill -QUIT $!; wait $!`, filepath.Join(c.dir, "log")}, words...)...)
+	// The shell waits for its input to end, which it does when this process ends, however, and
+	// leaves nothing.
+	server := exec.Command("sh", append([]string{"-c", `"$@" 2>"$0/log" & cat >/dev/null; kill -QUIT $!; wait $!; rm -rf "$0"`, c.dir}, words...)...)
 	as(server)
 	if c.stdin, err = server.StdinPipe(); err != nil {
 		return err
