@@ -56,13 +56,17 @@ func (s *Store) Node() callback.Node {
 	return s.members.self
 }
 
+// maxJoining is how many nodes can have joined since it was looked who they are. A number that
+// is higher by more is that of no node.
+const maxJoining = 1 << 20
+
 // Lives implements store.Shared. A number that is higher than all that are known is that of a
 // node that has joined a moment ago.
 func (s *Store) Lives(n callback.Node) bool {
 	m := &s.members
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return n != 0 && (m.living[n] || n > m.newest)
+	return n != 0 && (m.living[n] || n > m.newest && n-m.newest < maxJoining)
 }
 
 // Now implements store.Shared.

@@ -59,3 +59,13 @@ func testConformance(t *testing.T, change func(*Options)) {
 		return mustOpen(t, o)
 	})
 }
+
+func TestConformanceShared(t *testing.T) {
+	var schemas sync.Map
+	storetest.RunShared(t, func(t *testing.T, dir string) store.Shared {
+		o := testOptions(t)
+		first, _ := schemas.LoadOrStore(dir, o)
+		o.Schema, o.Secrets = first.(Options).Schema, first.(Options).Secrets
+		return mustOpen(t, o)
+	})
+}
