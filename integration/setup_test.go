@@ -12,9 +12,12 @@ import (
 	"testing"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
+	"github.com/caddy-callback/caddy-callback/module/store/postgres/postgrestest"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(postgrestest.Main(func() int { return harness.Main(m) }))
+}
 
 // uuid is the form of every id, state and ticket.
 const uuid = `[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}`

@@ -24,6 +24,8 @@ type Config struct {
 	// Store is the directory of the store. The default is "store" in the
 	// Caddy's own directory.
 	Store string
+	// StoreLine holds the store option as a whole, in place of Store.
+	StoreLine string
 	// Callback holds further lines of the global callback block.
 	Callback string
 	// Public is what the public site holds. The default is callback_server.
@@ -56,7 +58,7 @@ func (c *Caddy) Caddyfile(cfg Config) string {
 	if !cfg.Bare {
 		b.WriteString(indent(block("callback",
 			"base_url "+cmp.Or(cfg.BaseURL, BaseURL),
-			"store badger "+cmp.Or(cfg.Store, c.Path("store")),
+			cmp.Or(cfg.StoreLine, "store badger "+cmp.Or(cfg.Store, c.Path("store"))),
 			cfg.Callback)))
 	}
 	b.WriteString("}\n")

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"sync"
 	"testing"
@@ -17,9 +18,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	code := postgrestest.Main(m)
+	code := postgrestest.Main(m.Run)
 	if err := goleak.Find(); err != nil && code == 0 {
-		os.Stderr.WriteString(err.Error() + "\n")
+		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
 	os.Exit(code)

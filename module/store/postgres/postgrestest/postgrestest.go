@@ -42,14 +42,14 @@ var (
 	schemas atomic.Uint64
 )
 
-// Main runs a package's tests, and stops the server that they have started.
-func Main(m *testing.M) (code int) {
+// Main runs a package's tests with run, and stops the server that they have started.
+func Main(run func() int) (code int) {
 	defer func() {
 		if cluster != nil {
 			cluster.Stop()
 		}
 	}()
-	return m.Run()
+	return run()
 }
 
 // New returns the URL of the server that the tests of a package share, and the name of a schema
@@ -129,7 +129,7 @@ func (c *Cluster) start(bin string, options []string) error {
 		return err
 	}
 	data := filepath.Join(c.dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--no-sync", "-A", "trust", "-U", user, "-E", "UTF8", "--no-locale", "-D", data)
+	initdb := exec.Command(filepath.Join(bin, "initdb"), "--no-sync", "-A", "trust", "-U", user, "-E", "UTF8", "--no-locale", "-D", data) //nolint:gosec // the installed program
 	as(initdb)
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
@@ -140,7 +140,7 @@ func (c *Cluster) start(bin string, options []string) error {
 	}
 	// The shell waits for its input to end, which it does when this process ends, however, and
 	// leaves nothing.
-	server := exec.Command("sh", append([]string{"-c", `"$@" 2>"$0/log" & cat >/dev/null; kill -QUIT $!; wait $!; rm -rf "$0"`, c.dir}, words...)...)
+	server := exec.Command("sh", append([]string{"-c", `"$@" 2>"$0/log" & cat >/dev/null; kill -QUIT $!; wait $!; rm -rf "$0"`, c.dir}, words...)...) //nolint:gosec // words of ours
 	as(server)
 	if c.stdin, err = server.StdinPipe(); err != nil {
 		return err

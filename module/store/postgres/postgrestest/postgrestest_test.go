@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store/postgres/postgrestest"
 )
 
-func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m)) }
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m.Run)) }
 
 func TestServerTakesConnections(t *testing.T) {
 	url, schema := postgrestest.New(t)

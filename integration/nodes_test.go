@@ -1,0 +1,54 @@
+package integration
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/caddy-callback/caddy-callback/integration/harness"
+	"github.com/caddy-callback/caddy-callback/module/store/postgres/postgrestest"
+)
+
+// inPostgres returns the store option of nodes that share a schema.
+func inPostgres(url, schema string, options ...string) string {
+	lines := append([]string{"schema " + schema, "secret correct-horse-battery-staple-of-all-nodes"}, options...)
+	return fmt.Sprintf("store postgres %q {\n\t%s\n}", url, strings.Join(lines, "\n\t"))
+}
+
+// newNodes returns stages that share a partner. No server runs on them.
+func newNodes(t *testing.T, n int) []*stage {
+	t.Helper()
+	nodes := []*stage{newStage(t)}
+	for len(nodes) < n {
+		c := harness.New(t)
+		if err := os.Symlink(nodes[0].Path("partner.sock"), c.Path("partner.sock")); err != nil {
+			t.Fatal(err)
+		}
+		nodes = append(nodes, &stage{Caddy: c, partner: nodes[0].partner})
+	}
+	return nodes
+}
+
+// startNodes returns stages whose servers share a schema of the tests' PostgreSQL, and a
+// partner.
+func startNodes(t *testing.T, n int, cfg harness.Config) []*stage {
+	t.Helper()
+	url, schema := postgrestest.New(t)
+	cfg.StoreLine = inPostgres(url, schema)
+	nodes := newNodes(t, n)
+	for _, node := range nodes {
+		node.Start(t, cfg)
+	}
+	return nodes
+}
+
+func TestCallAtOneNodeAnswersTheClientAtAnother(t *testing.T) {
+	t.Parallel()
+	nodes := startNodes(t, 2, harness.Config{})
+	a, b := nodes[0], nodes[1]
+	x := a.post(t, "text/plain", "an order")
+	wantStatus(t, b.callURL(t, http.MethodPost, x.url, "done", "Content-Type", "text/plain"), http.StatusOK)
+	wantAnswer(t, x.Answer(t), http.StatusOK, "done")
+}
