@@ -3,12 +3,14 @@
 package example
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
 	// Importing Caddy's modules and ours registers them.
@@ -32,6 +34,9 @@ type Example struct {
 	// that has one. The user then visits the public site.
 	Backend Address
 	Pages   http.Handler
+	// Beside starts what runs beside Caddy, in an example that has that; stop is called
+	// when Caddy ends.
+	Beside func() (stop func(), err error)
 	// Greeting says what to do when Caddy is ready; %s in it stands for the app's
 	// site, or for the public one if the example has Pages.
 	Greeting string
@@ -43,11 +48,11 @@ func (e Example) Main() {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 		os.Exit(1)
 	}
-	caddycmd.Main()
+	go e.greet()
+	Run(e.Caddyfile)
 }
 
-// prepare starts the partner, and prepares Caddy's environment: its arguments, and
-// the Caddyfile on its standard input.
+// prepare starts the partner, and what else the example needs.
 func (e Example) prepare() error {
 	for _, site := range e.sites() {
 		l, err := site.listen()
@@ -70,22 +75,34 @@ func (e Example) prepare() error {
 		}
 		go serve("the app", pages, e.Pages)
 	}
+	if e.Beside != nil {
+		stop, err := e.Beside()
+		if err != nil {
+			return err
+		}
+		caddy.OnExit(func(context.Context) { stop() })
+	}
+	return nil
+}
+
+// Run runs Caddy in this process, until it ends, with the Caddyfile on its standard input.
+func Run(caddyfile []byte) {
 	input, output, err := os.Pipe()
+	if err == nil {
+		// Caddy keeps data of its own, too, which would otherwise go to the user's home.
+		err = os.Setenv("XDG_DATA_HOME", "callback-data")
+	}
 	if err != nil {
-		return err
+		fmt.Fprintln(os.Stderr, "Error:", err)
+		os.Exit(1)
 	}
-	// Caddy keeps data of its own, too, which would otherwise go to the user's home.
-	if err := os.Setenv("XDG_DATA_HOME", "callback-data"); err != nil {
-		return err
-	}
-	go e.greet()
 	go func() {
-		_, _ = output.Write(e.Caddyfile)
+		_, _ = output.Write(caddyfile)
 		_ = output.Close()
 	}()
 	os.Stdin = input
 	os.Args = []string{os.Args[0], "run", "--config", "-", "--adapter", "caddyfile"}
-	return nil
+	caddycmd.Main()
 }
 
 // greet waits until Caddy serves, and prints Greeting.

@@ -21,7 +21,7 @@ import (
 const runs = "CALLBACK_TEST_RUNS_EXAMPLE"
 
 // Main runs the tests, or the example if a test has started this process.
-func Main(m *testing.M, ex example.Example) {
+func Main(m *testing.M, ex interface{ Main() }) {
 	if os.Getenv(runs) != "" {
 		ex.Main()
 		return

@@ -57,13 +57,25 @@ func Main(run func() int) (code int) {
 func New(t testing.TB) (url, schema string) {
 	t.Helper()
 	start.Do(func() { cluster, failure = Start() })
-	if failure != nil && os.Getenv(Required) == "required" {
-		t.Fatalf("there is no PostgreSQL to test with: %v", failure)
-	}
-	if failure != nil {
-		t.Skipf("there is no PostgreSQL to test with: %v", failure)
-	}
+	need(t, failure)
 	return cluster.URL(), "test" + strconv.FormatUint(schemas.Add(1), 10)
+}
+
+// Need skips the test where there is no PostgreSQL.
+func Need(t testing.TB) {
+	t.Helper()
+	_, err := binaries()
+	need(t, err)
+}
+
+func need(t testing.TB, err error) {
+	t.Helper()
+	if err != nil && os.Getenv(Required) == "required" {
+		t.Fatalf("there is no PostgreSQL to test with: %v", err)
+	}
+	if err != nil {
+		t.Skipf("there is no PostgreSQL to test with: %v", err)
+	}
 }
 
 // Start makes a cluster and starts its server. options are settings, like "fsync=off".
@@ -103,10 +115,21 @@ func shortDir() string {
 	return ""
 }
 
-// binaries returns the directory with the programs of the newest PostgreSQL.
+// installed are the directories in which packages put the programs of PostgreSQL: of Debian,
+// of the PostgreSQL project for Fedora, and of Homebrew.
+var installed = []string{
+	"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin",
+}
+
+// binaries returns the directory with the programs of the PostgreSQL in PATH, or else of the
+// newest one that is installed.
 func binaries() (string, error) {
-	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
-	slices.Reverse(dirs)
+	var dirs []string
+	for _, pattern := range installed {
+		found, _ := filepath.Glob(pattern)
+		slices.Reverse(found)
+		dirs = append(dirs, found...)
+	}
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if followed, err := filepath.EvalSymlinks(path); err == nil {
 			path = followed
@@ -120,7 +143,7 @@ func binaries() (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errors.New("neither PATH nor /usr/lib/postgresql has postgres and initdb")
+	return "", errors.New("postgres and initdb are neither in PATH nor where packages put them, like /usr/lib/postgresql/*/bin")
 }
 
 func (c *Cluster) start(bin string, options []string) error {

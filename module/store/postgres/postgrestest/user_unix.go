@@ -12,10 +12,10 @@ import (
 )
 
 // serverUser returns how to run a program as the user of the server, which must not be root,
-// and lets that user have the directory.
+// and lets that user have the directory. Ctrl+C does not reach the program.
 func serverUser(dir string) (as func(*exec.Cmd), err error) {
 	if os.Getuid() != 0 {
-		return func(*exec.Cmd) {}, nil
+		return func(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }, nil
 	}
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := osuser.Lookup(name)
@@ -29,7 +29,7 @@ func serverUser(dir string) (as func(*exec.Cmd), err error) {
 		}
 		return func(c *exec.Cmd) {
 			c.Dir = dir
-			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+			c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 		}, nil
 	}
 	return nil, errors.New("a server must not run as root, and there is neither the user postgres nor nobody")
