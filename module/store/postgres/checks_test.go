@@ -59,6 +59,26 @@ func TestRoleWithoutGrantsIsRefused(t *testing.T) {
 	}
 }
 
+// The schema can be made by somebody else, for a role that may make none.
+func TestRoleMakesItsTablesInASchemaThatIsGivenToIt(t *testing.T) {
+	t.Parallel()
+	o := testOptions(t)
+	admin := mustOpen(t, testOptions(t))
+	defer admin.Close()
+	role := o.Schema + "owner"
+	for _, statement := range []string{"CREATE ROLE " + role + " LOGIN", "CREATE SCHEMA " + o.Schema + " AUTHORIZATION " + role} {
+		if _, err := admin.pool.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.URL = strings.Replace(o.URL, "user=callback", "user="+role, 1)
+	mustOpen(t, o).Close()
+	o.Schema += "other"
+	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "CREATE SCHEMA "+o.Schema+" AUTHORIZATION") {
+		t.Errorf("a schema that the role may not make: %v", err)
+	}
+}
+
 func TestKeysAreThoseOfTheStore(t *testing.T) {
 	t.Parallel()
 	one, two := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)

@@ -117,8 +117,8 @@ func (s *Store) migrate(ctx context.Context) error {
 			return err
 		}
 		if version == 0 {
-			if _, err := tx.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{s.options.Schema}.Sanitize()); err != nil {
-				return fmt.Errorf("creating the schema %s: %w", s.options.Schema, err)
+			if err := s.createSchema(ctx, tx); err != nil {
+				return err
 			}
 		}
 		for ; version < schemaVersion; version++ {
@@ -128,6 +128,19 @@ func (s *Store) migrate(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// createSchema makes the schema if it is not there. A role that may not make schemas may have
+// been given one.
+func (s *Store) createSchema(ctx context.Context, tx pgx.Tx) error {
+	var there bool
+	if err := tx.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, s.options.Schema).Scan(&there); err != nil || there {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `CREATE SCHEMA `+pgx.Identifier{s.options.Schema}.Sanitize()); err != nil {
+		return fmt.Errorf("the schema %s cannot be made; let an administrator do it, with CREATE SCHEMA %[1]s AUTHORIZATION and the name of this role: %w", s.options.Schema, err)
+	}
+	return nil
 }
 
 // step brings the tables from a version to the next.
