@@ -6,6 +6,7 @@
 //	go run ./integration/bench mem
 //	go run ./integration/bench store
 //	go run ./integration/bench peers
+//	go run ./integration/bench nodes
 //
 // It builds Caddy, starts it twice, as floor and as product, plays client, upstream
 // and partner itself, and lets the two take turns. Absolute figures depend on the
@@ -14,7 +15,8 @@
 //
 // mem prints how much memory a held request takes, beside one that a handler of the
 // same binary merely blocks; store measures a store with a million callbacks; peers
-// measures nchan and Pushpin at the same job, if they are installed.
+// measures nchan and Pushpin at the same job, if they are installed; nodes measures two
+// nodes on one PostgreSQL beside one node with the embedded store.
 package main
 
 import (
@@ -62,6 +64,8 @@ func command(ctx context.Context, args []string) error {
 			return fullStore(ctx, args[1:])
 		case "peers":
 			return comparePeers(ctx, args[1:])
+		case "nodes":
+			return compareNodes(ctx, args[1:])
 		}
 	}
 	o, err := parse()
