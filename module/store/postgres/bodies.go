@@ -146,7 +146,7 @@ func (w *bodyWriter) Abort() {
 // DropBody implements store.Store.
 func (s *Store) DropBody(ctx context.Context, b callback.Body) {
 	file, ok := callback.ParseUUID(b.File)
-	if !ok {
+	if !ok || s.lane.doubts(file) {
 		return
 	}
 	ctx, cancel, err := s.reading(ctx)

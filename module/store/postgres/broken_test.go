@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
@@ -190,5 +191,61 @@ func TestDeafNodeLooksAtEverything(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the node does not hear its heartbeat")
 		}
+	}
+}
+
+// A batch that hangs may still be committed when its writers were told that it is not known. What
+// its records refer to must be there then.
+func TestBodyOfAnUncertainDecisionStays(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, testOptions(t))
+	defer s.Close()
+	r := callback.New(s.Secret(), &callback.Policy{}, callback.Spec{ExpiresIn: time.Minute}, 1)
+	if _, err := s.Create(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	body, err := s.PutBody(t.Context(), make([]byte, 100_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := s.pool.Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), s.sql(`SELECT 1 FROM @callbacks FOR UPDATE`))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = s.Update(t.Context(), store.ByID(r.ID), func(r *callback.Record) (store.Change, error) {
+		next := *r
+		next.Call = &callback.Call{Body: body}
+		return store.Change{Next: &next}, nil
+	})
+	if !errors.Is(err, store.ErrFailed) {
+		t.Fatalf("a decision about a callback that is locked: %v", err)
+	}
+	s.DropBody(t.Context(), body)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := s.pool.QueryRow(t.Context(), s.sql(`SELECT count(*) FROM @bodies`)).Scan(&left); err != nil || left != 1 {
+		t.Errorf("%d bodies are left, %v", left, err)
+	}
+	// The next decision finds out what became of that one.
+	if _, _, err := s.Update(t.Context(), store.ByID(r.ID), func(r *callback.Record) (store.Change, error) {
+		next := *r
+		next.Name = "touched"
+		return store.Change{Next: &next}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := s.Find(t.Context(), store.ByID(r.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.DropBody(t.Context(), body)
+	err = s.pool.QueryRow(t.Context(), s.sql(`SELECT count(*) FROM @bodies`)).Scan(&left)
+	if want := map[bool]int{true: 1}[got.Call != nil]; err != nil || left != want {
+		t.Errorf("the record refers to the body: %t, and %d bodies are left, %v", got.Call != nil, left, err)
 	}
 }

@@ -32,6 +32,9 @@ type lane struct {
 	mu      sync.Mutex
 	pending []*write
 	closed  bool
+	// uncertain are the files that the doubtful batch refers to, once its writers were told
+	// that its outcome is not known.
+	uncertain map[[16]byte]bool
 	// wake has room for one.
 	wake  chan struct{}
 	ended chan struct{}
@@ -156,6 +159,7 @@ func (l *lane) commitBatch(b *batch) {
 	if err == nil {
 		l.waiting.Store(b.waiting)
 	}
+	l.noteUncertain()
 	var done []*write
 	for n, w := range b.writes {
 		outcome := err
@@ -168,6 +172,31 @@ func (l *lane) commitBatch(b *batch) {
 		w.done <- outcome
 	}
 	l.s.notifier.add(done)
+}
+
+// noteUncertain notes the files that a batch refers to of which it is not known whether it was
+// committed.
+func (l *lane) noteUncertain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uncertain = nil
+	if l.doubtful == nil {
+		return
+	}
+	l.uncertain = make(map[[16]byte]bool)
+	for _, w := range l.doubtful.writes {
+		for _, file := range w.taken {
+			l.uncertain[file] = true
+		}
+	}
+}
+
+// doubts reports whether a record may come to refer to a file although its writer was told that
+// its decision has failed.
+func (l *lane) doubts(file [16]byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.uncertain[file]
 }
 
 // try commits a batch, and tries again where that can help.
