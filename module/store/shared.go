@@ -13,6 +13,10 @@ import (
 // Such a store returns from Create and Update only when the write is committed: another node
 // sees nothing earlier. The context ends the wait for a turn, and never a decision that was
 // handed over. Due leaves out what belongs to another node that lives, by the record's Owner.
+//
+// A node that was given up meanwhile is another one from its next write on. Decisions are made
+// again then; a creation fails with ErrFailed, because its record may name the node. Waiting
+// counts what other nodes have changed a little later.
 type Shared interface {
 	Store
 
@@ -20,8 +24,9 @@ type Shared interface {
 	// heard of for too long, it is another one.
 	Node() callback.Node
 
-	// Lives reports whether a node lives, as far as is known. That it does not is certain,
-	// and never changes.
+	// Lives reports whether a node lives, as far as is known: one that was given up a moment
+	// ago may still count, and so may a number that is not known yet. That a node does not
+	// live is certain, and never changes.
 	Lives(callback.Node) bool
 
 	// Now returns the time of the clock that all nodes go by.

@@ -103,7 +103,8 @@ type Store interface {
 
 	// OpenBody opens a body that PutBody has stored, to be read piece by piece, and takes
 	// memory for one piece from space until the body is closed: memory.ErrBusy if there
-	// is none. ErrRemoved if the body is there no more. ErrDamaged if the body is not what
+	// is none. ErrRemoved if the body is there no more; a reader can end with it, too, if
+	// the body is removed while it is read. ErrDamaged if the body is not what
 	// was stored; what is beyond its beginning may be found out only when it is read.
 	// Reading never comes to the end of a body that is damaged, and never yields a byte that
 	// was not stored.
