@@ -7,6 +7,7 @@
 //	go run ./integration/bench store
 //	go run ./integration/bench peers
 //	go run ./integration/bench nodes
+//	go run ./integration/bench database
 //
 // It builds Caddy, starts it twice, as floor and as product, plays client, upstream
 // and partner itself, and lets the two take turns. Absolute figures depend on the
@@ -16,7 +17,8 @@
 // mem prints how much memory a held request takes, beside one that a handler of the
 // same binary merely blocks; store measures a store with a million callbacks; peers
 // measures nchan and Pushpin at the same job, if they are installed; nodes measures two
-// nodes on one PostgreSQL beside one node with the embedded store.
+// nodes on one PostgreSQL beside one node with the embedded store, and database what a
+// callback costs a PostgreSQL.
 package main
 
 import (
@@ -66,6 +68,8 @@ func command(ctx context.Context, args []string) error {
 			return comparePeers(ctx, args[1:])
 		case "nodes":
 			return compareNodes(ctx, args[1:])
+		case "database":
+			return measureDatabase(ctx, args[1:])
 		}
 	}
 	o, err := parse()

@@ -165,8 +165,11 @@ func (s *server) stop() {
 }
 
 // cpu returns the processor time that the process has used.
-func (s *server) cpu() time.Duration {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(s.cmd.Process.Pid) + "/stat")
+func (s *server) cpu() time.Duration { return processorTime(s.cmd.Process.Pid) }
+
+// processorTime returns the processor time that a process has used.
+func processorTime(pid int) time.Duration {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0
 	}
