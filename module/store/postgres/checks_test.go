@@ -33,14 +33,22 @@ func TestRoleWithoutGrantsIsRefused(t *testing.T) {
 	s := mustOpen(t, o)
 	defer s.Close()
 	role := o.Schema + "role"
-	for _, statement := range []string{"CREATE ROLE " + role + " LOGIN", "GRANT USAGE ON SCHEMA " + o.Schema + " TO " + role,
+	asRole := o
+	asRole.URL, asRole.Migrate = strings.Replace(o.URL, "user=callback", "user="+role, 1), false
+	if _, err := s.pool.Exec(t.Context(), "CREATE ROLE "+role+" LOGIN"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(asRole); err == nil || !strings.Contains(err.Error(), "GRANT USAGE ON SCHEMA "+o.Schema) {
+		t.Errorf("without any grant: %v", err)
+	}
+	for _, statement := range []string{"GRANT USAGE ON SCHEMA " + o.Schema + " TO " + role,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA " + o.Schema + " TO " + role,
 		"REVOKE DELETE ON " + o.Schema + ".aliases FROM " + role} {
 		if _, err := s.pool.Exec(t.Context(), statement); err != nil {
 			t.Fatal(err)
 		}
 	}
-	o.URL, o.Migrate = strings.Replace(o.URL, "user=callback", "user="+role, 1), false
+	o = asRole
 	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "DELETE on aliases") || strings.Contains(err.Error(), "SELECT") {
 		t.Errorf("without a grant: %v", err)
 	}

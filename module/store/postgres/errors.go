@@ -22,6 +22,7 @@ var (
 const (
 	codeDiskFull      = "53100"
 	codeForeignKey    = "23503"
+	codeNoPrivilege   = "42501"
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
 	codeLockTimeout   = "55P03"

@@ -104,8 +104,12 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil || version >= schemaVersion {
 		return err
 	}
-	if !s.options.Migrate {
-		return fmt.Errorf("the tables in the schema %s have version %d, and this release needs %d; let migrate be on once, for a role that may create them", s.options.Schema, version, schemaVersion)
+	switch {
+	case s.options.Migrate:
+	case version == 0:
+		return fmt.Errorf("there are no tables in the schema %s; let migrate be on once, for a role that may create them", s.options.Schema)
+	default:
+		return fmt.Errorf("the tables in the schema %s have version %d, and this release needs %d; let migrate be on once, for a role that may change them", s.options.Schema, version, schemaVersion)
 	}
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// One node after the other.
@@ -171,7 +175,9 @@ func (s *Store) version(ctx context.Context, q querier) (version int, err error)
 		return 0, err
 	}
 	var least int
-	if err := q.QueryRow(ctx, s.sql(`SELECT version, least FROM @meta`)).Scan(&version, &least); err != nil {
+	if err := q.QueryRow(ctx, s.sql(`SELECT version, least FROM @meta`)).Scan(&version, &least); isCode(err, codeNoPrivilege) {
+		return 0, fmt.Errorf("the role may not read the schema %s: GRANT USAGE ON SCHEMA %[1]s, and SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %[1]s, to it", s.options.Schema)
+	} else if err != nil {
 		return 0, err
 	}
 	if least > schemaVersion {
