@@ -11,9 +11,12 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store/postgres/postgrestest"
 )
 
+// nodesSecret is what URLs are derived from in stores in PostgreSQL.
+const nodesSecret = "correct-horse-battery-staple-of-all-nodes"
+
 // inPostgres returns the store option of nodes that share a schema.
 func inPostgres(url, schema string, options ...string) string {
-	lines := append([]string{"schema " + schema, "secret correct-horse-battery-staple-of-all-nodes"}, options...)
+	lines := append([]string{"schema " + schema, "secret " + nodesSecret}, options...)
 	return fmt.Sprintf("store postgres %q {\n\t%s\n}", url, strings.Join(lines, "\n\t"))
 }
 

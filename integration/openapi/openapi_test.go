@@ -78,6 +78,7 @@ func (s *stage) readCallbacks(t *testing.T) {
 		s.want(t, http.StatusOK, http.MethodGet, query, "")
 	}
 	s.want(t, http.StatusOK, http.MethodGet, "/openapi.json", "")
+	s.want(t, http.StatusOK, http.MethodGet, "/nodes", "")
 }
 
 func (s *stage) endCallbacks(t *testing.T) {

@@ -196,7 +196,7 @@ var notSent = []byte("not sent")
 // patternOf returns the document's path for a path.
 func patternOf(path string) string {
 	parts := strings.Split(path, "/")
-	if len(parts) > 2 && parts[2] != "openapi.json" {
+	if len(parts) > 2 && parts[2] != "openapi.json" && parts[2] != "nodes" {
 		parts[2] = "{id}"
 	}
 	return strings.Join(parts, "/")

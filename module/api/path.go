@@ -21,6 +21,8 @@ const (
 	collection
 	// document: /callbacks/openapi.json
 	document
+	// roster: /callbacks/nodes
+	roster
 	// oneCallback: /callbacks/{id}
 	oneCallback
 	// itsResult: /callbacks/{id}/result
@@ -52,8 +54,11 @@ func parsePath(escaped string) location {
 		return location{resource: collection}
 	}
 	rest = strings.TrimSuffix(rest[1:], "/")
-	if rest == "openapi.json" {
+	switch rest {
+	case "openapi.json":
 		return location{resource: document}
+	case "nodes":
+		return location{resource: roster}
 	}
 	text, _, _ := strings.Cut(rest, "/")
 	resource, known := map[string]resource{
@@ -87,6 +92,8 @@ func (r resource) methods() []method {
 		return append(reads((*request).list), method{http.MethodPost, app.PermissionCreate, (*request).create})
 	case document:
 		return []method{{http.MethodGet, "", (*request).describe}, {http.MethodHead, "", (*request).describe}}
+	case roster:
+		return reads((*request).nodes)
 	case oneCallback:
 		return append(reads((*request).show), method{http.MethodDelete, app.PermissionManage, (*request).close})
 	case itsResult:

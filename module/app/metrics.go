@@ -100,29 +100,33 @@ func (m *metrics) observe(t engine.Transition, r *callback.Record, ended bool) {
 type gauges struct{}
 
 var (
-	descWaiting    = prometheus.NewDesc(metricsPrefix+"waiting", "Callbacks that wait.", nil, nil)
-	descHeld       = prometheus.NewDesc(metricsPrefix+"held", "Clients that wait for a callback: held requests, and reads that wait for a change.", nil, nil)
+	descWaiting    = prometheus.NewDesc(metricsPrefix+"waiting", "Callbacks that wait in the store, whichever node has made them.", nil, nil)
+	descHeld       = prometheus.NewDesc(metricsPrefix+"held", "Clients of this process that wait for a callback: held requests, and reads that wait for a change.", nil, nil)
 	descCommits    = prometheus.NewDesc(metricsPrefix+"store_commits_total", "Commits of the store.", nil, nil)
 	descRecords    = prometheus.NewDesc(metricsPrefix+"store_committed_records_total", "Records in the commits of the store.", nil, nil)
 	descCommitTime = prometheus.NewDesc(metricsPrefix+"store_commit_seconds_total", "Total time that the commits of the store have taken.", nil, nil)
+	descNodes      = prometheus.NewDesc(metricsPrefix+"nodes", "Nodes that use the store, this one among them.", nil, nil)
+	descLostHints  = prometheus.NewDesc(metricsPrefix+"hints_lost_total", "How often hints at what other nodes have changed were lost, or may have been.", nil, nil)
 	descReady      = prometheus.NewDesc(metricsPrefix+"store_ready", "Whether every store takes new callbacks (1) or not (0).", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descWaiting, descHeld, descCommits, descRecords, descCommitTime, descReady} {
+	for _, d := range []*prometheus.Desc{descWaiting, descHeld, descNodes, descLostHints, descCommits, descRecords, descCommitTime, descReady} {
 		to <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
 func (gauges) Collect(to chan<- prometheus.Metric) {
-	var waiting, held, ready = 0, 0, 1.0
-	var commits, records uint64
+	var waiting, held, nodes, ready = 0, 0, 0, 1.0
+	var commits, records, lost uint64
 	var took time.Duration
 	for _, rt := range runtimes.retainAll() {
 		waiting += rt.Engine.Waiting()
 		held += rt.Engine.Held()
+		nodes += rt.Engine.Living()
+		lost += rt.Engine.LostHints()
 		c := rt.Engine.Commits()
 		commits, records, took = commits+c.Count, records+c.Records, took+c.Took
 		if rt.Engine.Ready() != nil {
@@ -133,6 +137,8 @@ func (gauges) Collect(to chan<- prometheus.Metric) {
 	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
 	to <- prometheus.MustNewConstMetric(descWaiting, gauge, float64(waiting))
 	to <- prometheus.MustNewConstMetric(descHeld, gauge, float64(held))
+	to <- prometheus.MustNewConstMetric(descNodes, gauge, float64(nodes))
+	to <- prometheus.MustNewConstMetric(descLostHints, counter, float64(lost))
 	to <- prometheus.MustNewConstMetric(descReady, gauge, ready)
 	to <- prometheus.MustNewConstMetric(descCommits, counter, float64(commits))
 	to <- prometheus.MustNewConstMetric(descRecords, counter, float64(records))

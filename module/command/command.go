@@ -44,7 +44,7 @@ func addCommands(cmd *cobra.Command) {
 	flags.Bool("json", false, "Print JSON")
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	cmd.AddCommand(listCommand(), showCommand(), createCommand(), resolveCommand(), closeCommand(), purgeCommand(), redeliverCommand(), watchCommand())
+	cmd.AddCommand(listCommand(), showCommand(), createCommand(), resolveCommand(), closeCommand(), purgeCommand(), redeliverCommand(), watchCommand(), nodesCommand())
 }
 
 // run turns a command's function into one that cobra can call.

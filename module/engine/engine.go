@@ -36,7 +36,9 @@ type Limits struct {
 type Engine struct {
 	store store.Store
 	// shared is the store if several nodes use it, else nil.
-	shared  store.Shared
+	shared store.Shared
+	// roster is the store if it knows its nodes, else nil.
+	roster  store.Roster
 	log     *zap.Logger
 	now     func() time.Time
 	limits  atomic.Pointer[Limits]
@@ -76,6 +78,7 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now fu
 		outages: newOutages(log),
 	}
 	e.shared, _ = s.(store.Shared)
+	e.roster, _ = s.(store.Roster)
 	e.SetLimits(limits)
 	e.background.Go(func() { e.sweep(ctx) })
 	e.background.Go(func() { e.follow(ctx) })

@@ -24,6 +24,33 @@ func (e *Engine) elsewhere(n callback.Node) bool {
 	return n != 0 && e.shared != nil && n != e.shared.Node() && e.shared.Lives(n)
 }
 
+// Nodes lists the nodes that live. self is the number of this one: zero if the process has
+// its store to itself, and then it is the only one.
+func (e *Engine) Nodes(ctx context.Context) (nodes []store.NodeInfo, self callback.Node, err error) {
+	if e.roster == nil {
+		return []store.NodeInfo{store.ThisNode()}, 0, nil
+	}
+	nodes, err = e.roster.Nodes(ctx)
+	return nodes, e.self(), err
+}
+
+// Living returns how many nodes live, as far as is known.
+func (e *Engine) Living() int {
+	if e.roster == nil {
+		return 1
+	}
+	return e.roster.Living()
+}
+
+// LostHints returns how often hints at what another node may have changed were lost, or may
+// have been.
+func (e *Engine) LostHints() uint64 {
+	if e.roster == nil {
+		return 0
+	}
+	return e.roster.LostHints()
+}
+
 // mark changes one of the nodes that a record names, and waits for the commit. change returns
 // the node to put in place of the one that is there, or false to leave that.
 func (e *Engine) mark(ctx context.Context, id callback.UUID, place func(*callback.Record) *callback.Node, change func(callback.Node) (callback.Node, bool)) error {

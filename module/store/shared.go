@@ -44,6 +44,28 @@ type Shared interface {
 	Ended(ctx context.Context, ids []callback.UUID) ([]callback.UUID, error)
 }
 
+// Roster is implemented by shared stores that know their nodes.
+type Roster interface {
+	// Nodes lists the nodes that live, by their numbers.
+	Nodes(ctx context.Context) ([]NodeInfo, error)
+
+	// Living returns how many nodes live, as far as is known.
+	Living() int
+
+	// LostHints returns how often hints at what another node may have changed were lost, or
+	// may have been, since the store was opened.
+	LostHints() uint64
+}
+
+// NodeInfo is what is known of a node.
+type NodeInfo struct {
+	Node callback.Node
+	// Release is that of this module at the node, and Host the name of its machine.
+	Release, Host string
+	// Silent is for how long nothing was heard of it.
+	Silent time.Duration
+}
+
 // Hint says that another node may have changed a callback. The zero Hint says that hints
 // were lost, so that everything may have changed.
 type Hint struct {

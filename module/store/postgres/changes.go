@@ -126,6 +126,7 @@ func (n *notifier) flush(ctx context.Context) {
 			size += length
 		}
 		if err := n.notify(ctx, base64.RawStdEncoding.EncodeToString(all[:size])); err != nil {
+			n.s.lost.Add(1)
 			return
 		}
 		all = all[size:]
@@ -176,6 +177,7 @@ func (s *Store) poll() {
 		}
 		s.hearing.Works()
 		if time.Since(time.Unix(0, s.heardAt.Load())) > deafAfter {
+			s.lost.Add(1)
 			s.hint(store.Hint{})
 		}
 	}
@@ -195,6 +197,10 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{s.channel()}.Sanitize()); err != nil {
 		return err
 	}
+	if s.listened {
+		s.lost.Add(1)
+	}
+	s.listened = true
 	// Whatever came before was not heard.
 	lost := !s.hint(store.Hint{})
 	for {
@@ -205,7 +211,10 @@ func (s *Store) listenOnce(ctx context.Context) error {
 		if lost {
 			lost = !s.hint(store.Hint{})
 		}
-		lost = !s.heard(notice.Payload) || lost
+		if !s.heard(notice.Payload) {
+			s.lost.Add(1)
+			lost = true
+		}
 	}
 }
 

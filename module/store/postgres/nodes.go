@@ -98,7 +98,8 @@ func (s *Store) join(ctx context.Context, was callback.Node) error {
 		if err := tx.QueryRow(ctx, s.sql(`UPDATE @meta SET nodes = nodes + 1 RETURNING nodes`)).Scan(&node); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, s.sql(`INSERT INTO @nodes (node, seen) VALUES ($1, clock_timestamp())`), node); err != nil {
+		here := store.ThisNode()
+		if _, err := tx.Exec(ctx, s.sql(`INSERT INTO @nodes (node, seen, release, host) VALUES ($1, clock_timestamp(), $2, $3)`), node, here.Release, here.Host); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, s.sql(`INSERT INTO @lanes (node, lane) VALUES ($1, 0)`), node); err != nil {

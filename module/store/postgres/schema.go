@@ -30,7 +30,9 @@ var tables = [schemaVersion][]string{{
 		keys bytea[] NOT NULL DEFAULT '{}')`,
 	`CREATE TABLE @nodes (
 		node bigint PRIMARY KEY,
-		seen timestamptz NOT NULL)`,
+		seen timestamptz NOT NULL,
+		release text NOT NULL,
+		host text NOT NULL)`,
 	`CREATE TABLE @lanes (
 		node bigint NOT NULL REFERENCES @nodes ON DELETE CASCADE,
 		lane integer NOT NULL,

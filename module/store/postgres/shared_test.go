@@ -146,6 +146,7 @@ func TestHintsThatAreLostAreToldOf(t *testing.T) {
 	if h := <-n.two.Changes(); !h.IsZero() {
 		t.Errorf("after the connection broke: %+v", h)
 	}
+	n.eventually("counting that", func() bool { return n.one.LostHints() > 0 && n.two.LostHints() > 0 })
 }
 
 func TestManyHintsFitIntoNotices(t *testing.T) {

@@ -85,6 +85,10 @@ type Store struct {
 	members    members
 	notifier   *notifier
 	changes    chan store.Hint
+	// lost counts how often hints were lost, or may have been. listened says that there was a
+	// connection for them, and belongs to listen.
+	lost     atomic.Uint64
+	listened bool
 	// hearing is what the log says about the connection for hints, and heardAt when this node
 	// heard itself last.
 	hearing  *outage.Outage

@@ -141,6 +141,8 @@ const maxHints = 1024
 type handle struct {
 	memory  *Memory
 	changes chan store.Hint
+	// lost counts the hints for which there was no room.
+	lost atomic.Uint64
 }
 
 // enter locks the memory, which the caller must unlock, whatever the error is.
@@ -171,6 +173,7 @@ func (h *handle) put(id callback.UUID, r *callback.Record) store.Commit {
 		select {
 		case other.changes <- hint:
 		default:
+			other.lost.Add(1)
 		}
 	}
 	w := m.pending

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -55,6 +56,32 @@ func (n *node) Lives(other callback.Node) bool {
 	defer n.memory.mu.Unlock()
 	return n.memory.living[other]
 }
+
+// Nodes implements store.Roster.
+func (n *node) Nodes(context.Context) ([]store.NodeInfo, error) {
+	m, err := n.enter()
+	defer m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	var all []store.NodeInfo
+	for _, number := range slices.Sorted(maps.Keys(m.living)) {
+		info := store.ThisNode()
+		info.Node = number
+		all = append(all, info)
+	}
+	return all, nil
+}
+
+// Living implements store.Roster.
+func (n *node) Living() int {
+	n.memory.mu.Lock()
+	defer n.memory.mu.Unlock()
+	return len(n.memory.living)
+}
+
+// LostHints implements store.Roster.
+func (n *node) LostHints() uint64 { return n.lost.Load() }
 
 // Now implements store.Shared.
 func (n *node) Now() time.Time { return time.Now() }
@@ -154,3 +181,9 @@ func (n *node) Ended(_ context.Context, ids []callback.UUID) (ended []callback.U
 	}
 	return ended, nil
 }
+
+// Interface guards
+var (
+	_ store.Shared = (*node)(nil)
+	_ store.Roster = (*node)(nil)
+)

@@ -25,6 +25,8 @@ func RunShared(t *testing.T, open func(t *testing.T, dir string) store.Shared) {
 		"callbacks that await an ack are known to all":                    awaitedIsKnown,
 		"callbacks past their retention are forgotten":                    manyAreForgotten,
 		"nodes have numbers of their own, and live until they are closed": nodesHaveNumbers,
+		"who the nodes are is known":                                      nodesAreListed,
+		"hints are lost where nobody takes them":                          lostHintsCount,
 		"work is hidden that another node owns":                           ownedWorkIsHidden,
 		"all nodes count those that wait, and have one clock":             nodesCountAlike,
 	} {
@@ -334,6 +336,55 @@ func nodesHaveNumbers(n *nodes) {
 	if numbers[next.Node()] {
 		n.Error("a node has got the number of another one")
 	}
+}
+
+func nodesAreListed(n *nodes) {
+	roster := func(i int) store.Roster { return n.all[i].(store.Roster) }
+	want := func(when string, numbers ...callback.Node) {
+		n.Helper()
+		slices.Sort(numbers)
+		for i := range numbers {
+			n.eventually(when+": counting the nodes", func() bool { return roster(i).Living() == len(numbers) })
+			all, err := roster(i).Nodes(n.Context())
+			if err != nil {
+				n.Fatal(err)
+			}
+			var got []callback.Node
+			for _, one := range all {
+				got = append(got, one.Node)
+				if here := store.ThisNode(); one.Release != here.Release || one.Host != here.Host || one.Silent < 0 || one.Silent > patience {
+					n.Errorf("%s: a node is listed as %+v", when, one)
+				}
+			}
+			if !slices.Equal(got, numbers) {
+				n.Errorf("%s: node %d lists %v, want %v", when, i, got, numbers)
+			}
+		}
+	}
+	want("three nodes", n.all[0].Node(), n.all[1].Node(), n.all[2].Node())
+	if err := n.all[2].Close(); err != nil {
+		n.Fatal(err)
+	}
+	want("when one has left", n.all[0].Node(), n.all[1].Node())
+	if _, err := roster(2).Nodes(n.Context()); !errors.Is(err, store.ErrClosed) {
+		n.Errorf("a node that has left lists nodes: %v", err)
+	}
+}
+
+func lostHintsCount(n *nodes) {
+	r := n.newRecord()
+	n.create(r)
+	idle := n.all[1].(store.Roster)
+	n.eventually("losing hints that nobody takes", func() bool {
+		for range 100 {
+			n.update(store.ByID(r.ID), func(r *callback.Record) (store.Change, error) {
+				next := *r
+				next.Calls++
+				return store.Change{Next: &next}, nil
+			})
+		}
+		return idle.LostHints() > 0
+	})
 }
 
 func ownedWorkIsHidden(n *nodes) {
