@@ -14,7 +14,7 @@ var floors = []string{
 	"inject",
 	"callback",
 	"config deliver upstream routes store store/postgres/postgrestest",
-	"engine store/storetest store/badger store/postgres",
+	"engine store/storetest store/badger store/postgres store/archive",
 	"answer",
 	"app app/apptest",
 	"hold api server",

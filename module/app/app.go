@@ -176,22 +176,11 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.events, err = newEvents(ctx, a.log); err != nil {
 		return fmt.Errorf("callback: events: %w", err)
 	}
-	var loaded any
-	if a.StoreRaw != nil {
-		loaded, err = ctx.LoadModule(a, "StoreRaw")
-	} else {
-		loaded, err = ctx.LoadModuleByID("callback.stores."+DefaultStore, nil)
+	if a.opener, err = (&configured{a.StoreRaw}).load(ctx); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("the callback store: %w", err)
-	}
-	opener, ok := loaded.(store.Opener)
-	if !ok {
-		return fmt.Errorf("%T is not a callback store", loaded)
-	}
-	a.opener = opener
-	a.shared = caddy.GetModuleID(loaded) != "callback.stores."+DefaultStore
-	if a.identity, err = opener.Identity(); err != nil {
+	a.shared = caddy.GetModuleID(a.opener) != "callback.stores."+DefaultStore
+	if a.identity, err = a.opener.Identity(); err != nil {
 		return err
 	}
 	return a.checkOpen()

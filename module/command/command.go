@@ -1,5 +1,5 @@
-// Package command is the command caddy callback, a client of the API at the admin
-// endpoint.
+// Package command is the command caddy callback: a client of the API at the admin endpoint,
+// and what moves a store.
 package command
 
 import (
@@ -28,7 +28,8 @@ func init() {
 		Long: `
 Lists, shows, makes, ends and removes the callbacks of a running Caddy, through its admin
 endpoint. Its address is the one that --address gives, or else the one in the
-configuration that --config names, or else Caddy's default.
+configuration that --config names, or else Caddy's default. Export and import work on
+a store that no Caddy uses.
 
 Each command exits with 0 if it has succeeded, and otherwise with 1.
 `,
@@ -38,13 +39,13 @@ Each command exits with 0 if it has succeeded, and otherwise with 1.
 
 func addCommands(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
-	flags.StringP("config", "c", "", "Configuration file to use to parse the admin address, if --address is not used")
+	flags.StringP("config", "c", "", "Configuration file with the admin address, if --address is not used, and with the store for export and import")
 	flags.StringP("adapter", "a", "", "Name of config adapter to apply (when --config is used)")
 	flags.String("address", "", "The address to use to reach the admin API endpoint, if not the default")
 	flags.Bool("json", false, "Print JSON")
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-	cmd.AddCommand(listCommand(), showCommand(), createCommand(), resolveCommand(), closeCommand(), purgeCommand(), redeliverCommand(), watchCommand(), nodesCommand())
+	cmd.AddCommand(listCommand(), showCommand(), createCommand(), resolveCommand(), closeCommand(), purgeCommand(), redeliverCommand(), watchCommand(), nodesCommand(), exportCommand(), importCommand())
 }
 
 // run turns a command's function into one that cobra can call.

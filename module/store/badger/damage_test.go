@@ -62,7 +62,9 @@ func inspect(t *testing.T, dir string) (found inspection) {
 		return refused(err)
 	}
 	defer mustClose(t, s)
-	<-s.verified
+	if err := s.Verify(context.Background()); err != nil {
+		return refused(err)
+	}
 	for _, id := range idsOf(t, dir) {
 		_, _, err := s.Find(context.Background(), store.ByID(id))
 		switch {

@@ -31,7 +31,7 @@ func writableBelow(dir string, enter fs.FileMode) string {
 	if writable {
 		return dir
 	}
-	for _, name := range []string{secretFile, sentinelFile} {
+	for _, name := range []string{secretFile, importedFile, sentinelFile} {
 		if path := filepath.Join(dir, name); writableBy(path, mayWrite) {
 			return path
 		}

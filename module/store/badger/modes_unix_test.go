@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
 // Where the user's files can be written by a group, the directories of tests cannot.
@@ -30,6 +32,7 @@ func TestStoreThatOthersCanWriteToIsRefused(t *testing.T) {
 		"the bodies":                      {bodiesDir, 0o700, 0o702, true},
 		"a directory of bodies":           {filepath.Join(bodiesDir, "*"), 0o700, 0o777, true},
 		"the secret":                      {secretFile, 0o700, 0o620, true},
+		"secrets of other stores":         {importedFile, 0o700, 0o620, true},
 		"the sentinel":                    {sentinelFile, 0o755, 0o602, true},
 		"a file that nobody else reaches": {filepath.Join(databaseDir, "MANIFEST"), 0o700, 0o666, false},
 		"a file in a closed directory":    {filepath.Join(databaseDir, "MANIFEST"), 0o755, 0o666, false},
@@ -38,6 +41,9 @@ func TestStoreThatOthersCanWriteToIsRefused(t *testing.T) {
 			dir := t.TempDir()
 			s := mustOpen(t, testOptions(t, dir))
 			keep(t, s, "a text")
+			if err := s.Keep(t.Context(), []callback.Secret{callback.NewSecret()}, nil); err != nil {
+				t.Fatal(err)
+			}
 			mustClose(t, s)
 			path := glob(t, filepath.Join(dir, tc.path))[0]
 			if err := errors.Join(os.Chmod(dir, tc.dir), os.Chmod(path, tc.mode)); err != nil {

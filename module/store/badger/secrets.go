@@ -59,7 +59,11 @@ func (s *Store) chooseSecrets(o Options, fresh bool) (*callback.Secrets, error) 
 	if stored != nil {
 		earlier = append(earlier, *stored)
 	}
-	return callback.NewSecrets(first, earlier...), nil
+	imported, _, err := s.readSecrets(importedFile)
+	if err != nil {
+		return nil, err
+	}
+	return callback.NewSecrets(first, append(earlier, imported...)...), nil
 }
 
 // openSecrets chooses the secrets when the store is opened.

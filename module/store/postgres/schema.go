@@ -26,6 +26,7 @@ var tables = [schemaVersion][]string{{
 		nodes bigint NOT NULL DEFAULT 0,
 		waiting bigint NOT NULL DEFAULT 0,
 		secret bytea,
+		imported bytea[] NOT NULL DEFAULT '{}',
 		marks bigint[] NOT NULL DEFAULT '{}',
 		keys bytea[] NOT NULL DEFAULT '{}')`,
 	`CREATE TABLE @nodes (
@@ -103,8 +104,13 @@ func (s *Store) sql(statement string) string {
 // migrate makes the tables, or brings them to the version that this release uses.
 func (s *Store) migrate(ctx context.Context) error {
 	version, err := s.version(ctx, s.pool)
-	if err != nil || version >= schemaVersion {
+	switch {
+	case err != nil:
 		return err
+	case version == 0 && s.options.Existing:
+		return fmt.Errorf("there is no store in the schema %s", s.options.Schema)
+	case version >= schemaVersion:
+		return nil
 	}
 	switch {
 	case s.options.Migrate:

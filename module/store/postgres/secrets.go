@@ -35,41 +35,80 @@ func (s *Store) chooseSecrets(ctx context.Context, o Options) (secrets *callback
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		var marks []int64
 		var stored []byte
-		if err := tx.QueryRow(ctx, s.sql(`SELECT marks, secret FROM @meta FOR UPDATE`)).Scan(&marks, &stored); err != nil {
+		var imported [][]byte
+		if err := tx.QueryRow(ctx, s.sql(`SELECT marks, secret, imported FROM @meta FOR UPDATE`)).Scan(&marks, &stored, &imported); err != nil {
+			return err
+		}
+		random, err := s.storedSecret(ctx, tx, stored, o.StoredSecret)
+		if err != nil {
 			return err
 		}
 		if o.StoredSecret {
-			first, err := s.storedSecret(ctx, tx, stored)
-			if err != nil {
-				return err
-			}
-			secrets = callback.NewSecrets(first, o.Earlier...)
+			secrets = callback.NewSecrets(*random, o.Earlier...)
 		}
-		if len(marks) > 0 && !slices.ContainsFunc(marks, func(m int64) bool { return secrets.Know(callback.Mark(m)) }) {
+		if !isOneOf(secrets, random, marks) {
 			return errOtherSecret
+		}
+		if random != nil {
+			secrets = secrets.With(*random)
+		}
+		if secrets, err = s.withImported(secrets, imported); err != nil {
+			return err
 		}
 		first := int64(secrets.First().Mark())
 		if slices.Contains(marks, first) {
 			return nil
 		}
-		_, err := tx.Exec(ctx, s.sql(`UPDATE @meta SET marks = $1`), append(marks, first))
+		_, err = tx.Exec(ctx, s.sql(`UPDATE @meta SET marks = $1`), append(marks, first))
 		return err
 	})
 	return secrets, err
 }
 
-// storedSecret returns the secret in the database, and makes it if there is none.
-func (s *Store) storedSecret(ctx context.Context, tx pgx.Tx, stored []byte) (secret callback.Secret, err error) {
-	if stored == nil {
-		secret = callback.NewSecret()
-		_, err := tx.Exec(ctx, s.sql(`UPDATE @meta SET secret = $1`), s.keys.seal("secret", nil, secret[:]))
+// isOneOf reports whether the store has used one of the secrets, or none but the random one,
+// which is in no configuration.
+func isOneOf(secrets *callback.Secrets, random *callback.Secret, marks []int64) bool {
+	used := func(m int64) bool { return secrets.Know(callback.Mark(m)) }
+	others := func(m int64) bool { return random == nil || callback.Mark(m) != random.Mark() }
+	return slices.ContainsFunc(marks, used) || !slices.ContainsFunc(marks, others)
+}
+
+// storedSecret returns the random secret in the database, nil if there is none. It can make it.
+func (s *Store) storedSecret(ctx context.Context, tx pgx.Tx, stored []byte, mayMake bool) (*callback.Secret, error) {
+	switch {
+	case stored != nil:
+		secret, err := s.openSecret(stored)
+		return &secret, err
+	case !mayMake:
+		return nil, nil
+	}
+	secret := callback.NewSecret()
+	_, err := tx.Exec(ctx, s.sql(`UPDATE @meta SET secret = $1`), s.keys.seal("secret", nil, secret[:]))
+	return &secret, err
+}
+
+// openSecret reads a secret that is kept in the database.
+func (s *Store) openSecret(stored []byte) (secret callback.Secret, err error) {
+	b, err := s.keys.open(nil, "secret", nil, stored)
+	if err == nil && len(b) != len(secret) {
+		err = fmt.Errorf("%w: a stored secret has the wrong length", store.ErrDamaged)
+	}
+	if err != nil {
 		return secret, err
 	}
-	b, err := s.keys.open(nil, "secret", nil, stored)
-	if err == nil && copy(secret[:], b) != len(secret) {
-		err = fmt.Errorf("%w: the stored secret has the wrong length", store.ErrDamaged)
+	return callback.Secret(b), nil
+}
+
+// withImported returns secrets with those that are kept for callbacks that were imported.
+func (s *Store) withImported(secrets *callback.Secrets, imported [][]byte) (*callback.Secrets, error) {
+	for _, b := range imported {
+		secret, err := s.openSecret(b)
+		if err != nil {
+			return nil, err
+		}
+		secrets = secrets.With(secret)
 	}
-	return secret, err
+	return secrets, nil
 }
 
 // openSecrets chooses the secrets when the store is opened.

@@ -42,6 +42,8 @@ type Options struct {
 	Password func() (string, error)
 	// Migrate lets the store make its tables, and change those of earlier releases.
 	Migrate bool
+	// Existing refuses to make a store.
+	Existing bool
 	// Log takes the store's messages.
 	Log *zap.Logger
 
