@@ -60,6 +60,8 @@ type Engine struct {
 	unrecorded atomic.Bool
 	outages    *outages
 
+	// stopping is closed when the engine is.
+	stopping   <-chan struct{}
 	stop       context.CancelFunc
 	background sync.WaitGroup
 }
@@ -73,7 +75,7 @@ func New(s store.Store, limits Limits, log *zap.Logger, o Observer) *Engine {
 func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now func() time.Time) *Engine {
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		store: s, log: log, now: now, origin: s.Secret().Origin(s.ID()), waiters: newWaiters(), observer: o, stop: stop,
+		store: s, log: log, now: now, origin: s.Secret().Origin(s.ID()), waiters: newWaiters(), observer: o, stopping: ctx.Done(), stop: stop,
 		early: newEarly(), asking: newAsking(), flights: newFlights(), lanes: newLanes(), kicked: make(chan struct{}, 1),
 		outages: newOutages(log),
 	}
@@ -182,6 +184,7 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	}
 	commit, err := e.createWithRequest(ctx, r)
 	if err != nil {
+		e.unclaimDoubtful(r, err)
 		return nil, err
 	}
 	e.note(Created, r, false)

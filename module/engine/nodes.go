@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -85,15 +86,59 @@ func (e *Engine) claim(ctx context.Context, id callback.UUID, place func(*callba
 func (e *Engine) unclaim(id callback.UUID, self callback.Node, place func(*callback.Record) *callback.Node, done func()) {
 	e.background.Go(func() {
 		defer done()
-		ctx, cancel := context.WithTimeout(context.Background(), unclaimWithin)
-		defer cancel()
-		_ = e.mark(ctx, id, place, func(n callback.Node) (callback.Node, bool) { return 0, n == self })
+		for passes(e.tryUnclaim(id, self, place)) && e.pauses(unclaimEvery) {
+		}
 	})
 }
 
-// unclaimWithin is how long it is tried to take a node out of a record. What stays there is
-// overlooked when the node has ended.
-const unclaimWithin = 10 * time.Second
+// unclaimDoubtful is unclaim for the flight of a callback whose creation has failed: it may be
+// stored all the same, even a little later.
+func (e *Engine) unclaimDoubtful(r *callback.Record, err error) {
+	if r.Flight == 0 || !errors.Is(err, store.ErrFailed) {
+		return
+	}
+	e.background.Go(func() {
+		until := time.Now().Add(unclaimWithin)
+		for err != nil && (passes(err) || time.Now().Before(until)) && e.pauses(unclaimEvery) {
+			err = e.tryUnclaim(r.ID, r.Flight, flightOf)
+		}
+	})
+}
+
+// tryUnclaim tries once to take this node out of a place of a record. As long as the node lives,
+// the others leave to it what it has claimed.
+func (e *Engine) tryUnclaim(id callback.UUID, self callback.Node, place func(*callback.Record) *callback.Node) error {
+	if err := e.store.Ready(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), unclaimWithin)
+	defer cancel()
+	return e.mark(ctx, id, place, func(n callback.Node) (callback.Node, bool) { return 0, n == self })
+}
+
+// passes reports whether an error of the store is one that passes.
+func passes(err error) bool {
+	return errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrFull) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// pauses waits, and reports whether the engine goes on.
+func (e *Engine) pauses(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-e.stopping:
+		return false
+	}
+}
+
+// unclaimWithin is how long one try to take a node out of a record may take, and unclaimEvery how
+// long it is waited before the next. What is there when the node ends is overlooked.
+const (
+	unclaimWithin = 10 * time.Second
+	unclaimEvery  = time.Second
+)
 
 func flightOf(r *callback.Record) *callback.Node { return &r.Flight }
 func askingOf(r *callback.Record) *callback.Node { return &r.Asking }
