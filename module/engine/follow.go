@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -116,8 +117,15 @@ func each(ids []callback.UUID, atOnce int, do func(callback.UUID)) {
 	done.Wait()
 }
 
+// removedElsewhere is what who waits is told of a callback that another node has removed.
+const removedElsewhere = "it was removed"
+
 func (e *Engine) lookAt(ctx context.Context, id callback.UUID) {
 	r, commit, err := e.store.Find(ctx, store.ByID(id))
+	if errors.Is(err, store.ErrNotFound) && e.waiters.has(id) {
+		// No record says any more how it has ended. This is what it does where it is removed.
+		r, commit, err = &callback.Record{ID: id, Phase: callback.Closed, FinishedAt: callback.At(e.now()), Reason: removedElsewhere}, store.Committed, nil
+	}
 	if err != nil || store.Wait(ctx, commit) != nil {
 		return
 	}

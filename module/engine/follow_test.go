@@ -177,3 +177,33 @@ func TestStoreIsAskedForManyWhoWaitAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// There is no record any more that says so.
+func TestWhoWaitsIsToldOfARemovalAtAnotherNode(t *testing.T) {
+	twoNodes(t, func(t *testing.T, a *bed, heard *wire, b *bed) {
+		for _, hinted := range []bool{true, false} {
+			cb := a.create(t)
+			waiters := map[string]*Waiter{"held": a.await(t, cb, false), "durable": a.await(t, cb, true)}
+			watching, err := a.AwaitChange(cb.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			waiters["watching"] = watching
+			b.purgeNow(t, cb.ID)
+			if hinted {
+				heard.hints <- store.Hint{ID: cb.ID}
+			}
+			for name, w := range waiters {
+				select {
+				case n := <-w.C:
+					if r := n.Record; r.ID != cb.ID || r.Phase != callback.Closed || r.Reason == "" {
+						t.Errorf("%s: told of %+v", name, r)
+					}
+				case <-time.After(2 * sharedLookEvery):
+					t.Errorf("%s: not told, hinted: %t", name, hinted)
+				}
+			}
+			watching.Stop()
+		}
+	})
+}
