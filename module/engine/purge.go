@@ -69,5 +69,9 @@ func (e *Engine) endStep(ctx context.Context, key store.Key, reason string) erro
 	if err != nil || !step.Untold() {
 		return err
 	}
-	return e.tellParent(ctx, step)
+	if err = e.tellParent(ctx, step); errors.Is(err, errLost) {
+		// The step's own work was faster.
+		return nil
+	}
+	return err
 }

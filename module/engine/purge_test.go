@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
 
 func (b *bed) purgeNow(t *testing.T, id callback.UUID) {
@@ -170,4 +171,21 @@ func TestResultWhoseBodyIsGoneIsNotDeliveredAgain(t *testing.T) {
 	if r := b.find(t, cb.ID); r.Delivery.Done != r.Delivery.Total {
 		t.Errorf("the delivery is %+v", r.Delivery)
 	}
+}
+
+// The step's own work tells its parent, too, and may be faster.
+func TestStepIsPurgedWhileItsParentIsTold(t *testing.T) {
+	members(t, 2, func(t *testing.T, _ *storetest.Memory, nodes []member) {
+		a := nodes[0]
+		a.SetWorker(hand{attempt: answers})
+		for range 100 {
+			step, err := a.Create(t.Context(), Spec{Policy: a.policy, Spec: callback.Spec{ExpiresIn: time.Minute, Parent: callback.NewUUID()}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Purge(t.Context(), store.ByID(step.ID), "by hand"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
