@@ -159,6 +159,20 @@ func (s *Store) DropBody(ctx context.Context, b callback.Body) {
 
 // forgetBodies removes the bodies that nobody has come to refer to.
 func (s *Store) forgetBodies(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, s.sql(`DELETE FROM @bodies WHERE callback IS NULL AND made < clock_timestamp() - $1::bigint * interval '1 millisecond'`), abandonedAfter.Milliseconds())
-	return err
+	for {
+		n, err := s.forgetSomeBodies(ctx, forgetBytes)
+		if n == 0 || err != nil {
+			return err
+		}
+	}
+}
+
+// forgetSomeBodies is forgetBodies for so many bytes, or a little more.
+func (s *Store) forgetSomeBodies(ctx context.Context, most int64) (n int64, err error) {
+	tag, err := s.pool.Exec(ctx, s.sql(`DELETE FROM @bodies WHERE callback IS NULL AND file IN (SELECT file FROM (
+			SELECT file, sum(size) OVER (ORDER BY made, file) - size AS before FROM (
+				SELECT b.file, b.made, coalesce(b.size, (SELECT count(*) * $3 FROM @pieces p WHERE p.file = b.file)) AS size FROM @bodies b
+				WHERE b.callback IS NULL AND b.made < clock_timestamp() - $1::bigint * interval '1 millisecond' ORDER BY b.made LIMIT 1000) s) o
+			WHERE before < $2)`), abandonedAfter.Milliseconds(), most, int64(store.BodyPiece))
+	return tag.RowsAffected(), err
 }

@@ -64,17 +64,35 @@ func (s *Store) AwaitsAck(ctx context.Context, awaited []callback.Digest, until 
 	return yes, s.wrap(ctx, err)
 }
 
+// forgetBytes is the size of the bodies that one statement removes, or a little more: it must not
+// run into its timeout over and over.
+const forgetBytes = 128 << 20
+
 // Forget implements store.Shared.
 func (s *Store) Forget(ctx context.Context, until callback.Time, limit int) (forgotten int, err error) {
+	for more := true; more && err == nil && forgotten < limit; {
+		var n int
+		n, more, err = s.forgetSome(ctx, until, limit-forgotten, forgetBytes)
+		forgotten += n
+	}
+	return forgotten, err
+}
+
+// forgetSome is Forget for callbacks with so many bytes in bodies, or a little more. more says that
+// there are others.
+func (s *Store) forgetSome(ctx context.Context, until callback.Time, limit int, most int64) (forgotten int, more bool, err error) {
 	ctx, cancel, err := s.reading(ctx)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer cancel()
-	err = s.pool.QueryRow(ctx, s.sql(`WITH gone AS (DELETE FROM @callbacks WHERE id IN (
-			SELECT id FROM @callbacks WHERE due <= $1 AND forget <= $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING id),
+	err = s.pool.QueryRow(ctx, s.sql(`WITH past AS (
+			SELECT id, due FROM @callbacks WHERE due <= $1 AND forget <= $1 ORDER BY due LIMIT $2 FOR UPDATE SKIP LOCKED),
+		sized AS (SELECT p.id, coalesce((SELECT sum(b.size) FROM @bodies b WHERE b.callback = p.id), 0) AS size, p.due FROM past p),
+		few AS (SELECT id FROM (SELECT id, sum(size) OVER (ORDER BY due, id) - size AS before FROM sized) o WHERE before < $3),
+		gone AS (DELETE FROM @callbacks c USING few WHERE c.id = few.id RETURNING c.id),
 		aliases AS (DELETE FROM @aliases a USING gone WHERE a.id = gone.id),
 		bodies AS (DELETE FROM @bodies b USING gone WHERE b.callback = gone.id)
-		SELECT count(*) FROM gone`), int64(until), int64(limit)).Scan(&forgotten)
-	return forgotten, s.wrap(ctx, err)
+		SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM past) > (SELECT count(*) FROM gone)`), int64(until), int64(limit), most).Scan(&forgotten, &more)
+	return forgotten, more && forgotten > 0, s.wrap(ctx, err)
 }
