@@ -128,7 +128,7 @@ func (w *bodyWriter) Commit() (callback.Body, error) {
 	body := callback.Body{File: w.file.String(), Size: w.size}
 	w.whole.Sum(body.Sum[:0])
 	if w.err == nil {
-		w.err = w.exec(`UPDATE @bodies SET size = $2, sum = $3 WHERE file = $1`, body.Size, w.s.wholeSum(w.file, body.Sum))
+		w.err = w.exec(`UPDATE @bodies SET size = $2, sum = $3, made = clock_timestamp() WHERE file = $1`, body.Size, w.s.wholeSum(w.file, body.Sum))
 	}
 	if w.err != nil {
 		w.Abort()

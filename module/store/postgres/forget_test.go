@@ -67,3 +67,25 @@ func TestAbandonedBodiesAreRemovedAFewAtATime(t *testing.T) {
 		t.Errorf("%d bodies and %d pieces are left: %v", n.count("bodies"), n.count("pieces"), err)
 	}
 }
+
+// A body that came slowly is as young as one that came at once when its record is written.
+func TestBodyThatTookLongIsNotAbandoned(t *testing.T) {
+	t.Parallel()
+	n := newNodes(t)
+	w, err := n.one.NewBody(t.Context())
+	if err == nil {
+		_, err = w.Write([]byte("slow"))
+	}
+	if err == nil {
+		_, err = n.one.pool.Exec(t.Context(), n.one.sql(`UPDATE @bodies SET made = made - interval '2 hours'`))
+	}
+	if err == nil {
+		_, err = w.Commit()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.two.forgetBodies(t.Context()); err != nil || n.count("bodies") != 1 {
+		t.Errorf("%d bodies are left: %v", n.count("bodies"), err)
+	}
+}
