@@ -18,6 +18,8 @@ type away struct {
 	store.Shared
 	// out lets nothing be changed, and blind lets creations be stored of which that is not known.
 	out, blind atomic.Bool
+	// stuck lets it fail to forget.
+	stuck atomic.Bool
 }
 
 func (a *away) Update(ctx context.Context, key store.Key, decide store.Decide) (*callback.Record, store.Commit, error) {
@@ -25,6 +27,13 @@ func (a *away) Update(ctx context.Context, key store.Key, decide store.Decide) (
 		return nil, nil, fmt.Errorf("%w: it is away", store.ErrFailed)
 	}
 	return a.Shared.Update(ctx, key, decide)
+}
+
+func (a *away) Forget(ctx context.Context, until callback.Time, limit int) (int, error) {
+	if a.stuck.Load() {
+		return 0, fmt.Errorf("%w: it takes too long", store.ErrFailed)
+	}
+	return a.Shared.Forget(ctx, until, limit)
 }
 
 func (a *away) Create(ctx context.Context, r *callback.Record) (store.Commit, error) {
@@ -84,6 +93,23 @@ func TestRequestWhoseCreationIsInDoubtIsServedAtAnotherNode(t *testing.T) {
 		}
 		if b.Serves(r) {
 			t.Error("it is left to a node that does not serve it")
+		}
+	})
+}
+
+func TestWhatIsDueIsDoneThoughNothingCanBeForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &away{Shared: storetest.NewMemory().Join()}
+		s.stuck.Store(true)
+		a := newNode(t, s, callback.Policy{})
+		w := a.await(t, a.create(t), true)
+		select {
+		case n := <-w.C:
+			if n.Record.Phase != callback.Expired {
+				t.Errorf("the callback is %s", n.Record.Phase)
+			}
+		case <-time.After(time.Hour):
+			t.Error("the callback does not expire")
 		}
 	})
 }

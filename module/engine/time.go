@@ -47,8 +47,8 @@ func (e *Engine) sweep(ctx context.Context) {
 // there are probably no more.
 func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
 	now := callback.At(e.now())
-	if e.shared != nil && !e.forget(ctx, now) {
-		return 0
+	if e.shared != nil {
+		e.forget(ctx, now)
 	}
 	ids, err := e.store.Due(ctx, now, batch)
 	if err != nil {
@@ -69,12 +69,11 @@ func (e *Engine) sweepOnce(ctx context.Context, batch int) (next int) {
 }
 
 // forget removes the callbacks past their retention from a store of several nodes, many at
-// once, and reports whether it has removed all of them.
-func (e *Engine) forget(ctx context.Context, now callback.Time) bool {
+// once. Those that it does not remove are removed one by one.
+func (e *Engine) forget(ctx context.Context, now callback.Time) {
 	for {
-		n, err := e.shared.Forget(ctx, now, sweepBatch)
-		if n < sweepBatch || err != nil {
-			return err == nil
+		if n, err := e.shared.Forget(ctx, now, sweepBatch); n < sweepBatch || err != nil {
+			return
 		}
 	}
 }
