@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -36,11 +35,17 @@ type members struct {
 	offset time.Duration
 	// others is how many callbacks wait by the other nodes' count.
 	others int
+	// heard is what was heard of the other nodes last.
+	heard map[int64]heard
 	// failure is why the last heartbeat failed; nil if it did not. beat is when the last one
 	// was heard, and steady since when none has failed or was late.
 	failure      error
 	beat, steady time.Time
 }
+
+// heard is what a node said last, by the database's clock, and since when it has said nothing else,
+// by this process's: the database's clock may be set.
+type heard struct{ seen, since time.Time }
 
 // ready returns why the database does not answer, nil if it does.
 func (m *members) ready() error {
@@ -217,44 +222,80 @@ func (s *Store) heartbeat(ctx context.Context) error {
 	if tag.RowsAffected() == 0 {
 		return s.join(ctx, node)
 	}
-	s.members.mu.RLock()
-	m := &s.members
-	steady := !m.steady.IsZero() && time.Since(m.steady) > s.options.giveUp && time.Since(m.beat) <= 2*s.options.heartbeat
-	s.members.mu.RUnlock()
-	if steady {
-		if err := s.giveUp(ctx); err != nil {
-			return err
-		}
-	}
-	if err := s.notifier.notify(ctx, ""); err != nil {
+	if err := s.notifier.notify(ctx, ""); err != nil && refused(err) == nil {
+		// Without notices the node is deaf, and looks.
 		return err
 	}
-	return s.look(ctx)
+	if err := s.look(ctx); err != nil {
+		return err
+	}
+	if err := s.giveUp(ctx); err != nil && s.stopping.Err() == nil {
+		// That is no reason to serve nobody.
+		s.log.Warn("nothing was heard of other nodes, and they cannot be given up", zap.Error(err))
+	}
+	return nil
+}
+
+// isSteady reports whether this node has heard of the database for so long that it would have
+// heard of others.
+func (m *members) isSteady(heartbeat, giveUp time.Duration) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return !m.steady.IsZero() && time.Since(m.steady) > giveUp && time.Since(m.beat) <= 2*heartbeat
+}
+
+// silent returns the nodes of which nothing was heard for too long, and what they said last.
+func (s *Store) silent(ctx context.Context) (nodes []int64, seen []time.Time, err error) {
+	var all []int64
+	var last []time.Time
+	var clock time.Time
+	if err := s.control.QueryRow(ctx, s.sql(`SELECT array_agg(node), array_agg(seen), clock_timestamp() FROM @nodes WHERE node <> $1`), int64(s.Node())).Scan(&all, &last, &clock); err != nil {
+		return nil, nil, err
+	}
+	s.members.mu.Lock()
+	defer s.members.mu.Unlock()
+	known := s.members.heard
+	s.members.heard = make(map[int64]heard, len(all))
+	for i, n := range all {
+		h, again := known[n]
+		if !again || !h.seen.Equal(last[i]) {
+			// It said so since this node looked last.
+			ago := min(max(clock.Sub(last[i]), 0), s.options.heartbeat)
+			h = heard{seen: last[i], since: time.Now().Add(-ago)}
+		}
+		s.members.heard[n] = h
+		if time.Since(h.since) > s.options.giveUp {
+			nodes, seen = append(nodes, n), append(seen, h.seen)
+		}
+	}
+	return nodes, seen, nil
 }
 
 // giveUp removes the nodes of which nothing was heard for too long.
 func (s *Store) giveUp(ctx context.Context) error {
-	const silent = `SELECT ARRAY(SELECT node FROM @nodes WHERE seen < clock_timestamp() - $1::bigint * interval '1 millisecond')`
-	var nodes []int64
-	if err := s.control.QueryRow(ctx, s.sql(silent), s.options.giveUp.Milliseconds()).Scan(&nodes); err != nil || len(nodes) == 0 {
+	nodes, seen, err := s.silent(ctx)
+	if err != nil || len(nodes) == 0 || !s.members.isSteady(s.options.heartbeat, s.options.giveUp) {
 		return err
 	}
-	err := pgx.BeginFunc(ctx, s.control, func(tx pgx.Tx) error {
+	// What a node has begun and cannot end would be in the way until its connection ends.
+	const hanging = `SELECT pg_terminate_backend(k.pid) FROM @lanes l JOIN pg_catalog.pg_locks k
+		ON k.locktype = 'transactionid' AND k.transactionid = l.xmax AND k.granted WHERE l.node = ANY($1)`
+	if _, err := s.control.Exec(ctx, s.sql(hanging), nodes); err != nil && refused(err) == nil {
+		return err
+	}
+	err = pgx.BeginFunc(ctx, s.control, func(tx pgx.Tx) error {
 		// Whoever changes who the nodes are locks this first.
 		if _, err := tx.Exec(ctx, s.sql(`SELECT 1 FROM @meta FOR UPDATE`)); err != nil {
 			return err
 		}
 		// Under the lock they are looked at again.
-		if err := tx.QueryRow(ctx, s.sql(`SELECT ARRAY(SELECT node FROM @nodes WHERE node = ANY($2) AND seen < clock_timestamp() - $1::bigint * interval '1 millisecond' FOR UPDATE)`),
-			s.options.giveUp.Milliseconds(), nodes).Scan(&nodes); err != nil {
+		if err := tx.QueryRow(ctx, s.sql(`SELECT ARRAY(SELECT n.node FROM @nodes n JOIN unnest($1::bigint[], $2::timestamptz[]) v (node, seen)
+			ON n.node = v.node AND n.seen = v.seen FOR UPDATE OF n)`), nodes, seen).Scan(&nodes); err != nil {
 			return err
 		}
 		return s.remove(ctx, tx, nodes)
 	})
-	if errors.Is(err, context.Canceled) || len(nodes) == 0 {
-		return err
-	}
-	if err == nil {
+	if err == nil && len(nodes) > 0 {
 		s.log.Warn("nothing was heard of other nodes, and they are given up", zap.Int64s("nodes", nodes))
 	}
 	return err
