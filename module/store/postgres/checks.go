@@ -7,10 +7,15 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/zap"
 )
 
 // leastServer is the oldest version of PostgreSQL that is supported.
 const leastServer = 14
+
+// searchPath is where PostgreSQL looks for functions and operators: nowhere else, for somebody else
+// may have made some that fit better.
+const searchPath = "pg_catalog"
 
 // errReplica: the server takes no writes.
 var errReplica = errors.New("the server is a replica, or takes no writes; name the primary, or all of them with target_session_attrs=read-write")
@@ -19,10 +24,10 @@ var errReplica = errors.New("the server is a replica, or takes no writes; name t
 // written to.
 func (s *Store) checkServer(ctx context.Context) error {
 	var version int
-	var fsync, pages, commit, readOnly string
+	var fsync, pages, commit, readOnly, path string
 	if err := s.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::integer / 10000, current_setting('fsync'),
-		current_setting('full_page_writes'), current_setting('synchronous_commit'), current_setting('transaction_read_only')`).
-		Scan(&version, &fsync, &pages, &commit, &readOnly); err != nil {
+		current_setting('full_page_writes'), current_setting('synchronous_commit'), current_setting('transaction_read_only'), current_setting('search_path')`).
+		Scan(&version, &fsync, &pages, &commit, &readOnly, &path); err != nil {
 		return err
 	}
 	switch {
@@ -36,6 +41,9 @@ func (s *Store) checkServer(ctx context.Context) error {
 		return errors.New("the server has full_page_writes off, and could be damaged by a power failure: turn that on")
 	case commit == "off" || commit == "local":
 		return fmt.Errorf("synchronous_commit is %s, so that what is committed could be lost: set it to on, if only for this role", commit)
+	}
+	if path != searchPath {
+		s.log.Warn("the role's search_path lets functions be executed that others have made: ALTER ROLE ... SET search_path = pg_catalog", zap.String("search_path", path))
 	}
 	return nil
 }

@@ -170,6 +170,7 @@ func (s *Store) configure(c *pgx.ConnConfig) {
 	}
 	for name, value := range map[string]string{
 		"default_transaction_isolation":       "read committed",
+		"search_path":                         searchPath,
 		"statement_timeout":                   "5s",
 		"lock_timeout":                        "3s",
 		"idle_in_transaction_session_timeout": "10s",
