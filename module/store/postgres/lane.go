@@ -208,7 +208,8 @@ func (l *lane) try(ctx context.Context, b *batch) error {
 			return nil
 		case errors.Is(err, errFenced):
 			return l.rejoin(ctx, b)
-		case isCode(err, codeSerialization, codeDeadlock, codeLockTimeout) && n < tries:
+		case isCode(err, codeSerialization, codeDeadlock) && n < tries:
+		case isCode(err, codeLockTimeout) && len(b.writes) == 1:
 		case refused(err) != nil && len(b.writes) > 1:
 			return err
 		case refused(err) != nil:

@@ -1,0 +1,52 @@
+package postgres
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/store"
+)
+
+// together hands writes over in one moment, so that they are one batch.
+func (l *lane) together(writes ...*write) {
+	l.mu.Lock()
+	l.pending = append(l.pending, writes...)
+	l.mu.Unlock()
+	l.poke()
+}
+
+// decide returns the write of a decision, which is not handed over.
+func (n *nodes) decide(s *Store, id callback.UUID, decide store.Decide) *write {
+	n.Helper()
+	f, err := s.find(n.Context(), store.ByID(id))
+	if err != nil {
+		n.Fatal(err)
+	}
+	c, err := decide(f.record)
+	if err != nil {
+		n.Fatal(err)
+	}
+	w, err := s.writeOf(f, c.Next)
+	if err != nil {
+		n.Fatal(err)
+	}
+	return w
+}
+
+// What a node that hangs has locked must not hold up all that others decide.
+func TestDecisionsDoNotFailWithTheOneThatIsLocked(t *testing.T) {
+	t.Parallel()
+	n := newPatientNodes(t, time.Minute)
+	locked, free := n.create(n.one, nil), n.create(n.one, nil)
+	n.hang(`SELECT 1 FROM @callbacks WHERE id = $1 FOR UPDATE`, [16]byte(locked.ID))
+	one, two := n.decide(n.one, locked.ID, add("a")), n.decide(n.one, free.ID, add("a"))
+	n.one.lane.together(one, two)
+	if err := <-two.done; err != nil {
+		t.Errorf("the other decision: %v", err)
+	}
+	if err := <-one.done; !errors.Is(err, store.ErrFailed) {
+		t.Errorf("the one that is locked: %v", err)
+	}
+}
