@@ -253,11 +253,10 @@ func (l *lane) rejoin(ctx context.Context, b *batch) error {
 // attempt tries once to commit a batch.
 func (l *lane) attempt(ctx context.Context, b *batch) error {
 	if node := l.s.Node(); l.node != node {
-		l.node, l.seq = node, 0
 		if l.doubtful != nil && l.doubtful == b {
 			return errFenced
 		}
-		l.doubtful = nil
+		l.node, l.seq, l.doubtful = node, 0, nil
 	}
 	if err := l.ready(ctx); err != nil {
 		return err

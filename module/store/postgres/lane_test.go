@@ -50,3 +50,32 @@ func TestDecisionsDoNotFailWithTheOneThatIsLocked(t *testing.T) {
 		t.Errorf("the one that is locked: %v", err)
 	}
 }
+
+// A node that has joined again, while the outcome of its last batch was not known, is one node.
+func TestNodeJoinsAgainOnce(t *testing.T) {
+	t.Parallel()
+	n := newPatientNodes(t, time.Minute)
+	r := n.create(n.two, nil)
+	w := n.decide(n.two, r.ID, add("a"))
+	// Nothing else may use the lane.
+	n.two.lane.close()
+	<-n.two.lane.ended
+	l := n.two.lane
+	b := newBatch([]*write{w})
+	l.doubtful = b
+	was := n.two.Node()
+	if err := n.one.leave(t.Context(), was); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.two.join(t.Context(), was); err != nil {
+		t.Fatal(err)
+	}
+	again := n.two.Node()
+	l.commitBatch(b)
+	if err := <-w.done; !errors.Is(err, store.ErrFailed) || n.two.Node() != again {
+		t.Errorf("it was %d and then %d, is %d now: %v", was, again, n.two.Node(), err)
+	}
+	if l.conn != nil {
+		l.disconnect()
+	}
+}
