@@ -148,6 +148,13 @@ func TestStoreComesBackAfterAnOutage(t *testing.T) {
 	<-s.Changes()
 	b.oneIn.Store(1)
 	n.eventually("noticing the outage", func() bool { return errors.Is(s.Ready(), store.ErrFailed) })
+	n.eventually("breaking the connection for hints", func() bool {
+		listening := 0
+		if err := n.one.pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' || $1 || '%'`, s.channel()).Scan(&listening); err != nil {
+			t.Error(err)
+		}
+		return listening == 2
+	})
 	if _, err := s.Create(t.Context(), r); !errors.Is(err, store.ErrFailed) {
 		t.Errorf("creating while the database is away: %v", err)
 	}
