@@ -202,14 +202,15 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	}
 	s.listened = true
 	// Whatever came before was not heard.
-	lost := !s.hint(store.Hint{})
+	lost, told := !s.hint(store.Hint{}), time.Now()
 	for {
 		notice, err := c.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		if lost {
-			lost = !s.hint(store.Hint{})
+		// Whoever may connect can send notices that nobody understands.
+		if lost && time.Since(told) > pollEvery {
+			lost, told = !s.hint(store.Hint{}), time.Now()
 		}
 		if !s.heard(notice.Payload) {
 			s.lost.Add(1)

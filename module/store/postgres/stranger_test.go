@@ -75,3 +75,32 @@ func TestNodeWhoseNoticesAreRefusedIsReady(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever may connect to the database can send notices, as many as they like.
+func TestNoticesOfStrangersLetLittleBeLookedAt(t *testing.T) {
+	t.Parallel()
+	n := newNodes(t)
+	<-n.two.Changes()
+	if _, err := n.one.pool.Exec(t.Context(), `SELECT pg_notify($1, 'garbage ' || i) FROM generate_series(1, 2000) i`, n.one.channel()); err != nil {
+		t.Fatal(err)
+	}
+	r := n.create(n.one, nil)
+	looks := 0
+	for h := range n.two.Changes() {
+		if h.ID == r.ID {
+			break
+		}
+		looks++
+	}
+	if looks > 20 {
+		t.Errorf("everything is looked at %d times", looks)
+	}
+	select {
+	case h := <-n.two.Changes():
+		if !h.IsZero() {
+			t.Errorf("hint %+v", h)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it is not said that hints may have been lost")
+	}
+}
