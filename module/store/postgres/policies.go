@@ -81,18 +81,36 @@ func (s *Store) PutPolicy(ctx context.Context, p *callback.Policy) error {
 	if s.policies.find(p.Hash()) != nil {
 		return nil
 	}
+	for {
+		node := s.Node()
+		if err := s.tryUse(ctx, p); err != nil {
+			return s.wrap(ctx, err)
+		}
+		s.policies.add(p.Hash(), p)
+		if s.joined() == node {
+			return nil
+		}
+	}
+}
+
+// tryUse is use for the node that this process is. The node, or the policy, may go in the same
+// moment.
+func (s *Store) tryUse(ctx context.Context, p *callback.Policy) (err error) {
 	for range tries {
-		// The node, or the policy, may go in the same moment.
 		if err = s.use(ctx, s.pool, int64(s.Node()), p); !isCode(err, codeForeignKey, codeDeadlock) {
 			break
 		}
 		_ = s.heartbeat(ctx)
 	}
-	if err != nil {
-		return s.wrap(ctx, err)
-	}
-	s.policies.add(p.Hash(), p)
-	return nil
+	return err
+}
+
+// joined returns the node that this process is when it is not becoming another one. That one uses
+// all policies that were known when it joined.
+func (s *Store) joined() callback.Node {
+	s.members.joining.Lock()
+	defer s.members.joining.Unlock()
+	return s.Node()
 }
 
 // Policy implements store.Store.
