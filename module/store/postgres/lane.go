@@ -18,6 +18,13 @@ import (
 // maxBatch is how many writes are committed together at most.
 const maxBatch = 256
 
+// maxBatchBytes is how many bytes the writes of a batch have at most, unless one alone has more:
+// a batch must be over in the time that it has. A body that is released counts as so many bytes.
+const (
+	maxBatchBytes = 8 << 20
+	releasedBytes = 1 << 20
+)
+
 // leap is by how much the number in a lane's row is raised after a connection broke: what may
 // still be on its way finds another number than the one it expects, and does nothing.
 const leap = 1000
@@ -60,6 +67,10 @@ func newLane(s *Store) *lane {
 
 // commit hands a write over, and waits for what becomes of it.
 func (l *lane) commit(w *write) error {
+	w.bytes = len(w.released) * releasedBytes
+	if w.after != nil {
+		w.bytes += w.after.Size()
+	}
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -109,12 +120,15 @@ func (l *lane) take() (writes []*write, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var rest []*write
+	size := 0
 	ids, aliases := make(map[callback.UUID]bool), make(map[callback.Digest]bool)
 	for _, w := range l.pending {
-		if len(writes) == maxBatch || ids[w.id] || w.touches(aliases) {
+		full := len(writes) == maxBatch || len(writes) > 0 && size+w.bytes > maxBatchBytes
+		if full || ids[w.id] || w.touches(aliases) {
 			rest = append(rest, w)
 		} else {
 			writes = append(writes, w)
+			size += w.bytes
 		}
 		// What waits keeps its turn, too.
 		ids[w.id] = true

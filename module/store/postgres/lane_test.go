@@ -79,3 +79,18 @@ func TestNodeJoinsAgainOnce(t *testing.T) {
 		l.disconnect()
 	}
 }
+
+// A batch of the largest records would not be over in its time on a slow line, and the next one
+// neither.
+func TestBatchIsBoundedByItsBytes(t *testing.T) {
+	l := newLane(nil)
+	for range 3 {
+		l.pending = append(l.pending, &write{id: callback.NewUUID(), bytes: maxBatchBytes/2 + 1})
+	}
+	l.pending = append(l.pending, &write{id: callback.NewUUID(), bytes: 10 * maxBatchBytes}, &write{id: callback.NewUUID()})
+	for turn, want := range []int{2, 1, 1, 1} {
+		if writes, _ := l.take(); len(writes) != want {
+			t.Errorf("%d writes are in batch %d, want %d", len(writes), turn, want)
+		}
+	}
+}

@@ -109,6 +109,8 @@ type write struct {
 	// added and removed are aliases, taken and released files of bodies.
 	added, removed  []callback.Digest
 	taken, released [][16]byte
+	// bytes is about how much there is to send and to remove.
+	bytes int
 	// done gets the outcome.
 	done chan error
 }
