@@ -54,11 +54,16 @@ func (e *Engine) awaitsElsewhere(ctx context.Context, keys []string, until callb
 }
 
 // ackCannotCome notes in the record that its callback gets no correlation id from an ack, unless
-// its job goes on.
+// its job goes on. Until then, calls that belong to nobody wait for that ack.
 func (e *Engine) ackCannotCome(id callback.UUID) {
+	for passes(e.tryAckCannotCome(id)) && e.pauses(unclaimEvery) {
+	}
+}
+
+func (e *Engine) tryAckCannotCome(id callback.UUID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), unclaimWithin)
 	defer cancel()
-	_, _, _ = e.update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
+	_, _, err := e.update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
 		if r.Awaited == nil || r.Job != nil {
 			return store.Change{}, nil
 		}
@@ -66,4 +71,5 @@ func (e *Engine) ackCannotCome(id callback.UUID) {
 		next.Awaited = nil
 		return store.Change{Next: &next}, nil
 	})
+	return err
 }

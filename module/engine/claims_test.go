@@ -113,3 +113,20 @@ func TestWhatIsDueIsDoneThoughNothingCanBeForgotten(t *testing.T) {
 		}
 	})
 }
+
+func TestAckIsNotAwaitedForeverAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &away{Shared: storetest.NewMemory().Join()}
+		a := member{newNode(t, s, callback.Policy{Keys: []string{"erp"}}), s}
+		cb, came := a.awaiting(t)
+		s.out.Store(true)
+		came()
+		time.Sleep(time.Minute)
+		s.out.Store(false)
+		time.Sleep(2 * unclaimEvery)
+		synctest.Wait()
+		if r := a.find(t, cb.ID); r.Awaited != nil {
+			t.Error("its ack is awaited")
+		}
+	})
+}
