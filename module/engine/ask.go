@@ -66,7 +66,7 @@ func (e *Engine) turnToAsk(ctx context.Context, id callback.UUID) (release func(
 		self, ok, err := e.claim(ctx, id, askingOf)
 		switch {
 		case err != nil:
-			here()
+			e.unclaimDoubtful(err, id, self, askingOf, here)
 			return nil, err
 		case ok:
 			return func() { e.unclaim(id, self, askingOf, here) }, nil

@@ -16,7 +16,7 @@ import (
 // away is a store whose database can be away.
 type away struct {
 	store.Shared
-	// out lets nothing be changed, and blind lets creations be stored of which that is not known.
+	// out lets nothing be changed, and blind lets what is stored be in doubt.
 	out, blind atomic.Bool
 	// stuck lets it fail to forget.
 	stuck atomic.Bool
@@ -26,7 +26,11 @@ func (a *away) Update(ctx context.Context, key store.Key, decide store.Decide) (
 	if a.out.Load() {
 		return nil, nil, fmt.Errorf("%w: it is away", store.ErrFailed)
 	}
-	return a.Shared.Update(ctx, key, decide)
+	r, c, err := a.Shared.Update(ctx, key, decide)
+	if a.blind.Load() && err == nil {
+		return nil, nil, fmt.Errorf("%w: it may be stored", store.ErrFailed)
+	}
+	return r, c, err
 }
 
 func (a *away) Forget(ctx context.Context, until callback.Time, limit int) (int, error) {
@@ -127,6 +131,31 @@ func TestAckIsNotAwaitedForeverAfterAnOutage(t *testing.T) {
 		synctest.Wait()
 		if r := a.find(t, cb.ID); r.Awaited != nil {
 			t.Error("its ack is awaited")
+		}
+	})
+}
+
+func TestWhatIsClaimedInDoubtIsFree(t *testing.T) {
+	twoOfWhichOneIsAway(t, func(t *testing.T, s *away, a, b member) {
+		cb := b.keyed(t)
+		land, ok := b.departs(t, cb)
+		if !ok {
+			t.Fatal("it is served elsewhere")
+		}
+		land()
+		synctest.Wait()
+		s.blind.Store(true)
+		if _, ok, err := a.Depart(t.Context(), cb.ID); ok || err == nil {
+			t.Errorf("departed: %t, %v", ok, err)
+		}
+		if _, err := a.turnToAsk(t.Context(), cb.ID); err == nil {
+			t.Error("it is its turn to ask")
+		}
+		s.blind.Store(false)
+		time.Sleep(2 * unclaimEvery)
+		synctest.Wait()
+		if r := b.find(t, cb.ID).Record; r.Flight != 0 || r.Asking != 0 {
+			t.Errorf("node %d serves it, and node %d asks about it", r.Flight, r.Asking)
 		}
 	})
 }

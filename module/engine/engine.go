@@ -184,7 +184,7 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	}
 	commit, err := e.createWithRequest(ctx, r)
 	if err != nil {
-		e.unclaimDoubtful(r, err)
+		e.unclaimDoubtful(err, r.ID, r.Flight, flightOf, func() {})
 		return nil, err
 	}
 	e.note(Created, r, false)

@@ -43,9 +43,13 @@ func (e *Engine) Depart(ctx context.Context, id callback.UUID) (land func(), ok 
 		return landHere, ok, nil
 	}
 	self, ok, err := e.claim(ctx, id, flightOf)
-	if err != nil || !ok {
-		landHere()
+	switch {
+	case err != nil:
+		e.unclaimDoubtful(err, id, self, flightOf, landHere)
 		return nil, false, err
+	case !ok:
+		landHere()
+		return nil, false, nil
 	}
 	return func() { e.unclaim(id, self, flightOf, landHere) }, true, nil
 }

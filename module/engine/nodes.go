@@ -91,16 +91,18 @@ func (e *Engine) unclaim(id callback.UUID, self callback.Node, place func(*callb
 	})
 }
 
-// unclaimDoubtful is unclaim for the flight of a callback whose creation has failed: it may be
-// stored all the same, even a little later.
-func (e *Engine) unclaimDoubtful(r *callback.Record, err error) {
-	if r.Flight == 0 || !errors.Is(err, store.ErrFailed) {
+// unclaimDoubtful is unclaim after a claim, or the creation of its record, has failed with an error:
+// it may be stored all the same, even a little later.
+func (e *Engine) unclaimDoubtful(err error, id callback.UUID, self callback.Node, place func(*callback.Record) *callback.Node, done func()) {
+	if self == 0 || !errors.Is(err, store.ErrFailed) {
+		done()
 		return
 	}
 	e.background.Go(func() {
+		defer done()
 		until := time.Now().Add(unclaimWithin)
 		for err != nil && (passes(err) || time.Now().Before(until)) && e.pauses(unclaimEvery) {
-			err = e.tryUnclaim(r.ID, r.Flight, flightOf)
+			err = e.tryUnclaim(id, self, place)
 		}
 	})
 }
