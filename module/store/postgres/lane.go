@@ -108,9 +108,40 @@ func (l *lane) run() {
 			l.commitBatch(newBatch(writes))
 		case closed:
 			return
+		case l.doubtful != nil:
+			l.resolve()
 		default:
 			<-l.wake
 		}
+	}
+}
+
+// resolveEvery is how long it is waited before it is tried again to find out about a batch.
+const resolveEvery = 250 * time.Millisecond
+
+// resolve finds out what became of the doubtful batch while there is nothing to commit: it is not
+// to be committed when nobody thinks of it any more.
+func (l *lane) resolve() {
+	ctx, cancel := context.WithTimeout(context.Background(), writeWithin)
+	defer cancel()
+	err := errFenced
+	if l.node == l.s.Node() {
+		if err = l.ready(ctx); err == nil {
+			_, err = l.settle(ctx, nil)
+		}
+	}
+	if errors.Is(err, errFenced) {
+		l.doubtful = nil
+	}
+	l.noteUncertain()
+	if l.doubtful == nil {
+		return
+	}
+	timer := time.NewTimer(resolveEvery)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.wake:
 	}
 }
 
