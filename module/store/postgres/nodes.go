@@ -222,13 +222,13 @@ func (s *Store) heartbeat(ctx context.Context) error {
 	if tag.RowsAffected() == 0 {
 		return s.join(ctx, node)
 	}
-	if err := s.notifier.notify(ctx, ""); err != nil && refused(err) == nil {
-		// Without notices the node is deaf, and looks.
-		return err
-	}
 	if err := s.look(ctx); err != nil {
 		return err
 	}
+	// Without notices, which others can hold up, the node is deaf, and looks.
+	notifying, cancel := context.WithTimeout(ctx, heartbeatEvery/4)
+	_ = s.notifier.notify(notifying, "")
+	cancel()
 	if err := s.giveUp(ctx); err != nil && s.stopping.Err() == nil {
 		// That is no reason to serve nobody.
 		s.log.Warn("nothing was heard of other nodes, and they cannot be given up", zap.Error(err))
