@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
 // hang returns a connection with a transaction that ends only with it, as that of a process that
@@ -75,7 +73,7 @@ func TestNodeThatWasHeardOfIsNotGivenUpWhenTheDatabasesClockIsSet(t *testing.T) 
 	if err := n.one.giveUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.one.look(t.Context()); err != nil || !n.one.Lives(was) || callback.Node(was) != n.two.Node() {
+	if err := n.one.look(t.Context()); err != nil || !n.one.Lives(was) || was != n.two.Node() {
 		t.Errorf("a node that is heard of is given up: %v", err)
 	}
 }
