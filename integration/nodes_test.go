@@ -38,13 +38,28 @@ func newNodes(t *testing.T, n int) []*stage {
 // partner.
 func startNodes(t *testing.T, n int, cfg harness.Config) []*stage {
 	t.Helper()
-	url, schema := postgrestest.New(t)
-	cfg.StoreLine = inPostgres(url, schema)
+	return startNodesWith(t, n, func(*stage) harness.Config { return cfg })
+}
+
+// startNodesWith is startNodes with a configuration for each of them.
+func startNodesWith(t *testing.T, n int, config func(node *stage) harness.Config) []*stage {
+	t.Helper()
 	nodes := newNodes(t, n)
+	url, schema := postgrestest.New(t)
 	for _, node := range nodes {
+		cfg := config(node)
+		cfg.StoreLine = inPostgres(url, schema)
 		node.Start(t, cfg)
 	}
 	return nodes
+}
+
+// at returns the exchange as one whose callback is called, and asked about, at that node.
+func (x *exchange) at(node *stage) *exchange {
+	node.NeverLog(x.state())
+	there := *x
+	there.stage = node
+	return &there
 }
 
 func TestCallAtOneNodeAnswersTheClientAtAnother(t *testing.T) {

@@ -104,7 +104,7 @@ func (s *stage) forward(t *testing.T, p harness.Protocol, req *http.Request) *ex
 // call calls back with a body and waits for the reply.
 func (x *exchange) call(t *testing.T, contentType, body string) *harness.Response {
 	t.Helper()
-	return x.stage.partner.Call(t, http.MethodPost, x.url, contentType, body)
+	return x.stage.public(t, harness.NewRequest(t, http.MethodPost, x.url, contentType, body))
 }
 
 // callWith calls back with a header line beside the body.
