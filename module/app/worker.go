@@ -28,7 +28,11 @@ const failureRouteGone = "route-gone"
 // Can implements engine.Worker.
 func (wk worker) Can(r *callback.Record) bool {
 	directive := wk.rt.directive(r.Name)
-	return directive != nil && directive.Has(r.Job.Block)
+	if r.Phase == callback.Waiting {
+		return directive != nil && directive.Has(r.Job.Block)
+	}
+	d, _ := wk.deliverer(r)
+	return d != nil && (directive != nil || r.Name == "" || r.Sender.Is(callback.OnlyGlobal))
 }
 
 // Attempt implements engine.Worker.
@@ -60,7 +64,7 @@ const (
 
 // Deliver implements engine.Worker: it sends a result to the client's URL.
 func (wk worker) Deliver(ctx context.Context, cb *engine.Callback, number int) callback.Sent {
-	d, why := wk.deliverer(cb)
+	d, why := wk.deliverer(cb.Record)
 	if d == nil {
 		return wk.wait(cb, why)
 	}
@@ -96,18 +100,18 @@ func (wk worker) wait(cb *engine.Callback, why string) callback.Sent {
 
 // deliverer returns the Deliverer for the results of a callback; nil if there is none, and
 // why.
-func (wk worker) deliverer(cb *engine.Callback) (d *Deliverer, why string) {
+func (wk worker) deliverer(r *callback.Record) (d *Deliverer, why string) {
 	a := wk.rt.current()
 	if a == nil {
 		return nil, whyNoConfig
 	}
 	d = a.deliverer
-	if directive := a.directives[cb.Name]; directive != nil && directive.Deliverer() != nil && !cb.Sender.Is(callback.OnlyGlobal) {
+	if directive := a.directives[r.Name]; directive != nil && directive.Deliverer() != nil && !r.Sender.Is(callback.OnlyGlobal) {
 		d = directive.Deliverer()
-	} else if cb.Sender.Is(callback.OnlyDirective) {
+	} else if r.Sender.Is(callback.OnlyDirective) {
 		return nil, whyNoDirective
 	}
-	if cb.Sender.Is(callback.OnlySigned) && len(d.secrets) == 0 {
+	if r.Sender.Is(callback.OnlySigned) && len(d.secrets) == 0 {
 		return nil, whyUnsigned
 	}
 	return d, ""

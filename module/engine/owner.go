@@ -47,17 +47,23 @@ func (e *Engine) assigned(r *callback.Record) *callback.Record {
 	return &next
 }
 
-// rollout is how long a job is left to nodes that know its route, before one that does not know
-// it takes the job: the configuration of the nodes is not changed at once.
+// rollout is how long work is left to nodes whose configuration says how it is done, before one
+// takes it whose does not: the configuration of the nodes is not changed at once.
 const rollout = 10 * time.Minute
 
 // can reports whether this node is to do the work that is due for a record.
 func (e *Engine) can(r *callback.Record, now callback.Time) bool {
-	if r.Phase != callback.Waiting {
+	if r.Untold() {
 		return true
 	}
 	worker := e.worker.Load()
-	return worker != nil && ((*worker).Can(r) || r.Job.NextAt.Add(rollout) <= now)
+	var since callback.Time
+	if r.Phase == callback.Waiting {
+		since = r.Job.NextAt
+	} else {
+		since = r.Delivery.NextAt
+	}
+	return worker != nil && ((*worker).Can(r) || since.Add(rollout) <= now)
 }
 
 // giveBack leaves the work of a record to another node.

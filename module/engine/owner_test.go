@@ -159,6 +159,42 @@ type without struct{ hand }
 
 func (without) Can(*callback.Record) bool { return false }
 
+// A node that has other rules must neither send a result by them nor use its attempts up.
+func TestDeliveryIsLeftToANodeThatKnowsItsRules(t *testing.T) {
+	members(t, 3, func(t *testing.T, _ *storetest.Memory, nodes []member) {
+		var sent, lost atomic.Int64
+		other := without{hand{deliver: func() callback.Sent { lost.Add(1); return callback.Sent{OK: true} }}}
+		nodes[0].SetWorker(other)
+		nodes[1].SetWorker(other)
+		nodes[2].SetWorker(hand{deliver: func() callback.Sent { sent.Add(1); return callback.Sent{OK: true} }})
+		deliver := func() {
+			for i := range nodes {
+				cb, err := nodes[0].Create(t.Context(), Spec{Policy: nodes[0].policy, Spec: callback.Spec{ExpiresIn: time.Minute, DeliverTo: "https://client.example.com/"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				nodes[i].resolve(t, cb)
+			}
+		}
+		deliver()
+		time.Sleep(3 * time.Second)
+		if sent.Load() != 3 || lost.Load() != 0 {
+			t.Errorf("3 results were sent %d times, and %d times by a node with other rules", sent.Load(), lost.Load())
+		}
+		// If all have other rules, those count in the end.
+		nodes[2].SetWorker(other)
+		deliver()
+		time.Sleep(rollout - time.Second)
+		if lost.Load() != 0 {
+			t.Errorf("%d results were sent before the rollout was over", lost.Load())
+		}
+		time.Sleep(3 * time.Second)
+		if lost.Load() != 3 {
+			t.Errorf("%d results were sent when the rollout was over", lost.Load())
+		}
+	})
+}
+
 // While the configuration of the nodes is changed one after the other, only some of them know
 // a route.
 func TestJobIsLeftToANodeThatKnowsItsRoute(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 // Worker does the background work of callbacks. Its methods return soon after their
 // context has ended; what they return then is not recorded.
 type Worker interface {
-	// Can reports whether the configuration says how a callback's job is done.
+	// Can reports whether the configuration says how a callback's job is done, or, once it
+	// has ended, how its result is delivered.
 	Can(r *callback.Record) bool
 	// Attempt tries to do a callback's job once.
 	Attempt(ctx context.Context, cb *Callback) callback.Attempt
