@@ -39,6 +39,9 @@ func (s *Store) channel() string {
 	return "callback_" + hex.EncodeToString(sum[:8])
 }
 
+// farewell stands in a notice in place of hints: its node has left.
+const farewell = "left"
+
 // notifier tells the other nodes what was committed.
 type notifier struct {
 	s       *Store
@@ -224,6 +227,13 @@ func (s *Store) heard(payload string) (all bool) {
 	from, text, _ := strings.Cut(payload, " ")
 	if from == strconv.FormatUint(uint64(s.Node()), 10) {
 		s.heardAt.Store(time.Now().UnixNano())
+		return true
+	}
+	if text == farewell {
+		select {
+		case s.left <- struct{}{}:
+		default:
+		}
 		return true
 	}
 	b, err := base64.RawStdEncoding.DecodeString(text)

@@ -177,6 +177,7 @@ func (s *Store) heartbeats() {
 	for {
 		select {
 		case <-ticker.C:
+		case <-s.left:
 		case <-s.stopping.Done():
 			return
 		}

@@ -201,6 +201,22 @@ func TestNodesThatJoinLive(t *testing.T) {
 	})
 }
 
+// Its work must not wait for the next heartbeats of the others.
+func TestNodeThatLeavesTellsTheOthers(t *testing.T) {
+	t.Parallel()
+	n := &nodes{T: t, options: testOptions(t)}
+	n.options.heartbeat, n.options.giveUp = time.Hour, 24*time.Hour
+	n.one, n.two = n.open(), n.open()
+	if hint := <-n.one.Changes(); !hint.IsZero() {
+		t.Fatalf("a node that begins to listen hears %v", hint)
+	}
+	was := n.two.Node()
+	if err := n.two.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n.eventually("hearing that a node has left", func() bool { return !n.one.Lives(was) })
+}
+
 // silence lets nothing be heard of a node any more, whose lane goes on.
 func (n *nodes) silence(s *Store) {
 	n.Helper()

@@ -91,6 +91,8 @@ type Store struct {
 	// connection for them, and belongs to listen.
 	lost     atomic.Uint64
 	listened bool
+	// left yields when another node has left.
+	left chan struct{}
 	// hearing is what the log says about the connection for hints, and heardAt when this node
 	// heard itself last.
 	hearing  *outage.Outage
@@ -109,7 +111,7 @@ func Open(o Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openWithin)
 	defer cancel()
 	o.heartbeat, o.giveUp = cmp.Or(o.heartbeat, heartbeatEvery), cmp.Or(o.giveUp, giveUpAfter)
-	s := &Store{options: o, log: o.Log, changes: make(chan store.Hint, maxHints)}
+	s := &Store{options: o, log: o.Log, changes: make(chan store.Hint, maxHints), left: make(chan struct{}, 1)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.keys = newKeyring(o.Keys)
 	s.hearing = outage.New(o.Log, "hints of other nodes do not come; what they change is seen later", "hints of other nodes come again")
@@ -261,8 +263,11 @@ func (s *Store) close() error {
 	s.notifier.flush(ctx)
 	s.stop()
 	s.background.Wait()
-	// A node that cannot say that it leaves is given up.
-	_ = s.leave(ctx, s.Node())
+	// A node that cannot say that it leaves is given up. The others go on with its work as soon
+	// as they know.
+	if s.leave(ctx, s.Node()) == nil {
+		_ = s.notifier.notify(ctx, farewell)
+	}
 	s.disconnect()
 	return nil
 }
