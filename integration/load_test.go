@@ -50,6 +50,8 @@ type load struct {
 	open chan struct{}
 	// pause is how long a request that has ended keeps its place in open.
 	pause time.Duration
+	// carry carries a request out. By default the server gets it.
+	carry func(req *http.Request) (*harness.Response, error)
 	// busy counts what client and partner are doing.
 	busy atomic.Int64
 }
@@ -153,6 +155,9 @@ func (l *load) send(method, url, body string, lines ...string) (*harness.Respons
 	req := harness.NewRequest(l.t, method, url, "text/plain", body)
 	for i := 0; i < len(lines); i += 2 {
 		req.Header.Set(lines[i], lines[i+1])
+	}
+	if l.carry != nil {
+		return l.carry(req)
 	}
 	return harness.Send(l.Client(l.t, harness.HTTP1), req).Outcome()
 }

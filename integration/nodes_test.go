@@ -23,7 +23,13 @@ func inPostgres(url, schema string, options ...string) string {
 // newNodes returns stages that share a partner. No server runs on them.
 func newNodes(t *testing.T, n int) []*stage {
 	t.Helper()
-	nodes := []*stage{newStage(t)}
+	return beside(t, newStage(t), n)
+}
+
+// beside returns a stage and others, so that there are n, that share its partner.
+func beside(t *testing.T, first *stage, n int) []*stage {
+	t.Helper()
+	nodes := []*stage{first}
 	for len(nodes) < n {
 		c := harness.New(t)
 		if err := os.Symlink(nodes[0].Path("partner.sock"), c.Path("partner.sock")); err != nil {
