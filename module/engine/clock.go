@@ -35,12 +35,12 @@ type clock struct {
 // clockOf returns a clock that agrees with the system's, or, if several nodes use a store,
 // with the one that all of them go by.
 func clockOf(s store.Store) *clock {
-	began, now := time.Now(), time.Now
+	began, now := time.Now(), failpoint.Now
 	if shared, ok := s.(store.Shared); ok {
 		now = shared.Now
 	}
 	return startClock(
-		func() time.Time { return now().Round(0).Add(failpoint.Ahead()) },
+		func() time.Time { return now().Round(0) },
 		func() time.Duration { return time.Since(began) })
 }
 

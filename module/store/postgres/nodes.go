@@ -31,8 +31,9 @@ type members struct {
 	// newest is the highest number that a node has, and living has those that are not given up.
 	newest callback.Node
 	living map[callback.Node]bool
-	// offset is how much the database's clock is ahead of this process's.
-	offset time.Duration
+	// clock is what the database's clock showed when it was looked at, and at when that was. What
+	// has passed since then does not depend on this machine's clock, which can be set.
+	clock, at time.Time
 	// others is how many callbacks wait by the other nodes' count.
 	others int
 	// heard is what was heard of the other nodes last.
@@ -78,7 +79,7 @@ func (s *Store) Lives(n callback.Node) bool {
 func (s *Store) Now() time.Time {
 	s.members.mu.RLock()
 	defer s.members.mu.RUnlock()
-	return time.Now().Add(s.members.offset)
+	return s.members.clock.Add(time.Since(s.members.at))
 }
 
 // Waiting implements store.Store. What other nodes have changed since the last heartbeat is not
@@ -160,7 +161,7 @@ func (s *Store) look(ctx context.Context) error {
 	m := &s.members
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.offset = clock.Sub(from.Add(took / 2))
+	m.clock, m.at = clock, from.Add(took/2)
 	m.newest, m.others = callback.Node(newest), int(others)
 	m.living = make(map[callback.Node]bool, len(living))
 	for _, n := range living {
