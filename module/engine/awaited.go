@@ -13,6 +13,10 @@ import (
 // node. A hint is quicker.
 const awaitedEvery = 500 * time.Millisecond
 
+// clocksWithin is by how much the clocks of two nodes may differ, though both follow that of
+// the store.
+const clocksWithin = time.Second
+
 // receiveAwaited is receiveEarly where the ack can come to another node: the store knows which
 // acks are awaited. Those of requests that came after the call cannot mean it.
 func (e *Engine) receiveAwaited(ctx context.Context, in Incoming, keys []string, meant []callback.Correlation) (callback.Verdict, *callback.Policy, error) {
@@ -44,12 +48,13 @@ func (e *Engine) receiveAwaited(ctx context.Context, in Incoming, keys []string,
 }
 
 // awaitsElsewhere reports whether an ack is awaited, at whichever node, whose callback one of
-// these keys can call, and whose request came before until. If the store cannot say, it is.
+// these keys can call, and whose request may have come before until. If the store cannot say,
+// it is.
 func (e *Engine) awaitsElsewhere(ctx context.Context, keys []string, until callback.Time) bool {
 	if len(keys) == 0 {
 		return false
 	}
-	yes, err := e.shared.AwaitsAck(ctx, callback.AwaitedOf(keys), until)
+	yes, err := e.shared.AwaitsAck(ctx, callback.AwaitedOf(keys), until.Add(clocksWithin))
 	return yes || err != nil
 }
 

@@ -65,12 +65,32 @@ func TestCallDoesNotWaitForTheAcksOfLaterRequestsAtAnotherNode(t *testing.T) {
 		first, came := a.awaiting(t)
 		time.Sleep(time.Millisecond)
 		call := b.early(t, "nobody's", "erp")
-		time.Sleep(time.Millisecond)
+		time.Sleep(clocksWithin + time.Millisecond)
 		_, later := a.awaiting(t)
 		defer later()
 		a.correlate(t, first, "job-8")
 		came()
-		wantUnmatched(t, call, awaitedEvery)
+		wantUnmatched(t, call, clocksWithin+awaitedEvery)
+	})
+}
+
+// The call comes a moment after the request, which has come later by the clock of its node.
+func TestCallWaitsForAnAckAtANodeWhoseClockIsAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := storetest.NewMemory()
+		ahead, s := func() time.Time { return time.Now().Add(clocksWithin / 2) }, m.Join()
+		policy := callback.Policy{Keys: []string{"erp"}}
+		a, b := member{newNodeAt(t, s, policy, ahead), s}, newNode(t, m.Join(), policy)
+		cb, came := a.awaiting(t)
+		time.Sleep(time.Millisecond)
+		call := b.early(t, "job-9", "erp")
+		time.Sleep(time.Second)
+		wantStillWaiting(t, call)
+		a.correlate(t, cb, "job-9")
+		came()
+		if got := <-call; got.err != nil || got.kind != callback.Accepted {
+			t.Errorf("got %+v", got)
+		}
 	})
 }
 

@@ -37,6 +37,12 @@ func (w *wire) Ended(ctx context.Context, ids []callback.UUID) ([]callback.UUID,
 // newNode returns an engine that is one of several on the same store.
 func newNode(t *testing.T, s store.Shared, policy callback.Policy) *bed {
 	t.Helper()
+	return newNodeAt(t, s, policy, time.Now)
+}
+
+// newNodeAt is newNode with another clock.
+func newNodeAt(t *testing.T, s store.Shared, policy callback.Policy, now func() time.Time) *bed {
+	t.Helper()
 	policy.BaseURL = "https://app.example.com"
 	policy.Retain = cmp.Or(policy.Retain, time.Hour)
 	if err := policy.Compile(); err != nil {
@@ -44,7 +50,7 @@ func newNode(t *testing.T, s store.Shared, policy callback.Policy) *bed {
 	}
 	b := &bed{policy: &policy}
 	limits := Limits{MaxMemory: 64 << 20, MaxWaiting: 10_000, MaxHeld: 10_000, Concurrency: 16}
-	b.Engine = newEngine(s, limits, zap.NewNop(), nobody{}, time.Now)
+	b.Engine = newEngine(s, limits, zap.NewNop(), nobody{}, now)
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Error(err)
