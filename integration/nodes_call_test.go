@@ -201,3 +201,56 @@ func TestManyClientsAtOneNodeAreAnsweredByCallsAtAnother(t *testing.T) {
 	t.Logf("figures: %d clients at once, from the call at one node to the answer at the other: p50 %v, p99 %v, longest %v",
 		clients, took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
 }
+
+// Who reads a large result while another call replaces it gets one of the two, as a whole.
+func TestLargeResultIsReadAsAWholeWhileCallsReplaceItAtAnyNode(t *testing.T) {
+	t.Parallel()
+	config := func(node *stage) harness.Config { return harness.Config{Private: node.parks("multiple on")} }
+	for name, begin := range map[string]func(t *testing.T) []*stage{
+		"PostgreSQL": func(t *testing.T) []*stage { return startNodesWith(t, 3, config) },
+		"embedded": func(t *testing.T) []*stage {
+			s := startParked(t, "multiple on")
+			return []*stage{s, s, s}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			readWhileReplaced(t, begin(t))
+		})
+	}
+}
+
+func readWhileReplaced(t *testing.T, nodes []*stage) {
+	const calls, words = 15, 64 << 10
+	x := nodes[0].post(t, "text/plain", "an order")
+	p := nodes[0].wantParked(t, x.Answer(t))
+	bodyOf := func(i int) string { return strings.Repeat(fmt.Sprintf("%07d ", i), words) }
+	x.at(nodes[1]).resolve(t, bodyOf(0))
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer close(stop)
+	for i := range 6 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				read := harness.NewRequest(t, http.MethodGet, p.ResultURL, "", "")
+				got, err := harness.Send(nodes[i%3].Client(t, harness.HTTP1), read).Outcome()
+				if err != nil || got.Status != http.StatusOK || string(got.Body) != strings.Repeat(string(got.Body[:8]), words) {
+					t.Errorf("reading: %+v, %v", got, err)
+					return
+				}
+			}
+		})
+	}
+	for i := range calls {
+		x.at(nodes[i%3]).resolve(t, bodyOf(i+1))
+	}
+	for _, node := range nodes {
+		wantAnswer(t, node.fetch(t, p.ResultURL), http.StatusOK, bodyOf(calls))
+	}
+}

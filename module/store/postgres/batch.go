@@ -74,7 +74,10 @@ const (
 		AND NOT v.n = ANY(l.stale) AND v.added = (v.n = ANY(l.clashing))`
 	takeBodies = `UPDATE @bodies b SET callback = v.id FROM @lanes l, unnest($4::uuid[], $5::uuid[], $6::integer[]) v (file, id, n)
 		WHERE b.file = v.file AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
-	releaseBodies = `DELETE FROM @bodies b USING @lanes l, unnest($4::uuid[], $5::uuid[], $6::integer[]) v (file, id, n)
+	// Whoever reads a body that was replaced reads on to its end; nobody opens it any more.
+	retireBodies = `UPDATE @bodies b SET sum = NULL, made = clock_timestamp() FROM @lanes l, unnest($4::uuid[], $5::uuid[], $6::integer[]) v (file, id, n)
+		WHERE b.file = v.file AND b.callback = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
+	removeBodies = `DELETE FROM @bodies b USING @lanes l, unnest($4::uuid[], $5::uuid[], $6::integer[]) v (file, id, n)
 		WHERE b.file = v.file AND b.callback = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
 	countWaiting = `UPDATE @lanes l SET waiting = waiting + (
 			SELECT coalesce(sum(v.d), 0) FROM unnest($4::integer[], $5::integer[]) v (n, d) WHERE NOT v.n = ANY(l.stale || l.clashing))
@@ -116,7 +119,8 @@ func (b *batch) send(ctx context.Context, l *lane) (held bool, err error) {
 	}
 	s.queueRemoved(added)
 	s.queueBodies(takeBodies, func(w *write) [][16]byte { return w.taken })
-	s.queueBodies(releaseBodies, func(w *write) [][16]byte { return w.released })
+	s.queueBodies(retireBodies, replaced)
+	s.queueBodies(removeBodies, orphaned)
 	s.queueWaiting()
 	return held, l.conn.SendBatch(ctx, &s.pipe).Close()
 }
@@ -209,7 +213,23 @@ func (s *sending) queueRow(n int32, w *write) {
 	}
 }
 
-// queueBodies takes or releases bodies.
+// replaced returns the bodies that a record has no more, and orphaned those of a record that
+// goes.
+func replaced(w *write) [][16]byte {
+	if w.after == nil {
+		return nil
+	}
+	return w.released
+}
+
+func orphaned(w *write) [][16]byte {
+	if w.after != nil {
+		return nil
+	}
+	return w.released
+}
+
+// queueBodies takes, retires or removes bodies.
 func (s *sending) queueBodies(statement string, of func(*write) [][16]byte) {
 	var files, ids [][16]byte
 	var ns []int32

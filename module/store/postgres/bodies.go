@@ -14,8 +14,12 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// abandonedAfter is how long a body stays that no record refers to.
-const abandonedAfter = time.Hour
+// abandonedAfter is how long a body stays to which no record has come to refer, and readableFor how
+// long one that was replaced can be read by whoever has opened it.
+const (
+	abandonedAfter = time.Hour
+	readableFor    = time.Minute
+)
 
 // PutBody implements store.Store.
 func (s *Store) PutBody(ctx context.Context, data []byte) (callback.Body, error) {
@@ -157,7 +161,7 @@ func (s *Store) DropBody(ctx context.Context, b callback.Body) {
 	_, _ = s.pool.Exec(ctx, s.sql(`DELETE FROM @bodies WHERE file = $1 AND callback IS NULL`), [16]byte(file))
 }
 
-// forgetBodies removes the bodies that nobody has come to refer to.
+// forgetBodies removes the bodies that nobody has come to refer to, and those that were replaced.
 func (s *Store) forgetBodies(ctx context.Context) error {
 	for {
 		n, err := s.forgetSomeBodies(ctx, forgetBytes)
@@ -169,10 +173,11 @@ func (s *Store) forgetBodies(ctx context.Context) error {
 
 // forgetSomeBodies is forgetBodies for so many bytes, or a little more.
 func (s *Store) forgetSomeBodies(ctx context.Context, most int64) (n int64, err error) {
-	tag, err := s.pool.Exec(ctx, s.sql(`DELETE FROM @bodies WHERE callback IS NULL AND file IN (SELECT file FROM (
+	tag, err := s.pool.Exec(ctx, s.sql(`DELETE FROM @bodies WHERE (callback IS NULL OR sum IS NULL) AND file IN (SELECT file FROM (
 			SELECT file, sum(size) OVER (ORDER BY made, file) - size AS before FROM (
 				SELECT b.file, b.made, coalesce(b.size, (SELECT count(*) * $3 FROM @pieces p WHERE p.file = b.file)) AS size FROM @bodies b
-				WHERE b.callback IS NULL AND b.made < clock_timestamp() - $1::bigint * interval '1 millisecond' ORDER BY b.made LIMIT 1000) s) o
-			WHERE before < $2)`), abandonedAfter.Milliseconds(), most, int64(store.BodyPiece))
+				WHERE b.callback IS NULL AND b.made < clock_timestamp() - $1::bigint * interval '1 millisecond'
+				OR b.callback IS NOT NULL AND b.sum IS NULL AND b.made < clock_timestamp() - $4::bigint * interval '1 millisecond' ORDER BY b.made LIMIT 1000) s) o
+			WHERE before < $2)`), abandonedAfter.Milliseconds(), most, int64(store.BodyPiece), readableFor.Milliseconds())
 	return tag.RowsAffected(), err
 }

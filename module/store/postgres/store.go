@@ -281,17 +281,23 @@ func (s *Store) disconnect() {
 	}
 }
 
-// tidyEvery is how often it is looked for what was left behind.
-const tidyEvery = 10 * time.Minute
+// tidyEvery is how often it is looked for bodies that were left behind, and policiesEvery how many
+// times that happens before it is looked for policies, too.
+const (
+	tidyEvery     = time.Minute
+	policiesEvery = 10
+)
 
-// tidy removes what nobody needs: at once policies, and bodies from time to time.
+// tidy removes what nobody needs, at once and from time to time.
 func (s *Store) tidy() {
 	ticker := time.NewTicker(tidyEvery)
 	defer ticker.Stop()
-	for {
+	for round := 0; ; round++ {
 		ctx, cancel := context.WithTimeout(s.stopping, time.Minute)
-		if err := s.forgetPolicies(ctx); err != nil && s.stopping.Err() == nil {
-			s.log.Warn("policies that no callback needs could not be removed", zap.Error(err))
+		if round%policiesEvery == 0 {
+			if err := s.forgetPolicies(ctx); err != nil && s.stopping.Err() == nil {
+				s.log.Warn("policies that no callback needs could not be removed", zap.Error(err))
+			}
 		}
 		if err := s.forgetBodies(ctx); err != nil && s.stopping.Err() == nil {
 			s.log.Warn("bodies that no callback needs could not be removed", zap.Error(err))
