@@ -4,17 +4,14 @@ package postgrestest
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // Required is the environment variable that, with the value "required", makes tests fail
@@ -23,17 +20,6 @@ const Required = "CALLBACK_POSTGRES"
 
 // user is the superuser of the cluster.
 const user = "callback"
-
-// startWithin is how long the server may take to start.
-const startWithin = 30 * time.Second
-
-// Cluster is a server, and the directory with its data and its socket.
-type Cluster struct {
-	dir string
-	// stdin ends the server when it is closed, and that happens if the tests are killed, too.
-	stdin interface{ Close() error }
-	ended chan struct{}
-}
 
 var (
 	start   sync.Once
@@ -57,7 +43,7 @@ func Main(run func() int) (code int) {
 func New(t testing.TB) (url, schema string) {
 	t.Helper()
 	start.Do(func() { cluster, failure = Start() })
-	need(t, failure)
+	need(t, "PostgreSQL", failure)
 	return cluster.URL(), "test" + strconv.FormatUint(schemas.Add(1), 10)
 }
 
@@ -65,45 +51,19 @@ func New(t testing.TB) (url, schema string) {
 func Need(t testing.TB) {
 	t.Helper()
 	_, err := binaries()
-	need(t, err)
+	need(t, "PostgreSQL", err)
 }
 
-func need(t testing.TB, err error) {
+// need skips a test for which something is missing, or fails it where that is required.
+func need(t testing.TB, what string, failure error) {
 	t.Helper()
-	if err != nil && os.Getenv(Required) == "required" {
-		t.Fatalf("there is no PostgreSQL to test with: %v", err)
+	switch {
+	case failure == nil:
+	case os.Getenv(Required) == "required":
+		t.Fatalf("there is no %s to test with: %v", what, failure)
+	default:
+		t.Skipf("there is no %s to test with: %v", what, failure)
 	}
-	if err != nil {
-		t.Skipf("there is no PostgreSQL to test with: %v", err)
-	}
-}
-
-// Start makes a cluster and starts its server. options are settings, like "fsync=off".
-func Start(options ...string) (*Cluster, error) {
-	bin, err := binaries()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp(shortDir(), "cbpg")
-	if err != nil {
-		return nil, err
-	}
-	c := &Cluster{dir: dir, ended: make(chan struct{})}
-	if err := c.start(bin, options); err != nil {
-		_ = os.RemoveAll(dir)
-		return nil, err
-	}
-	return c, nil
-}
-
-// URL returns the URL of the cluster's database.
-func (c *Cluster) URL() string { return "postgres:///postgres?user=" + user + "&host=" + c.dir }
-
-// Stop stops the server at once, and removes its data.
-func (c *Cluster) Stop() {
-	_ = c.stdin.Close()
-	<-c.ended
-	_ = os.RemoveAll(c.dir)
 }
 
 // shortDir returns the directory for temporary files, unless a socket in it would have too long
@@ -146,48 +106,34 @@ func binaries() (string, error) {
 	return "", errors.New("postgres and initdb are neither in PATH nor where packages put them, like /usr/lib/postgresql/*/bin")
 }
 
-func (c *Cluster) start(bin string, options []string) error {
-	as, err := serverUser(c.dir)
-	if err != nil {
-		return err
-	}
-	data := filepath.Join(c.dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--no-sync", "-A", "trust", "-U", user, "-E", "UTF8", "--no-locale", "-D", data) //nolint:gosec // the installed program
-	as(initdb)
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, out)
-	}
-	words := []string{filepath.Join(bin, "postgres"), "-D", data, "-k", c.dir}
-	for _, option := range append([]string{"listen_addresses=", "max_connections=200"}, options...) {
-		words = append(words, "-c", option)
-	}
-	// The shell waits for its input to end, which it does when this process ends, however, and
-	// leaves nothing.
-	server := exec.Command("sh", append([]string{"-c", `"$@" 2>"$0/log" & cat >/dev/null; kill -QUIT $!; wait $!; rm -rf "$0"`, c.dir}, words...)...) //nolint:gosec // words of ours
-	as(server)
-	if c.stdin, err = server.StdinPipe(); err != nil {
-		return err
-	}
-	if err := server.Start(); err != nil {
-		return err
-	}
-	go func() {
-		defer close(c.ended)
-		_ = server.Wait()
-	}()
-	return c.await()
+// NewCluster returns a cluster that the test has for itself, with settings like "fsync=off". It
+// skips the test where there is no PostgreSQL.
+func NewCluster(t testing.TB, options ...string) *Cluster {
+	t.Helper()
+	c, err := Start(options...)
+	need(t, "PostgreSQL", err)
+	t.Cleanup(c.Stop)
+	return c
 }
 
-// await waits until the server takes connections.
-func (c *Cluster) await() error {
-	for deadline := time.Now().Add(startWithin); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		pid, _ := os.ReadFile(filepath.Join(c.dir, "data", "postmaster.pid"))
-		if lines := strings.Split(string(pid), "\n"); len(lines) > 7 && strings.TrimSpace(lines[7]) == "ready" {
-			return nil
-		}
+// NewStandby is Standby for a test.
+func (c *Cluster) NewStandby(t testing.TB, options ...string) *Cluster {
+	t.Helper()
+	standby, err := c.Standby(options...)
+	if err != nil {
+		t.Fatal(err)
 	}
-	log, _ := os.ReadFile(filepath.Join(c.dir, "log"))
-	_ = c.stdin.Close()
-	<-c.ended
-	return fmt.Errorf("postgres did not start within %s: %s", startWithin, log)
+	t.Cleanup(standby.Stop)
+	return standby
+}
+
+// NewProxy returns a proxy in front of the cluster, which ends with the test.
+func (c *Cluster) NewProxy(t testing.TB) *Proxy {
+	t.Helper()
+	p, err := NewProxy(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
 }
