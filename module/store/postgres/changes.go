@@ -47,7 +47,9 @@ type notifier struct {
 	s       *Store
 	mu      sync.Mutex
 	pending []byte
-	wake    chan struct{}
+	// beats says that this node is to hear from itself.
+	beats bool
+	wake  chan struct{}
 }
 
 func newNotifier(s *Store) *notifier { return &notifier{s: s, wake: make(chan struct{}, 1)} }
@@ -62,6 +64,18 @@ func (n *notifier) add(writes []*write) {
 		n.pending = appendHint(n.pending, w)
 	}
 	n.mu.Unlock()
+	n.poke()
+}
+
+// beat has a notice sent that this node hears, whatever else there is to say.
+func (n *notifier) beat() {
+	n.mu.Lock()
+	n.beats = true
+	n.mu.Unlock()
+	n.poke()
+}
+
+func (n *notifier) poke() {
 	select {
 	case n.wake <- struct{}{}:
 	default:
@@ -116,9 +130,12 @@ func (n *notifier) run() {
 // look regularly.
 func (n *notifier) flush(ctx context.Context) {
 	n.mu.Lock()
-	all := n.pending
-	n.pending = nil
+	all, beats := n.pending, n.beats
+	n.pending, n.beats = nil, false
 	n.mu.Unlock()
+	if beats && len(all) == 0 {
+		_ = n.notify(ctx, "")
+	}
 	for len(all) > 0 {
 		size := 0
 		for size < len(all) {
@@ -151,7 +168,11 @@ func (s *Store) listen() {
 		if s.stopping.Err() != nil {
 			return
 		}
-		s.hearing.Failed(errDeaf, 1, zap.Error(err))
+		cause := errDeaf
+		if errors.Is(err, errSilence) {
+			cause = errSilence
+		}
+		s.hearing.Failed(cause, 1, zap.Error(err))
 		select {
 		case <-time.After(relistenAfter):
 		case <-s.stopping.Done():
@@ -159,8 +180,11 @@ func (s *Store) listen() {
 	}
 }
 
-// errDeaf is the cause of which the log tells.
-var errDeaf = errors.New("there is no connection to listen on")
+// Causes of which the log tells.
+var (
+	errDeaf    = errors.New("there is no connection to listen on")
+	errSilence = errors.New("nothing comes on the connection to listen on, not even what this node says itself: if it leads to a pooler, direct must name the database itself")
+)
 
 // poll has everything looked at while this node is deaf: it may have no connection to listen
 // on, or one through a pooler on which no notice comes.
@@ -207,7 +231,12 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	// Whatever came before was not heard.
 	lost, told := !s.hint(store.Hint{}), time.Now()
 	for {
-		notice, err := c.WaitForNotification(ctx)
+		quiet, cancel := context.WithTimeout(ctx, max(deafAfter, 2*s.options.heartbeat))
+		notice, err := c.WaitForNotification(quiet)
+		cancel()
+		if err != nil && quiet.Err() != nil && s.Ready() == nil {
+			return errSilence
+		}
 		if err != nil {
 			return err
 		}

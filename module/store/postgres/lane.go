@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,7 @@ func newLane(s *Store) *lane {
 	return &lane{s: s, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
-// commit hands a write over, and waits for what becomes of it.
+// commit hands a write over, and waits for what becomes of it, for as long as it may take.
 func (l *lane) commit(w *write) error {
 	w.bytes = len(w.released) * releasedBytes
 	if w.after != nil {
@@ -79,7 +80,53 @@ func (l *lane) commit(w *write) error {
 	l.pending = append(l.pending, w)
 	l.mu.Unlock()
 	l.poke()
-	return <-w.done
+	timer := time.NewTimer(w.within())
+	defer timer.Stop()
+	select {
+	case err := <-w.done:
+		return err
+	case <-timer.C:
+		return l.abandon(w)
+	}
+}
+
+// errLate is why somebody waits no longer.
+var errLate = errors.New("it took too long")
+
+// abandon gives up waiting for a write. Unless it is on its way, it is never committed.
+func (l *lane) abandon(w *write) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	w.abandoned = true
+	for _, file := range w.taken {
+		if w.sent && l.uncertain == nil {
+			l.uncertain = make(map[[16]byte]bool)
+		}
+		if w.sent {
+			l.uncertain[file] = true
+		}
+	}
+	return noAnswer(errLate, w.sent)
+}
+
+// noAnswer returns the error of a write of which the database has said nothing.
+func noAnswer(err error, sent bool) error {
+	if sent {
+		return fmt.Errorf("%w: the database does not answer, and it is unknown whether the last decisions were stored: %w", store.ErrFailed, err)
+	}
+	return fmt.Errorf("%w: the database does not answer, and nothing was stored: %w", store.ErrFailed, err)
+}
+
+// setOut drops the writes for which nobody waits any more, and notes that the others are on
+// their way. It reports whether there are any.
+func (l *lane) setOut(b *batch) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b.writes = slices.DeleteFunc(b.writes, func(w *write) bool { return w.abandoned })
+	for _, w := range b.writes {
+		w.sent = true
+	}
+	return len(b.writes) > 0
 }
 
 func (l *lane) poke() {
@@ -154,6 +201,9 @@ func (l *lane) take() (writes []*write, closed bool) {
 	size := 0
 	ids, aliases := make(map[callback.UUID]bool), make(map[callback.Digest]bool)
 	for _, w := range l.pending {
+		if w.abandoned {
+			continue
+		}
 		full := len(writes) == maxBatch || len(writes) > 0 && size+w.bytes > maxBatchBytes
 		if full || ids[w.id] || w.touches(aliases) {
 			rest = append(rest, w)
@@ -260,11 +310,8 @@ func (l *lane) try(ctx context.Context, b *batch) error {
 		case refused(err) != nil:
 			return l.s.wrapWrite(err)
 		}
-		switch over := pause(ctx, n+1) != nil; {
-		case over && l.doubtful == b:
-			return fmt.Errorf("%w: the database does not answer, and it is unknown whether the last decisions were stored: %w", store.ErrFailed, err)
-		case over:
-			return fmt.Errorf("%w: the database does not answer, and nothing was stored: %w", store.ErrFailed, err)
+		if pause(ctx, n+1) != nil {
+			return noAnswer(err, l.doubtful == b)
 		}
 	}
 }
@@ -310,6 +357,9 @@ func (l *lane) attempt(ctx context.Context, b *batch) error {
 		if settled, err := l.settle(ctx, b); settled || err != nil {
 			return err
 		}
+	}
+	if !l.setOut(b) {
+		return nil
 	}
 	l.doubtful = b
 	held, err := b.send(ctx, l)
@@ -381,6 +431,7 @@ func (l *lane) settle(ctx context.Context, b *batch) (settled bool, err error) {
 		l.waiting.Store(waiting)
 		l.doubtful.waiting, l.doubtful.stale, l.doubtful.clashing = waiting, stale, clashing
 	default:
+		l.noticeLoss(seq)
 		l.seq = seq + leap
 	}
 	l.doubtful = nil
@@ -397,9 +448,14 @@ func (l *lane) find(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.noticeLoss(seq)
+	l.seq = seq
+	return errors.New("the lane had another number")
+}
+
+// noticeLoss tells of a number in the lane's row that has gone back.
+func (l *lane) noticeLoss(seq int64) {
 	if seq < l.seq {
 		l.s.log.Error("the database has lost what it had committed: was it restored, or has it failed over to a replica that was behind?", zap.Int64("had", l.seq), zap.Int64("has", seq))
 	}
-	l.seq = seq
-	return errors.New("the lane had another number")
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.uber.org/zap"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -16,6 +17,10 @@ import (
 const (
 	// heartbeatEvery is how often a node says that it lives.
 	heartbeatEvery = 2 * time.Second
+	// heartbeatWithin is how long that may take before the database is taken for away.
+	heartbeatWithin = 3 * time.Second
+	// tryEvery is how often it is tried while the database does not answer.
+	tryEvery = 250 * time.Millisecond
 	// giveUpAfter is how long nothing must have been heard of a node before it is given up. A
 	// node that has not heard of the database for as long gives nobody up.
 	giveUpAfter = 10 * time.Second
@@ -38,6 +43,9 @@ type members struct {
 	others int
 	// heard is what was heard of the other nodes last.
 	heard map[int64]heard
+	// quiet is when the node of which nothing was heard for the longest time is to be given up,
+	// by this process's clock.
+	quiet time.Time
 	// failure is why the last heartbeat failed; nil if it did not. beat is when the last one
 	// was heard, and steady since when none has failed or was late.
 	failure      error
@@ -147,45 +155,95 @@ func (s *Store) remove(ctx context.Context, tx pgx.Tx, nodes []int64) error {
 
 // look reads who the nodes are.
 func (s *Store) look(ctx context.Context) error {
-	var clock time.Time
-	var newest, others int64
-	var living []int64
+	batch := new(pgx.Batch)
+	s.queueLook(batch)
+	return s.control.SendBatch(ctx, batch).Close()
+}
+
+// queueLook queues the question who the nodes are.
+func (s *Store) queueLook(batch *pgx.Batch) {
 	from := time.Now()
-	err := s.control.QueryRow(ctx, s.sql(`SELECT clock_timestamp(), m.nodes,
-		m.waiting + (SELECT coalesce(sum(waiting), 0) FROM @lanes WHERE node <> $1), ARRAY(SELECT node FROM @nodes) FROM @meta m`), int64(s.Node())).
-		Scan(&clock, &newest, &others, &living)
-	if err != nil {
-		return err
-	}
-	took := time.Since(from)
-	m := &s.members
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.clock, m.at = clock, from.Add(took/2)
-	m.newest, m.others = callback.Node(newest), int(others)
-	m.living = make(map[callback.Node]bool, len(living))
-	for _, n := range living {
+	batch.Queue(s.sql(`SELECT clock_timestamp(), m.nodes, m.waiting + (SELECT coalesce(sum(waiting), 0) FROM @lanes WHERE node <> $1),
+		ARRAY(SELECT node FROM @nodes ORDER BY node), ARRAY(SELECT seen FROM @nodes ORDER BY node) FROM @meta m`), int64(s.Node())).
+		QueryRow(func(row pgx.Row) error {
+			var clock time.Time
+			var newest, others int64
+			var living []int64
+			var seen []time.Time
+			if err := row.Scan(&clock, &newest, &others, &living, &seen); err != nil {
+				return err
+			}
+			m := &s.members
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.clock, m.at = clock, from.Add(time.Since(from)/2)
+			m.newest, m.others = callback.Node(newest), int(others)
+			m.hear(&s.options, clock, living, seen)
+			return nil
+		})
+}
+
+// hear notes which nodes there are, and what each said last. clock is the database's.
+func (m *members) hear(o *Options, clock time.Time, nodes []int64, seen []time.Time) {
+	known := m.heard
+	m.living, m.heard, m.quiet = make(map[callback.Node]bool, len(nodes)), make(map[int64]heard, len(nodes)), time.Time{}
+	for i, n := range nodes {
 		m.living[callback.Node(n)] = true
+		if callback.Node(n) == m.self {
+			continue
+		}
+		h, again := known[n]
+		if !again || !h.seen.Equal(seen[i]) {
+			// It said so since this node looked last.
+			ago := min(max(clock.Sub(seen[i]), 0), o.heartbeat)
+			h = heard{seen: seen[i], since: time.Now().Add(-ago)}
+		}
+		m.heard[n] = h
+		if at := h.since.Add(o.giveUp); m.quiet.IsZero() || at.Before(m.quiet) {
+			m.quiet = at
+		}
 	}
-	return nil
 }
 
 // heartbeats says that this node lives, until the store is closed.
 func (s *Store) heartbeats() {
 	s.noteHeartbeat(nil)
-	ticker := time.NewTicker(s.options.heartbeat)
-	defer ticker.Stop()
+	timer := time.NewTimer(s.options.heartbeat)
+	defer timer.Stop()
 	for {
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 		case <-s.left:
 		case <-s.stopping.Done():
 			return
 		}
-		ctx, cancel := context.WithTimeout(s.stopping, max(s.options.heartbeat, heartbeatEvery))
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(s.stopping, heartbeatWithin)
 		s.noteHeartbeat(s.heartbeat(ctx))
 		cancel()
+		if s.members.ready() != nil {
+			// What is connected may be so to nobody.
+			s.pool.Reset()
+			s.control.Reset()
+		}
+		timer.Reset(time.Until(s.nextHeartbeat(began)))
 	}
+}
+
+// nextHeartbeat returns when it is to be said that this node lives, after it was said at a time:
+// earlier than usual if it could not be said, or if another node is to be given up.
+func (s *Store) nextHeartbeat(last time.Time) time.Time {
+	m := &s.members
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	next, soonest := last.Add(s.options.heartbeat), last.Add(min(tryEvery, s.options.heartbeat))
+	switch {
+	case m.failure != nil || !m.quiet.IsZero() && m.quiet.Before(soonest):
+		return soonest
+	case !m.quiet.IsZero() && m.quiet.Before(next):
+		return m.quiet
+	}
+	return next
 }
 
 // noteHeartbeat notes what became of a heartbeat.
@@ -216,21 +274,22 @@ func (s *Store) noteHeartbeat(err error) {
 // heartbeat says that this node lives, looks who else does, and gives up those of whom nothing
 // is heard.
 func (s *Store) heartbeat(ctx context.Context) error {
-	node := s.Node()
-	tag, err := s.control.Exec(ctx, s.sql(`UPDATE @nodes SET seen = clock_timestamp() WHERE node = $1`), int64(node))
-	if err != nil {
+	node, living := s.Node(), false
+	batch := new(pgx.Batch)
+	// All of it is asked at once, because the network may be slow.
+	batch.Queue(s.sql(`UPDATE @nodes SET seen = clock_timestamp() WHERE node = $1`), int64(node)).Exec(func(tag pgconn.CommandTag) error {
+		living = tag.RowsAffected() > 0
+		return nil
+	})
+	s.queueLook(batch)
+	if err := s.control.SendBatch(ctx, batch).Close(); err != nil {
 		return err
 	}
-	if tag.RowsAffected() == 0 {
+	if !living {
 		return s.join(ctx, node)
 	}
-	if err := s.look(ctx); err != nil {
-		return err
-	}
 	// Without notices, which others can hold up, the node is deaf, and looks.
-	notifying, cancel := context.WithTimeout(ctx, heartbeatEvery/4)
-	_ = s.notifier.notify(notifying, "")
-	cancel()
+	s.notifier.beat()
 	if err := s.giveUp(ctx); err != nil && s.stopping.Err() == nil {
 		// That is no reason to serve nobody.
 		s.log.Warn("nothing was heard of other nodes, and they cannot be given up", zap.Error(err))
@@ -247,37 +306,22 @@ func (m *members) isSteady(heartbeat, giveUp time.Duration) bool {
 }
 
 // silent returns the nodes of which nothing was heard for too long, and what they said last.
-func (s *Store) silent(ctx context.Context) (nodes []int64, seen []time.Time, err error) {
-	var all []int64
-	var last []time.Time
-	var clock time.Time
-	if err := s.control.QueryRow(ctx, s.sql(`SELECT array_agg(node), array_agg(seen), clock_timestamp() FROM @nodes WHERE node <> $1`), int64(s.Node())).Scan(&all, &last, &clock); err != nil {
-		return nil, nil, err
-	}
-	s.members.mu.Lock()
-	defer s.members.mu.Unlock()
-	known := s.members.heard
-	s.members.heard = make(map[int64]heard, len(all))
-	for i, n := range all {
-		h, again := known[n]
-		if !again || !h.seen.Equal(last[i]) {
-			// It said so since this node looked last.
-			ago := min(max(clock.Sub(last[i]), 0), s.options.heartbeat)
-			h = heard{seen: last[i], since: time.Now().Add(-ago)}
-		}
-		s.members.heard[n] = h
-		if time.Since(h.since) > s.options.giveUp {
+func (m *members) silent(giveUp time.Duration) (nodes []int64, seen []time.Time) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for n, h := range m.heard {
+		if time.Since(h.since) > giveUp {
 			nodes, seen = append(nodes, n), append(seen, h.seen)
 		}
 	}
-	return nodes, seen, nil
+	return nodes, seen
 }
 
 // giveUp removes the nodes of which nothing was heard for too long.
 func (s *Store) giveUp(ctx context.Context) error {
-	nodes, seen, err := s.silent(ctx)
-	if err != nil || len(nodes) == 0 || !s.members.isSteady(s.options.heartbeat, s.options.giveUp) {
-		return err
+	nodes, seen := s.members.silent(s.options.giveUp)
+	if len(nodes) == 0 || !s.members.isSteady(s.options.heartbeat, s.options.giveUp) {
+		return nil
 	}
 	// What a node has begun and cannot end would be in the way until its connection ends.
 	const hanging = `SELECT pg_terminate_backend(k.pid) FROM @lanes l JOIN pg_catalog.pg_locks k
@@ -285,7 +329,7 @@ func (s *Store) giveUp(ctx context.Context) error {
 	if _, err := s.control.Exec(ctx, s.sql(hanging), nodes); err != nil && refused(err) == nil {
 		return err
 	}
-	err = pgx.BeginFunc(ctx, s.control, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.control, func(tx pgx.Tx) error {
 		// Whoever changes who the nodes are locks this first.
 		if _, err := tx.Exec(ctx, s.sql(`SELECT 1 FROM @meta FOR UPDATE`)); err != nil {
 			return err
@@ -297,8 +341,11 @@ func (s *Store) giveUp(ctx context.Context) error {
 		}
 		return s.remove(ctx, tx, nodes)
 	})
-	if err == nil && len(nodes) > 0 {
+	if err != nil {
+		return err
+	}
+	if len(nodes) > 0 {
 		s.log.Warn("nothing was heard of other nodes, and they are given up", zap.Int64s("nodes", nodes))
 	}
-	return err
+	return s.look(ctx)
 }

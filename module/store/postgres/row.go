@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -113,6 +114,17 @@ type write struct {
 	bytes int
 	// done gets the outcome.
 	done chan error
+	// sent says that it may be on its way to the database, and abandoned that nobody waits for
+	// it any more. The lane's lock guards both.
+	sent, abandoned bool
+}
+
+// within returns how long it may take.
+func (w *write) within() time.Duration {
+	if w.old == 0 {
+		return createWithin
+	}
+	return writeWithin
 }
 
 // writeOf returns the write that puts a record, nil for none, in place of another.

@@ -56,6 +56,8 @@ const (
 	openWithin    = 10 * time.Second
 	connectWithin = 2 * time.Second
 	readWithin    = 5 * time.Second
+	closeWithin   = time.Second
+	createWithin  = 2 * time.Second
 	writeWithin   = 5 * time.Second
 )
 
@@ -79,6 +81,7 @@ type Store struct {
 	log        *zap.Logger
 	pool       *pgxpool.Pool
 	control    *pgxpool.Pool
+	wires      wires
 	statements sync.Map // string -> string
 	id         string
 	keys       *keyring
@@ -164,8 +167,7 @@ func (s *Store) open(ctx context.Context) error {
 // configure sets what every connection of the store needs. A pooler takes no settings, and
 // knows nothing of statements that were prepared.
 func (s *Store) configure(c *pgx.ConnConfig) {
-	c.ConnectTimeout = connectWithin
-	c.RuntimeParams["application_name"] = "caddy-callback"
+	s.configureAny(c)
 	if s.options.Direct != "" {
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 		return
@@ -179,6 +181,12 @@ func (s *Store) configure(c *pgx.ConnConfig) {
 	} {
 		c.RuntimeParams[name] = value
 	}
+}
+
+// configureAny sets what every connection needs, a pooler's or not.
+func (s *Store) configureAny(c *pgx.ConnConfig) {
+	c.ConnectTimeout, c.DialFunc = connectWithin, s.wires.dial
+	c.RuntimeParams["application_name"] = "caddy-callback"
 }
 
 // freshen reads password and certificates again, which may have been replaced.
@@ -211,8 +219,7 @@ func (s *Store) connectListener(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, errURL
 	}
-	c.ConnectTimeout = connectWithin
-	c.RuntimeParams["application_name"] = "caddy-callback"
+	s.configureAny(c)
 	return s.connect(ctx, c, url)
 }
 
@@ -272,8 +279,11 @@ func (s *Store) close() error {
 	return nil
 }
 
-// disconnect closes the pools.
+// disconnect closes the pools. A server that does not answer is not waited for.
 func (s *Store) disconnect() {
+	defer s.wires.cut()
+	timer := time.AfterFunc(closeWithin, s.wires.cut)
+	defer timer.Stop()
 	for _, pool := range []*pgxpool.Pool{s.pool, s.control} {
 		if pool != nil {
 			pool.Close()

@@ -29,8 +29,10 @@ type Proxy struct {
 // link is one connection through the proxy.
 type link struct {
 	client, server net.Conn
-	// lost says that something of it was swallowed, so that it never works again.
+	// lost says that it never works again.
 	lost bool
+	once sync.Once
+	gone chan struct{}
 }
 
 // NewProxy returns a proxy in front of a cluster.
@@ -72,7 +74,14 @@ func (p *Proxy) Cut() {
 }
 
 // Swallow lets connections be, and what is sent over them disappear.
-func (p *Proxy) Swallow() { p.set(func() { p.silent = true }) }
+func (p *Proxy) Swallow() {
+	p.set(func() {
+		p.silent = true
+		for l := range p.links {
+			l.lost = true
+		}
+	})
+}
 
 // Delay makes everything arrive later.
 func (p *Proxy) Delay(by time.Duration) { p.set(func() { p.delay = by }) }
@@ -80,7 +89,7 @@ func (p *Proxy) Delay(by time.Duration) { p.set(func() { p.delay = by }) }
 // Throttle passes on so many bytes a second on each connection, in each direction.
 func (p *Proxy) Throttle(rate int) { p.set(func() { p.rate = rate }) }
 
-// Mend passes everything on again. A connection of which something was swallowed never works
+// Mend passes everything on again. Connections that were there while it swallowed never work
 // again.
 func (p *Proxy) Mend() {
 	p.set(func() { p.cut, p.silent, p.delay, p.rate = false, false, 0, 0 })
@@ -109,7 +118,7 @@ func (p *Proxy) link(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	l := &link{client: client, server: server}
+	l := &link{client: client, server: server, gone: make(chan struct{})}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cut {
@@ -122,6 +131,7 @@ func (p *Proxy) link(client net.Conn) {
 }
 
 func (l *link) close() {
+	l.once.Do(func() { close(l.gone) })
 	_ = l.client.Close()
 	_ = l.server.Close()
 }
@@ -137,8 +147,11 @@ func (p *Proxy) pass(l *link, from, to net.Conn) {
 	pieces := make(chan piece, 1024)
 	p.done.Go(func() {
 		for one := range pieces {
-			time.Sleep(time.Until(one.at))
-			p.deliver(l, to, one.bytes)
+			select {
+			case <-time.After(time.Until(one.at)):
+				p.deliver(l, to, one.bytes)
+			case <-l.gone:
+			}
 		}
 		l.close()
 		p.set(func() { delete(p.links, l) })
