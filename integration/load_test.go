@@ -42,7 +42,10 @@ var kinds = map[string]kind{
 type load struct {
 	*stage
 	*ledger
-	t      *testing.T
+	t *testing.T
+	// nodes are the servers that client and partner turn to at random; none if there is only
+	// that of the stage.
+	nodes  []*stage
 	target *httptest.Server
 	// power says whether the server runs; the load waits for it.
 	power *power
@@ -59,7 +62,25 @@ type load struct {
 // newLoad returns a load on a server that does not run yet.
 func newLoad(t *testing.T) *load {
 	t.Helper()
-	l := &load{stage: newStage(t), ledger: newLedger(), t: t, power: newPower(), open: make(chan struct{}, 24)}
+	return newLoadOn(t, newStage(t))
+}
+
+// newNodesLoad returns a load on several servers, which do not run yet.
+func newNodesLoad(t *testing.T, n int) *load {
+	t.Helper()
+	nodes := newNodes(t, n)
+	l := newLoadOn(t, nodes[0])
+	l.nodes, l.durable = nodes, true
+	l.carry = func(req *http.Request) (*harness.Response, error) {
+		to := nodes[rand.IntN(n)]
+		return harness.Send(to.Client(t, harness.HTTP1), req).Outcome()
+	}
+	return l
+}
+
+func newLoadOn(t *testing.T, s *stage) *load {
+	t.Helper()
+	l := &load{stage: s, ledger: newLedger(), t: t, power: newPower(), open: make(chan struct{}, 24)}
 	l.partner.HandleEvery(l.serve)
 	l.target = httptest.NewServer(http.HandlerFunc(l.take))
 	t.Cleanup(l.target.Close)

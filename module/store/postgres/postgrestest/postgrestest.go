@@ -42,9 +42,16 @@ func Main(run func() int) (code int) {
 // that no other test has. It skips the test where there is no PostgreSQL.
 func New(t testing.TB) (url, schema string) {
 	t.Helper()
+	return Shared(t).URL(), "test" + strconv.FormatUint(schemas.Add(1), 10)
+}
+
+// Shared returns the cluster that the tests of a package share. It skips the test where there is
+// no PostgreSQL.
+func Shared(t testing.TB) *Cluster {
+	t.Helper()
 	start.Do(func() { cluster, failure = Start() })
 	need(t, "PostgreSQL", failure)
-	return cluster.URL(), "test" + strconv.FormatUint(schemas.Add(1), 10)
+	return cluster
 }
 
 // Need skips the test where there is no PostgreSQL.
