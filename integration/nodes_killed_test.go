@@ -11,8 +11,11 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store/postgres/postgrestest"
 )
 
-// A long run kills 1,000 times.
-var nodeKills = flag.Int("node-kills", 20/harness.TimeFactor, "how often TestNodesThatAreKilledLoseNothing kills one of three nodes")
+// A long run kills 1,000 times, and pauses 20 times.
+var (
+	nodeKills  = flag.Int("node-kills", 20/harness.TimeFactor, "how often TestNodesThatAreKilledLoseNothing kills one of three nodes")
+	nodePauses = flag.Int("node-pauses", 2, "how often TestNodesThatArePausedLoseNothing pauses one of three nodes")
+)
 
 // takenOverWithin is how long the work of a node that was killed is left at the most.
 const takenOverWithin = 12 * time.Second
