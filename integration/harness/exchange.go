@@ -78,6 +78,9 @@ func (p *Pending) Outcome() (*Response, error) {
 	return p.response, p.err
 }
 
+// Done returns a channel that is closed when there is an answer, or an error.
+func (p *Pending) Done() <-chan struct{} { return p.done }
+
 // Leave cancels the request, as a client does that disconnects, and waits until it
 // has ended on the client's side.
 func (p *Pending) Leave(tb testing.TB) {
