@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store/postgres/postgrestest"
 )
 
-// behind is a store on a server of its own, which it reaches through a proxy.
+// behind is a store that reaches its server through a proxy.
 type behind struct {
 	*nodes
 	server *postgrestest.Cluster
@@ -25,14 +25,21 @@ type behind struct {
 	logs   *observer.ObservedLogs
 }
 
+// newBehind opens a store on the server of all tests.
 func newBehind(t *testing.T) *behind {
 	t.Helper()
-	b := &behind{server: postgrestest.NewCluster(t)}
+	_, schema := postgrestest.New(t)
+	return newBehindOn(t, postgrestest.Shared(t), schema)
+}
+
+func newBehindOn(t *testing.T, server *postgrestest.Cluster, schema string) *behind {
+	t.Helper()
+	b := &behind{server: server}
 	b.proxy = b.server.NewProxy(t)
 	core, logs := observer.New(zap.InfoLevel)
 	b.logs = logs
 	b.nodes = &nodes{T: t, policy: &callback.Policy{BaseURL: "https://app.example.com"}, options: Options{
-		URL: b.proxy.URL(), Schema: "callback", Migrate: true, Secrets: callback.NewSecrets(callback.NewSecret()), Log: zap.New(core),
+		URL: b.proxy.URL(), Schema: schema, Migrate: true, Secrets: callback.NewSecrets(callback.NewSecret()), Log: zap.New(core),
 	}}
 	if err := b.policy.Compile(); err != nil {
 		t.Fatal(err)
@@ -41,6 +48,9 @@ func newBehind(t *testing.T) *behind {
 	t.Cleanup(b.proxy.Mend)
 	return b
 }
+
+// slack is how much longer what is bounded may take on a machine that is busy.
+const slack = 2 * time.Second
 
 // creates tries to create a callback.
 func (b *behind) creates() error {
@@ -82,7 +92,12 @@ func TestNothingHangsInAnOutage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBehind(t)
+			var b *behind
+			if strings.Contains(name, "server") {
+				b = newBehindOn(t, postgrestest.NewCluster(t), "callback")
+			} else {
+				b = newBehind(t)
+			}
 			r := b.create(b.s, nil)
 			begin(b)
 			var mu sync.Mutex
@@ -109,7 +124,7 @@ func TestNothingHangsInAnOutage(t *testing.T) {
 			}
 			asking.Wait()
 			t.Logf("at most %v", worst)
-			if worst["creating"] > 2500*time.Millisecond || worst["deciding"] > 5500*time.Millisecond || worst["reading"] > 5500*time.Millisecond {
+			if worst["creating"] > createWithin+slack || worst["deciding"] > writeWithin+slack || worst["reading"] > readWithin+slack {
 				t.Errorf("it took %v", worst)
 			}
 			if strings.Contains(name, "killed") {
@@ -117,11 +132,13 @@ func TestNothingHangsInAnOutage(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			b.server.Resume()
+			if strings.Contains(name, "paused") {
+				b.server.Resume()
+			}
 			b.proxy.Mend()
 			began := time.Now()
 			b.eventually("the store works", func() bool { return b.creates() == nil })
-			if took := time.Since(began); took > 2500*time.Millisecond {
+			if took := time.Since(began); took > 2*slack {
 				t.Errorf("it works %v after the outage", took)
 			}
 		})
@@ -154,7 +171,7 @@ func TestLostCommitsAreNoticed(t *testing.T) {
 				b.proxy.Swallow()
 				_ = b.creates()
 			}
-			if err := b.server.Exec("UPDATE callback.lanes SET seq = 1"); err != nil {
+			if err := b.server.Exec("UPDATE " + b.options.Schema + ".lanes SET seq = 1"); err != nil {
 				t.Fatal(err)
 			}
 			b.proxy.Mend()
