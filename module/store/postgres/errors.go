@@ -20,6 +20,7 @@ var (
 
 // Codes of PostgreSQL's errors.
 const (
+	codeProtocol      = "08P01"
 	codeDiskFull      = "53100"
 	codeForeignKey    = "23503"
 	codeNoPrivilege   = "42501"

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.uber.org/zap"
 
@@ -122,6 +123,9 @@ func Open(o Options) (*Store, error) {
 	if err := s.open(ctx); err != nil {
 		s.stop()
 		s.disconnect()
+		if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == codeProtocol && o.Direct == "" {
+			err = fmt.Errorf("%w: %w", errPooler, err)
+		}
 		return nil, fmt.Errorf("opening the store in PostgreSQL: %w", err)
 	}
 	s.background.Go(s.lane.run)
@@ -132,6 +136,9 @@ func Open(o Options) (*Store, error) {
 	s.background.Go(s.tidy)
 	return s, nil
 }
+
+// errPooler: the server does not know what PostgreSQL knows.
+var errPooler = errors.New("the URL leads to a pooler, it seems: leave that, and name the database itself with direct")
 
 // open connects, prepares the tables and joins the nodes.
 func (s *Store) open(ctx context.Context) error {
