@@ -66,9 +66,11 @@ rm -rf "$0"`
 
 // Start makes a cluster and starts its server. options are settings, like "fsync=off".
 func Start(options ...string) (*Cluster, error) {
-	return newCluster(options, func(c *Cluster) *exec.Cmd {
-		return c.program("initdb", "--no-sync", "-A", "trust", "-U", user, "-E", "UTF8", "--no-locale", "-D", c.data())
-	})
+	return newCluster(options, (*Cluster).initdb)
+}
+
+func (c *Cluster) initdb() *exec.Cmd {
+	return c.program("initdb", "--no-sync", "-A", "trust", "-U", user, "-E", "UTF8", "--no-locale", "-D", c.data())
 }
 
 // newCluster makes a cluster whose data a program makes, and starts its server.
