@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
@@ -33,8 +34,9 @@ type ledger struct {
 // order is one request of a client's.
 type order struct {
 	kind, path string
-	// parked is the client's 202; nil if it got none.
+	// parked is the client's 202, and at when it came; nil if it got none.
 	parked *parked
+	at     time.Time
 	// answered says that the client got a result, and answer is that result.
 	answered bool
 	answer   string
@@ -165,6 +167,15 @@ func (l *ledger) acknowledged() (orders []*order) {
 		}
 	}
 	return orders
+}
+
+// acknowledgedSince returns the orders whose client got 202 after a time.
+func (l *ledger) acknowledgedSince(when time.Time) []*order {
+	return slices.DeleteFunc(l.acknowledged(), func(o *order) bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return o.at.Before(when)
+	})
 }
 
 // totals are what happened, in numbers.

@@ -236,7 +236,7 @@ func (l *load) place(o *order) {
 			l.fault("%s: %v in %s", o.path, err, short(got.Body))
 			return
 		}
-		l.update(func() { o.parked = &p })
+		l.update(func() { o.parked, o.at = &p, time.Now() })
 		l.follow(o, p)
 	case got.Status != http.StatusServiceUnavailable && !exits(got):
 		l.fault("%s got %d %s", o.path, got.Status, short(got.Body))

@@ -12,18 +12,23 @@ import (
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
+	"github.com/caddy-callback/caddy-callback/module/store/postgres/postgrestest"
 )
 
-var soak = flag.Duration("soak", time.Minute/harness.TimeFactor, "how long TestSoakStaysFlat lasts")
+// Long runs last for 30 minutes.
+var (
+	soak      = flag.Duration("soak", time.Minute/harness.TimeFactor, "how long TestSoakStaysFlat lasts")
+	soakNodes = flag.Duration("soak-nodes", 20*time.Second/harness.TimeFactor, "how long TestSoakOfNodesStaysFlat lasts")
+)
 
 // vitals are what must not grow while a server runs.
 type vitals struct{ memory, disk, files, goroutines int64 }
 
-// vitals measures the server. It ignores files that are deleted while it walks the
-// directory.
-func (s *stage) vitals(t *testing.T) (v vitals) {
+// vitals measures the server, and the directory of its store. It ignores files that are deleted
+// while it walks the directory.
+func (s *stage) vitals(t *testing.T, store string) (v vitals) {
 	t.Helper()
-	_ = filepath.WalkDir(s.Path("store"), func(_ string, d fs.DirEntry, err error) error {
+	_ = filepath.WalkDir(store, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() {
 			info, err := d.Info()
 			if err != nil {
@@ -50,27 +55,48 @@ func (s *stage) vitals(t *testing.T) (v vitals) {
 func TestSoakStaysFlat(t *testing.T) {
 	t.Parallel()
 	l := newLoad(t)
+	l.soak(t, *soak, l.config(), l.Path("store"), l.stage)
+}
+
+// So do nodes, and the database that they share.
+func TestSoakOfNodesStaysFlat(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.NewCluster(t)
+	l := newNodesLoad(t, 2)
+	cfg := l.config()
+	cfg.StoreLine = inPostgres(db.URL(), "callback")
+	l.soak(t, *soakNodes, cfg, filepath.Join(db.Dir(), "data", "base"), l.nodes...)
+}
+
+// soak has servers bear the load for a time, and be reloaded every now and then. Of all of them
+// the sum is what must not grow.
+func (l *load) soak(t *testing.T, last time.Duration, cfg harness.Config, store string, servers ...*stage) {
+	t.Helper()
 	// Other tests need the processors, too.
 	l.open, l.pause = make(chan struct{}, 4), 50*time.Millisecond
-	cfg := l.config()
 	// Ended callbacks are deleted while the test runs, and idle connections closed,
 	// such as those of the configuration before a reload.
 	cfg.Callback = "retain 10s"
 	cfg.Private = strings.ReplaceAll(cfg.Private, l.toPartner(), strings.TrimSuffix(l.toPartner(), "\n")+" {\ntransport http {\nkeepalive 5s\n}\n}\n")
-	l.Start(t, cfg)
+	for _, s := range servers {
+		s.Start(t, cfg)
+	}
 	stop := make(chan struct{})
 	l.until(stop)
 	l.power.set(true)
 	var all []vitals
-	every := time.NewTicker(*soak / 60)
+	every := time.NewTicker(last / 60)
 	defer every.Stop()
 	for i := range 60 {
 		<-every.C
-		all = append(all, l.vitals(t))
+		v := vitals{}
+		for _, s := range servers {
+			one := s.vitals(t, store)
+			v = vitals{v.memory + one.memory, one.disk, v.files + one.files, v.goroutines + one.goroutines}
+		}
+		all = append(all, v)
 		if i%5 == 0 {
-			if err := l.Reload(t, cfg); err != nil {
-				t.Fatal(err)
-			}
+			servers[i/5%len(servers)].MustReload(t, cfg)
 		}
 	}
 	close(stop)
@@ -90,13 +116,14 @@ func TestSoakStaysFlat(t *testing.T) {
 		{"descriptors", func(v vitals) int64 { return v.files }, 60},
 		{"goroutines", func(v vitals) int64 { return v.goroutines }, 120},
 	} {
+		c.slack *= int64(len(servers))
 		early, late := medianOf(all[15:30], c.of), medianOf(all[45:], c.of)
 		t.Logf("%s: %d in the second quarter, %d in the last", c.name, early, late)
 		if late > early+early/10+c.slack {
 			t.Errorf("%s grows: %d in the second quarter, %d in the last", c.name, early, late)
 		}
 	}
-	l.figures("%v of load, a reload every %v", *soak, *soak/12)
+	l.figures("%v of load, a reload every %v", last, last/12)
 }
 
 // medianOf returns the median of one of the vitals.

@@ -4,7 +4,7 @@
 //	go run ./integration/faults
 //	go run ./integration/faults -only crashes,races
 //
-// It runs for about two hours. It exits with code 1 if a test fails, and shows that
+// It runs for about three hours. It exits with code 1 if a test fails, and shows that
 // test's output.
 package main
 
@@ -33,6 +33,7 @@ type fault struct {
 const (
 	whole = "./integration"
 	store = "./module/store/badger"
+	nodes = "./module/store/postgres"
 )
 
 var faults = []fault{
@@ -47,7 +48,14 @@ var faults = []fault{
 	{"strangers", whole, "TestThousandConnections|TestUpstreamThatFloods", nil},
 	{"clock", whole, "TestClockThatIsSet", nil},
 	{"many", whole, "TestManyAreHeld", []string{"-many", "18000", "-many-h2c", "50000", "-many-last", "10m"}},
-	{"soak", whole, "TestSoak", []string{"-soak", "30m"}},
+	{"nodes killed", whole, "TestNodesThatAreKilled|TestWorkOfANodeThatIsKilled", []string{"-node-kills", "1000"}},
+	{"nodes away", whole, "TestNodesThatArePaused|TestNodeThatWasAway", []string{"-node-pauses", "20"}},
+	{"database killed", whole, "TestDatabaseThatIsKilled", []string{"-database-kills", "20"}},
+	{"database cut off", whole, "TestNodeThatIsCutOff", nil},
+	{"broken connections", nodes, "TestBrokenConnections", []string{"-breaks", "10000"}},
+	{"failover", whole, "TestFailover", []string{"-failovers", "10"}},
+	{"nodes soak", whole, "TestSoakOfNodes", []string{"-soak-nodes", "30m"}},
+	{"soak", whole, "TestSoakStays", []string{"-soak", "30m"}},
 }
 
 func main() {

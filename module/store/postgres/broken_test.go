@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"net"
 	"path/filepath"
@@ -87,6 +88,9 @@ func (b *breaker) pass(from, to net.Conn) {
 	}
 }
 
+// A long run breaks 10,000 connections.
+var breaks = flag.Int64("breaks", 100, "how many connections TestBrokenConnectionsLeaveNothingUncertain breaks at least")
+
 // Two nodes count in a few callbacks over connections that break. What was acknowledged counts
 // exactly once, and what was not does not count.
 func TestBrokenConnectionsLeaveNothingUncertain(t *testing.T) {
@@ -105,7 +109,7 @@ func TestBrokenConnectionsLeaveNothingUncertain(t *testing.T) {
 	for _, s := range stores {
 		for range 8 {
 			done.Go(func() {
-				for range 60 {
+				for n := 0; n < 60 || b.breaks.Load() < *breaks; n++ {
 					_, _, err := s.Update(t.Context(), counters[rand.IntN(len(counters))], add("x"))
 					switch {
 					case err == nil:
@@ -129,7 +133,7 @@ func TestBrokenConnectionsLeaveNothingUncertain(t *testing.T) {
 		}
 		counted += int64(len(r.Reason))
 	}
-	t.Logf("%d connections broke; %d acknowledged, %d unknown", b.breaks.Load(), acknowledged.Load(), unknown.Load())
+	t.Logf("figures: %d connections broke: %d decisions acknowledged and counted, of %d it is unknown", b.breaks.Load(), acknowledged.Load(), unknown.Load())
 	if counted < acknowledged.Load() || counted > acknowledged.Load()+unknown.Load() || b.breaks.Load() == 0 {
 		t.Errorf("%d are counted, %d were acknowledged, and of %d it is unknown; %d connections broke", counted, acknowledged.Load(), unknown.Load(), b.breaks.Load())
 	}
