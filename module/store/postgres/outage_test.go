@@ -54,8 +54,15 @@ const slack = 2 * time.Second
 
 // creates tries to create a callback.
 func (b *behind) creates() error {
-	_, err := b.s.Create(b.Context(), callback.New(b.s.Secret(), b.policy, callback.Spec{ExpiresIn: time.Minute}, 1000))
+	_, err := b.tries()
 	return err
+}
+
+// tries tries to create a callback, and returns its id.
+func (b *behind) tries() (callback.UUID, error) {
+	r := callback.New(b.s.Secret(), b.policy, callback.Spec{ExpiresIn: time.Minute}, 1000)
+	_, err := b.s.Create(b.Context(), r)
+	return r.ID, err
 }
 
 // logged reports whether a line of the log has these texts.
@@ -102,6 +109,7 @@ func TestNothingHangsInAnOutage(t *testing.T) {
 			begin(b)
 			var mu sync.Mutex
 			worst := map[string]time.Duration{}
+			var unstored []callback.UUID
 			ask := func(what string, do func() error) {
 				began := time.Now()
 				err := do()
@@ -114,7 +122,17 @@ func TestNothingHangsInAnOutage(t *testing.T) {
 			}
 			var asking sync.WaitGroup
 			for until := time.Now().Add(7 * time.Second); time.Now().Before(until); time.Sleep(100 * time.Millisecond) {
-				asking.Go(func() { ask("creating", b.creates) })
+				asking.Go(func() {
+					ask("creating", func() error {
+						id, err := b.tries()
+						if err != nil && strings.Contains(err.Error(), "nothing was stored") {
+							mu.Lock()
+							defer mu.Unlock()
+							unstored = append(unstored, id)
+						}
+						return err
+					})
+				})
 				asking.Go(func() {
 					ask("deciding", func() error { _, _, err := b.s.Update(t.Context(), store.ByID(r.ID), add("a")); return err })
 				})
@@ -141,6 +159,12 @@ func TestNothingHangsInAnOutage(t *testing.T) {
 			if took := time.Since(began); took > 2*slack {
 				t.Errorf("it works %v after the outage", took)
 			}
+			for _, id := range unstored {
+				if _, _, err := b.s.Find(t.Context(), store.ByID(id)); !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("of a creation it was said that nothing was stored, and it is found: %v", err)
+				}
+			}
+			t.Logf("of %d creations it was said that nothing was stored", len(unstored))
 		})
 	}
 }
