@@ -18,8 +18,9 @@ import (
 var databaseKills = flag.Int("database-kills", 5, "how often TestDatabaseThatIsKilledLosesNothing kills the database")
 
 const (
-	// worksAgainWithin is how long it takes at most until nodes work after the database does.
-	worksAgainWithin = 2 * time.Second * harness.TimeFactor
+	// worksAgainWithin is how long it takes at most until nodes work after the database does, on
+	// a machine that is busy.
+	worksAgainWithin = 6 * time.Second * harness.TimeFactor
 	// longOutage is longer than a node may be silent.
 	longOutage = 12 * time.Second
 )
@@ -100,10 +101,11 @@ func (l *load) outage(t *testing.T, urls <-chan string, end, again func(), worst
 				return false
 			}
 		})
-		worst.back = max(worst.back, time.Since(back))
 	}
-	if worst.back > worksAgainWithin {
-		t.Errorf("the nodes work only %v after the database does", worst.back)
+	if took := time.Since(back); took > worksAgainWithin {
+		t.Errorf("the nodes work only %v after the database does", took)
+	} else {
+		worst.back = max(worst.back, took)
 	}
 	wantStatus(t, b.callURL(t, http.MethodPost, url, "in the end", "Content-Type", "text/plain"), http.StatusOK)
 	wantAnswer(t, client.Answer(t), http.StatusOK, "in the end")

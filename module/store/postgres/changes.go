@@ -234,7 +234,7 @@ func (s *Store) listenOnce(ctx context.Context) error {
 		quiet, cancel := context.WithTimeout(ctx, max(deafAfter, 2*s.options.heartbeat))
 		notice, err := c.WaitForNotification(quiet)
 		cancel()
-		if err != nil && quiet.Err() != nil && s.Ready() == nil {
+		if err != nil && errors.Is(quiet.Err(), context.DeadlineExceeded) && s.Ready() == nil {
 			return errSilence
 		}
 		if err != nil {

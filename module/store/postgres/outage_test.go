@@ -159,6 +159,9 @@ func TestNothingHangsInAnOutage(t *testing.T) {
 			if took := time.Since(began); took > 2*slack {
 				t.Errorf("it works %v after the outage", took)
 			}
+			if broke := strings.Contains(name, "killed") || strings.Contains(name, "break"); broke && b.logged(errSilence.Error()) {
+				t.Errorf("connections broke, and the log says that nothing comes on one: %v", b.logs.All())
+			}
 			for _, id := range unstored {
 				if _, _, err := b.s.Find(t.Context(), store.ByID(id)); !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("of a creation it was said that nothing was stored, and it is found: %v", err)
