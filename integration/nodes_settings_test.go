@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 	"github.com/caddy-callback/caddy-callback/module/store/postgres/postgrestest"
@@ -31,7 +32,7 @@ func TestNodeSaysWhatIsWrongWithItsDatabase(t *testing.T) {
 		{"commits that are not waited for", []string{"ALTER SYSTEM RESET full_page_writes", "CREATE ROLE hasty LOGIN", "ALTER ROLE hasty SET synchronous_commit = local"}, inPostgres(asRole(url, "hasty"), "callback"), "synchronous_commit is local"},
 		{"a role that may only read", []string{"CREATE ROLE reader LOGIN", "ALTER ROLE reader SET default_transaction_read_only = on"}, inPostgres(asRole(url, "reader"), "callback"), "takes no writes"},
 		{"a role without grants", []string{"CREATE ROLE poor LOGIN", "GRANT USAGE ON SCHEMA callback TO poor", "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA callback TO poor"}, inPostgres(asRole(url, "poor"), "callback"), "the role lacks grants in the schema callback: DELETE on"},
-		{"a role that may not make tables", nil, inPostgres(asRole(url, "poor"), "other"), "creating the schema other"},
+		{"a role that may not make tables", nil, inPostgres(asRole(url, "poor"), "other"), "the schema other cannot be made"},
 		{"no tables", nil, inPostgres(url, "other", "migrate off"), "let migrate be on once"},
 		{"another secret", nil, strings.Replace(inPostgres(url, "callback"), "correct-horse", "another-horse", 1), "the secret is another one than that of the other nodes"},
 		{"a key for a store without", nil, inPostgres(url, "callback", key), "cannot be encrypted later"},
@@ -47,7 +48,7 @@ func TestNodeSaysWhatIsWrongWithItsDatabase(t *testing.T) {
 		var code int
 		var output string
 		// The server takes up settings a moment after it was told to.
-		harness.Eventually(t, tc.name+": the server is refused, for "+tc.says, func() bool {
+		harness.Within(t, 15*time.Second*harness.TimeFactor, tc.name+": the server is refused, for "+tc.says, func() bool {
 			code, output = c.StartFails(t, harness.Config{StoreLine: tc.store})
 			return code != 0 && strings.Contains(output, tc.says)
 		})
