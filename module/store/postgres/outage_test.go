@@ -282,3 +282,28 @@ func TestSilentNodeIsGivenUpInTime(t *testing.T) {
 		t.Errorf("it was given up after %v", after)
 	}
 }
+
+// Who has waited long enough is told that the outcome is not known, while the batch is still on
+// its way. What it may come to refer to stays.
+func TestBodyOfAWriteThatIsLateStays(t *testing.T) {
+	t.Parallel()
+	b := newBehind(t)
+	// There is a connection to commit over.
+	b.create(b.s, nil)
+	body, err := b.s.PutBody(t.Context(), []byte(strings.Repeat("x", 70_000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.proxy.Swallow()
+	r := callback.New(b.s.Secret(), b.policy, callback.Spec{ExpiresIn: time.Minute}, 1000)
+	r.Answer = &callback.Response{Body: body}
+	if _, err := b.s.Create(t.Context(), r); err == nil || !strings.Contains(err.Error(), "unknown") {
+		t.Errorf("creating over a connection that swallows: %v", err)
+	}
+	file, ok := callback.ParseUUID(body.File)
+	if !ok || !b.s.lane.doubts(file) {
+		t.Error("its body can be dropped")
+	}
+	b.proxy.Mend()
+	b.eventually("knowing what became of it", func() bool { return !b.s.lane.doubts(file) })
+}
