@@ -44,31 +44,36 @@ func (b *batch) outcome(n int) error {
 
 // The statements of a transaction. The first one counts it in the lane's row, and all others
 // do nothing unless it did. $1, $2 and $3 are the node, the lane's number before, and after.
+//
+// The first one also locks the callbacks that are changed, in the order of their ids, and finds
+// those that have changed meanwhile.
 const (
 	countBatch = `UPDATE @lanes SET seq = $3, stale = '{}', clashing = '{}', waiting = waiting + $4
-		WHERE node = $1 AND lane = 0 AND seq = $2 RETURNING waiting`
-	findStale = `WITH locked AS (SELECT c.id, c.rev FROM @callbacks c WHERE c.id = ANY($4::uuid[]) ORDER BY c.id FOR UPDATE)
-		UPDATE @lanes SET stale = ARRAY(
-			SELECT v.n FROM unnest($4::uuid[], $5::bigint[], $6::integer[]) v (id, rev, n)
-			LEFT JOIN locked k ON k.id = v.id AND k.rev = v.rev WHERE k.id IS NULL)
-		WHERE node = $1 AND lane = 0 AND $2::bigint < $3::bigint AND seq = $3 RETURNING stale`
+		WHERE node = $1 AND lane = 0 AND seq = $2 RETURNING waiting, stale`
+	countChanges = `WITH outrun AS (SELECT v.n, v.by FROM unnest($5::uuid[], $6::bigint[], $7::integer[], $8::integer[]) v (id, rev, n, by)
+			LEFT JOIN LATERAL (SELECT c.rev FROM @callbacks c WHERE c.id = v.id FOR UPDATE) k ON true WHERE k.rev IS DISTINCT FROM v.rev)
+		UPDATE @lanes SET seq = $3, stale = ARRAY(SELECT n FROM outrun), clashing = '{}', waiting = waiting + $4 - (SELECT coalesce(sum(by), 0) FROM outrun)
+		WHERE node = $1 AND lane = 0 AND seq = $2 RETURNING waiting, stale`
 	addAliases = `INSERT INTO @aliases (alias, id)
 		SELECT v.alias, v.id FROM @lanes l, unnest($4::bytea[], $5::uuid[], $6::integer[]) v (alias, id, n)
 		WHERE l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale)
 		ORDER BY v.alias ON CONFLICT DO NOTHING`
-	findClashing = `UPDATE @lanes l SET clashing = ARRAY(
-			SELECT DISTINCT v.n FROM unnest($4::bytea[], $5::uuid[], $6::integer[]) v (alias, id, n)
-			LEFT JOIN @aliases a ON a.alias = v.alias AND a.id = v.id WHERE a.id IS NULL AND NOT v.n = ANY(l.stale))
-		WHERE node = $1 AND lane = 0 AND $2::bigint < $3::bigint AND seq = $3 RETURNING clashing`
-	createRow = `INSERT INTO @callbacks (id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record)
-		SELECT $5::uuid, $6::bigint, $7::bigint, $8::bigint, $9::bigint, $10::smallint, $11::boolean, $12::uuid, $13::uuid, $14::bytea, $15::bytea, $16::bigint, $17::bytea, $18::bytea
-		FROM @lanes l WHERE l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT $4::integer = ANY(l.clashing)`
-	changeRow = `UPDATE @callbacks c SET rev = $6, created = $7, due = $8, forget = $9, phase = $10, dead = $11, state = $12, ticket = $13,
-		policy = $14, name = $15, owner = $16, awaited = $17, record = $18
-		FROM @lanes l WHERE c.id = $5::uuid
-		AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT $4::integer = ANY(l.stale || l.clashing)`
-	deleteRow = `DELETE FROM @callbacks c USING @lanes l WHERE c.id = $5::uuid
-		AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT $4::integer = ANY(l.stale || l.clashing)`
+	findClashing = `WITH clashes AS (SELECT DISTINCT v.n, v.by FROM @lanes l, unnest($4::bytea[], $5::uuid[], $6::integer[], $7::integer[]) v (alias, id, n, by)
+			LEFT JOIN @aliases a ON a.alias = v.alias AND a.id = v.id
+			WHERE a.id IS NULL AND l.node = $1 AND l.lane = 0 AND NOT v.n = ANY(l.stale))
+		UPDATE @lanes SET clashing = ARRAY(SELECT n FROM clashes), waiting = waiting - (SELECT coalesce(sum(by), 0) FROM clashes)
+		WHERE node = $1 AND lane = 0 AND $2::bigint < $3::bigint AND seq = $3 RETURNING waiting, clashing`
+	createRows = `INSERT INTO @callbacks (id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record)
+		SELECT v.id, v.rev, v.created, v.due, v.forget, v.phase, v.dead, v.state, v.ticket, v.policy, v.name, v.owner, v.awaited, v.record FROM @lanes l, ` + rowsOf + `
+		WHERE l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.clashing)`
+	changeRows = `UPDATE @callbacks c SET rev = v.rev, created = v.created, due = v.due, forget = v.forget, phase = v.phase, dead = v.dead, state = v.state,
+		ticket = v.ticket, policy = v.policy, name = v.name, owner = v.owner, awaited = v.awaited, record = v.record FROM @lanes l, ` + rowsOf + `
+		WHERE c.id = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
+	rowsOf = `unnest($4::integer[], $5::uuid[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::smallint[], $11::boolean[],
+		$12::uuid[], $13::uuid[], $14::bytea[], $15::bytea[], $16::bigint[], $17::bytea[], $18::bytea[])
+		v (n, id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record)`
+	deleteRows = `DELETE FROM @callbacks c USING @lanes l, unnest($4::integer[], $5::uuid[]) v (n, id)
+		WHERE c.id = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
 	removeAliases = `DELETE FROM @aliases a USING @lanes l, unnest($4::bytea[], $5::uuid[], $6::integer[], $7::boolean[]) v (alias, id, n, added)
 		WHERE a.alias = v.alias AND a.id = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3
 		AND NOT v.n = ANY(l.stale) AND v.added = (v.n = ANY(l.clashing))`
@@ -79,9 +84,6 @@ const (
 		WHERE b.file = v.file AND b.callback = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
 	removeBodies = `DELETE FROM @bodies b USING @lanes l, unnest($4::uuid[], $5::uuid[], $6::integer[]) v (file, id, n)
 		WHERE b.file = v.file AND b.callback = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
-	countWaiting = `UPDATE @lanes l SET waiting = waiting + (
-			SELECT coalesce(sum(v.d), 0) FROM unnest($4::integer[], $5::integer[]) v (n, d) WHERE NOT v.n = ANY(l.stale || l.clashing))
-		WHERE node = $1 AND lane = 0 AND $2::bigint < $3::bigint AND seq = $3 RETURNING waiting`
 )
 
 // sending is a batch with the statements that it consists of.
@@ -89,6 +91,7 @@ type sending struct {
 	*batch
 	l    *lane
 	pipe pgx.Batch
+	held bool
 }
 
 // send sends a batch as one transaction: without a transaction of its own, the statements
@@ -96,38 +99,17 @@ type sending struct {
 func (b *batch) send(ctx context.Context, l *lane) (held bool, err error) {
 	s := &sending{batch: b, l: l}
 	b.stale, b.clashing = nil, nil
-	sure := 0
-	if b.certain() {
-		for _, w := range b.writes {
-			sure += w.waiting
-		}
-	}
-	s.queue(countBatch, int64(sure)).Query(func(rows pgx.Rows) error {
-		held = rows.Next()
-		if held {
-			if err := rows.Scan(&b.waiting); err != nil {
-				return err
-			}
-		}
-		rows.Close()
-		return rows.Err()
-	})
-	s.queueStale()
+	s.queueCount()
 	added := s.queueAliases()
-	for n, w := range b.writes {
-		s.queueRow(int32(n), w)
-	}
+	s.queueRows(createRows, func(w *write) bool { return w.old == 0 })
+	s.queueRows(changeRows, func(w *write) bool { return w.old != 0 && w.after != nil })
+	s.queueDeletions()
 	s.queueRemoved(added)
 	s.queueBodies(takeBodies, func(w *write) [][16]byte { return w.taken })
 	s.queueBodies(retireBodies, replaced)
 	s.queueBodies(removeBodies, orphaned)
-	s.queueWaiting()
-	return held, l.conn.SendBatch(ctx, &s.pipe).Close()
-}
-
-// certain reports whether no write can be refused.
-func (b *batch) certain() bool {
-	return !slices.ContainsFunc(b.writes, func(w *write) bool { return w.old != 0 || len(w.added) > 0 })
+	err = l.conn.SendBatch(ctx, &s.pipe).Close()
+	return s.held, err
 }
 
 // queue adds a statement.
@@ -135,12 +117,13 @@ func (s *sending) queue(statement string, args ...any) *pgx.QueuedQuery {
 	return s.pipe.Queue(s.l.s.sql(statement), append([]any{int64(s.l.node), s.l.seq, s.l.seq + 1}, args...)...)
 }
 
-// numbers reads one row with one list of numbers, if there is a row.
-func numbers(to *[]int32) func(pgx.Rows) error {
+// counted reads how many callbacks wait and the numbers of those that are refused. held says
+// that there was such a row.
+func (s *sending) counted(held *bool, refused *[]int32) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		defer rows.Close()
-		if rows.Next() {
-			if err := rows.Scan(to); err != nil {
+		if *held = rows.Next(); *held {
+			if err := rows.Scan(&s.waiting, refused); err != nil {
 				return err
 			}
 		}
@@ -149,33 +132,37 @@ func numbers(to *[]int32) func(pgx.Rows) error {
 	}
 }
 
-// queueStale locks the callbacks that are changed, and finds those that have changed meanwhile.
-func (s *sending) queueStale() {
+// queueCount counts the transaction, and what waits after it.
+func (s *sending) queueCount() {
 	var ids [][16]byte
 	var revs []int64
-	var ns []int32
+	var ns, by []int32
+	waiting := int64(0)
 	for n, w := range s.writes {
+		waiting += int64(w.waiting)
 		if w.old != 0 {
-			ids, revs, ns = append(ids, w.id), append(revs, w.old), append(ns, int32(n))
+			ids, revs, ns, by = append(ids, w.id), append(revs, w.old), append(ns, int32(n)), append(by, int32(w.waiting))
 		}
 	}
-	if len(ids) > 0 {
-		s.queue(findStale, ids, revs, ns).Query(numbers(&s.stale))
+	if len(ids) == 0 {
+		s.queue(countBatch, waiting).Query(s.counted(&s.held, &s.stale))
+		return
 	}
+	s.queue(countChanges, waiting, ids, revs, ns, by).Query(s.counted(&s.held, &s.stale))
 }
 
 // labels are aliases, and the callbacks and numbers of the writes that they belong to.
 type labels struct {
 	aliases [][]byte
 	ids     [][16]byte
-	ns      []int32
+	ns, by  []int32
 	added   []bool
 }
 
 func (l *labels) add(n int, w *write, aliases []callback.Digest, added bool) {
 	for _, alias := range aliases {
 		l.aliases, l.ids = append(l.aliases, alias[:]), append(l.ids, w.id)
-		l.ns, l.added = append(l.ns, int32(n)), append(l.added, added)
+		l.ns, l.by, l.added = append(l.ns, int32(n)), append(l.by, int32(w.waiting)), append(l.added, added)
 	}
 }
 
@@ -186,7 +173,7 @@ func (s *sending) queueAliases() (added labels) {
 	}
 	if len(added.ids) > 0 {
 		s.queue(addAliases, added.aliases, added.ids, added.ns)
-		s.queue(findClashing, added.aliases, added.ids, added.ns).Query(numbers(&s.clashing))
+		s.queue(findClashing, added.aliases, added.ids, added.ns, added.by).Query(s.counted(new(bool), &s.clashing))
 	}
 	return added
 }
@@ -201,15 +188,29 @@ func (s *sending) queueRemoved(all labels) {
 	}
 }
 
-// queueRow writes one record.
-func (s *sending) queueRow(n int32, w *write) {
-	switch {
-	case w.old == 0:
-		s.queue(createRow, append([]any{n}, w.row...)...)
-	case w.after == nil:
-		s.queue(deleteRow, n, [16]byte(w.id))
-	default:
-		s.queue(changeRow, append([]any{n}, w.row...)...)
+// queueRows writes the records of some of the writes.
+func (s *sending) queueRows(statement string, these func(*write) bool) {
+	var c columns
+	for n, w := range s.writes {
+		if these(w) {
+			c.add(int32(n), w.row)
+		}
+	}
+	if len(c.ns) > 0 {
+		s.queue(statement, c.args()...)
+	}
+}
+
+func (s *sending) queueDeletions() {
+	var ids [][16]byte
+	var ns []int32
+	for n, w := range s.writes {
+		if w.after == nil {
+			ids, ns = append(ids, w.id), append(ns, int32(n))
+		}
+	}
+	if len(ids) > 0 {
+		s.queue(deleteRows, ns, ids)
 	}
 }
 
@@ -240,26 +241,5 @@ func (s *sending) queueBodies(statement string, of func(*write) [][16]byte) {
 	}
 	if len(files) > 0 {
 		s.queue(statement, files, ids, ns)
-	}
-}
-
-// queueWaiting counts what waits after what was not refused.
-func (s *sending) queueWaiting() {
-	if s.certain() {
-		return
-	}
-	var ns, by []int32
-	for n, w := range s.writes {
-		if w.waiting != 0 {
-			ns, by = append(ns, int32(n)), append(by, int32(w.waiting))
-		}
-	}
-	if len(ns) > 0 {
-		s.queue(countWaiting, ns, by).QueryRow(func(row pgx.Row) error {
-			if err := row.Scan(&s.waiting); !errors.Is(err, pgx.ErrNoRows) {
-				return err
-			}
-			return nil
-		})
 	}
 }

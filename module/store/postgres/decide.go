@@ -22,10 +22,21 @@ func (s *Store) Create(_ context.Context, r *callback.Record) (store.Commit, err
 	if err != nil {
 		return nil, err
 	}
-	if err := s.lane.commit(w); err != nil {
+	if err := s.commit(w); err != nil {
 		return nil, err
 	}
 	return store.Committed, nil
+}
+
+// commit commits a write, and notes the record that it leaves.
+func (s *Store) commit(w *write) error {
+	err := s.lane.commit(w)
+	if err != nil || w.after == nil {
+		s.recent.drop(w.id)
+		return err
+	}
+	s.recent.put(found{w.after, w.rev})
+	return nil
 }
 
 // Find implements store.Store.
@@ -39,35 +50,64 @@ func (s *Store) Find(ctx context.Context, key store.Key) (*callback.Record, stor
 
 // Update implements store.Store. It returns when the decision is committed.
 func (s *Store) Update(ctx context.Context, key store.Key, decide store.Decide) (*callback.Record, store.Commit, error) {
+	if r, commit, err := s.updateRecent(ctx, key, decide); !errors.Is(err, errOutrun) {
+		return r, commit, err
+	}
 	for try := 0; ; try++ {
 		f, err := s.find(ctx, key)
 		if err != nil {
 			return nil, nil, err
 		}
 		change, err := decide(f.record)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, nil, err
-		}
-		if change.Next == nil && !change.Delete || change.Next == f.record {
+		case !changes(f, change):
 			return f.record, store.Committed, nil
 		}
-		if change.Next != nil && change.Next.Size() > maxRecord {
-			return nil, nil, store.ErrTooLarge
-		}
-		w, err := s.writeOf(f, change.Next)
-		if err == nil {
-			err = s.lane.commit(w)
-		}
-		switch {
-		case err == nil:
+		if err = s.put(f, change); err == nil {
 			return change.Next, store.Committed, nil
-		case !errors.Is(err, errOutrun):
+		} else if !errors.Is(err, errOutrun) {
 			return nil, nil, err
 		}
 		if err := pause(ctx, try); err != nil {
 			return nil, nil, err
 		}
 	}
+}
+
+// updateRecent is Update for a record that was read or written a moment ago, and may be behind
+// the database. So only a decision that is written counts, and errOutrun says that none was.
+func (s *Store) updateRecent(ctx context.Context, key store.Key, decide store.Decide) (*callback.Record, store.Commit, error) {
+	f, ok := s.recent.find(key)
+	if !ok || ctx.Err() != nil {
+		return nil, nil, errOutrun
+	}
+	change, err := decide(f.record)
+	if err != nil || !changes(f, change) {
+		return nil, nil, errOutrun
+	}
+	if err := s.put(f, change); err != nil {
+		return nil, nil, err
+	}
+	return change.Next, store.Committed, nil
+}
+
+// changes reports whether a decision changes a record.
+func changes(f found, c store.Change) bool {
+	return c.Next != f.record && (c.Next != nil || c.Delete)
+}
+
+// put commits the change of a record.
+func (s *Store) put(f found, c store.Change) error {
+	if c.Next != nil && c.Next.Size() > maxRecord {
+		return store.ErrTooLarge
+	}
+	w, err := s.writeOf(f, c.Next)
+	if err != nil {
+		return err
+	}
+	return s.commit(w)
 }
 
 // pause waits before a decision is made again, the longer the more often it was outrun.

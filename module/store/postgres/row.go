@@ -2,13 +2,10 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
@@ -25,41 +22,25 @@ func half(d callback.Digest) [16]byte { return [16]byte(d[:16]) }
 
 // find reads the record with a key.
 func (s *Store) find(ctx context.Context, key store.Key) (found, error) {
-	var statement string
-	var arg any
-	switch key.Kind {
-	case store.KeyState:
-		statement, arg = `SELECT id, rev, record FROM @callbacks WHERE state = $1`, half(key.Digest)
-	case store.KeyTicket:
-		statement, arg = `SELECT id, rev, record FROM @callbacks WHERE ticket = $1`, half(key.Digest)
-	case store.KeyAlias:
-		statement, arg = `SELECT id, rev, record FROM @callbacks WHERE id = (SELECT id FROM @aliases WHERE alias = $1)`, key.Digest[:]
-	default:
-		statement, arg = `SELECT id, rev, record FROM @callbacks WHERE id = $1`, [16]byte(key.ID)
-	}
 	ctx, cancel, err := s.reading(ctx)
 	if err != nil {
 		return found{}, err
 	}
 	defer cancel()
-	var id [16]byte
-	var rev int64
-	var b []byte
-	err = s.pool.QueryRow(ctx, s.sql(statement), arg).Scan(&id, &rev, &b)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = store.ErrNotFound
-	}
+	row, err := s.reader.find(ctx, key)
 	if err != nil {
 		return found{}, s.wrap(ctx, err)
 	}
-	r, err := s.decode(id, b)
+	r, err := s.decode(row.id, row.record)
 	if err != nil {
 		return found{}, err
 	}
 	if !leadsTo(key, r) {
 		return found{}, store.ErrNotFound
 	}
-	return found{r, rev}, nil
+	f := found{r, row.rev}
+	s.recent.put(f)
+	return f, nil
 }
 
 // leadsTo reports whether a key is that of a record.
@@ -104,7 +85,7 @@ type write struct {
 	old, rev int64
 	// after is the record, nil if it is deleted, and row what is stored of it.
 	after *callback.Record
-	row   []any
+	row   row
 	// waiting is by how much more callbacks wait after it.
 	waiting int
 	// added and removed are aliases, taken and released files of bodies.
@@ -149,26 +130,57 @@ func (s *Store) writeOf(before found, after *callback.Record) (*write, error) {
 	return w, nil
 }
 
-// rowOf returns what is stored of a record, in the order of the columns.
-func rowOf(r *callback.Record, rev int64, encoded []byte) []any {
-	var owner, forget *int64
+// row is what is stored of a record.
+type row struct {
+	id, state, ticket             [16]byte
+	rev, created, due             int64
+	forget, owner                 *int64
+	phase                         int16
+	dead                          bool
+	policy, name, awaited, record []byte
+}
+
+func rowOf(r *callback.Record, rev int64, encoded []byte) row {
+	c := row{
+		id: r.ID, state: half(r.State), ticket: half(r.Ticket), rev: rev, created: int64(r.CreatedAt), due: int64(r.Due()),
+		phase: int16(r.Phase), dead: r.Delivery != nil && r.Delivery.Dead, policy: r.Policy[:], name: []byte(r.Name), record: encoded,
+	}
 	if r.Owner != 0 {
 		n := int64(r.Owner)
-		owner = &n
+		c.owner = &n
 	}
 	if r.Forgettable(r.KeepUntil) {
 		at := int64(r.KeepUntil)
-		forget = &at
+		c.forget = &at
 	}
-	var awaited []byte
 	for _, d := range r.Awaited {
-		awaited = append(awaited, d[:]...)
+		c.awaited = append(c.awaited, d[:]...)
 	}
-	dead := r.Delivery != nil && r.Delivery.Dead
-	return []any{
-		[16]byte(r.ID), rev, int64(r.CreatedAt), int64(r.Due()), forget, int16(r.Phase), dead,
-		half(r.State), half(r.Ticket), r.Policy[:], []byte(r.Name), owner, awaited, encoded,
-	}
+	return c
+}
+
+// columns are rows by their columns, with the numbers of the writes that they belong to.
+type columns struct {
+	ns                                []int32
+	ids, states, tickets              [][16]byte
+	revs, created, due                []int64
+	forget, owners                    []*int64
+	phases                            []int16
+	dead                              []bool
+	policies, names, awaited, records [][]byte
+}
+
+func (c *columns) add(n int32, r row) {
+	c.ns, c.ids, c.states, c.tickets = append(c.ns, n), append(c.ids, r.id), append(c.states, r.state), append(c.tickets, r.ticket)
+	c.revs, c.created, c.due = append(c.revs, r.rev), append(c.created, r.created), append(c.due, r.due)
+	c.forget, c.owners, c.phases, c.dead = append(c.forget, r.forget), append(c.owners, r.owner), append(c.phases, r.phase), append(c.dead, r.dead)
+	c.policies, c.names = append(c.policies, r.policy), append(c.names, r.name)
+	c.awaited, c.records = append(c.awaited, r.awaited), append(c.records, r.record)
+}
+
+// args returns the columns in the order in which the statements have them.
+func (c *columns) args() []any {
+	return []any{c.ns, c.ids, c.revs, c.created, c.due, c.forget, c.phases, c.dead, c.states, c.tickets, c.policies, c.names, c.owners, c.awaited, c.records}
 }
 
 func waits(r *callback.Record) int {

@@ -88,6 +88,8 @@ type Store struct {
 	keys       *keyring
 	secrets    atomic.Pointer[callback.Secrets]
 	lane       *lane
+	reader     *reader
+	recent     *recent
 	members    members
 	notifier   *notifier
 	changes    chan store.Hint
@@ -115,11 +117,11 @@ func Open(o Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openWithin)
 	defer cancel()
 	o.heartbeat, o.giveUp = cmp.Or(o.heartbeat, heartbeatEvery), cmp.Or(o.giveUp, giveUpAfter)
-	s := &Store{options: o, log: o.Log, changes: make(chan store.Hint, maxHints), left: make(chan struct{}, 1)}
+	s := &Store{options: o, log: o.Log, recent: newRecent(), changes: make(chan store.Hint, maxHints), left: make(chan struct{}, 1)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.keys = newKeyring(o.Keys)
 	s.hearing = outage.New(o.Log, "hints of other nodes do not come; what they change is seen later", "hints of other nodes come again")
-	s.lane, s.notifier = newLane(s), newNotifier(s)
+	s.lane, s.reader, s.notifier = newLane(s), newReader(s), newNotifier(s)
 	if err := s.open(ctx); err != nil {
 		s.stop()
 		s.disconnect()
@@ -185,6 +187,8 @@ func (s *Store) configure(c *pgx.ConnConfig) {
 		"statement_timeout":                   "5s",
 		"lock_timeout":                        "3s",
 		"idle_in_transaction_session_timeout": "10s",
+		// Plans are kept that were made when there were hardly any rows, and must suit many.
+		"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off",
 	} {
 		c.RuntimeParams[name] = value
 	}
