@@ -14,10 +14,16 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/store/postgres/postgrestest"
 	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(withServer{m}) }
+
+// withServer are the tests, after which the database's server stops that some of them start.
+type withServer struct{ m *testing.M }
+
+func (w withServer) Run() int { return postgrestest.Main(w.m.Run) }
 
 // bed is an engine on a store, with a clock that the test sets.
 type bed struct {
