@@ -145,7 +145,7 @@ func TestWhatIsClaimedInDoubtIsFree(t *testing.T) {
 		land()
 		synctest.Wait()
 		s.blind.Store(true)
-		if _, ok, err := a.Depart(t.Context(), cb.ID); ok || err == nil {
+		if _, ok, err := a.Depart(t.Context(), cb); ok || err == nil {
 			t.Errorf("departed: %t, %v", ok, err)
 		}
 		if _, err := a.turnToAsk(t.Context(), cb.ID); err == nil {

@@ -149,6 +149,8 @@ type Callback struct {
 	callback.Issued
 	// Commit is the commit of the record.
 	Commit store.Commit
+	// made says that Create made it, and nobody has looked for it since.
+	made bool
 }
 
 // callback returns a record as the engine's users see it. What is in files is not in
@@ -189,7 +191,9 @@ func (e *Engine) Create(ctx context.Context, spec Spec) (*Callback, error) {
 	}
 	e.note(Created, r, false)
 	e.offer(r)
-	return e.callback(r, spec.Policy, commit), nil
+	cb := e.callback(r, spec.Policy, commit)
+	cb.made = true
+	return cb, nil
 }
 
 // freeOfAcks refuses a correlation id that a request gives and an upstream's ack gave

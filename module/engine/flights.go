@@ -37,21 +37,25 @@ func (f *flights) depart(id callback.UUID) (land func(), ok bool) {
 
 // Depart notes that the request of a callback is being served. ok is false if it
 // already is, here or at another node. Otherwise land must be called afterwards.
-func (e *Engine) Depart(ctx context.Context, id callback.UUID) (land func(), ok bool, err error) {
-	landHere, ok := e.flights.depart(id)
+func (e *Engine) Depart(ctx context.Context, cb *Callback) (land func(), ok bool, err error) {
+	landHere, ok := e.flights.depart(cb.ID)
 	if !ok || e.shared == nil {
 		return landHere, ok, nil
 	}
-	self, ok, err := e.claim(ctx, id, flightOf)
+	self := e.self()
+	// What this request has made is this node's: nobody has taken it away since.
+	if !cb.made || cb.Flight != self {
+		self, ok, err = e.claim(ctx, cb.ID, flightOf)
+	}
 	switch {
 	case err != nil:
-		e.unclaimDoubtful(err, id, self, flightOf, landHere)
+		e.unclaimDoubtful(err, cb.ID, self, flightOf, landHere)
 		return nil, false, err
 	case !ok:
 		landHere()
 		return nil, false, nil
 	}
-	return func() { e.unclaim(id, self, flightOf, landHere) }, true, nil
+	return func() { e.unclaim(cb.ID, self, flightOf, landHere) }, true, nil
 }
 
 // Landed returns a channel that is closed when this process has served the request of a

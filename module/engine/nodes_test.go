@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -41,7 +42,13 @@ func membersWith(t *testing.T, n int, policy callback.Policy, test func(t *testi
 // keyed makes a callback whose request can be repeated.
 func (m member) keyed(t *testing.T) *Callback {
 	t.Helper()
-	cb, err := m.Create(t.Context(), Spec{Policy: m.policy, Spec: callback.Spec{ExpiresIn: time.Minute, Idempotency: callback.Digest{1}, Fingerprint: callback.Digest{2}}})
+	return m.keyedAs(t, 1)
+}
+
+// keyedAs is keyed with a key of the test's choice.
+func (m member) keyedAs(t *testing.T, key byte) *Callback {
+	t.Helper()
+	cb, err := m.Create(t.Context(), Spec{Policy: m.policy, Spec: callback.Spec{ExpiresIn: time.Minute, Idempotency: callback.Digest{key}, Fingerprint: callback.Digest{2}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +58,9 @@ func (m member) keyed(t *testing.T) *Callback {
 // departs reports whether a request of a callback can be served at a node.
 func (m member) departs(t *testing.T, cb *Callback) (land func(), ok bool) {
 	t.Helper()
-	land, ok, err := m.Depart(t.Context(), cb.ID)
+	found := *cb
+	found.made = false
+	land, ok, err := m.Depart(t.Context(), &found)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +107,30 @@ func TestRequestWithAKeyIsServedAtOneNode(t *testing.T) {
 		}
 		landA()
 		synctest.Wait()
+	})
+}
+
+func TestRequestThatHasMadeItsCallbackDepartsWithoutTheStore(t *testing.T) {
+	members(t, 2, func(t *testing.T, m *storetest.Memory, nodes []member) {
+		a, b := nodes[0], nodes[1]
+		cb := a.keyed(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		land, ok, err := a.Depart(ctx, cb)
+		if err != nil || !ok || b.Elsewhere(b.find(t, cb.ID).Record) == nil {
+			t.Fatalf("departing: %t, %v", ok, err)
+		}
+		land()
+		synctest.Wait()
+		// A node that was given up meanwhile must look.
+		other := b.keyedAs(t, 3)
+		m.GiveUp(b.shared)
+		if _, ok := a.departs(t, other); !ok {
+			t.Error("what a node has left cannot be served")
+		}
+		if _, ok, err := b.Depart(t.Context(), other); ok || err != nil {
+			t.Errorf("a node that was given up serves what another one does: %t, %v", ok, err)
+		}
 	})
 }
 

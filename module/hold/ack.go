@@ -21,7 +21,7 @@ import (
 // upstream's answer.
 func (x *exchange) callUpstream() error {
 	if x.retry != nil {
-		land, ok, err := x.rt.Engine.Depart(x.lasting(), x.callback.ID)
+		land, ok, err := x.rt.Engine.Depart(x.lasting(), x.callback)
 		switch {
 		case err != nil:
 			return x.refuseFor(err)

@@ -32,7 +32,7 @@ func (x *exchange) goOn(r *callback.Record) error {
 		return x.next.ServeHTTP(x.w, request)
 	}
 	if !x.departed {
-		land, ok, err := x.rt.Engine.Depart(x.lasting(), r.ID)
+		land, ok, err := x.rt.Engine.Depart(x.lasting(), x.callback)
 		switch {
 		case err != nil:
 			return x.refuseFor(err)
