@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,14 +65,11 @@ const (
 		UPDATE @lanes SET clashing = ARRAY(SELECT n FROM clashes), waiting = waiting - (SELECT coalesce(sum(by), 0) FROM clashes)
 		WHERE node = $1 AND lane = 0 AND $2::bigint < $3::bigint AND seq = $3 RETURNING waiting, clashing`
 	createRows = `INSERT INTO @callbacks (id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record)
-		SELECT v.id, v.rev, v.created, v.due, v.forget, v.phase, v.dead, v.state, v.ticket, v.policy, v.name, v.owner, v.awaited, v.record FROM @lanes l, ` + rowsOf + `
+		SELECT v.id, v.rev, v.created, v.due, v.forget, v.phase, v.dead, v.state, v.ticket, v.policy, v.name, v.owner, v.awaited, v.record FROM @lanes l, #
 		WHERE l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.clashing)`
 	changeRows = `UPDATE @callbacks c SET rev = v.rev, created = v.created, due = v.due, forget = v.forget, phase = v.phase, dead = v.dead, state = v.state,
-		ticket = v.ticket, policy = v.policy, name = v.name, owner = v.owner, awaited = v.awaited, record = v.record FROM @lanes l, ` + rowsOf + `
+		ticket = v.ticket, policy = v.policy, name = v.name, owner = v.owner, awaited = v.awaited, record = v.record FROM @lanes l, #
 		WHERE c.id = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
-	rowsOf = `unnest($4::integer[], $5::uuid[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::smallint[], $11::boolean[],
-		$12::uuid[], $13::uuid[], $14::bytea[], $15::bytea[], $16::bigint[], $17::bytea[], $18::bytea[])
-		v (n, id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record)`
 	deleteRows = `DELETE FROM @callbacks c USING @lanes l, unnest($4::integer[], $5::uuid[]) v (n, id)
 		WHERE c.id = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
 	removeAliases = `DELETE FROM @aliases a USING @lanes l, unnest($4::bytea[], $5::uuid[], $6::integer[], $7::boolean[]) v (alias, id, n, added)
@@ -84,6 +82,22 @@ const (
 		WHERE b.file = v.file AND b.callback = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
 	removeBodies = `DELETE FROM @bodies b USING @lanes l, unnest($4::uuid[], $5::uuid[], $6::integer[]) v (file, id, n)
 		WHERE b.file = v.file AND b.callback = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
+)
+
+// What stands in place of # in the statements that write records: one, or the columns of many.
+const (
+	oneRow = `(SELECT $4::integer, $5::uuid, $6::bigint, $7::bigint, $8::bigint, $9::bigint, $10::smallint, $11::boolean,
+		$12::uuid, $13::uuid, $14::bytea, $15::bytea, $16::bigint, $17::bytea, $18::bytea) ` + rowColumns
+	manyRows = `unnest($4::integer[], $5::uuid[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::smallint[], $11::boolean[],
+		$12::uuid[], $13::uuid[], $14::bytea[], $15::bytea[], $16::bigint[], $17::bytea[], $18::bytea[]) ` + rowColumns
+	rowColumns = `v (n, id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record)`
+	// fewRows is up to how many records are written one by one, which then takes less time.
+	fewRows = 3
+)
+
+var (
+	createOne, createMany = strings.Replace(createRows, "#", oneRow, 1), strings.Replace(createRows, "#", manyRows, 1)
+	changeOne, changeMany = strings.Replace(changeRows, "#", oneRow, 1), strings.Replace(changeRows, "#", manyRows, 1)
 )
 
 // sending is a batch with the statements that it consists of.
@@ -101,8 +115,8 @@ func (b *batch) send(ctx context.Context, l *lane) (held bool, err error) {
 	b.stale, b.clashing = nil, nil
 	s.queueCount()
 	added := s.queueAliases()
-	s.queueRows(createRows, func(w *write) bool { return w.old == 0 })
-	s.queueRows(changeRows, func(w *write) bool { return w.old != 0 && w.after != nil })
+	s.queueRows(createOne, createMany, func(w *write) bool { return w.old == 0 })
+	s.queueRows(changeOne, changeMany, func(w *write) bool { return w.old != 0 && w.after != nil })
 	s.queueDeletions()
 	s.queueRemoved(added)
 	s.queueBodies(takeBodies, func(w *write) [][16]byte { return w.taken })
@@ -189,15 +203,19 @@ func (s *sending) queueRemoved(all labels) {
 }
 
 // queueRows writes the records of some of the writes.
-func (s *sending) queueRows(statement string, these func(*write) bool) {
+func (s *sending) queueRows(one, many string, these func(*write) bool) {
 	var c columns
 	for n, w := range s.writes {
 		if these(w) {
 			c.add(int32(n), w.row)
 		}
 	}
-	if len(c.ns) > 0 {
-		s.queue(statement, c.args()...)
+	if len(c.ns) > fewRows {
+		s.queue(many, c.args()...)
+		return
+	}
+	for _, n := range c.ns {
+		s.queue(one, append([]any{n}, s.writes[n].row.args()...)...)
 	}
 }
 

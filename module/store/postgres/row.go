@@ -159,6 +159,11 @@ func rowOf(r *callback.Record, rev int64, encoded []byte) row {
 	return c
 }
 
+// args returns the row in the order of the columns in statements.
+func (r row) args() []any {
+	return []any{r.id, r.rev, r.created, r.due, r.forget, r.phase, r.dead, r.state, r.ticket, r.policy, r.name, r.owner, r.awaited, r.record}
+}
+
 // columns are rows by their columns, with the numbers of the writes that they belong to.
 type columns struct {
 	ns                                []int32
