@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -74,6 +75,7 @@ func (m mixed) Close() error {
 	return errors.Join(all...)
 }
 
+// What the nodes store is encrypted.
 func TestConformanceOfSeveralNodes(t *testing.T) {
 	var schemas sync.Map
 	storetest.Run(t, func(t *testing.T, dir string) store.Store {
@@ -82,6 +84,7 @@ func TestConformanceOfSeveralNodes(t *testing.T) {
 		o.Schema, o.Secrets = first.(Options).Schema, first.(Options).Secrets
 		// What the nodes tell each other is to be known soon.
 		o.heartbeat, o.giveUp = 50*time.Millisecond, 20*time.Second
+		o.Keys = [][]byte{bytes.Repeat([]byte{7}, 32)}
 		return mixed{mustOpen(t, o), mustOpen(t, o), mustOpen(t, o)}
 	})
 }

@@ -309,12 +309,17 @@ const (
 	policiesEvery = 10
 )
 
+// tidyGrace is how long that goes on while the store is closed. Otherwise one that is never open
+// for long would never come to its end.
+const tidyGrace = time.Second
+
 // tidy removes what nobody needs, at once and from time to time.
 func (s *Store) tidy() {
 	ticker := time.NewTicker(tidyEvery)
 	defer ticker.Stop()
 	for round := 0; ; round++ {
-		ctx, cancel := context.WithTimeout(s.stopping, time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		detach := context.AfterFunc(s.stopping, func() { time.AfterFunc(tidyGrace, cancel) })
 		if round%policiesEvery == 0 {
 			if err := s.forgetPolicies(ctx); err != nil && s.stopping.Err() == nil {
 				s.log.Warn("policies that no callback needs could not be removed", zap.Error(err))
@@ -323,6 +328,7 @@ func (s *Store) tidy() {
 		if err := s.forgetBodies(ctx); err != nil && s.stopping.Err() == nil {
 			s.log.Warn("bodies that no callback needs could not be removed", zap.Error(err))
 		}
+		detach()
 		cancel()
 		select {
 		case <-ticker.C:

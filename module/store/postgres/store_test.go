@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"sync"
@@ -44,19 +43,12 @@ func mustOpen(t testing.TB, o Options) *Store {
 	return s
 }
 
-func TestConformance(t *testing.T) { testConformance(t, func(*Options) {}) }
-
-func TestConformanceEncrypted(t *testing.T) {
-	testConformance(t, func(o *Options) { o.Keys = [][]byte{bytes.Repeat([]byte{7}, 32)} })
-}
-
-func testConformance(t *testing.T, change func(*Options)) {
+func TestConformance(t *testing.T) {
 	var schemas sync.Map
 	storetest.Run(t, func(t *testing.T, dir string) store.Store {
 		o := testOptions(t)
 		first, _ := schemas.LoadOrStore(dir, o)
 		o.Schema, o.Secrets = first.(Options).Schema, first.(Options).Secrets
-		change(&o)
 		return mustOpen(t, o)
 	})
 }
