@@ -150,22 +150,29 @@ func (s *Store) forgetPolicies(ctx context.Context) error {
 	const unneeded = `SELECT ARRAY(SELECT hash FROM @policies p WHERE NOT EXISTS (SELECT 1 FROM @uses u WHERE u.hash = p.hash)
 		EXCEPT SELECT policy FROM @callbacks)`
 	var hashes [][]byte
-	if err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		// All callbacks are looked at, and that can take long.
-		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = '50s'`); err != nil {
-			return err
-		}
-		return tx.QueryRow(ctx, s.sql(unneeded)).Scan(&hashes)
-	}); err != nil {
+	if err := s.patiently(ctx, func(tx pgx.Tx) error { return tx.QueryRow(ctx, s.sql(unneeded)).Scan(&hashes) }); err != nil {
 		return err
 	}
 	for _, hash := range hashes {
 		// Between the two statements it can have come to be used, and to be needed.
-		_, err := s.pool.Exec(ctx, s.sql(`DELETE FROM @policies p WHERE hash = $1
-			AND NOT EXISTS (SELECT 1 FROM @uses u WHERE u.hash = p.hash) AND NOT EXISTS (SELECT 1 FROM @callbacks c WHERE c.policy = p.hash)`), hash)
+		err := s.patiently(ctx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, s.sql(`DELETE FROM @policies p WHERE hash = $1
+				AND NOT EXISTS (SELECT 1 FROM @uses u WHERE u.hash = p.hash) AND NOT EXISTS (SELECT 1 FROM @callbacks c WHERE c.policy = p.hash)`), hash)
+			return err
+		})
 		if err != nil && !isCode(err, codeForeignKey) {
 			return err
 		}
 	}
 	return nil
+}
+
+// patiently runs a transaction in which all callbacks are looked at, and that can take long.
+func (s *Store) patiently(ctx context.Context, do func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = '50s'`); err != nil {
+			return err
+		}
+		return do(tx)
+	})
 }
