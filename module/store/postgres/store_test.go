@@ -43,10 +43,14 @@ func mustOpen(t testing.TB, o Options) *Store {
 	return s
 }
 
-func TestConformance(t *testing.T) {
+func TestConformance(t *testing.T) { testConformance(t, func(*Options) {}) }
+
+// testConformance runs the suite that every store passes, on stores with changed options.
+func testConformance(t *testing.T, change func(*Options)) {
 	var schemas sync.Map
 	storetest.Run(t, func(t *testing.T, dir string) store.Store {
 		o := testOptions(t)
+		change(&o)
 		first, _ := schemas.LoadOrStore(dir, o)
 		o.Schema, o.Secrets = first.(Options).Schema, first.(Options).Secrets
 		return mustOpen(t, o)
