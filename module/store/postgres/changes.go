@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,6 +57,7 @@ func newNotifier(s *Store) *notifier { return &notifier{s: s, wake: make(chan st
 
 // add notes writes that were committed.
 func (n *notifier) add(writes []*write) {
+	writes = slices.DeleteFunc(writes, (*write).isNewToAll)
 	if len(writes) == 0 {
 		return
 	}
@@ -66,6 +68,9 @@ func (n *notifier) add(writes []*write) {
 	n.mu.Unlock()
 	n.poke()
 }
+
+// isNewToAll reports whether a write is a creation that nobody can wait for at another node.
+func (w *write) isNewToAll() bool { return w.old == 0 && len(w.added) == 0 }
 
 // beat has a notice sent that this node hears, whatever else there is to say.
 func (n *notifier) beat() {
@@ -155,10 +160,9 @@ func (n *notifier) flush(ctx context.Context) {
 
 // notify sends a notice, which has no hints if it only is to be heard by this node. Nothing of it must last, so that nothing waits for the disk.
 func (n *notifier) notify(ctx context.Context, hints string) error {
-	batch := new(pgx.Batch)
-	batch.Queue(`SELECT set_config('synchronous_commit', 'off', true)`)
-	batch.Queue(`SELECT pg_notify($1, $2)`, n.s.channel(), strconv.FormatUint(uint64(n.s.Node()), 10)+" "+hints)
-	return n.s.control.SendBatch(ctx, batch).Close()
+	_, err := n.s.control.Exec(ctx, `SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)`,
+		n.s.channel(), strconv.FormatUint(uint64(n.s.Node()), 10)+" "+hints)
+	return err
 }
 
 // listen yields the hints of the other nodes, until the store is closed.

@@ -85,6 +85,9 @@ func TestNoticesOfStrangersLetLittleBeLookedAt(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := n.create(n.one, nil)
+	if _, _, err := n.one.Update(t.Context(), store.ByID(r.ID), countOne); err != nil {
+		t.Fatal(err)
+	}
 	looks := 0
 	for h := range n.two.Changes() {
 		if h.ID == r.ID {
