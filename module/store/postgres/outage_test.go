@@ -307,3 +307,21 @@ func TestBodyOfAWriteThatIsLateStays(t *testing.T) {
 	b.proxy.Mend()
 	b.eventually("knowing what became of it", func() bool { return !b.s.lane.doubts(file) })
 }
+
+// A server that has just started, or has much to do, may be slow at first.
+func TestStoreIsOpenedThoughTheServerIsSlowAtFirst(t *testing.T) {
+	t.Parallel()
+	o := testOptions(t)
+	proxy := postgrestest.Shared(t).NewProxy(t)
+	o.URL = proxy.URL()
+	proxy.Swallow()
+	mended := time.AfterFunc(connectWithin+time.Second, proxy.Mend)
+	defer mended.Stop()
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -159,19 +159,26 @@ func (s *Store) open(ctx context.Context) error {
 	if s.control, err = pgxpool.NewWithConfig(ctx, c); err != nil {
 		return err
 	}
-	for _, prepare := range []func(context.Context) error{s.checkServer, s.migrate, s.checkGrants, s.checkKeys} {
-		if err := prepare(ctx); err != nil {
+	for _, prepare := range []func(context.Context) error{s.checkServer, s.migrate, s.checkGrants, s.checkKeys, s.readID, s.openSecrets, s.joinFirst} {
+		err := prepare(ctx)
+		for pgconn.Timeout(err) && ctx.Err() == nil {
+			// A server that has just started, or has much to do, may be slow.
+			err = prepare(ctx)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if err := s.pool.QueryRow(ctx, s.sql(`SELECT id FROM @meta`)).Scan(&s.id); err != nil {
-		return err
-	}
-	if err := s.openSecrets(ctx); err != nil {
-		return err
-	}
-	return s.join(ctx, 0)
+	return nil
 }
+
+// readID reads the store's id.
+func (s *Store) readID(ctx context.Context) error {
+	return s.pool.QueryRow(ctx, s.sql(`SELECT id FROM @meta`)).Scan(&s.id)
+}
+
+// joinFirst makes this process a node.
+func (s *Store) joinFirst(ctx context.Context) error { return s.join(ctx, 0) }
 
 // configure sets what every connection of the store needs. A pooler takes no settings, and
 // knows nothing of statements that were prepared.
