@@ -145,11 +145,18 @@ func TestPoliciesAndBodiesBelongToTheMemory(t *testing.T) {
 
 func TestWhoIsOutrunDecidesAgain(t *testing.T) {
 	p := newPair(t)
-	r, _ := p.create()
+	// A commit puts another copy of the record in its place, and whoever decides is outrun.
+	committed := func(c store.Commit) {
+		if err := store.Wait(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, c := p.create()
+	committed(c)
 	key, asked := store.ByID(r.ID), 0
 	p.update(p.one, key, func(r *callback.Record) (store.Change, error) {
 		if asked++; asked == 1 {
-			p.update(p.more, key, add("a"))
+			committed(p.update(p.more, key, add("a")))
 		}
 		return add("b")(r)
 	})
