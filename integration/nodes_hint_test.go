@@ -150,7 +150,7 @@ func TestNoticesOfStrangersNeitherBreakNorStickAnything(t *testing.T) {
 	nodes, url, channel := startHinted(t)
 	a, b := nodes[0], nodes[1]
 	say := connect(t, url)
-	before, said := a.Goroutines(t), 0
+	before, said := goroutines(t, a), 0
 	stop := meanwhile(t, func(ctx context.Context) {
 		random := rand.New(rand.NewPCG(1, 1))
 		for ; ctx.Err() == nil; said++ {
@@ -169,7 +169,7 @@ func TestNoticesOfStrangersNeitherBreakNorStickAnything(t *testing.T) {
 		t.Errorf("%d notices were sent", said)
 	}
 	answeredWithin(t, b, a, tellsWithin)
-	harness.Eventually(t, "no goroutine is left", func() bool { return a.Goroutines(t) <= before+10 })
+	harness.Eventually(t, "no goroutine is left", func() bool { return goroutines(t, a) <= before+10 })
 }
 
 // strange returns the payload of a notice that no node sends, or that is about nobody's callback.
