@@ -251,7 +251,7 @@ func (l *lane) commitBatch(b *batch) {
 	l.commits.count.Add(1)
 	l.commits.records.Add(uint64(len(b.writes)))
 	l.commits.took.Add(int64(time.Since(began)))
-	if err == nil {
+	if err == nil && len(b.writes) > 0 {
 		l.waiting.Store(b.waiting)
 	}
 	l.noteUncertain()

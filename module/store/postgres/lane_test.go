@@ -94,3 +94,20 @@ func TestBatchIsBoundedByItsBytes(t *testing.T) {
 		}
 	}
 }
+
+// A batch for which nobody waits any more is not sent, and says nothing of what waits.
+func TestBatchThatNobodyWaitsForLeavesTheCount(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, testOptions(t))
+	defer s.Close()
+	if _, err := s.Create(t.Context(), callback.New(s.Secret(), &callback.Policy{}, callback.Spec{ExpiresIn: time.Minute}, 1)); err != nil {
+		t.Fatal(err)
+	}
+	s.lane.close()
+	<-s.lane.ended
+	s.lane.commitBatch(newBatch([]*write{{abandoned: true}}))
+	if n := s.Waiting(); n != 1 {
+		t.Errorf("%d callbacks wait, want 1", n)
+	}
+	s.lane.disconnect()
+}
