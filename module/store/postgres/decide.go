@@ -87,7 +87,10 @@ func (s *Store) updateRecent(ctx context.Context, key store.Key, decide store.De
 	if err != nil || !changes(f, change) {
 		return nil, nil, errOutrun
 	}
-	if err := s.put(f, change); err != nil {
+	switch err := s.put(f, change); {
+	case errors.Is(err, store.ErrTooLarge):
+		return nil, nil, errOutrun
+	case err != nil:
 		return nil, nil, err
 	}
 	return change.Next, store.Committed, nil

@@ -187,6 +187,23 @@ func TestWorkOfANodeThatLivesIsLeftToIt(t *testing.T) {
 	}
 }
 
+// A node whose joining was committed, but who has not heard so, looks who the others are.
+func TestNodeThatHasJoinedLooks(t *testing.T) {
+	t.Parallel()
+	n := newNodes(t)
+	m := &n.one.members
+	m.mu.Lock()
+	was := m.self
+	m.clock, m.at, m.living = time.Time{}, time.Time{}, nil
+	m.mu.Unlock()
+	if err := n.one.joinFirst(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if off := time.Until(n.one.Now()).Abs(); off > time.Minute || n.one.Node() != was || !n.one.Lives(n.two.Node()) {
+		t.Errorf("node %d was %d, its clock is off by %v, and the other one lives: %t", n.one.Node(), was, off, n.one.Lives(n.two.Node()))
+	}
+}
+
 func TestNodesThatJoinLive(t *testing.T) {
 	t.Parallel()
 	n := newNodes(t)

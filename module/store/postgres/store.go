@@ -177,8 +177,14 @@ func (s *Store) readID(ctx context.Context) error {
 	return s.pool.QueryRow(ctx, s.sql(`SELECT id FROM @meta`)).Scan(&s.id)
 }
 
-// joinFirst makes this process a node.
-func (s *Store) joinFirst(ctx context.Context) error { return s.join(ctx, 0) }
+// joinFirst makes this process a node. If it has become one and does not know the others yet, it
+// looks who they are.
+func (s *Store) joinFirst(ctx context.Context) error {
+	if s.Node() != 0 {
+		return s.look(ctx)
+	}
+	return s.join(ctx, 0)
+}
 
 // configure sets what every connection of the store needs. A pooler takes no settings, and
 // knows nothing of statements that were prepared.
