@@ -2,7 +2,6 @@ package badger
 
 import (
 	"cmp"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -94,14 +93,14 @@ func (c *Config) provision(repl *caddy.Replacer) error {
 	c.Dir = repl.ReplaceKnown(c.Dir, "")
 	if c.Secret != "" {
 		c.secret = repl.ReplaceKnown(c.Secret, "")
-		if err := checkSecret(c.secret); err != nil {
+		if err := config.CheckSecret(c.secret, minUsedSecret); err != nil {
 			return err
 		}
 	}
 	c.oldSecrets = nil
 	for _, old := range c.OldSecrets {
 		old = repl.ReplaceKnown(old, "")
-		if err := checkSecret(old); err != nil {
+		if err := config.CheckSecret(old, minUsedSecret); err != nil {
 			return err
 		}
 		c.oldSecrets = append(c.oldSecrets, old)
@@ -114,13 +113,13 @@ func (c *Config) provisionKeys(repl *caddy.Replacer) error {
 	if c.EncryptionKey == "" {
 		return nil
 	}
-	key, err := parseKey(repl.ReplaceKnown(c.EncryptionKey, ""))
+	key, err := config.ParseKey(repl.ReplaceKnown(c.EncryptionKey, ""))
 	if err != nil {
 		return err
 	}
 	c.key = key
 	for _, old := range c.OldEncryptionKeys {
-		key, err := parseKey(repl.ReplaceKnown(old, ""))
+		key, err := config.ParseKey(repl.ReplaceKnown(old, ""))
 		if err != nil {
 			return err
 		}
@@ -150,7 +149,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("min_free is %s, and must be at least %s", humanize.IBytes(c.MinFree), humanize.IBytes(MinMinFree))
 	}
 	if c.Secret != "" && !config.ReplacedAtLoad(c.Secret) {
-		if err := checkSecret(c.Secret); err != nil {
+		if err := config.CheckSecret(c.Secret, minUsedSecret); err != nil {
 			return err
 		}
 	}
@@ -158,7 +157,7 @@ func (c *Config) check() error {
 		if config.ReplacedAtLoad(old) {
 			continue
 		}
-		if err := checkSecret(old); err != nil {
+		if err := config.CheckSecret(old, minUsedSecret); err != nil {
 			return err
 		}
 	}
@@ -169,26 +168,11 @@ func (c *Config) check() error {
 		if key == "" || config.ReplacedAtLoad(key) {
 			continue
 		}
-		if _, err := parseKey(key); err != nil {
+		if _, err := config.ParseKey(key); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func checkSecret(secret string) error {
-	if len(secret) < 16 {
-		return errors.New("secret is shorter than 16 bytes; " + config.MakeSecret)
-	}
-	return nil
-}
-
-func parseKey(text string) ([]byte, error) {
-	key, err := hex.DecodeString(text)
-	if err != nil || len(key) != 16 && len(key) != 24 && len(key) != 32 {
-		return nil, errors.New("encryption_key must be 32, 48 or 64 hexadecimal digits; make one with: openssl rand -hex 32")
-	}
-	return key, nil
 }
 
 // Identity returns the canonical path of the directory, so that a directory is never

@@ -16,8 +16,11 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// MinSecret is the length of a secret that a store has not used before, in bytes.
-const MinSecret = 32
+// How long a secret must be, in bytes: one that a store has not used before, and one that it has.
+const (
+	MinSecret     = 32
+	minUsedSecret = 16
+)
 
 // Secret implements store.Store.
 func (s *Store) Secret() *callback.Secret { return s.secrets.Load().First() }

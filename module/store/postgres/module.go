@@ -3,7 +3,6 @@ package postgres
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -136,7 +135,7 @@ func (c *Config) provisionSecrets(repl *caddy.Replacer) error {
 	var earlier []callback.Secret
 	for _, old := range c.OldSecrets {
 		old = repl.ReplaceKnown(old, "")
-		if err := checkSecret(old, minOldSecret); err != nil {
+		if err := config.CheckSecret(old, minOldSecret); err != nil {
 			return err
 		}
 		earlier = append(earlier, sha256.Sum256([]byte(old)))
@@ -146,7 +145,7 @@ func (c *Config) provisionSecrets(repl *caddy.Replacer) error {
 		return nil
 	}
 	secret := repl.ReplaceKnown(c.Secret, "")
-	if err := checkSecret(secret, MinSecret); err != nil {
+	if err := config.CheckSecret(secret, MinSecret); err != nil {
 		return err
 	}
 	c.options.Secrets = callback.NewSecrets(sha256.Sum256([]byte(secret)), earlier...)
@@ -158,7 +157,7 @@ func (c *Config) provisionKeys(repl *caddy.Replacer) error {
 		return nil
 	}
 	for _, text := range append([]string{c.EncryptionKey}, c.OldEncryptionKeys...) {
-		key, err := parseKey(repl.ReplaceKnown(text, ""))
+		key, err := config.ParseKey(repl.ReplaceKnown(text, ""))
 		if err != nil {
 			return err
 		}
@@ -218,7 +217,15 @@ func (c *Config) check() error {
 		}
 	}
 	if c.Secret != "" && !config.ReplacedAtLoad(c.Secret) {
-		if err := checkSecret(c.Secret, MinSecret); err != nil {
+		if err := config.CheckSecret(c.Secret, MinSecret); err != nil {
+			return err
+		}
+	}
+	for _, old := range c.OldSecrets {
+		if config.ReplacedAtLoad(old) {
+			continue
+		}
+		if err := config.CheckSecret(old, minOldSecret); err != nil {
 			return err
 		}
 	}
@@ -226,26 +233,11 @@ func (c *Config) check() error {
 		if key == "" || config.ReplacedAtLoad(key) {
 			continue
 		}
-		if _, err := parseKey(key); err != nil {
+		if _, err := config.ParseKey(key); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func checkSecret(secret string, least int) error {
-	if len(secret) < least {
-		return fmt.Errorf("secret is shorter than %d bytes; %s", least, config.MakeSecret)
-	}
-	return nil
-}
-
-func parseKey(text string) ([]byte, error) {
-	key, err := hex.DecodeString(text)
-	if err != nil || len(key) != 16 && len(key) != 24 && len(key) != 32 {
-		return nil, errors.New("encryption_key must be 32, 48 or 64 hexadecimal digits; make one with: openssl rand -hex 32")
-	}
-	return key, nil
 }
 
 // Identity returns what names the database and the schema, so that a store is never opened

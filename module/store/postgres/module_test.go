@@ -23,6 +23,7 @@ func TestCaddyfileIsRead(t *testing.T) {
 		"postgres " + url:                                                              "needs secret",
 		"postgres " + url + " more":                                                    "is too much",
 		"postgres " + url + " {\nsecret short\n}":                                      "shorter than 32 bytes",
+		"postgres " + url + " {\nsecret stored short\n}":                               "shorter than 16 bytes",
 		"postgres " + url + " {\nsecret \"\"\n}":                                       "secret is empty",
 		"postgres " + url + " {\nsecrt x\n}":                                           "did you mean secret?",
 		"postgres " + url + " {\nsecret stored\nsecret stored\n}":                      "given twice",
