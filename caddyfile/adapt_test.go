@@ -15,6 +15,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-callback/caddy-callback/module/store/badger"
+	_ "github.com/caddy-callback/caddy-callback/module/store/postgres"
 )
 
 var update = flag.Bool("update", false, "rewrite the JSON in testdata; errors are never rewritten")
@@ -27,6 +28,7 @@ const (
 func TestCaddyfileIsAdapted(t *testing.T) {
 	t.Setenv("CALLBACK_TEST_HOST", "app.example.com")
 	t.Setenv("CALLBACK_TEST_SECRET", "sixteen bytes or more")
+	t.Setenv("CALLBACK_TEST_SECRET_OF_NODES", strings.Repeat("thirty-two bytes", 2))
 	t.Setenv("CALLBACK_TEST_URL", "http://status.internal:8080")
 	t.Setenv("CALLBACK_TEST_KEY", strings.Repeat("0123456789abcdef", 4))
 	files, err := filepath.Glob("testdata/*.caddyfiletest")

@@ -29,6 +29,12 @@ func (c *Config) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		c.URL = d.Val()
 	}
+	if c.URL == "" {
+		return d.Errf("store postgres: %w", errNoURL)
+	}
+	if err := c.checkValues(); err != nil {
+		return d.Errf("store postgres: %w", err)
+	}
 	if d.NextArg() {
 		return d.Errf("store postgres: %q is too much: it takes a URL, and its options in a block", d.Val())
 	}
@@ -40,6 +46,9 @@ func (c *Config) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		seen[d.Val()] = true
 		if err := c.unmarshalOption(d); err != nil {
 			return err
+		}
+		if err := c.checkValues(); err != nil {
+			return d.Errf("store postgres: %w", err)
 		}
 	}
 	if err := c.check(); err != nil {

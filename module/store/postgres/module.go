@@ -203,7 +203,13 @@ func (c *Config) check() error {
 		return errTwoSecrets
 	case c.EncryptionKey == "" && len(c.OldEncryptionKeys) > 0:
 		return errOldKeysOnly
-	case c.Schema != "" && !config.ReplacedAtLoad(c.Schema) && !schemaName.MatchString(c.Schema):
+	}
+	return c.checkValues()
+}
+
+// checkValues is check for the values that are given, each by itself.
+func (c *Config) checkValues() error {
+	if c.Schema != "" && !config.ReplacedAtLoad(c.Schema) && !schemaName.MatchString(c.Schema) {
 		return errSchema
 	}
 	if !config.ReplacedAtLoad(c.URL) {
