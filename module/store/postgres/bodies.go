@@ -171,9 +171,11 @@ func (s *Store) forgetBodies(ctx context.Context) error {
 	}
 }
 
-// forgetSomeBodies is forgetBodies for so many bytes, or a little more.
+// forgetSomeBodies is forgetBodies for so many bytes, or a little more. A body that is committed
+// while it waits for the row is looked at again, by the outer condition alone.
 func (s *Store) forgetSomeBodies(ctx context.Context, most int64) (n int64, err error) {
-	tag, err := s.pool.Exec(ctx, s.sql(`DELETE FROM @bodies WHERE (callback IS NULL OR sum IS NULL) AND file IN (SELECT file FROM (
+	tag, err := s.pool.Exec(ctx, s.sql(`DELETE FROM @bodies WHERE (callback IS NULL AND made < clock_timestamp() - $1::bigint * interval '1 millisecond'
+			OR callback IS NOT NULL AND sum IS NULL) AND file IN (SELECT file FROM (
 			SELECT file, sum(size) OVER (ORDER BY made, file) - size AS before FROM (
 				SELECT b.file, b.made, coalesce(b.size, (SELECT count(*) * $3 FROM @pieces p WHERE p.file = b.file)) AS size FROM @bodies b
 				WHERE b.callback IS NULL AND b.made < clock_timestamp() - $1::bigint * interval '1 millisecond'
