@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -13,3 +14,6 @@ func allocated(info fs.FileInfo) int64 {
 	}
 	return info.Size()
 }
+
+// syncData writes a file's data to the disk.
+func syncData(f *os.File) error { return syscall.Fdatasync(int(f.Fd())) }

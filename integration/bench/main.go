@@ -2,7 +2,9 @@
 // when they merely pass through Caddy's reverse_proxy:
 //
 //	go run ./integration/bench
+//	go run ./integration/bench pair -c 1,128 -dir /dev/shm
 //	go run ./integration/bench -arms hold,park -c 128 -json figures.json
+//	go run ./integration/bench waiting
 //	go run ./integration/bench mem
 //	go run ./integration/bench store
 //	go run ./integration/bench peers
@@ -10,13 +12,15 @@
 //	go run ./integration/bench database
 //
 // It builds Caddy, starts it twice, as floor and as product, plays client, upstream
-// and partner itself, and lets the two take turns. Absolute figures depend on the
+// and partner itself, and lets the two take turns. pair, which it does if nothing else is asked
+// for, has partners that wait for the reply to a call before they make the next one. Absolute figures depend on the
 // machine; look at the ratios. The floor is also measured against itself: where the
 // two figures differ, the run was too noisy to tell.
 //
 // mem prints how much memory a held request takes, beside one that a handler of the
 // same binary merely blocks; store measures a store with a million callbacks; peers
-// measures nchan and Pushpin at the same job, if they are installed; nodes measures two
+// measures nchan and Pushpin at the same job, if they are installed; waiting measures holds
+// while many other callbacks wait; nodes measures two
 // nodes on one PostgreSQL beside one node with the embedded store, and database what a
 // callback costs a PostgreSQL.
 package main
@@ -58,8 +62,13 @@ func main() {
 }
 
 func command(ctx context.Context, args []string) error {
-	if len(args) > 0 {
+	if len(args) == 0 {
+		return measurePair(ctx, nil)
+	}
+	if !strings.HasPrefix(args[0], "-") {
 		switch args[0] {
+		case "pair":
+			return measurePair(ctx, args[1:])
 		case "mem":
 			return memory(ctx, args[1:])
 		case "store":
@@ -70,6 +79,10 @@ func command(ctx context.Context, args []string) error {
 			return compareNodes(ctx, args[1:])
 		case "database":
 			return measureDatabase(ctx, args[1:])
+		case "waiting":
+			return measureWaiting(ctx, args[1:])
+		default:
+			return fmt.Errorf("%q is no measure", args[0])
 		}
 	}
 	o, err := parse()
@@ -80,7 +93,7 @@ func command(ctx context.Context, args []string) error {
 }
 
 func parse() (o options, err error) {
-	names := flag.String("arms", "hold", "what to measure: "+armNames()+", or all")
+	names := flag.String("arms", "hold", "what to measure: "+armNames()+", or all, which is all but list")
 	clients := flag.String("c", "1,16,128", "numbers of concurrent clients")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often the arms take turns")
 	flag.DurationVar(&o.length, "length", 2*time.Second, "how long an arm runs each time")

@@ -68,6 +68,7 @@ type row struct {
 	Noise     float64 `json:"noise"`
 	TooNoisy  bool    `json:"tooNoisy"`
 	CPU       float64 `json:"cpu"`
+	Spent     float64 `json:"cpuMilliseconds"`
 	Commits   float64 `json:"commitsPerRecord"`
 	PerSecond float64 `json:"perSecond"`
 	FloorRate float64 `json:"floorPerSecond"`
@@ -120,7 +121,7 @@ func (b *bench) compare(ctx context.Context, a arm, clients, rounds int, length 
 	return row{
 		Arm: a.name, Floor: a.floor, Clients: clients,
 		Ratio: median(ratios), Least: slices.Min(ratios), Greatest: slices.Max(ratios),
-		Noise: off, TooNoisy: off < 0.85 || off > 1.15, CPU: median(cpus), Commits: of(products, commitsPerRecord),
+		Noise: off, TooNoisy: off < 0.85 || off > 1.15, CPU: median(cpus), Spent: of(products, spent), Commits: of(products, commitsPerRecord),
 		PerSecond: of(products, rate), FloorRate: of(floors, rate),
 		P50: of(products, p50), P99: of(products, p99), FloorP50: of(floors, p50), FloorP99: of(floors, p99),
 	}, nil
@@ -129,6 +130,9 @@ func (b *bench) compare(ctx context.Context, a arm, clients, rounds int, length 
 func rate(s sample) float64 { return s.perSecond }
 func p50(s sample) float64  { return float64(s.p50) / float64(time.Millisecond) }
 func p99(s sample) float64  { return float64(s.p99) / float64(time.Millisecond) }
+
+// spent is the server's processor time per round trip, in milliseconds.
+func spent(s sample) float64 { return float64(s.cpu) / float64(time.Millisecond) }
 
 func commitsPerRecord(s sample) float64 { return s.commits }
 

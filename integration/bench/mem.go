@@ -26,10 +26,18 @@ func (v vitals) minus(o vitals) vitals {
 // and prints what one of each takes.
 func memory(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("mem", flag.ContinueOnError)
-	h1 := flags.Int("h1", 10_000, "requests over HTTP/1.1")
-	h2c := flags.Int("h2c", 30_000, "requests over HTTP/2")
+	h1 := flags.String("h1", "2500,5000,10000", "numbers of requests over HTTP/1.1")
+	h2c := flags.String("h2c", "30000", "numbers of requests over HTTP/2")
+	picture := flags.String("plot", "", "file for a plot of the memory over HTTP/1.1, as SVG")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	counts := make(map[string][]int)
+	for protocol, list := range map[string]*string{"HTTP/1.1": h1, "h2c": h2c} {
+		var err error
+		if counts[protocol], err = numbers(*list); err != nil {
+			return err
+		}
 	}
 	dir, binary, err := workshop("github.com/caddy-callback/caddy-callback/integration/bench/blocked")
 	if err != nil {
@@ -37,30 +45,50 @@ func memory(ctx context.Context, args []string) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	fmt.Println("| protocol | requests | | resident | heap | stacks | goroutines |\n|---|---|---|---|---|---|---|")
-	for _, c := range []struct {
-		name string
-		n    int
-	}{{"HTTP/1.1", *h1}, {"h2c", *h2c}} {
-		var each [2]vitals
-		for i, handler := range []string{"blocked", "held"} {
-			if each[i], err = crowd(ctx, filepath.Join(dir, strconv.Itoa(i)+c.name[:1]), binary, handler, c.name == "h2c", c.n); err != nil {
-				return fmt.Errorf("%s, %s: %w", c.name, handler, err)
+	taken := plot{title: "Memory of requests that wait, over HTTP/1.1", across: "requests", up: "MiB of heap and stacks",
+		lines: []line{{name: "held"}, {name: "blocked in a handler"}}}
+	for _, protocol := range []string{"HTTP/1.1", "h2c"} {
+		for _, n := range counts[protocol] {
+			blocked, held, err := crowds(ctx, dir, binary, protocol, n)
+			if err != nil {
+				return err
 			}
-			v := each[i]
-			fmt.Printf("| %s | %d | %s | %.1f KiB | %.1f KiB | %.1f KiB | %.1f |\n", c.name, c.n, handler, v.resident/1024, v.heap/1024, v.stack/1024, v.goroutines)
+			if protocol == "HTTP/1.1" {
+				taken.add(strconv.Itoa(n), held.mebibytes(n), blocked.mebibytes(n))
+			}
 		}
-		more := each[1].minus(each[0])
-		fmt.Printf("| %s | %d | held, more than blocked | %.1f KiB | %.1f KiB | %.1f KiB | %.1f |\n",
-			c.name, c.n, more.resident/1024, more.heap/1024, more.stack/1024, more.goroutines)
 	}
-	return nil
+	if *picture == "" {
+		return nil
+	}
+	return taken.write(*picture)
+}
+
+// mebibytes returns the heap and stacks of n requests.
+func (v vitals) mebibytes(n int) float64 { return (v.heap + v.stack) * float64(n) / (1 << 20) }
+
+// crowds lets n requests block, and hold, and prints what one of each takes.
+func crowds(ctx context.Context, dir, binary, protocol string, n int) (blocked, held vitals, err error) {
+	var each [2]vitals
+	for i, handler := range []string{"blocked", "held"} {
+		place, err := os.MkdirTemp(dir, "")
+		if err != nil {
+			return blocked, held, err
+		}
+		if each[i], err = crowd(ctx, place, binary, handler, protocol == "h2c", n); err != nil {
+			return blocked, held, fmt.Errorf("%s, %s: %w", protocol, handler, err)
+		}
+		v := each[i]
+		fmt.Printf("| %s | %d | %s | %.1f KiB | %.1f KiB | %.1f KiB | %.1f |\n", protocol, n, handler, v.resident/1024, v.heap/1024, v.stack/1024, v.goroutines)
+	}
+	fmt.Printf("| %s | %d | held, to blocked | %.2f | %.2f | %.2f | %.2f |\n", protocol, n,
+		each[1].resident/each[0].resident, each[1].heap/each[0].heap, each[1].stack/each[0].stack, each[1].goroutines/each[0].goroutines)
+	fmt.Printf("| %s | %d | held, to blocked, heap and stacks | %.2f | | | |\n", protocol, n, (each[1].heap+each[1].stack)/(each[0].heap+each[0].stack))
+	return each[0], each[1], nil
 }
 
 // crowd starts a server, lets n requests wait in it, and returns what each takes.
 func crowd(ctx context.Context, dir, binary, handler string, h2c bool, n int) (each vitals, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return each, err
-	}
 	var p [4]string
 	for i := range p {
 		if p[i], err = freePort(); err != nil {

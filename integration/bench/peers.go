@@ -118,7 +118,8 @@ func (b *bench) comparePeer(ctx context.Context, p peer, counts []int, rounds in
 	return nil
 }
 
-// errLost says that a request was not released although its partner had called.
+// errLost says that a request was not released although its partner had called, or that the peer
+// gave it up.
 var errLost = errors.New("the request was not released")
 
 // startNchan starts nginx with a location to wait at and one to publish at.
@@ -290,7 +291,10 @@ func (b *bench) waitFor(url string) error {
 	if err != nil {
 		return err
 	}
-	return finish(resp, http.StatusOK, nil)
+	if err := finish(resp, http.StatusOK, nil); resp.StatusCode < http.StatusInternalServerError {
+		return err
+	}
+	return errLost
 }
 
 // startPeer starts a server in a process group of its own, which the processes that

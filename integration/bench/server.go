@@ -118,8 +118,12 @@ http://127.0.0.1:%s {
 		"}\n"
 }
 
-// startServer starts Caddy and waits until it listens.
-func startServer(dir, binary, name, port, config string) (*server, error) {
+// defaultLimits are the settings of Go's memory for all servers.
+var defaultLimits = []string{"GOGC=100", "GOMEMLIMIT=2GiB"}
+
+// startServer starts Caddy, with limits in place of the default ones, and waits until it
+// listens.
+func startServer(dir, binary, name, port, config string, limits ...string) (*server, error) {
 	path := filepath.Join(dir, name+".caddyfile")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err
@@ -127,7 +131,10 @@ func startServer(dir, binary, name, port, config string) (*server, error) {
 	began := time.Now()
 	cmd := exec.Command(binary, "run", "--config", path, "--adapter", "caddyfile")
 	// The same limits for both, since the store's memory would favor one of them.
-	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir, "GOGC=100", "GOMEMLIMIT=2GiB")
+	if len(limits) == 0 {
+		limits = defaultLimits
+	}
+	cmd.Env = append(os.Environ(), append(limits, "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)...)
 	logFile, err := os.Create(filepath.Join(dir, name+".log"))
 	if err != nil {
 		return nil, err
