@@ -126,8 +126,7 @@ func TestCallIsJudgedByWhatWasConfiguredWhenItsCallbackWasMade(t *testing.T) {
 	x := s.get(t)
 	url := x.received.Header.Get("X-Old-Callback-Url")
 	s.MustReload(t, harness.Config{Hold: `respond "new"`})
-	// Writes are committed in order: once this one is on disk, so is the other.
-	s.get(t).resolve(t, "an answer")
+	s.committed(t, 1)
 	s.Kill(t)
 	if _, err := x.Outcome(); err == nil {
 		t.Error("the request was answered by a server that was killed")

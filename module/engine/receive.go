@@ -107,18 +107,14 @@ func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (decisio
 		return d, nil
 	}
 	e.noteMeaning(r, verdict)
-	released := false
 	if verdict.Next != nil {
 		e.note(transitionOf(verdict.Kind, r.Phase), r, before == callback.Waiting && r.Phase.Final())
-		released = e.waiters.tell(r, in.Lease)
+		e.waiters.tell(r, in.Lease)
 		e.offer(r)
-	}
-	if !released {
-		commit.Hurry()
 	}
 	// A repeated call may get its reply from a record that is not committed yet. It
 	// waits, too: a crash must not undo what the partner was told.
-	if err := store.WaitInTurn(context.WithoutCancel(ctx), commit); err != nil {
+	if err := store.Wait(context.WithoutCancel(ctx), commit); err != nil {
 		return d, err
 	}
 	if verdict.Next != nil {

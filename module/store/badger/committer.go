@@ -2,6 +2,7 @@ package badger
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -17,8 +18,9 @@ const maxBatchBytes = 1 << 20
 
 // group is a set of callbacks that are committed together: with one transaction and
 // one fsync, unless they are too many for that. It is the store.Commit of every
-// decision in it. It holds exactly the decisions that were made while it gathered, so
-// that each commit is a state that existed at one moment.
+// decision in it. It holds exactly the decisions that were made while it gathered, save
+// those creations that are left to rest, so that each commit is a state that existed at one
+// moment or could have.
 type group struct {
 	committer *committer
 	done      chan struct{}
@@ -30,6 +32,36 @@ type group struct {
 	hurried bool
 }
 
+// left returns how long the group gathers on, at most for pace and until it has so many
+// writes, and whether it gathers anything.
+func (g *group) left(pace time.Duration, most int) (left time.Duration, gathers bool) {
+	switch {
+	case g.began.IsZero():
+		return 0, false
+	case g.hurried, len(g.writes) >= most:
+		return 0, true
+	}
+	return max(0, pace-time.Since(g.began)), true
+}
+
+// join makes an entry, whose lock is held, one of the group.
+func (g *group) join(e *entry) {
+	e.group, e.pending = g, &written{entry: e, place: len(g.writes)}
+	g.writes = append(g.writes, e.pending)
+	if g.began.IsZero() {
+		g.began = time.Now()
+	}
+}
+
+// part takes a write out of the group.
+func (g *group) part(w *written) {
+	last := len(g.writes) - 1
+	g.writes[w.place] = g.writes[last]
+	g.writes[w.place].place = w.place
+	g.writes[last] = nil
+	g.writes = g.writes[:last]
+}
+
 // written is what a group writes about one callback: of several decisions only the
 // last.
 type written struct {
@@ -39,16 +71,28 @@ type written struct {
 	before, after *callback.Record
 	// links lists the keys that the decisions have set or removed.
 	links []linkKey
+	// place is where it is in its group.
+	place int
 }
 
-// pace is how long a group gathers if nobody waits for it. It is short for a partner
-// that waits for its reply, and long enough to save a disk most of its fsyncs. A call
-// that comes within this time is written together with the request that it answers.
+// pace is how long a group gathers if nobody waits for it: long enough to save a disk most
+// of its fsyncs.
 const pace = 5 * time.Millisecond
 
 // maxLeisure is the number of callbacks at which a group is committed although nobody
 // waits for it.
 const maxLeisure = 256
+
+// rest is how long a creation waits for its call if nobody waits for it. A call that comes
+// within this time is written in its place. maxResting is how many creations rest at most.
+const (
+	rest       = 25 * time.Millisecond
+	maxResting = 4096
+)
+
+// yields is how often the committer lets all others run before it takes a group: whoever is
+// about to decide joins it. It costs nothing while nobody else runs.
+const yields = 5
 
 func (c *committer) newGroup() *group { return &group{committer: c, done: make(chan struct{})} }
 
@@ -84,19 +128,22 @@ type committer struct {
 	s *Store
 
 	mu sync.Mutex
-	// gathering is the group that decisions are added to.
-	gathering *group
+	// gathering is the group that decisions are added to, and resting the one for creations
+	// that nothing depends on. It is committed after gathering, so that a creation that has
+	// left it for its call is committed when it is.
+	gathering, resting *group
 	// sealed are the groups that are complete and must be committed before gathering,
 	// the oldest first.
 	sealed []*group
-	// newest is the last group that a decision was added to, nil if there is none.
+	// newest is the last group, save the resting one, that a decision was added to, nil if
+	// there is none.
 	newest *group
 	// refusal is why decisions are refused, nil if they are accepted. dropping is the
 	// same while a failed group is being dropped: no decision may be based on it.
 	refusal, dropping error
 
-	// pace is how long a group gathers if nobody waits for it.
-	pace time.Duration
+	// pace and rest replace the constants of these names in tests.
+	pace, rest time.Duration
 
 	kick    chan struct{}
 	stop    chan struct{}
@@ -107,11 +154,12 @@ func newCommitter(s *Store) *committer {
 	c := &committer{
 		s:       s,
 		pace:    pace,
+		rest:    rest,
 		kick:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
-	c.gathering = c.newGroup()
+	c.gathering, c.resting = c.newGroup(), c.newGroup()
 	return c
 }
 
@@ -123,12 +171,12 @@ func (c *committer) wake() {
 	}
 }
 
-// add adds an entry, whose lock is held, to the gathering group. If that group is
-// among those in after, it is sealed and a new one begun, so that the entry is
-// committed later: when one callback gets an alias that another gave up, a crash
+// add adds an entry, whose lock is held, to the gathering group, or to the resting one. If the
+// gathering group is among those in after, it is sealed and a new one begun, so that the entry
+// is committed later: when one callback gets an alias that another gave up, a crash
 // between the two commits must leave the alias free, not with both. The caller sets
 // the records of entry and group before it unlocks the entry.
-func (c *committer) add(e *entry, after []*group) error {
+func (c *committer) add(e *entry, after []*group, rests bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -142,28 +190,41 @@ func (c *committer) add(e *entry, after []*group) error {
 		c.gathering = c.newGroup()
 		c.wake()
 	}
-	if e.group == c.gathering {
-		return nil
-	}
-	c.s.overlay.retain(e)
-	e.group = c.gathering
-	e.pending = &written{entry: e}
-	c.gathering.writes = append(c.gathering.writes, e.pending)
-	switch len(c.gathering.writes) {
-	case 1:
-		c.gathering.began = time.Now()
-		c.newest = c.gathering
-		c.wake()
-	case maxLeisure:
-		c.wake()
+	switch {
+	case e.group == c.gathering:
+	case e.group == c.resting:
+		c.resting.part(e.pending)
+		links := e.pending.links
+		c.join(e, c.gathering)
+		c.s.overlay.relink(e, links, true)
+	case rests:
+		c.s.overlay.retain(e)
+		c.join(e, c.resting)
+	default:
+		c.s.overlay.retain(e)
+		c.join(e, c.gathering)
 	}
 	return nil
+}
+
+// join adds an entry to one of the two groups.
+func (c *committer) join(e *entry, g *group) {
+	g.join(e)
+	if g == c.gathering {
+		c.newest = g
+	}
+	if n := len(g.writes); n == 1 || n == maxLeisure || n == maxResting {
+		c.wake()
+	}
 }
 
 // flush waits until the decisions made before it are committed or dropped.
 func (c *committer) flush(ctx context.Context) error {
 	c.mu.Lock()
 	g := c.newest
+	if len(c.resting.writes) > 0 {
+		g = c.resting
+	}
 	c.mu.Unlock()
 	if g == nil {
 		return nil
@@ -187,22 +248,28 @@ func (c *committer) refuse(err error) {
 func (c *committer) take(ending bool) (*group, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.sealed) > 0 {
+	left, gathers := c.gathering.left(c.pace, maxLeisure)
+	resting, rests := c.resting.left(c.rest, maxResting)
+	if rests && (resting == 0 || ending) {
+		if gathers {
+			c.sealed = append(c.sealed, c.gathering)
+		}
+		c.sealed = append(c.sealed, c.resting)
+		c.gathering, c.resting = c.newGroup(), c.newGroup()
+	}
+	switch {
+	case len(c.sealed) > 0:
 		g := c.sealed[0]
 		c.sealed = c.sealed[1:]
 		return g, 0
+	case gathers && (left == 0 || ending):
+		g := c.gathering
+		c.gathering = c.newGroup()
+		return g, 0
+	case gathers && rests:
+		return nil, min(left, resting)
 	}
-	g := c.gathering
-	if len(g.writes) == 0 {
-		return nil, 0
-	}
-	if !g.hurried && !ending && len(g.writes) < maxLeisure {
-		if left := c.pace - time.Since(g.began); left > 0 {
-			return nil, left
-		}
-	}
-	c.gathering = c.newGroup()
-	return g, 0
+	return nil, left + resting
 }
 
 // run commits group after group until it is stopped, and then what is left.
@@ -228,6 +295,9 @@ func (c *committer) run() {
 // next is, 0 if nothing gathers.
 func (c *committer) commitAll(ending bool) time.Duration {
 	for {
+		for range yields {
+			runtime.Gosched()
+		}
 		g, left := c.take(ending)
 		if g == nil {
 			return left
@@ -245,6 +315,10 @@ func (c *committer) end() {
 
 // commit writes a group and wakes everybody who waits for it.
 func (c *committer) commit(g *group) {
+	if len(g.writes) == 0 {
+		g.end(nil)
+		return
+	}
 	if c.s.space.exhausted() {
 		c.abandon(g, store.ErrFull, c.s.bodies.removeAll)
 		return
@@ -326,7 +400,7 @@ func (c *committer) drop(err error) []*group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropping = err
-	groups := append(c.sealed, c.gathering)
-	c.sealed, c.gathering = nil, c.newGroup()
+	groups := append(c.sealed, c.gathering, c.resting)
+	c.sealed, c.gathering, c.resting = nil, c.newGroup(), c.newGroup()
 	return groups
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 	"weak"
 
+	badgerdb "github.com/dgraph-io/badger/v4"
+
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -85,7 +87,7 @@ func TestCommitKeepsNothingOfWhatWasWritten(t *testing.T) {
 // neverInTurn makes a store commit only groups that are hurried or full.
 func neverInTurn(s *Store) {
 	s.committer.mu.Lock()
-	s.committer.pace = time.Hour
+	s.committer.pace, s.committer.rest = time.Hour, time.Hour
 	s.committer.mu.Unlock()
 }
 
@@ -128,7 +130,7 @@ func TestFullGroupIsCommittedThoughNobodyHurriesIt(t *testing.T) {
 	p := testPolicy(t, s)
 	neverInTurn(s)
 	var first store.Commit
-	for range maxLeisure {
+	for range maxResting {
 		c, err := s.Create(context.Background(), newRecord(s, p))
 		if err != nil {
 			t.Fatal(err)
@@ -153,16 +155,12 @@ func TestTwoDecisionsInOneGroupAreWrittenOnce(t *testing.T) {
 	<-blocked
 	// While the first commit is under way another callback is made and ended.
 	second := newRecord(s, p)
-	created, err := s.Create(context.Background(), second)
-	if err != nil {
+	if _, err := s.Create(context.Background(), second); err != nil {
 		t.Fatal(err)
 	}
 	ended, err := closeRecord(s, p, second.ID)
 	if err != nil {
 		t.Fatal(err)
-	}
-	if created != ended {
-		t.Error("creation and end are not in the same group")
 	}
 	before := s.sequence.Load()
 	close(release)
@@ -171,6 +169,81 @@ func TestTwoDecisionsInOneGroupAreWrittenOnce(t *testing.T) {
 	}
 	if n := s.sequence.Load() - before; n != 2 {
 		t.Errorf("%d commits, want one for each callback", n)
+	}
+}
+
+// A creation is committed when whoever waits for it is told so, also if its call has taken it
+// along meanwhile.
+func TestCreationIsCommittedWithItsCall(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	neverInTurn(s)
+	before := s.Commits()
+	r, other := newRecord(s, p), newRecord(s, p)
+	created, err := s.Create(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := closeRecord(s, p, r.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Wait(t.Context(), created); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Commits(); got.Records != before.Records+2 {
+		t.Errorf("%d records were written, want one for each callback", got.Records-before.Records)
+	}
+	for _, id := range []callback.UUID{r.ID, other.ID} {
+		if err := s.view(func(txn *badgerdb.Txn) error {
+			_, _, err := readRecord(txn, id)
+			return err
+		}); err != nil {
+			t.Errorf("%s is not in the database: %v", id, err)
+		}
+	}
+}
+
+func TestCreationThatWentWithACallFailsWithIt(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	neverInTurn(s)
+	s.beforeCommit = func() error { return errors.New("input/output error") }
+	r := newRecord(s, p)
+	created, err := s.Create(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := closeRecord(s, p, r.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Wait(t.Context(), ended); !errors.Is(err, store.ErrFailed) {
+		t.Fatalf("the call: %v", err)
+	}
+	if err := store.Wait(t.Context(), created); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("the creation: %v", err)
+	}
+}
+
+func TestOnlyCreationsThatNothingDependsOnRest(t *testing.T) {
+	s := openForTest(t, t.TempDir())
+	p := testPolicy(t, s)
+	neverInTurn(s)
+	for name, change := range map[string]func(*callback.Record){
+		"an alias": func(r *callback.Record) { r.Aliases = []callback.Digest{{1}} },
+		"work":     func(r *callback.Record) { r.Job = &callback.Job{} },
+	} {
+		r := newRecord(s, p)
+		change(r)
+		if _, err := s.Create(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.committer.resting.writes) > 0 {
+			t.Errorf("a creation with %s rests", name)
+		}
 	}
 }
 

@@ -100,7 +100,7 @@ func (s *Store) accept(e *entry, next *callback.Record) error {
 		return err
 	}
 	defer s.overlay.unclaim(claimed)
-	if err := s.committer.add(e, free); err != nil {
+	if err := s.committer.add(e, free, rests(e, next)); err != nil {
 		return err
 	}
 	s.bodies.fresh.take(without(files(next), files(e.record)))
@@ -110,6 +110,12 @@ func (s *Store) accept(e *entry, next *callback.Record) error {
 	s.overlay.relink(e, removed, false)
 	e.loaded, e.record, e.pending.after = true, next, next
 	return nil
+}
+
+// rests reports whether a record can be committed later than decisions that were made after
+// it: it is a creation that no other callback, and no work, depends on.
+func rests(e *entry, next *callback.Record) bool {
+	return e.record == nil && e.stored == nil && next != nil && next.Job == nil && len(next.Aliases) == 0
 }
 
 // load reads the record of an entry, whose lock is held, unless that has been done.
