@@ -311,7 +311,10 @@ func (r *Record) Has(file string) bool {
 
 // Bodies returns the bodies that the record refers to.
 func (r *Record) Bodies() []*Body {
-	var bodies []*Body
+	if r.Call == nil && r.Latest == nil && len(r.Outbox) == 0 && r.Ack == nil && r.Answer == nil && r.Request == nil {
+		return nil
+	}
+	bodies := make([]*Body, 0, 5+len(r.Outbox))
 	for _, c := range r.calls() {
 		bodies = append(bodies, &c.Body)
 	}

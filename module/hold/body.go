@@ -178,7 +178,7 @@ const drainWithin = 50 * time.Millisecond
 // stop ends what drain has begun, before the client is answered: the server does not send
 // an answer while the body is being read, and then checks how much of it was read.
 func (t *trackedBody) stop(w http.ResponseWriter) {
-	if t == nil || t.drained == nil {
+	if t == nil || t.drained == nil || isClosed(t.drained) {
 		return
 	}
 	select {
@@ -188,6 +188,15 @@ func (t *trackedBody) stop(w http.ResponseWriter) {
 	}
 	if http.NewResponseController(w).SetReadDeadline(time.Now()) == nil {
 		<-t.drained
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

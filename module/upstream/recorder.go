@@ -262,17 +262,28 @@ func (rec *recorder) forget() {
 	rec.loan.mu.Lock()
 	defer rec.loan.mu.Unlock()
 	rec.forgotten.Store(true)
-	if rec.told || rec.ended {
-		rec.kept.drop()
-	}
+	rec.letGo()
 }
 
 // leave says that the handlers have ended.
 func (rec *recorder) leave() {
 	rec.loan.mu.Lock()
 	defer rec.loan.mu.Unlock()
-	if rec.ended = true; rec.forgotten.Load() {
+	rec.ended = true
+	rec.letGo()
+}
+
+// letGo lets go of what nobody needs any more. The loan must be locked.
+func (rec *recorder) letGo() {
+	if !rec.forgotten.Load() {
+		return
+	}
+	if rec.told || rec.ended {
 		rec.kept.drop()
+	}
+	if rec.ended {
+		// A client can be held for long after its upstream has answered.
+		rec.header, rec.head, rec.needed = http.Header{}, nil, Answer{}
 	}
 }
 

@@ -64,6 +64,9 @@ func relinked(before, after *callback.Record) (added, removed []linkKey) {
 		return nil, nil
 	}
 	old, young := linksOf(before), linksOf(after)
+	if len(old) == 0 {
+		return young, nil
+	}
 	added = slices.DeleteFunc(slices.Clone(young), func(k linkKey) bool { return slices.Contains(old, k) })
 	removed = slices.DeleteFunc(old, func(k linkKey) bool { return slices.Contains(young, k) })
 	return added, removed
@@ -143,7 +146,12 @@ func (o *overlay) unclaim(keys []linkKey) {
 // free are the groups in which some of them became free; the decision must be
 // committed after those.
 func (s *Store) claim(id callback.UUID, added []linkKey) (claimed []linkKey, free []*group, err error) {
-	aliases := slices.DeleteFunc(slices.Clone(added), func(k linkKey) bool { return k.kind != store.KeyAlias })
+	var aliases []linkKey
+	for _, k := range added {
+		if k.kind == store.KeyAlias {
+			aliases = append(aliases, k)
+		}
+	}
 	// Always in the same order, to avoid deadlocks.
 	slices.SortFunc(aliases, func(a, b linkKey) int { return bytes.Compare(a.digest[:], b.digest[:]) })
 	for i, k := range aliases {
