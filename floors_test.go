@@ -9,7 +9,7 @@ import (
 // floors are the packages of this module from the lowest floor up. A package imports only
 // packages of floors below its own.
 var floors = []string{
-	"quoted problem failpoint linear memory outage",
+	"quoted problem failpoint linear memory outage verify",
 	"unpack",
 	"inject",
 	"callback",
