@@ -25,7 +25,8 @@ const (
 	Stripe = "stripe"
 	// Slack is that of Slack (docs.slack.dev, "Verifying requests from Slack").
 	Slack = "slack"
-	// Shopify is that of Shopify (shopify.dev, "Verify webhook deliveries").
+	// Shopify is that of Shopify (shopify.dev, "Verify webhook deliveries"). The names of the headers
+	// of webhooks and of events are understood.
 	Shopify = "shopify"
 	// Twilio is that of Twilio (twilio.com/docs/usage/security).
 	Twilio = "twilio"

@@ -69,6 +69,7 @@ var table = completed(map[string][]way{
 	},
 	Shopify: {
 		{header: "X-Shopify-Hmac-Sha256", encode: base64.StdEncoding.EncodeToString, signs: []piece{{kind: isBody}}},
+		{header: "Shopify-Hmac-Sha256", encode: base64.StdEncoding.EncodeToString, signs: []piece{{kind: isBody}}},
 	},
 	Twilio: {
 		{header: "X-Twilio-Signature", hash: sha1.New, encode: base64.StdEncoding.EncodeToString, twilio: true},
