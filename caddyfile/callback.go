@@ -31,6 +31,9 @@ import (
 //	    inject        off
 //	    ack           <status|class>...
 //	    ack           header|json|xml <name> [<pattern>...]
+//	    only          header|query|form|json|xml <name> [<pattern>...]
+//	    prefer        on|off
+//	    answer        202|ack
 //	    methods       <method>...
 //	    respond       <body>|<status> [<status>] { body <text> }
 //	    header        <name> <value>

@@ -13,6 +13,7 @@ type modes string
 
 const (
 	inHold modes = "hold"
+	inPark modes = "park"
 	// withCalls are the modes in which there is a callback URL.
 	withCalls modes = "hold park"
 	// withoutClient are the modes in which the client does not wait.
@@ -30,6 +31,7 @@ type handlerOption struct {
 // handlerOptions are the options of callback, sorted by their names.
 var handlerOptions = []handlerOption{
 	{"ack", withCalls, func(_ helper, o *options, d *hold.Handler) error { return parseAck(o, d) }},
+	{"answer", inPark, func(_ helper, o *options, d *hold.Handler) error { return o.text(&d.Answer) }},
 	{"ask", withCalls, func(_ helper, o *options, d *hold.Handler) error { return o.text(&d.Ask) }},
 	{"attempt_timeout", withoutClient, func(_ helper, o *options, d *hold.Handler) error { return parseAttemptTimeout(o, d) }},
 	{"base_url", inAll, func(_ helper, o *options, d *hold.Handler) error { return o.base(&d.BaseURL) }},
@@ -58,6 +60,8 @@ var handlerOptions = []handlerOption{
 	{"on_conflict", withCalls, func(_ helper, o *options, d *hold.Handler) error { return o.text(&d.OnConflict) }},
 	{"on_disconnect", inHold, func(_ helper, o *options, d *hold.Handler) error { return o.text(&d.OnDisconnect) }},
 	{"on_timeout", inHold, func(_ helper, o *options, d *hold.Handler) error { return o.text(&d.OnTimeout) }},
+	{"only", inAll, func(_ helper, o *options, d *hold.Handler) error { return parseMatch(o, &d.Only) }},
+	{"prefer", inAll, func(_ helper, o *options, d *hold.Handler) error { return o.onOff(&d.Prefer) }},
 	{"progress", withCalls, func(_ helper, o *options, d *hold.Handler) error { return parseMatch(o, &d.Progress) }},
 	{"redir", withCalls, func(_ helper, o *options, d *hold.Handler) error { return parseRedirect(o, &d.Redirect) }},
 	{"redir_failed", withCalls, func(_ helper, o *options, d *hold.Handler) error { return parseRedirect(o, &d.RedirectFailed) }},

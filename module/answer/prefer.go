@@ -11,6 +11,8 @@ import (
 // Preference holds the preferences of a client (RFC 7240) that we honour. Those that we
 // cannot understand are ignored, as the RFC asks.
 type Preference struct {
+	// Ignored says that the preferences are not heeded, and nothing depends on them.
+	Ignored bool
 	// Async says that respond-async is given (section 4.1).
 	Async bool
 	// Waits says that wait is given, and Wait how long it is (section 4.3).
@@ -51,6 +53,9 @@ func preferences(h http.Header) func(yield func(name, value string) bool) {
 
 // Apply says in an answer which preferences were honoured (RFC 7240, section 3).
 func (p Preference) Apply(h http.Header) {
+	if p.Ignored {
+		return
+	}
 	if !slices.Contains(h["Vary"], "Prefer") {
 		h.Add("Vary", "Prefer")
 	}

@@ -87,7 +87,7 @@ func (h *Handler) expectAck(e *engine.Engine, id callback.UUID) (came func()) {
 // room returns how much of the upstream's answer is kept.
 func (x *exchange) room() upstream.Room {
 	room := upstream.Room{Kept: -1, Passed: -1, Drained: x.h.app.MaxBodySize}
-	if x.h.policy.AckIsResult || x.h.CorrelationID.inBody(fromAck) || len(x.h.ackBody) > 0 {
+	if x.h.needsAck() || x.h.CorrelationID.inBody(fromAck) || len(x.h.ackBody) > 0 {
 		room.Kept = x.h.app.MaxBodySize
 	}
 	if x.retry != nil {
@@ -166,7 +166,7 @@ func (x *exchange) leaveUpstream(call *upstream.Call) {
 // decides reports whether a call that has come decides what the client gets, whatever the
 // upstream answers.
 func (x *exchange) decides(r *callback.Record) bool {
-	return (r.Phase == callback.Resolved || r.Phase == callback.Failed) && !x.h.policy.AckIsResult
+	return (r.Phase == callback.Resolved || r.Phase == callback.Failed) && !x.h.needsAck()
 }
 
 // remember keeps a notice for ended.
@@ -258,7 +258,7 @@ func (x *exchange) settle(call *upstream.Call) (settled bool, err error) {
 	if x.cut != notCut {
 		return true, x.leaveCut()
 	}
-	if x.answersAtOnce() && (outcome == upstream.Underway || x.wasCalled()) {
+	if x.answersAtOnce() && !x.h.answersAck() && (outcome == upstream.Underway || x.wasCalled()) {
 		return true, x.park()
 	}
 	p := problem.UpstreamUnknown
@@ -293,14 +293,14 @@ func (x *exchange) conclude(call *upstream.Call) error {
 }
 
 // acknowledge stores what is needed of the ack: the correlation id in it, the ack itself
-// if it is the result, or, for a request with a key, that there was an ack.
+// if the client gets it, or, for a request with a key, that there was an ack.
 func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 	if x.h.CorrelationID != nil && x.h.CorrelationID.From == fromAck && x.acked {
 		if settled, err := x.correlate(call); settled {
 			return true, err
 		}
 	}
-	if !x.h.policy.AckIsResult || !x.acked {
+	if !x.h.needsAck() || !x.acked {
 		if x.retry != nil {
 			return false, x.rt.Engine.Acknowledge(x.lasting(), store.ByID(x.callback.ID), nil)
 		}
@@ -379,10 +379,11 @@ func (x *exchange) refuseAck() error {
 	return x.refuse(problem.AckTooLarge)
 }
 
-// keepAck keeps the upstream's ack for the client, if it is the result. The errors are those
+// keepAck keeps the upstream's ack for the client, if it is the result or what the client gets
+// at once. The errors are those
 // of upstream.Call.Response.
 func (x *exchange) keepAck(call *upstream.Call) (err error) {
-	if x.h.policy.AckIsResult && x.acked {
+	if x.h.needsAck() && x.acked {
 		x.ack, err = call.Response()
 	}
 	return err

@@ -48,7 +48,7 @@ func (h *Handler) CheckOptions() error {
 	}
 	for _, check := range []func() error{
 		h.checkTimes, h.checkWords, h.checkIdempotency, h.checkPolicy, h.checkStateQuery, h.checkInjections, h.checkCalls,
-		h.checkReplyTexts, h.checkCopyHeaders, h.checkDialect,
+		h.checkReplyTexts, h.checkCopyHeaders, h.checkDialect, h.checkOnly, h.checkAnswer,
 		h.checkMode, h.checkStep, h.checkCorrelation, h.checkAsk, h.checkDelivery,
 	} {
 		if err := check(); err != nil {

@@ -144,7 +144,10 @@ func (x *exchange) lasting() context.Context { return context.WithoutCancel(x.r.
 // patience if 202 comes first.
 func (x *exchange) beginTime(arrived time.Time) {
 	timeout := time.Duration(x.h.Timeout)
-	x.preference = answer.PreferenceOf(x.r.Header, timeout)
+	x.preference = answer.Preference{Ignored: true}
+	if x.h.heedsPrefer() {
+		x.preference = answer.PreferenceOf(x.r.Header, timeout)
+	}
 	if x.h.isStep() {
 		// The request goes on after its callback, so there is no result to fetch later.
 		x.preference.Async = false
@@ -224,7 +227,7 @@ func (x *exchange) spec() (engine.Spec, error) {
 	}
 	if h.deliverer != nil {
 		if spec.DeliverTo, err = x.request.deliverTo(); err != nil {
-			return engine.Spec{}, err
+			return engine.Spec{}, h.passesWithout(err)
 		}
 		spec.Sender = h.deliverer.Sender()
 		// If the receiver of the delivery handles it as a call, it expects the

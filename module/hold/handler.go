@@ -73,6 +73,16 @@ type Handler struct {
 	// correlation id and the callback URL. Default: the app's inject_off.
 	InjectOff bool `json:"inject_off,omitempty"`
 
+	// Only lists what a request must say, in its header, query or body: one that does not say
+	// all of it, or cannot be read, goes through to the next handlers untouched. Default: every
+	// request is taken.
+	Only []Match `json:"only,omitempty"`
+
+	// Prefer says whether the client's header Prefer (RFC 7240) is heeded here: respond-async
+	// and wait. If it is false, it goes to the upstream as it is. Default: true, unless answer
+	// is "ack".
+	Prefer *bool `json:"prefer,omitempty"`
+
 	// Ack lists the upstream's statuses that mean "accepted, I will call back":
 	// numbers, or classes like 2xx. Default: 2xx; for GET, HEAD, OPTIONS, TRACE and
 	// QUERY only 202. Any other answer is passed to the client as it is.
@@ -133,6 +143,11 @@ type Handler struct {
 	// has authenticated, or else the Authorization header.
 	IdempotencyScope string `json:"idempotency_scope,omitempty"`
 
+	// Answer says what the client gets at once in park: "202", or "ack" for the upstream's own
+	// ack, with its status, headers and body. Then a request that holds no URL to deliver to
+	// goes through untouched, and a failed call is delivered with its own body. Default: 202.
+	Answer string `json:"answer,omitempty"`
+
 	// Message is the text that the client gets with 202. Default: a text that says
 	// whether the result will be delivered or is to be picked up.
 	Message string `json:"message,omitempty"`
@@ -187,6 +202,8 @@ type Handler struct {
 	log     *zap.Logger
 	policy  *callback.Policy
 	acks    []ackRange
+	// onlyHead and onlyBody are what a request must say before and in its body.
+	onlyHead, onlyBody []Match
 	// ackHeader and ackBody are what an ack must say in its header and in its body.
 	ackHeader []Match
 	ackBody   []Match
@@ -270,6 +287,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if switches(r) {
 		return h.refuse(w, r, problem.Upgrade)
 	}
+	if !h.concerns(r) {
+		return next.ServeHTTP(w, r)
+	}
 	if answer.TooEarly(r) {
 		return h.refuse(w, r, problem.TooEarly)
 	}
@@ -284,11 +304,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	x := &exchange{h: h, rt: rt, w: w, r: r, next: next, step: stepOf(r.Context())}
 	defer x.end()
 	if err := x.prepare(); err != nil {
-		return x.refuseFor(err)
+		return x.refuseOrPass(err)
 	}
 	x.beginTime(arrived)
 	if err := x.begin(); err != nil {
-		return x.refuseFor(err)
+		return x.refuseOrPass(err)
 	}
 	if x.attached {
 		return x.attach()

@@ -89,9 +89,9 @@ func (x *exchange) accept() upstream.Fate {
 // neededOf returns how much of an ack is needed.
 func (h *Handler) neededOf() upstream.Fate {
 	switch {
-	case h.policy.AckIsResult && h.CorrelationID.inBody(fromAck):
+	case h.needsAck() && h.CorrelationID.inBody(fromAck):
 		return upstream.KeptRead
-	case h.policy.AckIsResult:
+	case h.needsAck():
 		return upstream.Kept
 	case h.CorrelationID.inBody(fromAck) && h.CorrelationID.In == inject.XML:
 		return upstream.KeptXML
@@ -234,15 +234,7 @@ func (m Match) checkAck() error {
 	if err := m.Validate(); err != nil {
 		return fmt.Errorf("%w; choose another place or name", err)
 	}
-	for _, pattern := range m.Values {
-		if strings.HasPrefix(pattern, "!") {
-			return fmt.Errorf("%s: %q would say what does not match, which is not possible here; list the values that do", m.Location, pattern)
-		}
-		if err := inject.CheckPattern(pattern); err != nil {
-			return fmt.Errorf("%s: %w", m.Location, err)
-		}
-	}
-	return nil
+	return m.checkPatterns()
 }
 
 // ackRange is a status, or a class of them.

@@ -51,6 +51,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 			return fmt.Errorf("callback %s: %s%w", h.Mode, step.option, err)
 		}
 	}
+	h.compileOnly()
 	h.app.Mention(h.Mode, h.Name, h.placeholderKeys())
 	if h.Mode != modeDefer {
 		h.app.AwaitCalls("callback " + h.Mode)
@@ -231,6 +232,7 @@ func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
 		p.Methods = []string{}
 	}
 	h.apply(p)
+	p.FailedBody = p.FailedBody || h.answersAck()
 	if h.Respond != nil {
 		p.Respond = &callback.Respond{Status: h.Respond.Status, Body: expand(h.Respond.Body)}
 	}

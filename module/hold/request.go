@@ -101,16 +101,27 @@ func (x *exchange) prepare() error {
 	u := *x.r.URL
 	out.URL = &u
 	x.h.strip(out.Header)
-	answer.StripPreferences(out.Header)
+	x.h.takePreferences(out.Header)
 	x.request = &outgoing{h: x.h, client: x.r.Header, out: out}
 	x.request.repl, _ = x.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	if in := x.h.injectsInto; in != "" {
-		if err := checkBodyType(in, x.r.Header); err != nil {
+	keyed := x.step == nil && x.h.takesKeys() && len(x.r.Header[callback.IdempotencyKey]) > 0
+	if len(x.h.onlyBody) > 0 {
+		if err := x.read(keyed); err != nil {
+			return err
+		}
+		if err := x.concernsBody(); err != nil {
 			return err
 		}
 	}
-	keyed := x.step == nil && x.h.takesKeys() && len(x.r.Header[callback.IdempotencyKey]) > 0
-	if x.h.readsBody || keyed {
+	if in := x.h.injectsInto; in != "" {
+		switch err := checkBodyType(in, x.r.Header); {
+		case err != nil && x.h.answersAck():
+			return errPasses
+		case err != nil:
+			return err
+		}
+	}
+	if (x.h.readsBody || keyed) && len(x.h.onlyBody) == 0 {
 		if err := x.read(keyed); err != nil {
 			return err
 		}
@@ -185,7 +196,7 @@ func (o *outgoing) original(r *http.Request) *http.Request {
 	request := r.WithContext(r.Context())
 	request.Header = r.Header.Clone()
 	o.h.strip(request.Header)
-	answer.StripPreferences(request.Header)
+	o.h.takePreferences(request.Header)
 	upstream.SetBody(request, o.own.Bytes())
 	return request
 }
@@ -194,7 +205,7 @@ func (o *outgoing) original(r *http.Request) *http.Request {
 func (o *outgoing) stored(r *http.Request) *callback.Request {
 	header := r.Header.Clone()
 	o.h.strip(header)
-	answer.StripPreferences(header)
+	o.h.takePreferences(header)
 	return &callback.Request{
 		Method:     r.Method,
 		URI:        r.URL.RequestURI(),

@@ -261,6 +261,9 @@ func (x *exchange) park() error {
 	if x.step != nil {
 		x.step.next = x.callback.ID
 	}
+	if x.h.answersAck() {
+		return x.passAck()
+	}
 	message := x.h.Message
 	if message == "" && x.callback.Delivery != nil {
 		message = messageDeliver

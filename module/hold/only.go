@@ -1,0 +1,109 @@
+package hold
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
+)
+
+// errPasses says that a request is none of those that the directive takes.
+var errPasses = errors.New("the request goes through untouched")
+
+// concerns reports whether a request is one of those that the directive takes, as far as its
+// header and query tell.
+func (h *Handler) concerns(r *http.Request) bool {
+	if len(h.onlyHead) == 0 {
+		return true
+	}
+	says, _ := saysAll(&inject.Message{Header: r.Header, Query: r.URL.RawQuery}, h.onlyHead)
+	return says
+}
+
+// concernsBody is concerns for what the body tells, which has been read. The errors are
+// errPasses and engine.ErrBusy.
+func (x *exchange) concernsBody() error {
+	o := x.request
+	m := inject.Message{Header: x.r.Header, Query: x.r.URL.RawQuery, Body: o.own.Bytes()}
+	if len(m.Body) == 0 || checkKind(x.h.onlyBody[0].In, m.Header.Get("Content-Type")) != nil {
+		return errPasses
+	}
+	m.Unpacked = x.rt.Engine.Packed(m.Body, x.rt.Engine.Memory(memory.Nobody))
+	defer m.Unpacked.Release()
+	for _, match := range x.h.onlyBody {
+		says, err := m.Match(match.Location, match.Values)
+		switch {
+		case errors.Is(err, engine.ErrBusy):
+			return err
+		case err != nil || !says:
+			return errPasses
+		}
+	}
+	return nil
+}
+
+// refuseOrPass refuses a request, or lets it go through untouched if that is what the error
+// says.
+func (x *exchange) refuseOrPass(err error) error {
+	if !errors.Is(err, errPasses) {
+		return x.refuseFor(err)
+	}
+	r := x.r
+	if x.request != nil && x.request.own != nil {
+		r = r.WithContext(r.Context())
+		r.Header = r.Header.Clone()
+		upstream.SetBody(r, x.request.own.Bytes())
+	}
+	return x.next.ServeHTTP(x.w, r)
+}
+
+// compileOnly prepares what requests must say.
+func (h *Handler) compileOnly() {
+	for _, m := range h.Only {
+		if m.InBody() {
+			h.onlyBody = append(h.onlyBody, m)
+		} else {
+			h.onlyHead = append(h.onlyHead, m)
+		}
+	}
+}
+
+// checkOnly makes sure that a request can say what it must.
+func (h *Handler) checkOnly() error {
+	var body inject.Place
+	for _, m := range h.Only {
+		if err := callback.CheckLocation(m.Location); err != nil {
+			return fmt.Errorf("only: %w", err)
+		}
+		if err := m.checkPatterns(); err != nil {
+			return fmt.Errorf("only: %w", err)
+		}
+		switch {
+		case !m.InBody():
+		case body != "" && body != m.In:
+			return fmt.Errorf("only: %w", twoKinds(body, m.In))
+		default:
+			body = m.In
+		}
+	}
+	return nil
+}
+
+// checkPatterns makes sure that the values are patterns.
+func (m Match) checkPatterns() error {
+	for _, pattern := range m.Values {
+		if strings.HasPrefix(pattern, "!") {
+			return fmt.Errorf("%s: %q would say what does not match, which is not possible here; list the values that do", m.Location, pattern)
+		}
+		if err := inject.CheckPattern(pattern); err != nil {
+			return fmt.Errorf("%s: %w", m.Location, err)
+		}
+	}
+	return nil
+}
