@@ -30,6 +30,8 @@ func TestCaddyfileIsAdapted(t *testing.T) {
 	t.Setenv("CALLBACK_TEST_SECRET", "sixteen bytes or more")
 	t.Setenv("CALLBACK_TEST_SECRET_OF_NODES", strings.Repeat("thirty-two bytes", 2))
 	t.Setenv("CALLBACK_TEST_URL", "http://status.internal:8080")
+	t.Setenv("CALLBACK_TEST_WHSEC", "whsec_"+strings.Repeat("0123456789abcdef", 2))
+	t.Setenv("CALLBACK_TEST_WHSEC2", "whsec_"+strings.Repeat("fedcba9876543210", 2))
 	t.Setenv("CALLBACK_TEST_KEY", strings.Repeat("0123456789abcdef", 4))
 	files, err := filepath.Glob("testdata/*.caddyfiletest")
 	if err != nil || len(files) == 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/config"
+	"github.com/caddy-callback/caddy-callback/module/verify"
 )
 
 // parseGlobal sets up the app from the global option. Syntax:
@@ -24,6 +25,7 @@ import (
 //	    header_prefix <prefix>
 //	    inject        off
 //	    key           <name> <secret>... send|create|read|manage... [for <callback name>...]
+//	    key           <name> <scheme>:<secret>... [send] [for <callback name>...]
 //	    max_body_size <size>
 //	    max_memory    <size>
 //	    max_waiting   <number>
@@ -97,7 +99,7 @@ func parseGlobalOption(o *options, a *app.App) error {
 
 func parseKey(o *options, a *app.App) error {
 	args := o.RemainingArgs()
-	if len(args) < 3 {
+	if len(args) < 2 || len(args) == 2 && !app.IsSigned(args[1]) {
 		return o.failf("it needs a name, a secret and permissions, as in: key partner {env.PARTNER_KEY} send; for the secret, %s", config.MakeSecret)
 	}
 	key := app.Key{Name: args[0], Secret: args[1]}
@@ -115,6 +117,9 @@ func parseKey(o *options, a *app.App) error {
 		return o.failf("its secrets come before its permissions, as in: key partner {env.PARTNER_KEY} {env.OLD_PARTNER_KEY} send")
 	}
 	key.Permissions = rest
+	if err := parseHMAC(o, &key); err != nil {
+		return err
+	}
 	a.Keys = append(a.Keys, key)
 	if err := app.CheckKeys(a.Keys); err != nil {
 		return o.failf("%w", err)
@@ -186,4 +191,65 @@ func globalOption(h httpcaddyfile.Helper) globals {
 		_ = json.Unmarshal(option.Value, &g)
 	}
 	return g
+}
+
+// parseHMAC reads the block that says how a call is signed whose key has the scheme hmac:
+//
+//	{
+//	    header    <name>
+//	    encoding  hex|base64
+//	    prefix    <text>
+//	    hash      sha256|sha512|sha1
+//	    signs     <text with {body} and {timestamp}>
+//	    timestamp <header> [<tolerance>]
+//	}
+func parseHMAC(o *options, key *app.Key) error {
+	block := newOptions(o.Dispenser, o.of+": key "+key.Name)
+	for nesting := o.Nesting(); block.next(nesting); {
+		if key.HMAC == nil {
+			key.HMAC = new(verify.Custom)
+		}
+		if err := parseHMACOption(block, key.HMAC); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseHMACOption(o *options, c *verify.Custom) error {
+	switch o.name {
+	case "header":
+		return o.text(&c.Header)
+	case "encoding":
+		return o.text(&c.Encoding)
+	case "prefix":
+		return o.text(&c.Prefix)
+	case "hash":
+		return o.text(&c.Hash)
+	case "signs":
+		return o.text(&c.Signs)
+	case "timestamp":
+		return parseTimestamp(o, c)
+	}
+	return o.unknown("encoding", "hash", "header", "prefix", "signs", "timestamp")
+}
+
+func parseTimestamp(o *options, c *verify.Custom) error {
+	if err := o.once(); err != nil {
+		return err
+	}
+	args := o.RemainingArgs()
+	if len(args) != 1 && len(args) != 2 {
+		return o.failf("it needs the name of a header, and may have how old a call may be, as in: timestamp X-Time 5m")
+	}
+	c.Timestamp = args[0]
+	if len(args) == 1 {
+		return nil
+	}
+	d, err := parseDuration(args[1])
+	if err != nil {
+		return o.failf("%w", err)
+	}
+	c.Tolerance = verify.Duration(d)
+	return nil
 }

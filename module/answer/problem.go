@@ -73,8 +73,13 @@ func KeyProblem(c callback.Caller) problem.Problem {
 	switch {
 	case c.Known:
 		return problem.KeyNotAllowed
+	case c.Refused != "":
+		return problem.SignatureRefused.With(c.Refused)
 	case c.Shown:
 		return problem.KeyUnknown
+	}
+	if c.MaySign {
+		return problem.KeyRequired.With("The call bears neither a key nor a signature. " + problem.KeyRequired.Detail)
 	}
 	return problem.KeyRequired
 }

@@ -102,7 +102,9 @@ type App struct {
 	ctx      caddy.Context
 	log      *zap.Logger
 	keyRing  keyRing
-	events   *events
+	// signers are the keys that are shown by signing.
+	signers []signer
+	events  *events
 	// deliverer sends results by the global rules: those of directives without rules of
 	// their own, and of callbacks that were made through the API.
 	deliverer *Deliverer
@@ -161,6 +163,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("callback: %w", err)
 	}
 	if a.keyRing, err = newKeyRing(a.Keys); err != nil {
+		return fmt.Errorf("callback: key: %w", err)
+	}
+	if a.signers, err = newSigners(a.Keys); err != nil {
 		return fmt.Errorf("callback: key: %w", err)
 	}
 	a.WhenComplete(a.noteKeysFor)

@@ -16,6 +16,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/verify"
 )
 
 // Permissions of keys.
@@ -43,6 +44,11 @@ type Key struct {
 	// "sha256:" and the key's SHA-256 sum in hexadecimal digits. The key has at
 	// least 16 bytes. It must not be given itself, because others may be able to
 	// read the configuration.
+	//
+	// A key is shown by signing if the name of a scheme and a colon stand before the
+	// placeholder, as in "stripe:{env.STRIPE_SECRET}": a call that bears a valid signature has
+	// shown the key. The schemes are standard (Standard Webhooks, Svix), github (Gitea and
+	// Forgejo, too), stripe, slack, shopify, twilio, and hmac, which the field hmac describes.
 	Secret string `json:"secret"`
 
 	// MoreSecrets are further secrets of the same forms. Whoever shows any of them shows the
@@ -52,8 +58,12 @@ type Key struct {
 
 	// Permissions are what the key allows: send (make calls), create (make
 	// callbacks), read (see callbacks), manage (resolve, close, remove and
-	// redeliver callbacks). At least one is required.
-	Permissions []string `json:"permissions"`
+	// redeliver callbacks). At least one is required. A key that is shown by signing can only
+	// send, which is its default.
+	Permissions []string `json:"permissions,omitempty"`
+
+	// HMAC describes the scheme hmac. It is required for secrets of that scheme, and only then.
+	HMAC *verify.Custom `json:"hmac,omitempty"`
 
 	// For are the names of the callbacks that the key is for: to whoever shows the key there
 	// are no others. A callback has the name of the directive that has made it. One that is
@@ -65,7 +75,25 @@ type Key struct {
 // secrets returns all secrets of the key.
 func (k Key) secrets() []string { return append([]string{k.Secret}, k.MoreSecrets...) }
 
-var keySecret = regexp.MustCompile(`^(\{(env|file)\.[^{}]+\}|sha256:[0-9a-fA-F]{64})$`)
+var (
+	keySecret       = regexp.MustCompile(`^(\{(env|file)\.[^{}]+\}|sha256:[0-9a-fA-F]{64})$`)
+	signatureSecret = regexp.MustCompile(`^\{(env|file)\.[^{}]+\}$`)
+)
+
+// allows reports whether the key has a permission.
+func (k Key) allows(permission string) bool {
+	return slices.Contains(k.Permissions, permission) || permission == PermissionSend && len(k.Permissions) == 0 && k.signs()
+}
+
+// signs reports whether the key is shown by signing.
+func (k Key) signs() bool {
+	return slices.ContainsFunc(k.secrets(), func(text string) bool { _, _, ok := verify.Split(text); return ok })
+}
+
+// signsWith reports whether the key is shown by signing with that scheme.
+func (k Key) signsWith(scheme string) bool {
+	return slices.ContainsFunc(k.secrets(), func(text string) bool { s, _, ok := verify.Split(text); return ok && s == scheme })
+}
 
 // check makes sure that the key makes sense on its own.
 func (k Key) check() error {
@@ -73,11 +101,14 @@ func (k Key) check() error {
 		return fmt.Errorf("%q cannot be the name of a key", k.Name)
 	}
 	for _, secret := range k.secrets() {
-		if !keySecret.MatchString(secret) {
-			return fmt.Errorf("key %s: the secret must be {env.NAME}, {file.PATH} or sha256:<64 hexadecimal digits>, so that the key itself is not in the configuration", k.Name)
+		if err := k.checkSecret(secret); err != nil {
+			return err
 		}
 	}
-	if len(k.Permissions) == 0 {
+	if err := k.checkSigning(); err != nil {
+		return err
+	}
+	if len(k.Permissions) == 0 && !k.signs() {
 		return fmt.Errorf("key %s has no permission; give some of %s", k.Name, strings.Join(permissions, ", "))
 	}
 	for _, p := range k.Permissions {
@@ -86,6 +117,44 @@ func (k Key) check() error {
 		}
 	}
 	return k.checkFor()
+}
+
+// checkSecret makes sure that a secret is not in the configuration itself.
+func (k Key) checkSecret(text string) error {
+	if scheme, secret, ok := verify.Split(text); ok {
+		if !signatureSecret.MatchString(secret) {
+			return fmt.Errorf("key %s: after %s: must come {env.NAME} or {file.PATH}, so that the secret itself is not in the configuration", k.Name, scheme)
+		}
+		return nil
+	}
+	if scheme, secret, ok := strings.Cut(text, ":"); ok && isScheme.MatchString(scheme) && signatureSecret.MatchString(secret) {
+		return fmt.Errorf("key %s: there is no scheme %s; they are %s", k.Name, scheme, strings.Join(verify.Schemes(), ", "))
+	}
+	if !keySecret.MatchString(text) {
+		return fmt.Errorf("key %s: the secret must be {env.NAME}, {file.PATH} or sha256:<64 hexadecimal digits>, so that the key itself is not in the configuration", k.Name)
+	}
+	return nil
+}
+
+// isScheme matches what can be meant as the name of a scheme, so that messages can show it.
+var isScheme = regexp.MustCompile(`^[a-z0-9-]{1,15}$`)
+
+// checkSigning makes sure that what belongs to signing goes together.
+func (k Key) checkSigning() error {
+	if i := slices.IndexFunc(k.Permissions, func(p string) bool { return p != PermissionSend }); i >= 0 && k.signs() {
+		return fmt.Errorf("key %s is shown by signing a call, so it can only send; make another key for %s", k.Name, k.Permissions[i])
+	}
+	switch needs := k.signsWith(verify.HMAC); {
+	case needs && k.HMAC == nil:
+		return fmt.Errorf("key %s: the scheme hmac needs a block that says how the call is signed, as in: { header X-Signature }", k.Name)
+	case !needs && k.HMAC != nil:
+		return fmt.Errorf("key %s has a block, which only the scheme hmac takes; remove it, or write hmac: before the secret", k.Name)
+	case needs:
+		if err := k.HMAC.Check(); err != nil {
+			return fmt.Errorf("key %s: %w", k.Name, err)
+		}
+	}
+	return nil
 }
 
 // checkFor makes sure that the names make sense of the callbacks that the key is for.
@@ -171,6 +240,9 @@ func newKeyRing(keys []Key) (keyRing, error) {
 	ring := make(keyRing, 0, len(keys))
 	for _, k := range keys {
 		for _, secret := range k.secrets() {
+			if _, _, signs := verify.Split(secret); signs {
+				continue
+			}
 			digest, err := k.digest(secret)
 			if err != nil {
 				return nil, err
@@ -201,7 +273,7 @@ func (ring keyRing) caller(shown []string, permission string) callback.Caller {
 				continue
 			}
 			c.Known = true
-			if permission != "" && !slices.Contains(k.Permissions, permission) || slices.Contains(c.Names, k.Name) {
+			if permission != "" && !k.allows(permission) || slices.Contains(c.Names, k.Name) {
 				continue
 			}
 			c.Names = append(c.Names, k.Name)
@@ -306,7 +378,7 @@ func CheckKeysExist(names []string, keys []Key) error {
 		switch {
 		case i < 0:
 			return fmt.Errorf("key: there is no key %s; add it to the global callback option, as in: key %s {env.%s} send", name, name, strings.ToUpper(name))
-		case !slices.Contains(keys[i].Permissions, PermissionSend):
+		case !keys[i].allows(PermissionSend):
 			return fmt.Errorf("key: %s may not make calls; give it the permission send", name)
 		}
 	}

@@ -13,7 +13,7 @@ const maxSeen = 1000
 // nameHeaders are the headers in which a call can carry a name of its own, so that a
 // repeated call is recognized even if its content differs, as the number of an attempt
 // does.
-var nameHeaders = []string{"Webhook-Id", IdempotencyKey}
+var nameHeaders = []string{"Webhook-Id", "Svix-Id", IdempotencyKey}
 
 // knows reports whether a call with the same name was accepted or taken as progress. Names
 // of callers with different keys have nothing to do with each other.

@@ -3,6 +3,7 @@ package deliver
 import (
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -42,6 +43,24 @@ func (b *Bases) With(text string) (*Bases, error) {
 		more.all = slices.Clone(b.all)
 	}
 	return more, more.Add(text)
+}
+
+// Join returns the URLs that have these paths and queries: at the host of a base URL, and below
+// its path.
+func (b *Bases) Join(uris []string) (urls []string) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, base := range b.all {
+		host := base.Scheme + "://" + base.Host
+		for _, uri := range uris {
+			for _, u := range []string{host + uri, host + strings.TrimSuffix(base.EscapedPath(), "/") + uri} {
+				if !slices.Contains(urls, u) {
+					urls = append(urls, u)
+				}
+			}
+		}
+	}
+	return urls
 }
 
 // have reports whether one of them matches.

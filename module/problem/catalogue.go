@@ -24,6 +24,9 @@ var (
 	KeyUnknown = Problem{Slug: "key-unknown", Status: http.StatusUnauthorized, Header: bearer(`, error="invalid_token"`),
 		Title:  "The key is not known.",
 		Detail: "It is not one of the keys that can make this call."}
+	SignatureRefused = Problem{Slug: "signature-refused", Status: http.StatusUnauthorized, Header: bearer(`, error="invalid_token"`),
+		Title:  "The signature of the call is not accepted.",
+		Detail: "It shows none of the keys that can make this call."}
 	KeyNotAllowed = Problem{Slug: "key-not-allowed", Status: http.StatusForbidden,
 		Title:  "The key is not allowed to do this.",
 		Detail: "The key is known, but this request needs another key, or a permission that the key does not have."}

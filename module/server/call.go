@@ -60,19 +60,24 @@ const maxBlind = 1 << 20
 
 // readBody reads a call's body on behalf of an owner, which is Nobody if the call has shown
 // neither a state nor a named key. It takes the state out of the body if that holds one.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engine, owner memory.Owner, in *engine.Incoming) error {
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, e *engine.Engine, owner memory.Owner, in *engine.Incoming, signed signed) error {
 	if !answer.HasBody(r) {
+		in.Call.Caller = signed.proved(nil)
 		return nil
 	}
 	space, within, limit := e.Memory(owner), answer.ReadWithin, s.app.MaxBodySize
 	if owner == memory.Nobody {
 		space, within, limit = e.BlindMemory(), readBlindWithin, min(limit, maxBlind)
+		if !signed.None() {
+			limit = s.app.MaxBodySize
+		}
 	}
 	body, err := answer.ReadBody(w, r, space, within, limit)
 	if err != nil {
 		return err
 	}
 	in.Lease = body.Lease()
+	in.Call.Caller = signed.proved(body.Bytes())
 	in.Call.Body = callback.NewBody(body.Bytes())
 	coding := unpack.CodingOf(r.Header["Content-Encoding"])
 	switch {

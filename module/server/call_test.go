@@ -116,7 +116,7 @@ func readCall(t *testing.T, s *Server, r *http.Request) (engine.Incoming, error)
 	if err != nil {
 		return in, err
 	}
-	return in, s.readBody(httptest.NewRecorder(), r, apptest.NewEngine(t), memory.Nobody, &in)
+	return in, s.readBody(httptest.NewRecorder(), r, apptest.NewEngine(t), memory.Nobody, &in, signed{})
 }
 
 func TestWhatNobodyAskedForIsNoCall(t *testing.T) {

@@ -47,10 +47,8 @@ func parseUnmatched(text string) (status int, err error) {
 
 // serveFixed takes a call to the fixed URL, which gives the correlation id of its
 // callback. It needs a named key, because a callback is found by key and correlation id.
-func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming, onward func()) error {
-	if len(s.Keys) > 0 {
-		in.Call.Caller.Names = slices.DeleteFunc(in.Call.Caller.Names, func(name string) bool { return !slices.Contains(s.Keys, name) })
-	}
+func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming, signed signed, onward func()) error {
+	in.Call.Caller = s.atFixed(in.Call.Caller)
 	if len(in.Call.Caller.Names) == 0 {
 		answer.LeaveUnread(w, r)
 		return answer.KeyProblem(in.Call.Caller)
@@ -60,14 +58,21 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 		writeLook(w, r, anyMethods)
 		return nil
 	}
-	if s.passesUnread(r, rt, in) {
-		return s.unmatchedCall(w, r, rt, in, onward)
+	owner := memory.Nobody
+	if shown := s.atFixed(signed.caller); len(shown.Names) > 0 {
+		owner = keyOwner(shown)
+		if signed.None() && s.passesUnread(r, rt, in) {
+			return s.unmatchedCall(w, r, rt, in, onward)
+		}
 	}
-	if err := s.readBody(w, r, rt.Engine, keyOwner(in.Call.Caller), &in); err != nil {
+	if err := s.readBody(w, r, rt.Engine, owner, &in, signed); err != nil {
 		return err
 	}
 	defer in.Lease.Release()
 	defer in.Call.Unpacked.Release()
+	if in.Call.Caller = s.atFixed(in.Call.Caller); len(in.Call.Caller.Names) == 0 {
+		return answer.KeyProblem(in.Call.Caller)
+	}
 	id, err := in.Call.CorrelationID(s.correlationPlace())
 	switch {
 	case errors.Is(err, engine.ErrBusy):
@@ -76,7 +81,7 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 		// It may be somebody's.
 		return unreadable("The correlation id cannot be looked for", err)
 	case !callback.ValidCorrelationID(id):
-		if s.unmatched == 0 {
+		if s.unmatched == 0 && !in.Call.Caller.Signed {
 			return problem.InvalidCorrelationID
 		}
 		return s.unmatchedCall(w, r, rt, in, onward)
@@ -90,6 +95,15 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 	}
 	answer.WriteVerdict(w, verdict, policy, in.Call.Caller)
 	return nil
+}
+
+// atFixed returns the caller as the fixed URL knows it: with those keys only that the server
+// asks for, if it asks for any.
+func (s *Server) atFixed(c callback.Caller) callback.Caller {
+	if len(s.Keys) > 0 {
+		c.Names = slices.DeleteFunc(slices.Clone(c.Names), func(name string) bool { return !slices.Contains(s.Keys, name) })
+	}
+	return c
 }
 
 // keyOwner returns on whose behalf a body is read if only its sender's named key is known.
@@ -118,7 +132,7 @@ func (s *Server) passesUnread(r *http.Request, rt *app.Runtime, in engine.Incomi
 // that follow: without our key, and with its body as it came.
 func (s *Server) unmatchedCall(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming, onward func()) error {
 	rt.Engine.Unmatched()
-	status := s.unmatchedStatus()
+	status := s.unmatchedStatus(in.Call.Caller)
 	switch {
 	case status == toNext:
 		s.removeKeys(r, in.Call.Query)
@@ -139,12 +153,16 @@ func (s *Server) unmatchedCall(w http.ResponseWriter, r *http.Request, rt *app.R
 }
 
 // unmatchedStatus returns the status of the answer to a call that belongs to no callback,
-// or toNext.
-func (s *Server) unmatchedStatus() int {
-	if s.unmatched == 0 {
-		return http.StatusNotFound
+// or toNext. A provider that signs sends all events of an account, of which most concern
+// nobody here, and gives up a URL that refuses them.
+func (s *Server) unmatchedStatus(c callback.Caller) int {
+	switch {
+	case s.unmatched != 0:
+		return s.unmatched
+	case c.Signed:
+		return http.StatusOK
 	}
-	return s.unmatched
+	return http.StatusNotFound
 }
 
 // removeKeys takes out of a request the named keys that it shows as bearer tokens, and

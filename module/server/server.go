@@ -53,7 +53,7 @@ type Server struct {
 
 	// Unmatched is what a call to the fixed URL gets that shows a right key and belongs to no
 	// callback: a status from 200 to 299 or from 400 to 599, or "next" to leave the call to
-	// the handlers that follow. Default: 404.
+	// the handlers that follow. Default: 404, or 200 if the call is signed.
 	Unmatched string `json:"unmatched,omitempty"`
 
 	// Health is a path, such as /healthz, at which GET and HEAD say without a key whether
@@ -202,7 +202,8 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	keys, query := s.app.KeysOf(r)
 	caller := s.app.Caller(keys, app.PermissionSend)
 	caller.Required = s.Keys
-	if err := s.admit(caller); err != nil {
+	signed := s.signedBy(r, caller, rt.Engine.Now())
+	if err := s.admit(signed.assumed()); err != nil {
 		answer.LeaveUnread(w, r)
 		return err
 	}
@@ -210,10 +211,10 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	if err != nil {
 		return err
 	}
-	in.Call.Caller, in.Call.Person, in.Call.ActiveContent = caller, person, s.ActiveContent
+	in.Call.Caller, in.Call.Person, in.Call.ActiveContent = signed.assumed(), person, s.ActiveContent
 	in.Ask = s.asking(rt.Engine, r)
 	if at.Resource == callback.FixedPath {
-		return s.serveFixed(w, r, rt, in, onward)
+		return s.serveFixed(w, r, rt, in, signed, onward)
 	}
 	if looks(r) {
 		return s.serveLook(w, r, rt, in)
@@ -233,21 +234,24 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 			return failed(rt, err)
 		}
 		if verdict.Kind != callback.Accepted {
-			answer.WriteVerdict(w, verdict, cb.Policy, caller)
+			answer.WriteVerdict(w, verdict, cb.Policy, in.Call.Caller)
 			return nil
 		}
 		owner = memory.OwnerOf(cb.ID)
 	}
-	if err := s.readBody(w, r, rt.Engine, owner, &in); err != nil {
+	if err := s.readBody(w, r, rt.Engine, owner, &in, signed); err != nil {
 		return err
 	}
 	defer in.Lease.Release()
 	defer in.Call.Unpacked.Release()
+	if err := s.admit(in.Call.Caller); err != nil {
+		return err
+	}
 	verdict, policy, err := rt.Engine.Receive(r.Context(), in)
 	if err != nil {
 		return failed(rt, err)
 	}
-	answer.WriteVerdict(w, verdict, policy, caller)
+	answer.WriteVerdict(w, verdict, policy, in.Call.Caller)
 	return nil
 }
 
