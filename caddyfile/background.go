@@ -38,6 +38,11 @@ func parseBlock(h httpcaddyfile.Helper, o *options, to *caddyhttp.RouteList) err
 	if err := o.once(); err != nil {
 		return err
 	}
+	return parseDirectives(h, o, to)
+}
+
+// parseDirectives reads the directives in the block that follows the token which was read.
+func parseDirectives(h httpcaddyfile.Helper, o *options, to *caddyhttp.RouteList) error {
 	segment := o.NewFromNextSegment()
 	segment.Next()
 	if segment.NextArg() {

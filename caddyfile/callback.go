@@ -60,6 +60,15 @@ import (
 //	    idempotency   on|off
 //	    idempotency_scope <placeholder>
 //	    message       <text>
+//	    poll {
+//	        from      header|json|xml <name>
+//	        to        <path>
+//	        after     <duration>
+//	        every     <duration> [<longest>]
+//	        allow     <host>...
+//	        using     { <directives> }
+//	    }
+//	    fetch         from header|query|form|json|xml <name> | to <path> { <directives> }
 //	    call          { <directives> }
 //	    then          { <directives> }
 //	    attempt_timeout <duration>

@@ -72,7 +72,7 @@ func TestOptionsAreListedForTheModesThatTakeThem(t *testing.T) {
 	}
 	for _, option := range handlerOptions {
 		value, known := values[option.name]
-		if block := option.name == "call" || option.name == "then"; known == block {
+		if block := slices.Contains([]string{"call", "fetch", "poll", "then"}, option.name); known == block {
 			t.Errorf("this test has no value for %s", option.name)
 		}
 		for mode := range strings.FieldsSeq(string(inAll)) {
@@ -85,6 +85,10 @@ func TestOptionsAreListedForTheModesThatTakeThem(t *testing.T) {
 				lines, handler.Call = nil, caddyhttp.RouteList{{}}
 			case "then":
 				lines, handler.Then = nil, caddyhttp.RouteList{{}}
+			case "poll":
+				lines, handler.Poll = nil, new(hold.Poll)
+			case "fetch":
+				lines, handler.Fetch = nil, new(hold.Fetch)
 			}
 			if beside != "" {
 				lines = append(lines, beside+" "+values[beside])

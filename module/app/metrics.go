@@ -66,7 +66,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 // jobOutcomes and deliveryOutcomes are the values of the label outcome.
 var (
 	jobOutcomes = map[engine.Transition]string{
-		engine.JobAccepted: "accepted", engine.JobPassedOn: "continued", engine.JobUnknown: "unknown", engine.JobRetried: "retried", engine.JobEnded: "ended",
+		engine.JobAccepted: "accepted", engine.JobPassedOn: "continued", engine.JobUnknown: "unknown", engine.JobRetried: "retried", engine.JobPolled: "polled", engine.JobEnded: "ended",
 	}
 	deliveryOutcomes = map[engine.Transition]string{engine.Delivered: "delivered", engine.DeliveryRetried: "retried", engine.DeliveryGivenUp: "given_up"}
 )

@@ -44,6 +44,9 @@ type Call struct {
 	Body Body `cbor:"5,keyasint"`
 	// ReceivedAt is when the call arrived.
 	ReceivedAt Time `cbor:"6,keyasint"`
+	// Polled says that nobody has called: it is what the upstream answered when it was asked
+	// for the result.
+	Polled bool `cbor:"7,keyasint,omitempty"`
 	// Unpacked is the body for those who look into it, if it is packed; nil if nobody can.
 	// What is kept, handed on and compared is the body as it came. It is never stored.
 	Unpacked *unpack.Body `cbor:"-" json:"-"`

@@ -7,7 +7,7 @@ func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
 	if r.Phase != Waiting || now < r.ExpiresAt {
 		return nil, false
 	}
-	if r.Job == nil && r.Call == nil && r.Step.IsZero() {
+	if (r.Job == nil || r.pollsOnly()) && r.Call == nil && r.Step.IsZero() {
 		return r.finish(p, Expired, now), true
 	}
 	text := "What was to be done in the background was not done in time."

@@ -22,6 +22,7 @@ type feature struct {
 // misjudge calls by belongs here: such a release does not judge them at all.
 var features = []feature{
 	{"xml", func(p *Policy) bool { return p.judgesBy(inject.XML) }},
+	{"fetch", func(p *Policy) bool { return p.Fetch }},
 }
 
 // judgesBy reports whether the policy judges calls by a value in a place.

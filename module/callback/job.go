@@ -11,6 +11,10 @@ const (
 	CallBlock Block = "call"
 	// ThenBlock is the block whose response is the result.
 	ThenBlock Block = "then"
+	// PollBlock is the block through which the upstream is asked for the result.
+	PollBlock Block = "poll"
+	// FetchBlock is the block through which the result is fetched after a success.
+	FetchBlock Block = "fetch"
 )
 
 // Job is background work that a callback needs done: a block to be run on the
@@ -24,6 +28,9 @@ type Job struct {
 	NextAt Time `cbor:"3,keyasint"`
 	// Error says, for people, why the last attempt failed.
 	Error string `cbor:"4,keyasint,omitempty"`
+	// Target is the path and query that the block is asked for, where the upstream has said
+	// it; empty where the configuration says it.
+	Target string `cbor:"5,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -51,6 +58,11 @@ type Attempt struct {
 	Kind AttemptKind
 	// Response is the response that ends the job, or the ack if that is kept.
 	Response *Response
+	// Call is what the upstream has answered when it was asked for the result, with
+	// AttemptPolled: it is judged as a call is.
+	Call *Call
+	// Poll is the job that asks the upstream for the result, with AttemptAcked; nil for none.
+	Poll *Job
 	// RetryAt is when to try again.
 	RetryAt Time
 	// Code and Error say why the attempt failed.
@@ -83,6 +95,8 @@ const (
 	AttemptRetry
 	// AttemptFailed: the job has failed for good.
 	AttemptFailed
+	// AttemptPolled: the upstream was asked for the result, and has answered.
+	AttemptPolled
 )
 
 // Attempted returns the record after an attempt at the job in a block. It changes
@@ -100,6 +114,8 @@ func (r *Record) Attempted(p *Policy, block Block, a Attempt, now Time) (*Record
 		return r.handedOver(p, a), true
 	case AttemptRetry:
 		return r.retried(a), true
+	case AttemptPolled:
+		return r.polled(p, a, now), true
 	case AttemptAnswered:
 		return r.answered(p, a.Response, now), true
 	}
@@ -109,7 +125,7 @@ func (r *Record) Attempted(p *Policy, block Block, a Attempt, now Time) (*Record
 // handedOver ends a job whose outcome will come from a call or a step.
 func (r *Record) handedOver(p *Policy, a Attempt) *Record {
 	next := *r
-	next.Job = nil
+	next.Job = a.Poll
 	if !p.Then || r.Job.Block != CallBlock {
 		// No later call can begin more work.
 		next.Request = nil

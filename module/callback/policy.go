@@ -109,6 +109,9 @@ type Policy struct {
 	// RetainBodies is how long the bodies of a finished callback are kept; 0 for as long as
 	// the callback.
 	RetainBodies time.Duration `cbor:"61,keyasint,omitempty"`
+	// Fetch says that a call which means Ok does not end the callback: the result is fetched
+	// through the block "fetch".
+	Fetch bool `cbor:"62,keyasint,omitempty"`
 	// Needs are the names of the features that judging by the policy requires. Compile
 	// sets it.
 	Needs []string `cbor:"60,keyasint,omitempty"`

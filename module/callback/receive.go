@@ -102,7 +102,7 @@ func (r *Record) route(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	case r.Phase.Final() && p.Multiple:
 		return r.weighNext(p, c, look, now)
 	case r.Phase.Final() || r.Call != nil:
-		return r.weighAgain(p, c)
+		return r.weighAgain(p, c, look)
 	}
 	if expired, yes := r.Expire(p, now); yes {
 		return Verdict{Kind: Gone, Next: expired}
@@ -179,14 +179,19 @@ func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
 		v := r.note(p, c, look)
 		v.Unrecognized = said.unrecognized
 		return v
-	case p.Then && said.failure == nil:
-		return r.proceed(p, c, look, now)
+	}
+	if block, goesOn := p.nextBlock(); goesOn && said.failure == nil {
+		return r.proceed(p, block, c, look, now)
 	}
 	return r.accept(p, c, said.failure, look, now)
 }
 
 // weighAgain decides on a call after the one that was accepted.
-func (r *Record) weighAgain(p *Policy, c *Call) Verdict {
+func (r *Record) weighAgain(p *Policy, c *Call, look Lookup) Verdict {
+	if r.Call.Polled {
+		// Its partner cannot know that it was asked before it has called.
+		return Verdict{Kind: Repeated, Reply: r.replyTo(p, c, r.Phase == Failed, look)}
+	}
 	sameRedirect := c.Method == http.MethodGet && r.Call.Method == http.MethodGet && r.Reply.redirects()
 	if sameRedirect || p.IgnoreConflicts && !c.byHand || r.knows(p, c) || c.Payload(p) == r.Payload {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
@@ -231,11 +236,11 @@ func (r *Record) take(p *Policy, c *Call, reply *Reply) {
 	r.Reply = reply
 }
 
-// proceed accepts a call, and makes the job that runs the block "then".
-func (r *Record) proceed(p *Policy, c *Call, look Lookup, now Time) Verdict {
+// proceed accepts a call, and makes the job that runs the block that goes on after it.
+func (r *Record) proceed(p *Policy, block Block, c *Call, look Lookup, now Time) Verdict {
 	next := *r
 	next.take(p, c, r.replyTo(p, c, false, look))
-	next.Job, next.Step = &Job{Block: ThenBlock, NextAt: now}, UUID{}
+	next.Job, next.Step = &Job{Block: block, NextAt: now}, UUID{}
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: &next}
 }
 

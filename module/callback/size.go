@@ -11,7 +11,7 @@ func (r *Record) Size() int {
 	size += r.Own.size() + r.Request.size() + r.Reply.size() + r.LatestReply.size() + r.Failure.size()
 	size += r.Ack.size() + r.Answer.size() + r.Call.size() + r.Latest.size()
 	if r.Job != nil {
-		size += overhead + len(r.Job.Block) + len(r.Job.Error) + len(r.Job.Unknown)
+		size += overhead + len(r.Job.Block) + len(r.Job.Error) + len(r.Job.Target) + len(r.Job.Unknown)
 	}
 	if r.Delivery != nil {
 		size += overhead + len(r.Delivery.URL) + len(r.Delivery.Error) + len(r.Delivery.CorrelationID) + len(r.Delivery.Unknown)

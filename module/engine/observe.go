@@ -25,6 +25,7 @@ const (
 	JobPassedOn       Transition = "job continued by a step"
 	JobUnknown        Transition = "job perhaps accepted by the upstream"
 	JobRetried        Transition = "job failed and is to be tried again"
+	JobPolled         Transition = "upstream asked for the result"
 	JobEnded          Transition = "job ended"
 	Delivered         Transition = "callback delivered"
 	DeliveryRetried   Transition = "delivery failed and is to be tried again"
@@ -74,6 +75,8 @@ func expected(t Transition, r *callback.Record) bool {
 	switch t {
 	case Stripped, DeliveryWaits:
 		return true
+	case JobPolled:
+		return r.Phase != callback.Failed
 	case Purged, JobRetried, DeliveryGivenUp:
 		return false
 	}

@@ -107,16 +107,13 @@ func (s *waiterShard) remove(w *Waiter) {
 	}
 }
 
-// tell notifies the waiters that need not wait for the commit, and reports whether
-// there are any.
-func (ws *waiters) tell(r *callback.Record, lease *memory.Lease) bool {
-	return ws.notify(r, lease, false)
-}
+// tell notifies the waiters that need not wait for the commit.
+func (ws *waiters) tell(r *callback.Record, lease *memory.Lease) { ws.notify(r, lease, false) }
 
 // tellDurable notifies the waiters that wait for the commit.
 func (ws *waiters) tellDurable(r *callback.Record, lease *memory.Lease) { ws.notify(r, lease, true) }
 
-func (ws *waiters) notify(r *callback.Record, lease *memory.Lease, durable bool) (told bool) {
+func (ws *waiters) notify(r *callback.Record, lease *memory.Lease, durable bool) {
 	final := r.Phase.Final()
 	s := ws.shard(r.ID)
 	s.mu.Lock()
@@ -131,9 +128,7 @@ func (ws *waiters) notify(r *callback.Record, lease *memory.Lease, durable bool)
 		default:
 			lease.Release()
 		}
-		told = true
 	}
-	return told
 }
 
 // attend reports whether a client waits for the end of a callback.

@@ -157,17 +157,35 @@ func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error
 	if err := cmp.Or(ctx.Err(), attempt.Lost); err != nil {
 		return err
 	}
-	return e.withResponse(ctx, attempt.Response, func() (*callback.Record, error) {
+	recorded := func() (*callback.Record, error) {
 		return e.record(ctx, cb, cmp.Or(attemptTransitions[attempt.Kind], JobEnded), func(r *callback.Record) *callback.Record {
 			next, _ := r.Attempted(cb.Policy, block, attempt, callback.At(e.now()))
 			return next
 		})
+	}
+	if attempt.Call != nil && isLarge(attempt.Call.Body) {
+		return e.withFile(ctx, &attempt.Call.Body, recorded)
+	}
+	return e.withResponse(ctx, attempt.Response, recorded)
+}
+
+// BeginPolling notes that an upstream which has accepted its request is asked for the result
+// from a time on, too. It does not wait for the commit.
+func (e *Engine) BeginPolling(ctx context.Context, id callback.UUID, job callback.Job) error {
+	r, _, err := e.update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
+		next, _ := r.Poll(job)
+		return store.Change{Next: next}, nil
 	})
+	if err == nil {
+		e.offer(r)
+	}
+	return err
 }
 
 // attemptTransitions are the results of attempts that do not end their job.
 var attemptTransitions = map[callback.AttemptKind]Transition{
 	callback.AttemptAcked: JobAccepted, callback.AttemptContinued: JobPassedOn, callback.AttemptUnknown: JobUnknown, callback.AttemptRetry: JobRetried,
+	callback.AttemptPolled: JobPolled,
 }
 
 // deliver tries once to send a callback's result to its client.

@@ -87,7 +87,7 @@ func (h *Handler) expectAck(e *engine.Engine, id callback.UUID) (came func()) {
 // room returns how much of the upstream's answer is kept.
 func (x *exchange) room() upstream.Room {
 	room := upstream.Room{Kept: -1, Passed: -1, Drained: x.h.app.MaxBodySize}
-	if x.h.needsAck() || x.h.CorrelationID.inBody(fromAck) || len(x.h.ackBody) > 0 {
+	if x.h.needsAck() || x.h.CorrelationID.inBody(fromAck) || x.h.pollsBody() != "" || len(x.h.ackBody) > 0 {
 		room.Kept = x.h.app.MaxBodySize
 	}
 	if x.retry != nil {
@@ -298,6 +298,13 @@ func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 	if x.h.CorrelationID != nil && x.h.CorrelationID.From == fromAck && x.acked {
 		if settled, err := x.correlate(call); settled {
 			return true, err
+		}
+	}
+	if x.acked {
+		if job := x.h.pollAfterAck(call, x.rt.Engine, x.callback.Record, x.r.URL); job != nil {
+			if err := x.rt.Engine.BeginPolling(x.lasting(), x.callback.ID, *job); err != nil {
+				return true, x.refuse(problem.NotKept)
+			}
 		}
 	}
 	if !x.h.needsAck() || !x.acked {

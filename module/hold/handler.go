@@ -163,6 +163,14 @@ type Handler struct {
 	// Default: in park, the call is the result.
 	Then caddyhttp.RouteList `json:"then,omitempty"`
 
+	// Poll asks the upstream for the result, beside the callback that it may make: the first of
+	// the two counts. Default: only the callback counts.
+	Poll *Poll `json:"poll,omitempty"`
+
+	// Fetch fetches the result after a success, by call or by poll: the answer to that request
+	// is the result. Default: the call is the result.
+	Fetch *Fetch `json:"fetch,omitempty"`
+
 	// AttemptTimeout is how long one attempt at background work may take. Default: 30s
 	// for the block call, 10m for the block then.
 	AttemptTimeout caddy.Duration `json:"attempt_timeout,omitempty"`

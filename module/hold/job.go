@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -72,10 +73,21 @@ const (
 )
 
 // Has implements app.Directive.
-func (h *Handler) Has(b callback.Block) bool { return h.block(b) != nil }
+func (h *Handler) Has(b callback.Block) bool {
+	switch b {
+	case callback.PollBlock:
+		return h.Poll != nil
+	case callback.FetchBlock:
+		return h.Fetch != nil
+	}
+	return h.block(b) != nil
+}
 
 // Attempt implements app.Directive: it runs the job's block on the stored request.
 func (h *Handler) Attempt(ctx context.Context, rt *app.Runtime, cb *engine.Callback) (attempt callback.Attempt, ok bool) {
+	if b := cb.Job.Block; b == callback.PollBlock || b == callback.FetchBlock {
+		return h.attemptSource(ctx, rt, cb)
+	}
 	routes := h.block(cb.Job.Block)
 	if routes == nil {
 		return callback.Attempt{}, false
@@ -352,7 +364,7 @@ func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
 // ackedWith returns the attempt that has come to an ack, which is kept if it is the result
 // and not too large.
 func (j *job) ackedWith(call *upstream.Call) callback.Attempt {
-	attempt := callback.Attempt{Kind: callback.AttemptAcked}
+	attempt := callback.Attempt{Kind: callback.AttemptAcked, Poll: j.pollAfterAck(call)}
 	if !j.h.policy.AckIsResult {
 		return attempt
 	}
@@ -361,6 +373,23 @@ func (j *job) ackedWith(call *upstream.Call) callback.Attempt {
 		attempt.Lost = err
 	}
 	return attempt
+}
+
+// pollAfterAck returns the job that asks for the result, by the newest record: the ack may have
+// named its correlation id.
+func (j *job) pollAfterAck(call *upstream.Call) *callback.Job {
+	if j.h.Poll == nil {
+		return nil
+	}
+	base, err := url.ParseRequestURI(j.cb.Request.URI)
+	if err != nil {
+		return nil
+	}
+	r := j.cb.Record
+	if newest, err := j.rt.Engine.Find(context.Background(), store.ByID(j.cb.ID)); err == nil {
+		r = newest.Record
+	}
+	return j.h.pollAfterAck(call, j.rt.Engine, r, base)
 }
 
 // correlate gives the callback the correlation id that the ack names.

@@ -88,16 +88,20 @@ func (x *exchange) accept() upstream.Fate {
 
 // neededOf returns how much of an ack is needed.
 func (h *Handler) neededOf() upstream.Fate {
+	reads := h.pollsBody()
+	if h.CorrelationID.inBody(fromAck) {
+		reads = h.CorrelationID.In
+	}
 	switch {
-	case h.needsAck() && h.CorrelationID.inBody(fromAck):
+	case h.needsAck() && reads != "":
 		return upstream.KeptRead
 	case h.needsAck():
 		return upstream.Kept
-	case h.CorrelationID.inBody(fromAck) && h.CorrelationID.In == inject.XML:
+	case reads == inject.XML:
 		return upstream.KeptXML
-	case h.CorrelationID.inBody(fromAck):
+	case reads != "":
 		return upstream.KeptJSON
-	case h.correlates():
+	case h.correlates(), h.Poll != nil:
 		return upstream.KeptHead
 	}
 	return upstream.KeptStatus
@@ -215,6 +219,12 @@ func (h *Handler) checkAcks() error {
 		default:
 			body = m.In
 		}
+	}
+	if polled := h.pollsBody(); polled != "" {
+		if body != "" && body != polled {
+			return fmt.Errorf("poll: from: %w", twoKinds(body, polled))
+		}
+		body = polled
 	}
 	if c := h.CorrelationID; c.inBody(fromAck) && body != "" && body != c.In {
 		return fmt.Errorf("ack: with correlation_id ack %s, %w", c.In, twoKinds(body, c.In))

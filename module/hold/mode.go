@@ -34,7 +34,7 @@ func (h *Handler) checkMode() error {
 	case modeDefer:
 		why = "callback defer has no callback URL: its upstream answers with its ordinary response"
 		senseless = append(h.callOptions(), []given{
-			{"call", h.Call != nil}, {"on_timeout", h.OnTimeout != ""}, {"on_disconnect", h.OnDisconnect != "" && h.OnDisconnect != "keep"},
+			{"call", h.Call != nil}, {"poll", h.Poll != nil}, {"fetch", h.Fetch != nil}, {"on_timeout", h.OnTimeout != ""}, {"on_disconnect", h.OnDisconnect != "" && h.OnDisconnect != "keep"},
 		}...)
 	}
 	for _, s := range senseless {
@@ -95,6 +95,8 @@ func (h *Handler) checkBlocks() error {
 		return errors.New("it needs a block then { ... }: what runs in the background cannot be what follows in the route")
 	case h.Mode == modePark && h.Then != nil && h.Call == nil:
 		return errors.New("then: it runs after the callback of a call in the background; put that call into a block call { ... }")
+	case (h.Poll != nil || h.Fetch != nil) && h.Name == "":
+		return errors.New("poll and fetch need a name: after a restart, background work is found by the directive's name; add the option name")
 	case h.background() && h.Name == "":
 		return errors.New("it needs a name: after a restart, background work is found by the directive's name; add the option name")
 	case h.Deliver != nil && h.Name == "" && !h.Deliver.IsZero():
@@ -146,4 +148,6 @@ func (h *Handler) checkDelivery() error {
 
 // NeedsName reports whether the directive is found by its name, which must then be
 // unique.
-func (h *Handler) NeedsName() bool { return h.background() || h.Deliver != nil && h.Name != "" }
+func (h *Handler) NeedsName() bool {
+	return h.background() || h.Poll != nil || h.Fetch != nil || h.Deliver != nil && h.Name != ""
+}

@@ -89,11 +89,15 @@ func (h *Handler) provisionBlocks(ctx caddy.Context) error {
 	if h.Mode != modeHold && ctx.Value(insideCall{}) != nil {
 		return errors.New("it stands in a block call { ... }, whose upstream must answer by callback; put what runs after the callback into then { ... }")
 	}
+	callHosts := hostsOf(h.Call)
 	if err := h.Call.Provision(ctx.WithValue(insideCall{}, true)); err != nil {
 		return fmt.Errorf("call: %w", err)
 	}
 	if err := h.Then.Provision(ctx); err != nil {
 		return fmt.Errorf("then: %w", err)
+	}
+	if err := h.provisionSources(ctx, callHosts); err != nil {
+		return err
 	}
 	if h.NeedsName() {
 		h.app.Register(h.Name, h)
@@ -232,6 +236,7 @@ func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
 		p.Methods = []string{}
 	}
 	h.apply(p)
+	p.Fetch = h.Fetch != nil
 	p.FailedBody = p.FailedBody || h.answersAck()
 	if h.Respond != nil {
 		p.Respond = &callback.Respond{Status: h.Respond.Status, Body: expand(h.Respond.Body)}

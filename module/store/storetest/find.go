@@ -90,7 +90,7 @@ func (h *house) addWork(r *callback.Record) {
 		Method: "POST", URI: "/a%2Fb?c", Host: "example.com", Header: callback.Header{{Name: "Authorization", Value: "\xe4"}},
 		Body: callback.NewBody([]byte{1, 0}), RemoteAddr: "192.0.2.1:1", TLS: true,
 	}
-	r.Job = &callback.Job{Block: callback.ThenBlock, Attempts: 1, NextAt: now + 5, Error: "g"}
+	r.Job = &callback.Job{Block: callback.ThenBlock, Attempts: 1, NextAt: now + 5, Error: "g", Target: "/jobs/7"}
 	r.Answer = &callback.Response{Status: 404, Header: callback.Header{{Name: "D", Value: "4"}}, Body: callback.NewBody([]byte{2})}
 	r.Delivery = &callback.Delivery{
 		URL: "https://client.example.com", Total: 3, Done: 1, Attempts: 1, NextAt: now + 6, DeliveredAt: now, Dead: true, Status: 500, Error: "h",

@@ -1,0 +1,556 @@
+package hold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/deliver"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/memory"
+	"github.com/caddy-callback/caddy-callback/module/upstream"
+)
+
+// Poll configures how the upstream is asked for the result, beside the callback that it may
+// make. Whichever comes first is the result.
+type Poll struct {
+	// From lists places in the ack, header, json or xml, that may hold the URL to ask. The
+	// first that is there counts. Only its path and query are used. Default: to.
+	From []inject.Location `json:"from,omitempty"`
+
+	// To is the path to ask if the ack holds no URL, with a query if need be. It may hold the
+	// placeholders {http.callback.correlation_id}, {http.callback.id} and
+	// {http.callback.name}. Default: an upstream whose ack holds no URL is not asked.
+	To string `json:"to,omitempty"`
+
+	// After is how long after the ack the upstream is asked for the first time. Default: 10s.
+	After caddy.Duration `json:"after,omitempty"`
+
+	// Every is how long it then takes until it is asked again, unless its Retry-After says
+	// otherwise. Default: 5s.
+	Every caddy.Duration `json:"every,omitempty"`
+
+	// Longest is up to which Every doubles, time after time. Default: every; it does not
+	// double.
+	Longest caddy.Duration `json:"longest,omitempty"`
+
+	// Allow lists further hosts that a URL in the ack may name. The block's routes decide who
+	// is asked, so the URL of another host would be asked of the wrong one. Default: the
+	// hosts of the proxies in the block.
+	Allow []string `json:"allow,omitempty"`
+
+	// Using is the route through which the upstream is asked. It carries nothing of the
+	// client's request: credentials belong there. Default: the block call.
+	Using caddyhttp.RouteList `json:"using,omitempty"`
+
+	source
+}
+
+// Fetch configures how the result is fetched after a success: what has called only says that it
+// is there.
+type Fetch struct {
+	// From is the place in the call that holds the URL of the result. Only its path and query
+	// are used. Default: to.
+	From *inject.Location `json:"from,omitempty"`
+
+	// To is the path of the result, with the placeholders that poll's to may hold. Default: a
+	// call that holds no URL fails the callback.
+	To string `json:"to,omitempty"`
+
+	// Using is the route through which the result is fetched. It is required.
+	Using caddyhttp.RouteList `json:"using,omitempty"`
+
+	source
+}
+
+// The defaults of Poll, and how long one request may take.
+const (
+	DefaultPollAfter = 10 * time.Second
+	DefaultPollEvery = 5 * time.Second
+	pollTimeout      = 30 * time.Second
+)
+
+// maxPollRedirects is how many redirects are followed when the upstream is asked.
+const maxPollRedirects = 5
+
+// source is where something is asked for: through routes, at a path that is known or found.
+type source struct {
+	routes caddyhttp.RouteList
+	to     target
+	// hosts are those that a URL may name.
+	hosts []string
+}
+
+// errElsewhere says that a URL names a host that is not asked.
+var errElsewhere = errors.New("the URL names another host than the one that is asked; if it is the same, add it to allow")
+
+// reference returns the path and query of a URL that was found in what came from base.
+func (s *source) reference(text string, base *url.URL) (string, error) {
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil || u.Opaque != "" || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
+		return "", errors.New("it is no URL")
+	}
+	if u.Host != "" && !slices.Contains(s.hosts, strings.ToLower(u.Hostname())) {
+		return "", errElsewhere
+	}
+	u = (&url.URL{Scheme: "http", Host: "upstream", Path: base.Path, RawPath: base.RawPath}).ResolveReference(&url.URL{
+		Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery,
+	})
+	return u.RequestURI(), nil
+}
+
+// target is a path with a query, and placeholders in either.
+type target string
+
+// targetPlaceholders are the placeholders that a target may hold.
+var targetPlaceholders = []string{"{http.callback.correlation_id}", "{http.callback.id}", "{http.callback.name}"}
+
+// of returns the target for a callback.
+func (t target) of(r *callback.Record) string {
+	path, query, found := strings.Cut(string(t), "?")
+	put := func(text string, escape func(string) string) string {
+		return strings.NewReplacer(targetPlaceholders[0], escape(r.CorrelationID), targetPlaceholders[1], r.ID.String(), targetPlaceholders[2], escape(r.Name)).Replace(text)
+	}
+	path = put(path, url.PathEscape)
+	if !found {
+		return path
+	}
+	return path + "?" + put(query, url.QueryEscape)
+}
+
+// check makes sure that a target is a path.
+func (t target) check() error {
+	sample := string(t)
+	for _, placeholder := range targetPlaceholders {
+		sample = strings.ReplaceAll(sample, placeholder, "0")
+	}
+	u, err := url.ParseRequestURI(sample)
+	switch {
+	case !strings.HasPrefix(sample, "/"), err != nil, u.Host != "":
+		return fmt.Errorf("to: %q is not a path; write one like /v1/jobs/{http.callback.correlation_id}, and put the host into the block", string(t))
+	case strings.ContainsAny(sample, "{}"):
+		return fmt.Errorf("to: %q has a placeholder that means nothing here; there are %s", string(t), strings.Join(targetPlaceholders, ", "))
+	}
+	return nil
+}
+
+// Check makes sure that the options make sense together.
+func (p *Poll) Check() error {
+	var body inject.Place
+	for _, at := range p.From {
+		if !ackHas(at.In) {
+			return fmt.Errorf("from: an ack has no place %s; the places are header, json and xml", at.In)
+		}
+		if err := at.Validate(); err != nil {
+			return fmt.Errorf("from: %w; choose another place or name", err)
+		}
+		switch {
+		case !at.InBody():
+		case body != "" && body != at.In:
+			return fmt.Errorf("from: %w", twoKinds(body, at.In))
+		default:
+			body = at.In
+		}
+	}
+	if p.To != "" {
+		if err := target(p.To).check(); err != nil {
+			return err
+		}
+	}
+	for _, d := range []struct {
+		option string
+		given  caddy.Duration
+	}{{"after", p.After}, {"every", p.Every}, {"every", p.Longest}} {
+		if d.given != 0 && time.Duration(d.given) < time.Second {
+			return fmt.Errorf("%s: %s is too short; write at least 1s", d.option, time.Duration(d.given))
+		}
+	}
+	if p.Longest != 0 && p.Longest < p.every() {
+		return fmt.Errorf("every: the longest wait (%s) is shorter than the first (%s); write the shorter one first", time.Duration(p.Longest), time.Duration(p.every()))
+	}
+	return checkHosts(p.Allow)
+}
+
+func (p *Poll) every() caddy.Duration {
+	if p.Every == 0 {
+		return caddy.Duration(DefaultPollEvery)
+	}
+	return p.Every
+}
+
+func checkHosts(hosts []string) error {
+	for _, host := range hosts {
+		if host == "" || strings.ContainsAny(host, "/*?#@: {}") {
+			return fmt.Errorf("allow: %q is not the name of a host; write one like api.example.com", host)
+		}
+	}
+	return nil
+}
+
+// Check makes sure that the options make sense together.
+func (f *Fetch) Check() error {
+	if f.From != nil {
+		if err := callback.CheckLocation(*f.From); err != nil {
+			return fmt.Errorf("from: %w", err)
+		}
+	}
+	if f.To != "" {
+		return target(f.To).check()
+	}
+	return nil
+}
+
+// checkPoll makes sure that the upstream can be asked, and what for.
+func (h *Handler) checkPoll() error {
+	p := h.Poll
+	if p == nil {
+		return nil
+	}
+	if err := p.Check(); err != nil {
+		return fmt.Errorf("poll: %w", err)
+	}
+	switch {
+	case len(p.From) == 0 && p.To == "":
+		return errors.New("poll: it needs the place of the URL in the ack, or a path, as in: from header Location, or: to /jobs/{http.callback.correlation_id}")
+	case p.Using == nil && h.Call == nil:
+		return errors.New("poll: it needs a block with the route to the upstream, as in: using { reverse_proxy https://api.example.com }")
+	case h.Ask != "":
+		return errors.New("poll: the app is asked about calls, and nobody calls; leave one of the two out")
+	case h.Multiple:
+		return errors.New("poll: with multiple on there is no end to be asked for; leave one of the two out")
+	}
+	return nil
+}
+
+// checkFetch makes sure that a result can be fetched.
+func (h *Handler) checkFetch() error {
+	f := h.Fetch
+	if f == nil {
+		return nil
+	}
+	if err := f.Check(); err != nil {
+		return fmt.Errorf("fetch: %w", err)
+	}
+	switch {
+	case f.From == nil && f.To == "":
+		return errors.New("fetch: it needs the place of the URL in the call, or a path, as in: fetch from json data.url { ... }, or: fetch to /jobs/{http.callback.correlation_id} { ... }")
+	case f.Using == nil:
+		return errors.New("fetch: it needs a block with the route to the result, as in: fetch from json data.url { reverse_proxy https://api.example.com }")
+	case h.isStep(), h.Then != nil:
+		return errors.New("fetch: what goes on after the callback gets the call's body; put a proxy for the result there, and leave the option out")
+	case h.Multiple:
+		return errors.New("fetch: one result is fetched, and multiple on takes many calls; leave one of the two out")
+	case !h.usesBody():
+		return errors.New("fetch: with use_body off the ack is the result; leave one of the two out")
+	}
+	return nil
+}
+
+// provisionSources provisions the routes through which the upstream is asked. callHosts are the
+// hosts of the block call.
+func (h *Handler) provisionSources(ctx caddy.Context, callHosts []string) error {
+	if p := h.Poll; p != nil {
+		hosts := hostsOf(p.Using)
+		if err := p.Using.Provision(ctx); err != nil {
+			return fmt.Errorf("poll: using: %w", err)
+		}
+		p.source = source{routes: p.Using, to: target(app.Known(p.To)), hosts: append(hosts, p.Allow...)}
+		if p.Using == nil {
+			p.routes, p.hosts = h.Call, append(callHosts, p.Allow...)
+		}
+	}
+	if f := h.Fetch; f != nil {
+		hosts := hostsOf(f.Using)
+		if err := f.Using.Provision(ctx); err != nil {
+			return fmt.Errorf("fetch: %w", err)
+		}
+		f.source = source{routes: f.Using, to: target(app.Known(f.To)), hosts: hosts}
+	}
+	return nil
+}
+
+// pollsBody returns the kind of body in which the ack may hold the URL to ask; "" for none.
+func (h *Handler) pollsBody() inject.Place {
+	if h.Poll != nil {
+		for _, at := range h.Poll.From {
+			if at.InBody() {
+				return at.In
+			}
+		}
+	}
+	return ""
+}
+
+// pollAfterAck returns the job that asks for the result of an accepted request; nil for none.
+// base is the URL of that request.
+func (h *Handler) pollAfterAck(call *upstream.Call, e *engine.Engine, r *callback.Record, base *url.URL) *callback.Job {
+	if h.Poll == nil {
+		return nil
+	}
+	to, err := h.Poll.find(call, e, r, base)
+	if err != nil {
+		h.log.Warn("the upstream is not asked for the result, because of the URL in its ack; its callback goes on waiting for the call",
+			zap.Stringer("id", r.ID), zap.Error(err))
+		return nil
+	}
+	if to == "" {
+		return nil
+	}
+	after := time.Duration(h.Poll.After)
+	if after == 0 {
+		after = DefaultPollAfter
+	}
+	if asked := deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now()); asked > 0 {
+		after = asked
+	}
+	return &callback.Job{Block: callback.PollBlock, NextAt: callback.At(e.Now().Add(after)), Target: to}
+}
+
+// find returns the path to ask; "" if there is none.
+func (p *Poll) find(call *upstream.Call, e *engine.Engine, r *callback.Record, base *url.URL) (string, error) {
+	m := call.Message()
+	defer unpacked(m, e, r.ID)()
+	for _, at := range p.From {
+		if at.InBody() && (call.Lost() != nil || len(m.Body) == 0) {
+			continue
+		}
+		value, err := m.Read(at)
+		switch {
+		case err != nil:
+			return "", fmt.Errorf("%s: %w", at, err)
+		case value.Text != "" && !value.IsNull():
+			to, err := p.reference(value.Text, base)
+			if err != nil {
+				return "", fmt.Errorf("%s: %w", at, err)
+			}
+			return to, nil
+		}
+	}
+	return p.to.of(r), nil
+}
+
+// attemptSource asks for what a block is there for.
+func (h *Handler) attemptSource(ctx context.Context, rt *app.Runtime, cb *engine.Callback) (callback.Attempt, bool) {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	j := &job{h: h, rt: rt, cb: cb, step: &step{parent: cb.ID}}
+	if cb.Job.Block == callback.PollBlock {
+		if h.Poll == nil {
+			return callback.Attempt{}, false
+		}
+		return j.poll(ctx), true
+	}
+	if h.Fetch == nil {
+		return callback.Attempt{}, false
+	}
+	return j.fetch(ctx), true
+}
+
+// ask sends a GET request through the routes, and follows redirects to the same host. The call
+// must be closed.
+func (s *source) ask(ctx context.Context, j *job, to string, judge upstream.Judge) (*upstream.Call, error) {
+	for range maxPollRedirects + 1 {
+		r, _, err := upstream.NewRequest(ctx, j.h.server, &callback.Request{Method: http.MethodGet, URI: to, Header: j.cb.Trace})
+		if err != nil {
+			return nil, err
+		}
+		scope := scopeFor(r, j.rt)
+		scope.set(j.cb)
+		if j.cb.Call != nil {
+			scope.setCall(j.cb.Name, j.cb.Call)
+		}
+		room := upstream.Room{Kept: j.h.app.MaxBodySize, Passed: -1, Drained: j.h.app.MaxBodySize}
+		furnish(&room, j.rt.Engine, j.cb.ID)
+		call := upstream.Run(ctx, s.routes, r, room, judge, nil)
+		location := ""
+		if call.Outcome() == upstream.Answered && call.Status() >= 300 && call.Status() <= 399 {
+			location = call.Message().Header.Get("Location")
+		}
+		if location == "" {
+			return call, nil
+		}
+		call.Close()
+		if to, err = s.reference(location, r.URL); err != nil {
+			return nil, fmt.Errorf("the upstream redirects: %w", err)
+		}
+	}
+	return nil, errors.New("the upstream redirects too often")
+}
+
+// poll asks the upstream once for the result.
+func (j *job) poll(ctx context.Context) callback.Attempt {
+	call, err := j.h.Poll.ask(ctx, j, j.cb.Job.Target, upstream.ReadAll)
+	if err != nil {
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(err)}
+	}
+	attempt := j.pollOf(call)
+	attempt.Done = call.Close
+	return attempt
+}
+
+// pollOf returns what the upstream's answer means.
+func (j *job) pollOf(call *upstream.Call) callback.Attempt {
+	if reason, again := unanswered(call); reason != "" {
+		if again {
+			return j.pollAgain(reason, call)
+		}
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(errors.New(reason))}
+	}
+	status := call.Status()
+	switch {
+	case status == http.StatusAccepted:
+		waits := j.pollAgain("", call)
+		waits.Kind = callback.AttemptPolled
+		return waits
+	case status < 200 || status > 299:
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: strconv.Itoa(status), Error: "The upstream has answered with status " + strconv.Itoa(status) + " when it was asked for the result."}
+	case errors.Is(call.Lost(), memory.ErrBusy):
+		return j.pollAgain("there was no memory to look into the answer", call)
+	case call.Lost() != nil:
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The upstream's answer is larger than allowed."}
+	}
+	m := call.Message()
+	polled, err := callback.NewCall(http.MethodGet, "", "", m.Header, callback.At(j.rt.Engine.Now()))
+	if err != nil {
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(err)}
+	}
+	polled.Body = callback.NewBody(m.Body)
+	polled.Unpacked = j.rt.Engine.Packed(m.Body, j.rt.Engine.Memory(memory.OwnerOf(j.cb.ID)))
+	attempt := j.pollAgain("", call)
+	attempt.Kind, attempt.Call = callback.AttemptPolled, polled
+	return attempt
+}
+
+// pollAgain returns an attempt after which the upstream is asked again.
+func (j *job) pollAgain(reason string, call *upstream.Call) callback.Attempt {
+	p := j.h.Poll
+	wait, longest := time.Duration(p.every()), max(time.Duration(p.Longest), time.Duration(p.every()))
+	for range min(j.cb.Job.Attempts, 32) {
+		wait = min(2*wait, longest)
+	}
+	if call.Outcome() == upstream.Answered {
+		if asked := deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now()); asked > 0 {
+			wait = asked
+		}
+	}
+	return callback.Attempt{Kind: callback.AttemptRetry, RetryAt: callback.At(j.rt.Engine.Now().Add(wait)), Error: reason}
+}
+
+// fetch fetches the result once.
+func (j *job) fetch(ctx context.Context) callback.Attempt {
+	failed := func(err error) callback.Attempt {
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(err)}
+	}
+	f := j.h.Fetch
+	to, err := j.resultPath(ctx)
+	switch {
+	case errors.Is(err, engine.ErrBusy):
+		return j.again("there was no memory to look into the call", 0)
+	case err != nil:
+		return failed(fmt.Errorf("the result cannot be fetched: %w", err))
+	}
+	call, err := f.ask(ctx, j, to, keepAll{})
+	if err != nil {
+		return failed(fmt.Errorf("the result cannot be fetched: %w", err))
+	}
+	attempt := j.fetchOf(call)
+	attempt.Done = call.Close
+	return attempt
+}
+
+func (j *job) fetchOf(call *upstream.Call) callback.Attempt {
+	if reason, again := unanswered(call); reason != "" {
+		if again {
+			var after time.Duration
+			if call.Outcome() == upstream.Answered {
+				after = deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now())
+			}
+			return j.again(reason, after)
+		}
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(errors.New(reason))}
+	}
+	response, err := call.Response()
+	if errors.Is(err, engine.ErrTooLarge) {
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The result is larger than allowed."}
+	}
+	return callback.Attempt{Kind: callback.AttemptAnswered, Response: response, Lost: err}
+}
+
+// resultPath returns the path of the result.
+func (j *job) resultPath(ctx context.Context) (string, error) {
+	f, called := j.h.Fetch, j.cb.Call
+	if f.From == nil {
+		return f.to.of(j.cb.Record), nil
+	}
+	m := &inject.Message{Header: make(http.Header), Query: called.Query}
+	called.Header.AddTo(m.Header)
+	if f.From.InBody() {
+		body, err := j.bodies().Whole(ctx, called.Body)
+		if err != nil {
+			return "", err
+		}
+		defer body.Release()
+		m.Body = body.Bytes()
+		m.Unpacked = j.rt.Engine.Packed(m.Body, j.rt.Engine.Memory(memory.OwnerOf(j.cb.ID)))
+		defer m.Unpacked.Release()
+	}
+	value, err := m.Read(*f.From)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%s: %w", f.From, err)
+	case value.Text == "" || value.IsNull():
+		if f.To != "" {
+			return f.to.of(j.cb.Record), nil
+		}
+		return "", fmt.Errorf("the call has no URL in %s", f.From)
+	}
+	to, err := f.reference(value.Text, &url.URL{Path: "/"})
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", f.From, err)
+	}
+	return to, nil
+}
+
+// keepAll keeps every answer whole.
+type keepAll struct{}
+
+// Head implements upstream.Judge.
+func (keepAll) Head(int, http.Header) upstream.Fate { return upstream.Kept }
+
+// Body implements upstream.Judge.
+func (keepAll) Body(*upstream.Answer) upstream.Fate { return upstream.Kept }
+
+// unanswered returns why there is no answer that says anything, "" if there is one, and whether
+// to ask again.
+func unanswered(call *upstream.Call) (reason string, again bool) {
+	switch outcome := call.Outcome(); {
+	case outcome == upstream.Unhandled:
+		return "nothing has answered in the block", false
+	case outcome != upstream.Answered || call.Broken():
+		return "the upstream could not be reached, or did not answer in time", true
+	}
+	switch status := call.Status(); {
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
+		return "the upstream answered " + strconv.Itoa(status), true
+	}
+	return "", false
+}
+
+// sentenceOf returns an error as a sentence for people.
+func sentenceOf(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
