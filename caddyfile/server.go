@@ -1,6 +1,8 @@
 package caddyfile
 
 import (
+	"slices"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -14,6 +16,7 @@ import (
 //	    ask            [<prefix>] { <directives> }
 //	    correlation_id header|query|form|json|xml <name>
 //	    unmatched      <status>|next
+//	    challenge      slack|graph|dropbox|eventgrid|cloudevents|meta <secret>|zoom <secret>|x <secret> ...
 //	    health         <path>
 //	    active_content on|off
 //	}
@@ -46,6 +49,8 @@ func parseServerOption(h httpcaddyfile.Helper, o *options, server *server.Server
 		return parsePlace(o, &server.CorrelationID)
 	case "unmatched":
 		return o.text(&server.Unmatched)
+	case "challenge":
+		return parseChallenges(o, server)
 	case "health":
 		return o.text(&server.Health)
 	case "active_content":
@@ -54,7 +59,7 @@ func parseServerOption(h httpcaddyfile.Helper, o *options, server *server.Server
 	if err := o.misplaced(h, "put it after callback_server, or into ask { ... } if it leads to the app that is asked"); err != nil {
 		return err
 	}
-	return o.unknown("active_content", "ask", "correlation_id", "health", "key", "unmatched")
+	return o.unknown("active_content", "ask", "challenge", "correlation_id", "health", "key", "unmatched")
 }
 
 // parseAsk reads the path below which callers of the API may have the app asked, and the
@@ -65,4 +70,27 @@ func parseAsk(h httpcaddyfile.Helper, o *options, server *server.Server) error {
 	}
 	server.AskPrefix = o.Val()
 	return parseBlock(h, o, &server.Ask)
+}
+
+// parseChallenges reads providers, some with a secret after them. The option can be repeated.
+func parseChallenges(o *options, s *server.Server) error {
+	words := o.RemainingArgs()
+	if len(words) == 0 {
+		return o.failf("it needs at least one value")
+	}
+	for len(words) > 0 {
+		c := server.Challenge{Provider: words[0]}
+		words = words[1:]
+		if c.NeedsSecret() && len(words) > 0 {
+			c.Secret, words = words[0], words[1:]
+		}
+		if err := c.Check(); err != nil {
+			return o.failf("%w", err)
+		}
+		if slices.Contains(s.Challenges, c) {
+			return o.failf("%s is given twice; leave one of the two out", c)
+		}
+		s.Challenges = append(s.Challenges, c)
+	}
+	return nil
 }

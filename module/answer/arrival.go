@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/memory"
@@ -24,22 +25,33 @@ const (
 // within that time, unless that is 0, and not too slowly. Errors are those of
 // memory.Space.Read; the buffer must be released.
 func ReadBody(w http.ResponseWriter, r *http.Request, s memory.Space, within time.Duration, limit int64) (*memory.Buffer, error) {
-	a := &arrival{body: r.Body, control: http.NewResponseController(w)}
-	now := time.Now()
-	a.endWithin(now, within)
-	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
-		a.endWithin(now, server.ReadTimeout)
-	}
-	a.begin(now)
+	a := newArrival(w, r, within)
 	b, err := s.Read(a, r.ContentLength, limit)
-	if err == nil {
-		_ = a.control.SetReadDeadline(time.Time{})
-	} else if errors.Is(err, memory.ErrTooSlow) {
-		LeaveUnread(w, r)
-	}
-	// After another error the server reads on to keep the connection, and the deadline
-	// bounds that.
+	a.ended(w, r, err)
 	return b, err
+}
+
+// Peek reads the beginning of a request's body into memory for which there is a lease, and
+// returns it. If the whole body is shorter, it returns that. It must arrive as for ReadBody.
+// Errors are memory.ErrCutShort and memory.ErrTooSlow.
+func Peek(w http.ResponseWriter, r *http.Request, into []byte, within time.Duration) (begin []byte, err error) {
+	a := newArrival(w, r, within)
+	n := 0
+	for err == nil && n < len(into) {
+		var more int
+		more, err = a.Read(into[n:])
+		n += more
+	}
+	switch {
+	case errors.Is(err, io.EOF):
+		err = nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = memory.ErrTooSlow
+	case err != nil:
+		err = memory.ErrCutShort
+	}
+	a.ended(w, r, err)
+	return into[:n], err
 }
 
 // arrival is a body that must not come too slowly.
@@ -50,6 +62,27 @@ type arrival struct {
 	end time.Time
 	// came is how many bytes have come in the period.
 	came int
+}
+
+func newArrival(w http.ResponseWriter, r *http.Request, within time.Duration) *arrival {
+	a := &arrival{body: r.Body, control: http.NewResponseController(w)}
+	now := time.Now()
+	a.endWithin(now, within)
+	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
+		a.endWithin(now, server.ReadTimeout)
+	}
+	a.begin(now)
+	return a
+}
+
+// ended takes the deadline away if what was to be read is there. After an error other than
+// ErrTooSlow the server reads on to keep the connection, and the deadline bounds that.
+func (a *arrival) ended(w http.ResponseWriter, r *http.Request, err error) {
+	if err == nil {
+		_ = a.control.SetReadDeadline(time.Time{})
+	} else if errors.Is(err, memory.ErrTooSlow) {
+		LeaveUnread(w, r)
+	}
 }
 
 // endWithin makes sure that the body is there within that time, unless it is 0.

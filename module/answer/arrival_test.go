@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -84,6 +85,45 @@ func TestBodyMustNotComeTooSlowly(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestBeginningOfABodyMustNotComeTooSlowly(t *testing.T) {
+	for name, c := range map[string]struct {
+		pieces []int
+		pause  time.Duration
+		err    error
+		took   time.Duration
+		n      int
+	}{
+		"nothing":            {[]int{1}, time.Hour, memory.ErrTooSlow, arrivalPeriod, 0},
+		"an empty body":      {nil, time.Hour, nil, 0, 0},
+		"a small body":       {[]int{100, 100}, 4 * time.Second, nil, 8 * time.Second, 200},
+		"one that is full":   {[]int{300, 212}, time.Second, nil, 2 * time.Second, 512},
+		"a large one":        {pieces(600, 500), time.Second, nil, 2 * time.Second, 512},
+		"a bit now and then": {pieces(600, 1), 3 * time.Second, memory.ErrTooSlow, arrivalPeriod, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &sender{ResponseWriter: httptest.NewRecorder(), pieces: c.pieces, pause: c.pause}
+				r := httptest.NewRequest(http.MethodPost, "/", s)
+				began := time.Now()
+				begin, err := Peek(s, r, make([]byte, 512), time.Minute)
+				if !errors.Is(err, c.err) || len(begin) != c.n || time.Since(began) != c.took {
+					t.Errorf("%d bytes after %v: %v", len(begin), time.Since(began), err)
+				}
+				if err == nil && !s.deadline.IsZero() {
+					t.Error("the deadline stays")
+				}
+				if closes := s.Header().Get("Connection") == "close"; closes != (err != nil) {
+					t.Errorf("%v, and the connection is closed: %v", err, closes)
+				}
+			})
+		})
+	}
+	broken := httptest.NewRequest(http.MethodPost, "/", iotest.ErrReader(io.ErrUnexpectedEOF))
+	if _, err := Peek(httptest.NewRecorder(), broken, make([]byte, 512), time.Minute); !errors.Is(err, memory.ErrCutShort) {
+		t.Error(err)
 	}
 }
 

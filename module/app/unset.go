@@ -25,6 +25,10 @@ func secretOf(text string) (string, error) {
 	return repl.ReplaceKnown(text, ""), nil
 }
 
+// Secret returns the secret that a directive has as a placeholder. Errors say which one is empty or
+// not set.
+func Secret(text string) (string, error) { return secretOf(text) }
+
 // Text is an option's text as it is configured.
 type Text struct{ Option, Text string }
 

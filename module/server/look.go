@@ -47,9 +47,19 @@ func writeLook(w http.ResponseWriter, r *http.Request, allow string) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	if origin := r.Header.Values("WebHook-Request-Origin"); len(origin) == 1 && len(origin[0]) <= maxHostName && hostName.MatchString(origin[0]) {
-		h.Set("WebHook-Allowed-Origin", origin[0])
+	if origin := allowedOrigin(r); origin != "" {
+		h.Set("WebHook-Allowed-Origin", origin)
 		h.Set("WebHook-Allowed-Rate", "*")
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// allowedOrigin returns the name of the host from which a sender of CloudEvents wants to call, ""
+// if it names none.
+func allowedOrigin(r *http.Request) string {
+	origin := r.Header.Values("WebHook-Request-Origin")
+	if len(origin) != 1 || len(origin[0]) > maxHostName || !hostName.MatchString(origin[0]) {
+		return ""
+	}
+	return origin[0]
 }

@@ -56,6 +56,10 @@ type Server struct {
 	// the handlers that follow. Default: 404, or 200 if the call is signed.
 	Unmatched string `json:"unmatched,omitempty"`
 
+	// Challenges are the handshakes that the fixed URL answers, without a key and without a trace.
+	// Default: none.
+	Challenges []Challenge `json:"challenges,omitempty"`
+
 	// Health is a path, such as /healthz, at which GET and HEAD say without a key whether
 	// requests that make callbacks are taken: 200 if they are, else 503. Default: none.
 	Health string `json:"health,omitempty"`
@@ -71,7 +75,8 @@ type Server struct {
 	log    *zap.Logger
 	// unmatched is the status that Unmatched gives, toNext for the handlers that follow, 0
 	// for none.
-	unmatched int
+	unmatched  int
+	challenges []challenge
 }
 
 // CaddyModule returns the Caddy module information.
@@ -92,6 +97,9 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 		return fmt.Errorf("callback_server: %w", err)
 	}
 	s.unmatched, _ = parseUnmatched(s.Unmatched)
+	if s.challenges, err = newChallenges(s.Challenges); err != nil {
+		return fmt.Errorf("callback_server: challenge: %w", err)
+	}
 	s.app.TakeCalls()
 	if s.ActiveContent {
 		s.app.AllowActiveContent()
@@ -117,6 +125,9 @@ func (s *Server) Check(keys []app.Key) error {
 	}
 	if _, err := parseUnmatched(s.Unmatched); err != nil {
 		return fmt.Errorf("unmatched: %w", err)
+	}
+	if err := checkChallenges(s.Challenges); err != nil {
+		return fmt.Errorf("challenge: %w", err)
 	}
 	if s.AskPrefix != "" {
 		if err := config.CheckPath(s.AskPrefix); err != nil {
@@ -162,6 +173,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if at.Resource == callback.StatusPath || at.Resource == callback.ResultPath {
 		s.serveTicket(w, r, rt, at)
 		return nil
+	}
+	if at.Resource == callback.FixedPath {
+		lease, done := s.serveChallenge(w, r, rt.Engine)
+		defer lease.Release()
+		if done {
+			return nil
+		}
 	}
 	answered, person := w, isPerson(r, at)
 	if person {
