@@ -240,14 +240,15 @@ func text(t *testing.T, e ast.Expr) string {
 	return s
 }
 
-// walk calls visit for every file in and below a folder, hidden folders left out.
+// walk calls visit for every file in and below a folder. Hidden folders are left out, and what npm
+// has installed.
 func walk(t *testing.T, dir string, visit func(path string)) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != "." && strings.HasPrefix(d.Name(), "."):
+		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "node_modules"):
 			return filepath.SkipDir
 		case !d.IsDir():
 			visit(path)
