@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -266,5 +267,23 @@ func TestLargeSignedCallsAreTaken(t *testing.T) {
 	wantStatus(t, s.public(t, req), http.StatusOK)
 	if got := x.Answer(t); len(got.Body) != len(body) {
 		t.Errorf("the client got %d bytes", len(got.Body))
+	}
+}
+
+// Who has seen a signed call can send it again with another name, which no signature covers.
+func TestReplayedCallCannotBeGivenAnotherName(t *testing.T) {
+	t.Parallel()
+	s := signedSite(t, harness.Config{Hold: "key github openai\nmultiple on\n" + showStatus})
+	x := s.get(t)
+	id, at := s.newestWaiting(t), time.Now()
+	for i := range 3 {
+		lines := append(byGitHub(githubSecret, "an event"), "Webhook-Id", fmt.Sprint("made up ", i), "Idempotency-Key", fmt.Sprint("made up ", i))
+		wantStatus(t, s.callURL(t, http.MethodPost, x.url, "an event", lines...), http.StatusOK)
+		lines = append(byStandard("msg_1", "an event", at), "Svix-Id", fmt.Sprint("made up ", i), "Idempotency-Key", fmt.Sprint("made up ", i))
+		wantStatus(t, s.callURL(t, http.MethodPost, x.url, "an event", lines...), http.StatusOK)
+	}
+	wantStatus(t, s.callURL(t, http.MethodPost, x.url, "another event", byGitHub(githubSecret, "another event")...), http.StatusOK)
+	if d := decode[document](t, s.admin(t, http.MethodGet, "/"+id, "")); d.Calls != 3 {
+		t.Errorf("%d calls were counted, want 3", d.Calls)
 	}
 }

@@ -21,6 +21,8 @@ func IsSigned(text string) bool { _, _, ok := verify.Split(text); return ok }
 type signer struct {
 	Key
 	verifier *verify.Verifier
+	// signsName says that the signature covers the name of the call.
+	signsName bool
 }
 
 // newSigners returns the secrets of the keys that are shown by signing. No two keys have the
@@ -47,7 +49,7 @@ func newSigners(keys []Key) ([]signer, error) {
 			if err != nil {
 				return nil, fmt.Errorf("key %s: %s: %w", k.Name, placeholder, err)
 			}
-			all = append(all, signer{k, v})
+			all = append(all, signer{k, v, scheme == verify.Standard})
 		}
 	}
 	return all, nil
@@ -100,6 +102,7 @@ func (s Signatures) Proved(c callback.Caller, m verify.Message, now time.Time) c
 		}
 		s.show(&c, k)
 		c.Signed = true
+		c.SignsName = c.SignsName || k.signsName
 	}
 	if !c.Signed && refused != nil {
 		c.Refused = sentence(refused)

@@ -107,11 +107,12 @@ type Caller struct {
 	Required []string
 	// Known says that the caller showed a named key, with or without that permission.
 	Known bool
-	// Signed says that one of Names was shown by signing the call. MaySign says that there are
-	// keys that can be shown so, and Refused why none of the call's signatures shows one: a
+	// Signed says that one of Names was shown by signing the call, and SignsName that the
+	// signature covers the call's name. MaySign says that there are keys that can be shown so,
+	// and Refused why none of the call's signatures shows one: a
 	// sentence, empty if the call has no signature or a right one.
-	Signed, MaySign bool
-	Refused         string
+	Signed, SignsName, MaySign bool
+	Refused                    string
 	// Own says that the caller showed the key that was made for this callback.
 	Own bool
 	// shut says that none of the caller's keys is one of Required.

@@ -13,7 +13,13 @@ const maxSeen = 1000
 // nameHeaders are the headers in which a call can carry a name of its own, so that a
 // repeated call is recognized even if its content differs, as the number of an attempt
 // does.
-var nameHeaders = []string{"Webhook-Id", "Svix-Id", IdempotencyKey}
+var nameHeaders = []string{webhookID, svixID, IdempotencyKey}
+
+// The headers that name a call in Standard Webhooks, and with those who use Svix.
+const (
+	webhookID = "Webhook-Id"
+	svixID    = "Svix-Id"
+)
 
 // knows reports whether a call with the same name was accepted or taken as progress. Names
 // of callers with different keys have nothing to do with each other.
@@ -36,9 +42,18 @@ func (r *Record) seenWith(p *Policy, c *Call) []uint64 {
 	return append(slices.Clone(seen), markOf(r.keyOf(p, c), header, name))
 }
 
-// name returns the call's own name and the header that has it; "" if it has none.
+// name returns the call's own name and the header that has it; "" if it has none. A call that was
+// shown to be its sender's by a signature is named by what the signature covers: whoever has seen
+// it could send it again with another header.
 func (c *Call) name() (header, name string) {
 	lines, _ := c.whole()
+	switch {
+	case c.Caller.Signed && c.Caller.SignsName:
+		return webhookID, cmp.Or(lines.Get(webhookID), lines.Get(svixID))
+	case c.Caller.Signed:
+		sum := sha256.Sum256(c.Body.Data)
+		return "Signed", string(sum[:])
+	}
 	for _, header := range nameHeaders {
 		if name := lines.Get(header); name != "" {
 			return header, name
