@@ -322,3 +322,74 @@ func TestResultThatCannotBeFetchedIsNoSuccess(t *testing.T) {
 		}
 	}
 }
+
+// The protocols in which upstreams are asked these days, as their specifications show them.
+func TestProtocolsOfPolling(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		header  http.Header
+		ack     string
+		options string
+		poll    string
+		answers []polledAnswer
+		fetched string
+		want    string
+		asked   string
+	}{
+		"Azure's Operation-Location": {
+			header: http.Header{"Operation-Location": {"/jobs/analyzeResults/7?api-version=2024-11-30"}}, poll: "from header Azure-AsyncOperation\nfrom header Operation-Location",
+			options: "progress json status notStarted running\nfailed json status failed canceled\nsucceeded json status succeeded",
+			answers: []polledAnswer{{200, http.Header{"Content-Type": {jsonType}, "Retry-After": {"1"}}, `{"status":"running"}`}, {200, asJSON, `{"status":"succeeded","analyzeResult":{}}`}},
+			want:    `{"status":"succeeded","analyzeResult":{}}`, asked: "/jobs/analyzeResults/7?api-version=2024-11-30",
+		},
+		"AIP-151, done": {
+			ack: `{"name":"operations/7","done":false}`, header: asJSON, poll: "to /jobs/v1/{http.callback.correlation_id}",
+			options: "correlation_id ack json name\nfailed json error.code\nsucceeded json done true",
+			answers: []polledAnswer{{200, asJSON, `{"name":"operations/7"}`}, {200, asJSON, `{"name":"operations/7","done":true,"response":{"a":1}}`}},
+			want:    `{"name":"operations/7","done":true,"response":{"a":1}}`, asked: "/jobs/v1/operations%2F7",
+		},
+		"AIP-151, error": {
+			ack: `{"name":"operations/8"}`, header: asJSON, poll: "to /jobs/v1/{http.callback.correlation_id}",
+			options: "correlation_id ack json name\nfailed json error.code\nerror_text json error.message\nfailed_body on\nsucceeded json done true",
+			answers: []polledAnswer{{200, asJSON, `{"done":true,"error":{"code":5,"message":"gone"}}`}}, want: `{"done":true,"error":{"code":5,"message":"gone"}}`, asked: "/jobs/v1/operations%2F8",
+		},
+		"OGC API Processes, with its results": {
+			header: http.Header{"Location": {"/jobs/81574318"}}, poll: "from header Location",
+			options: "correlation_id ack header Job\nprogress json status accepted running\nfailed json status failed dismissed\nsucceeded json status successful",
+			answers: []polledAnswer{{200, asJSON, `{"jobID":"81574318","status":"accepted"}`}, {200, asJSON, `{"jobID":"81574318","status":"successful"}`}, {200, asJSON, `{"output":7}`}},
+			fetched: "fetch to /jobs/{http.callback.correlation_id}/results", want: `{"output":7}`, asked: "/jobs/81574318",
+		},
+		"Replicate's urls.get": {
+			ack: `{"id":"p7","urls":{"get":"/jobs/v1/predictions/p7"}}`, header: asJSON, poll: "from json urls.get",
+			options: "progress json status starting processing\nfailed json status failed canceled aborted\nsucceeded json status succeeded",
+			answers: []polledAnswer{{200, asJSON, `{"status":"starting"}`}, {200, asJSON, `{"status":"processing"}`}, {200, asJSON, `{"status":"succeeded","output":"text"}`}},
+			want:    `{"status":"succeeded","output":"text"}`, asked: "/jobs/v1/predictions/p7",
+		},
+		"202 with Location": {
+			header: http.Header{"Location": {"/jobs/9"}}, poll: "from header Location", answers: []polledAnswer{{202, nil, ""}, {200, nil, "done"}}, want: "done", asked: "/jobs/9",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			header := c.header.Clone()
+			if strings.Contains(c.options, "header Job") {
+				header.Set("Job", "81574318")
+			}
+			j := &jobs{ack: c.ack, goesTo: func(*http.Request) http.Header { return header }}
+			s.partner.HandleEvery(j.serve)
+			fetch := ""
+			if c.fetched != "" {
+				fetch = c.fetched + " {\n" + s.toPartner() + "}\n"
+			}
+			s.Start(t, harness.Config{Private: fmt.Sprintf("callback hold {\nname jobs\n%s\n%spoll {\nafter 1s\nevery 1s\n%s\nusing {\n%s}\n}\n}\n%s", c.options, fetch, c.poll, s.toPartner(), s.toPartner())})
+			j.answer(c.answers...)
+			if got := s.accept(t).Answer(t); string(got.Body) != c.want {
+				t.Errorf("the client got %d %s, want %s", got.Status, got.Body, c.want)
+			}
+			if asked := j.times(t, 1); asked[0].URI != c.asked {
+				t.Errorf("the upstream was asked %s, want %s", asked[0].URI, c.asked)
+			}
+		})
+	}
+}
