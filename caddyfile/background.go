@@ -2,6 +2,7 @@ package caddyfile
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -109,11 +110,50 @@ func parseDeliverOption(o *options, d *hold.Delivery) error {
 		return parsePlace(o, &d.From)
 	case "to":
 		return o.text(&d.To)
+	case "only":
+		return parseOnly(o, d)
+	case "header":
+		return parseDeliveryHeader(o, d)
+	case "method":
+		return o.upper(&d.Method)
 	}
 	if known, err := parseDeliveryRule(o, &d.DeliveryRules); known {
 		return err
 	}
-	return o.unknown("allow", "from", "retry", "sign", "timeout", "to")
+	return o.unknown("allow", "from", "header", "method", "only", "retry", "sign", "timeout", "to")
+}
+
+func parseOnly(o *options, d *hold.Delivery) error {
+	args := o.RemainingArgs()
+	if len(args) == 0 {
+		return o.failf("it needs the hosts that results may be sent to, as in: only hooks.example.com")
+	}
+	d.Only = append(d.Only, args...)
+	return nil
+}
+
+func parseDeliveryHeader(o *options, d *hold.Delivery) error {
+	var name, value string
+	if !o.AllArgs(&name, &value) {
+		return o.failf("it needs a name and a value, as in: header Authorization \"Bearer {env.HOOK_TOKEN}\"")
+	}
+	if _, there := d.Headers[name]; there {
+		return o.failf("%s is given twice; leave one of the two out", name)
+	}
+	if d.Headers == nil {
+		d.Headers = make(map[string]string)
+	}
+	d.Headers[name] = value
+	return nil
+}
+
+// upper reads an option's one value in capitals.
+func (o *options) upper(to *string) error {
+	if err := o.text(to); err != nil {
+		return err
+	}
+	*to = strings.ToUpper(*to)
+	return nil
 }
 
 // parseDeliveryRule reads an option of deliver that the global option has, too.

@@ -172,7 +172,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err = a.bases.Add(a.BaseURL, a.StatusURL); err != nil {
 		return fmt.Errorf("callback: base_url: %w", err)
 	}
-	if a.deliverer, err = a.NewDeliverer(*a.Deliver); err != nil {
+	if a.deliverer, err = a.NewDeliverer(*a.Deliver, OwnRules{}); err != nil {
 		return fmt.Errorf("callback: deliver: %w", err)
 	}
 	if err = measured().register(ctx.GetMetricsRegistry()); err != nil {

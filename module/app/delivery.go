@@ -82,6 +82,8 @@ func (d DeliveryRules) over(others DeliveryRules) DeliveryRules {
 
 // Deliverer sends results by the rules of one directive, or of the global option.
 type Deliverer struct {
+	// headers are the directive's own.
+	headers []deliveryHeader
 	// own says that the secrets are those of the rules themselves, and not the global ones.
 	own     bool
 	guard   deliver.Guard
@@ -90,18 +92,21 @@ type Deliverer struct {
 	retry   []time.Duration
 }
 
-// NewDeliverer compiles rules. Those that are not given are taken from the global
-// option.
-func (a *App) NewDeliverer(rules DeliveryRules) (*Deliverer, error) {
-	own := len(rules.Sign) > 0
+// NewDeliverer compiles rules, and those that only a directive has. Rules that are not given
+// are taken from the global option.
+func (a *App) NewDeliverer(rules DeliveryRules, own OwnRules) (*Deliverer, error) {
+	signsItself := len(rules.Sign) > 0
 	rules = rules.over(*a.Deliver)
-	d := &Deliverer{own: own, guard: deliver.Guard{Own: &a.bases}}
+	d := &Deliverer{own: signsItself, guard: deliver.Guard{Own: &a.bases}}
 	for _, text := range rules.Allow {
 		allow, err := deliver.ParseAllow(text)
 		if err != nil {
 			return nil, fmt.Errorf("allow: %w", err)
 		}
 		d.guard.Allow = append(d.guard.Allow, allow)
+	}
+	if err := own.compile(d); err != nil {
+		return nil, err
 	}
 	for _, text := range rules.Sign {
 		signing, err := secretOf(text)
@@ -126,8 +131,11 @@ func (a *App) NewDeliverer(rules DeliveryRules) (*Deliverer, error) {
 
 // Sender says of the results of a directive that has this Deliverer who delivers them. What
 // is to be signed is never sent without a signature, and what is to be signed with a secret
-// of the directive's own by nobody else.
+// of the directive's own by nobody else. Nor does anybody else have the directive's headers.
 func (d *Deliverer) Sender() (s callback.Sender) {
+	if len(d.headers) > 0 {
+		s |= callback.OnlyDirective
+	}
 	if len(d.secrets) > 0 {
 		s |= callback.OnlySigned
 		if d.own {

@@ -59,6 +59,7 @@ const (
 const (
 	whyNoConfig    = "no configuration"
 	whyNoDirective = "the directive that signs it is gone from the configuration"
+	whyNoHeaders   = "the directive whose headers it has is gone from the configuration"
 	whyUnsigned    = "nothing signs it any more"
 )
 
@@ -91,7 +92,7 @@ func (wk worker) Deliver(ctx context.Context, cb *engine.Callback, number int) c
 func (wk worker) wait(cb *engine.Callback, why string) callback.Sent {
 	now := wk.rt.Engine.Now()
 	if cb.Delivery.Error != why && why != whyNoConfig {
-		wk.rt.Log().Warn("a delivery waits until the configuration says again how it is signed",
+		wk.rt.Log().Warn("a delivery waits until the configuration says again how it is made",
 			zap.Stringer("id", cb.ID), zap.String("name", cb.Name), zap.String("reason", why))
 	}
 	after := min(max(now.Sub(cb.FinishedAt.Time())/4, lookAgainFirst), lookAgainLast)
@@ -109,6 +110,9 @@ func (wk worker) deliverer(r *callback.Record) (d *Deliverer, why string) {
 	if directive := a.directives[r.Name]; directive != nil && directive.Deliverer() != nil && !r.Sender.Is(callback.OnlyGlobal) {
 		d = directive.Deliverer()
 	} else if r.Sender.Is(callback.OnlyDirective) {
+		if !r.Sender.Is(callback.OnlySigned) {
+			return nil, whyNoHeaders
+		}
 		return nil, whyNoDirective
 	}
 	if r.Sender.Is(callback.OnlySigned) && len(d.secrets) == 0 {
@@ -129,6 +133,7 @@ func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.
 	header.Set(cb.Policy.Wire().ResultStatus, strconv.Itoa(result.Status))
 	cb.Trace.AddTo(header)
 	m := deliver.Message{
+		Method: cb.Policy.DeliveryMethod(), Own: d.header(cb.Record),
 		URL: cb.Delivery.URL, ID: cb.ID.String(), Timestamp: time.Now(), Header: header, Secrets: d.secrets, Origin: wk.rt.Engine.Origin(),
 	}
 	if number > 1 {

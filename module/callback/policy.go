@@ -106,6 +106,8 @@ type Policy struct {
 	// RedirectLate is where people are sent who come when the callback has expired or is
 	// closed; nil for nowhere.
 	RedirectLate *Redirect `cbor:"31,keyasint,omitempty"`
+	// Shape says how results are delivered; nil for as they are.
+	Shape *Shape `cbor:"70,keyasint,omitempty"`
 	// RetainBodies is how long the bodies of a finished callback are kept; 0 for as long as
 	// the callback.
 	RetainBodies time.Duration `cbor:"61,keyasint,omitempty"`

@@ -53,6 +53,18 @@ func ParseAllow(text string) (Allow, error) {
 	return Allow{name: h.name, port: port, plain: plain}, nil
 }
 
+// ParseOnly reads one of the hosts that alone may be delivered to, as it is configured: a host
+// name or an address, with a port if it is that one alone.
+func ParseOnly(text string) (Allow, error) {
+	switch {
+	case strings.Contains(text, "://"):
+		return Allow{}, fmt.Errorf("%q has a scheme: write the host alone; plain http is permitted by allow", text)
+	case strings.Contains(text, "/"):
+		return Allow{}, fmt.Errorf("%q has more than a host: write the host alone, such as hooks.example.com", text)
+	}
+	return ParseAllow(text)
+}
+
 func parseRange(text string) (Allow, error) {
 	p, err := netip.ParsePrefix(text)
 	if err != nil {

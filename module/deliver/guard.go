@@ -33,6 +33,7 @@ var (
 	errFragment  = errors.New("the URL must not have a fragment: leave out # and what follows")
 	errPort      = errors.New("the URL has no valid port: leave it out, or write a number from 1 to 65535")
 	errOwn       = &refusal{"the URL leads back to where callbacks are called, and nothing is delivered there", "the option allow permits it if it names the host with its port"}
+	errOnly      = &refusal{"the URL's host is not one that results are sent to", "the option only lists those that are"}
 	errHost      = &refusal{"the URL's host is not allowed: it is not written in its usual form, or its address is not public", "the option allow permits single hosts and addresses"}
 )
 
@@ -56,6 +57,9 @@ func WithCure(err error) error {
 type Guard struct {
 	// Allow are the exceptions.
 	Allow []Allow
+	// Only are the hosts that may be delivered to; all may, if there are none. They are no
+	// exceptions: what else is required of a host stays so.
+	Only []Allow
 	// Own are the base URLs under which callback_server is reached. Nothing is
 	// delivered to its paths, which would let a callback call itself, unless an
 	// exception names host and port.
@@ -78,6 +82,8 @@ func (g Guard) CheckURL(text string) (*url.URL, error) {
 		return nil, errHost
 	}
 	switch {
+	case len(g.Only) > 0 && !permitted(g.Only, h, port):
+		return nil, errOnly
 	case u.Scheme == "http" && !g.permitsPlain(h, port):
 		return nil, errPlain
 	case g.leadsBack(u, h, port) && !g.names(h, port):

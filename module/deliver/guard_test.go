@@ -212,3 +212,38 @@ func TestTheGuardRefusesOurOwnPaths(t *testing.T) {
 		}
 	}
 }
+
+func TestTheGuardTakesNoHostButThoseThatAreListed(t *testing.T) {
+	var listed []deliver.Allow
+	for _, text := range []string{"hooks.example.com", "Bücher.example", "93.184.216.34:8443", "[2606:4700::1111]"} {
+		one, err := deliver.ParseOnly(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, one)
+	}
+	g := deliver.Guard{Only: listed, Allow: allow(t, "http://plain.example.com", "10.0.0.7")}
+	for _, text := range []string{
+		"https://hooks.example.com/a", "https://HOOKS.example.com.:8443/", "https://xn--bcher-kva.example/", "https://93.184.216.34:8443/", "https://[2606:4700::1111]:1/",
+	} {
+		if _, err := g.CheckURL(text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	_, want := g.CheckURL("https://elsewhere.example.com/")
+	if want == nil || strings.Contains(want.Error(), "option") || !strings.Contains(deliver.WithCure(want).Error(), "the option only") {
+		t.Fatalf("the error is %v, for an operator %v", want, deliver.WithCure(want))
+	}
+	// What else is wrong with a host is not told of those that are not listed.
+	for _, text := range []string{
+		"https://example.com/", "https://a.hooks.example.com/", "https://hooks.example.com.evil.example/", "https://93.184.216.34/", "https://93.184.216.34:443/",
+		"http://plain.example.com/", "https://10.0.0.7/", "https://127.0.0.1/", "https://localhost/", "https://[::ffff:93.184.216.34]:1/",
+	} {
+		if u, err := g.CheckURL(text); err == nil || err.Error() != want.Error() {
+			t.Errorf("%s was read as %v, %v", text, u, err)
+		}
+	}
+	if u, err := g.CheckURL("http://hooks.example.com/"); err == nil {
+		t.Errorf("what is listed is taken without https: %v", u)
+	}
+}

@@ -2,9 +2,11 @@ package deliver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,6 +22,8 @@ const userAgent = "caddy-callback"
 
 // Message is what is delivered.
 type Message struct {
+	// Method is the method; empty for POST.
+	Method string
 	// URL is where the message is sent.
 	URL string
 	// ID names what is delivered, the same on every attempt.
@@ -29,6 +33,8 @@ type Message struct {
 	// Header is the header of what is delivered. Fields that belong to a connection,
 	// or that the delivery sets itself, are left out, and so are invalid ones.
 	Header http.Header
+	// Own are header lines of the operator's, in place of those of the same names in Header.
+	Own http.Header
 	// Origin is the mark of the store that the message comes from; empty for none.
 	Origin callback.Origin
 	// Body is the body of what is delivered.
@@ -70,12 +76,13 @@ func (m *Message) request(ctx context.Context, u *url.URL, named bool) (*http.Re
 	if err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), nil)
+	r, err := http.NewRequestWithContext(ctx, cmp.Or(m.Method, http.MethodPost), u.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("making a request: %w", err)
 	}
 	r.Header = m.header()
 	r.Header.Set("User-Agent", userAgent)
+	maps.Copy(r.Header, m.Own)
 	r.Header.Set("Webhook-Id", m.ID)
 	r.Header.Set("Webhook-Timestamp", timestamp(m.Timestamp))
 	if m.Origin != "" {

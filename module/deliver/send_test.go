@@ -60,6 +60,26 @@ func TestADeliveryIsASignedPost(t *testing.T) {
 	}
 }
 
+func TestADeliveryHasTheMethodAndTheHeadersOfItsOperator(t *testing.T) {
+	s, got := server(t, answerStatus(http.StatusOK))
+	m := message(named(t, s))
+	m.Method = http.MethodPut
+	m.Header = http.Header{"Content-Type": {"text/plain"}, "X-Kept": {"kept"}}
+	m.Own = http.Header{"Authorization": {"Bearer token"}, "Content-Type": {"text/x-own"}, "User-Agent": {"own/1"}, "Webhook-Id": {"forged"}}
+	ends(t, client(t, trusting(t, s)).Send(t.Context(), m), deliver.Delivered, "")
+	r := only(t, got)
+	if r.Method != http.MethodPut || string(r.body) != "result" {
+		t.Errorf("got %s with %s", r.Method, r.body)
+	}
+	for name, want := range map[string]string{
+		"Authorization": "Bearer token", "Content-Type": "text/x-own", "User-Agent": "own/1", "X-Kept": "kept", "Webhook-Id": "an-id",
+	} {
+		if values := r.Header[name]; len(values) != 1 || values[0] != want {
+			t.Errorf("%s is %q, want %s", name, values, want)
+		}
+	}
+}
+
 func TestADeliveryWithoutSecretIsNotSigned(t *testing.T) {
 	s, got := server(t, answerStatus(http.StatusOK))
 	ends(t, client(t, trusting(t, s)).Send(t.Context(), message(named(t, s))), deliver.Delivered, "")

@@ -99,10 +99,11 @@ func (h *Handler) checkBlocks() error {
 		return errors.New("poll and fetch need a name: after a restart, background work is found by the directive's name; add the option name")
 	case h.background() && h.Name == "":
 		return errors.New("it needs a name: after a restart, background work is found by the directive's name; add the option name")
-	case h.Deliver != nil && h.Name == "" && !h.Deliver.IsZero():
-		return errors.New("deliver: after a restart, its options are found by the directive's name; add the option name, or put them into the global callback option")
 	case !h.background() && (h.AttemptTimeout != 0 || h.RetryUnsafe):
 		return errors.New("attempt_timeout and retry_unsafe are about background work, and there is none without a block call { ... }; leave them out")
+	}
+	if h.Deliver != nil && h.Name == "" {
+		return h.Deliver.checkName()
 	}
 	return nil
 }
@@ -140,7 +141,20 @@ func (h *Handler) checkDelivery() error {
 	if h.Deliver == nil {
 		return nil
 	}
-	if err := h.Deliver.Check(); err != nil {
+	for _, check := range []func() error{h.Deliver.Check, h.Deliver.CheckWhole} {
+		if err := check(); err != nil {
+			return fmt.Errorf("deliver: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkDeliveryHeaders makes sure that no header of a delivery is a wire header.
+func (h *Handler) checkDeliveryHeaders() error {
+	if h.Deliver == nil {
+		return nil
+	}
+	if err := h.Deliver.CheckWire(callback.NewWire(cmp.Or(h.HeaderPrefix, callback.DefaultHeaderPrefix))); err != nil {
 		return fmt.Errorf("deliver: %w", err)
 	}
 	return nil

@@ -118,13 +118,10 @@ func (h *Handler) checkTo() error {
 
 // deliveryPlace returns the place where the client's request holds its URL, nil for none.
 func (h *Handler) deliveryPlace() *inject.Location {
-	switch {
-	case h.Deliver == nil:
+	if h.Deliver == nil {
 		return nil
-	case h.Deliver.From == nil && h.Deliver.To == "":
-		return &inject.Location{In: inject.JSON, Name: "callbackUrl"}
 	}
-	return h.Deliver.From
+	return h.Deliver.place()
 }
 
 // provisionDelivery compiles the rules of delivery. It injects the callback URL into the
@@ -133,11 +130,11 @@ func (h *Handler) provisionDelivery() (err error) {
 	if h.Deliver == nil {
 		return nil
 	}
-	h.deliverer, err = h.app.NewDeliverer(h.Deliver.DeliveryRules)
+	h.deliverFrom, h.deliverTo = h.deliveryPlace(), app.Known(h.Deliver.To)
+	h.deliverer, err = h.app.NewDeliverer(h.Deliver.DeliveryRules, h.Deliver.within(h.deliverTo))
 	if err != nil {
 		return err
 	}
-	h.deliverFrom, h.deliverTo = h.deliveryPlace(), app.Known(h.Deliver.To)
 	if h.deliverTo != "" {
 		// Check again at the end, when the base URLs of all directives are known.
 		h.app.WhenComplete(func() error {
@@ -238,6 +235,9 @@ func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
 	h.apply(p)
 	p.Fetch = h.Fetch != nil
 	p.FailedBody = p.FailedBody || h.answersAck()
+	if h.Deliver != nil {
+		p.Shape = h.Deliver.stored()
+	}
 	if h.Respond != nil {
 		p.Respond = &callback.Respond{Status: h.Respond.Status, Body: expand(h.Respond.Body)}
 	}
