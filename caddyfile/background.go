@@ -116,11 +116,15 @@ func parseDeliverOption(o *options, d *hold.Delivery) error {
 		return parseDeliveryHeader(o, d)
 	case "method":
 		return o.upper(&d.Method)
+	case "body":
+		return o.text(&d.Body)
+	case "format":
+		return o.text(&d.Format)
 	}
 	if known, err := parseDeliveryRule(o, &d.DeliveryRules); known {
 		return err
 	}
-	return o.unknown("allow", "from", "header", "method", "only", "retry", "sign", "timeout", "to")
+	return o.unknown("allow", "body", "format", "from", "header", "method", "only", "retry", "sign", "timeout", "to")
 }
 
 func parseOnly(o *options, d *hold.Delivery) error {

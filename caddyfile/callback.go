@@ -83,6 +83,8 @@ import (
 //	        only      <host>...
 //	        header    <name> <value>
 //	        method    POST|PUT|PATCH
+//	        body      <template>
+//	        format    plain|cloudevents
 //	    }
 //	    copy_headers  <name>...
 //	    use_body      on|off

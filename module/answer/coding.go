@@ -18,9 +18,19 @@ import (
 // then so. What cannot be unpacked is opened as it is: the client can have it in no other
 // form. The error is engine.ErrBusy, or one of the store.
 func OpenResult(r *http.Request, b engine.Bodies, result callback.Result, p *callback.Policy) (callback.Result, engine.Content, error) {
-	ctx := context.WithoutCancel(r.Context())
+	return openResult(context.WithoutCancel(r.Context()), b, result, p, unpacks(r, result))
+}
+
+// OpenPlain opens a result unpacked, if it can be unpacked, and else as it is. The errors are
+// those of OpenResult.
+func OpenPlain(ctx context.Context, b engine.Bodies, result callback.Result, p *callback.Policy) (engine.Content, error) {
+	_, content, err := openResult(ctx, b, result, p, unpack.Knows(codingOf(result)))
+	return content, err
+}
+
+func openResult(ctx context.Context, b engine.Bodies, result callback.Result, p *callback.Policy, unpacked bool) (callback.Result, engine.Content, error) {
 	coding := codingOf(result)
-	if unpacks(r, result) {
+	if unpacked {
 		content, err := b.Unpacked(ctx, *result.Body, coding)
 		if err == nil {
 			result.Header = unpackedHeader(result.Header)

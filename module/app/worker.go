@@ -2,20 +2,14 @@ package app
 
 import (
 	"context"
-	"io"
 	"math/rand/v2"
-	"net/http"
-	"strconv"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/engine"
-	"github.com/caddy-callback/caddy-callback/module/problem"
-	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
 // worker does the background work of a runtime, as the newest configuration says.
@@ -119,37 +113,4 @@ func (wk worker) deliverer(r *callback.Record) (d *Deliverer, why string) {
 		return nil, whyUnsigned
 	}
 	return d, ""
-}
-
-// message returns the message that delivers the result.
-func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.Message {
-	ended := cb.AsClientSees()
-	result := ended.DeliveredResult(cb.Policy)
-	header := make(http.Header)
-	result.Header.AddTo(header)
-	if id := cb.Delivery.CorrelationID; id != "" {
-		header.Set(cb.Policy.Wire().CorrelationID, id)
-	}
-	header.Set(cb.Policy.Wire().ResultStatus, strconv.Itoa(result.Status))
-	cb.Trace.AddTo(header)
-	m := deliver.Message{
-		Method: cb.Policy.DeliveryMethod(), Own: d.header(cb.Record),
-		URL: cb.Delivery.URL, ID: cb.ID.String(), Timestamp: time.Now(), Header: header, Secrets: d.secrets, Origin: wk.rt.Engine.Origin(),
-	}
-	if number > 1 {
-		m.ID += "." + strconv.Itoa(number)
-	}
-	if result.Body == nil {
-		header.Set("Content-Type", problem.MediaType)
-		m.Body = deliver.Bytes(answer.FailedProblem(ended, result).Document())
-		return m
-	}
-	m.Body = func(ctx context.Context) (io.ReadCloser, int64, error) {
-		content, err := wk.rt.Engine.Bodies(cb.ID).Result(ctx, result, cb.Policy)
-		if err != nil {
-			return nil, 0, err
-		}
-		return upstream.NewStream(content.ReadCloser), content.Size, nil
-	}
-	return m
 }

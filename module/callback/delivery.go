@@ -146,6 +146,7 @@ func (r *Record) ToDeliver() (*Record, int, bool) {
 	}
 	earlier := *r
 	earlier.Phase, earlier.Call, earlier.Failure = r.Outbox[0].Phase, r.Outbox[0].Call, r.Outbox[0].Failure
+	earlier.FinishedAt = earlier.Call.ReceivedAt
 	return &earlier, number, true
 }
 

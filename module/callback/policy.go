@@ -131,6 +131,8 @@ type compiled struct {
 	// bodyJSON says that the reply's body is JSON, and must stay so.
 	bodyJSON bool
 	header   []Template
+	// envelope is what is delivered in place of the body of a result; nil for that body.
+	envelope *Envelope
 	target   Target
 	// failedTarget and late are the targets of RedirectFailed and RedirectLate.
 	failedTarget, late Target
@@ -212,6 +214,10 @@ func (p *Policy) prepare() error {
 			return fmt.Errorf("a reply cannot have the header %s; give a redirect instead", f.Name)
 		}
 		p.header[i] = NewTemplate(f.Value)
+	}
+	var err error
+	if p.envelope, err = p.Shape.envelope(); err != nil {
+		return fmt.Errorf("what is delivered: %w", err)
 	}
 	for _, r := range p.redirects() {
 		target, err := NewTarget(r.to.URL)

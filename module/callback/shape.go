@@ -13,7 +13,16 @@ import (
 type Shape struct {
 	// Method is the method of a delivery; empty for POST.
 	Method string `cbor:"1,keyasint,omitempty"`
+	// Body is what is delivered in place of the body of a result, with placeholders; empty
+	// for that body.
+	Body string `cbor:"2,keyasint,omitempty"`
+	// Format is the format of a delivery: FormatCloudEvents, or empty for none.
+	Format string `cbor:"3,keyasint,omitempty"`
 }
+
+// FormatCloudEvents is the format of deliveries that are events of CloudEvents 1.0, in binary
+// mode.
+const FormatCloudEvents = "cloudevents"
 
 var deliveryMethods = []string{http.MethodPost, http.MethodPut, http.MethodPatch}
 
@@ -22,7 +31,21 @@ func (s *Shape) Check() error {
 	if s.Method != "" && !slices.Contains(deliveryMethods, s.Method) {
 		return fmt.Errorf("method: %q is not one that a result is delivered with; write %s", s.Method, strings.Join(deliveryMethods, ", "))
 	}
+	if s.Format != "" && s.Format != FormatCloudEvents {
+		return fmt.Errorf("format: %q is not known; write plain or %s", s.Format, FormatCloudEvents)
+	}
+	if _, err := s.envelope(); err != nil {
+		return fmt.Errorf("body: %w", err)
+	}
 	return nil
+}
+
+// envelope returns what is delivered in place of the body of a result; nil for that body.
+func (s *Shape) envelope() (*Envelope, error) {
+	if s == nil || s.Body == "" {
+		return nil, nil
+	}
+	return NewEnvelope(s.Body)
 }
 
 // method returns the method of a delivery.
@@ -35,6 +58,12 @@ func (s *Shape) method() string {
 
 // DeliveryMethod returns the method with which results are delivered.
 func (p *Policy) DeliveryMethod() string { return p.Shape.method() }
+
+// Envelope returns what is delivered in place of the body of a result; nil for that body.
+func (p *Policy) Envelope() *Envelope { return p.envelope }
+
+// DeliversEvents reports whether deliveries are events of CloudEvents.
+func (p *Policy) DeliversEvents() bool { return p.Shape != nil && p.Shape.Format == FormatCloudEvents }
 
 // deliveryPlaceholders are the placeholders {http.callback.<name>} that can stand in the
 // headers of a delivery.

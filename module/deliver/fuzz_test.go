@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -8,10 +9,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"code.dny.dev/ssrf"
 
+	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/deliver"
+	"github.com/caddy-callback/caddy-callback/module/memory"
 )
 
 func FuzzCheckURL(f *testing.F) {
@@ -119,4 +123,42 @@ func FuzzRetryAfter(f *testing.F) {
 			t.Fatalf("%q makes the wait %v, %v", value, wait, ok)
 		}
 	})
+}
+
+// FuzzFill makes sure that what is delivered in an envelope that is JSON is JSON, has the
+// announced length, and is the same each time.
+func FuzzFill(f *testing.F) {
+	for _, text := range []string{
+		`{"StatusCode":{http.callback.result.status},"Error":{"Message":"{http.callback.result.error_text}"},"output":{http.callback.result.body}}`,
+		`["{http.callback.result.body}{http.callback.result.body}",{http.callback.result.body}]`, `{http.callback.result.body}`,
+	} {
+		f.Add(text, "a\"\\\n", []byte(`{"a":[1]}`))
+		f.Add(text, "\xff{http.callback.name}", []byte("no JSON\x00\xff"))
+		f.Add(text, "", []byte{})
+	}
+	pool := new(memory.Pool)
+	pool.SetLimits(64<<20, 64<<20)
+	f.Fuzz(func(t *testing.T, text, value string, content []byte) {
+		e, err := callback.NewEnvelope(text)
+		if err != nil {
+			return
+		}
+		look := func(name string) string {
+			if name == "result.status" {
+				return "424"
+			}
+			return value
+		}
+		body := deliver.Fill(e.Fill(look), deliver.Bytes(content), pool.For(memory.Nobody))
+		first, again := opened(t, body), opened(t, body)
+		if first != again {
+			t.Errorf("%q is %q, and then %q", text, first, again)
+		}
+		if e.IsJSON() && (!json.Valid([]byte(first)) || !utf8.ValidString(first)) {
+			t.Errorf("%q with %q and %q becomes %q", text, value, content, first)
+		}
+	})
+	if used := pool.Used(); used != 0 {
+		f.Errorf("%d bytes are still taken", used)
+	}
 }

@@ -3,10 +3,15 @@ package hold
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/config"
 	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 )
@@ -25,13 +30,22 @@ type Delivery struct {
 	// Method is the method of a delivery: POST, PUT or PATCH. Default: POST.
 	Method string `json:"method,omitempty"`
 
+	// Body is what is delivered in place of the body of a result. It may hold
+	// {http.callback.result.body} and other placeholders of the result; in a text that is
+	// JSON they are escaped. Default: the body of the result.
+	Body string `json:"body,omitempty"`
+
+	// Format is "cloudevents" for deliveries that are events of CloudEvents 1.0, in binary
+	// mode, or "plain". Default: plain.
+	Format string `json:"format,omitempty"`
+
 	app.DeliveryRules
 	app.OwnRules
 }
 
 // Check makes sure that the delivery makes sense on its own.
 func (d *Delivery) Check() error {
-	for _, check := range []func() error{d.DeliveryRules.Check, d.OwnRules.Check, d.shape().Check} {
+	for _, check := range []func() error{d.DeliveryRules.Check, d.OwnRules.Check, d.checkBody, d.shape().Check} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -58,6 +72,17 @@ func checkTarget(option, target string) error {
 // CheckWhole makes sure that the options make sense together. It is called when all of them
 // are read.
 func (d *Delivery) CheckWhole() error {
+	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
+		canonical := http.CanonicalHeaderKey(name)
+		if d.Format == callback.FormatCloudEvents && callback.IsOfEvent(canonical) {
+			return fmt.Errorf("header: %s is what receivers know an event by, and set with format cloudevents; leave it out", name)
+		}
+		if canonical == "Content-Type" && d.Body != "" && inject.IsJSON(d.Headers[name]) {
+			if e, err := callback.NewEnvelope(d.Body); err == nil && !e.IsJSON() {
+				return errors.New("body: it is no JSON, which the header Content-Type says it is: values would not be escaped; write an object, an array or a string")
+			}
+		}
+	}
 	return d.CheckTargets(d.place() != nil)
 }
 
@@ -70,7 +95,33 @@ func (d *Delivery) place() *inject.Location {
 }
 
 // shape returns what of the options is stored with a policy.
-func (d *Delivery) shape() *callback.Shape { return &callback.Shape{Method: d.Method} }
+func (d *Delivery) shape() *callback.Shape {
+	s := &callback.Shape{Method: d.Method, Body: d.Body, Format: d.Format}
+	if s.Format == formatPlain {
+		s.Format = ""
+	}
+	return s
+}
+
+// formatPlain is the format of results that are delivered as they are.
+const formatPlain = "plain"
+
+// checkBody refuses placeholders that have no value when a result is delivered, and secrets,
+// which would be stored.
+func (d *Delivery) checkBody() error {
+	for _, key := range config.NewValue(d.Body).Keys() {
+		switch {
+		case strings.HasPrefix(key, callback.PlaceholderPrefix):
+			// The shape's own check knows them.
+		case config.ReplacedAtLoad("{" + key + "}"):
+			return fmt.Errorf("body: {%s} would be stored with each callback, where no secret belongs; put it into a header, as in: header Authorization \"Bearer {env.HOOK_TOKEN}\"", key)
+		case strings.HasPrefix(key, "http."):
+			return fmt.Errorf("body: {%s} means nothing when a result is delivered; there are {%s%s}", key,
+				callback.PlaceholderPrefix, strings.Join(callback.EnvelopePlaceholders(), "}, {"+callback.PlaceholderPrefix))
+		}
+	}
+	return nil
+}
 
 // stored returns the shape as a policy has it: nil for results as they are.
 func (d *Delivery) stored() *callback.Shape {
