@@ -110,6 +110,10 @@ func parseDeliverOption(o *options, d *hold.Delivery) error {
 		return parsePlace(o, &d.From)
 	case "to":
 		return o.text(&d.To)
+	case "failed_from":
+		return parsePlace(o, &d.FailedFrom)
+	case "failed_to":
+		return o.text(&d.FailedTo)
 	case "only":
 		return parseOnly(o, d)
 	case "header":
@@ -124,7 +128,7 @@ func parseDeliverOption(o *options, d *hold.Delivery) error {
 	if known, err := parseDeliveryRule(o, &d.DeliveryRules); known {
 		return err
 	}
-	return o.unknown("allow", "body", "format", "from", "header", "method", "only", "retry", "sign", "timeout", "to")
+	return o.unknown("allow", "body", "failed_from", "failed_to", "format", "from", "header", "method", "only", "retry", "sign", "timeout", "to")
 }
 
 func parseOnly(o *options, d *hold.Delivery) error {

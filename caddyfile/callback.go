@@ -83,6 +83,8 @@ import (
 //	        only      <host>...
 //	        header    <name> <value>
 //	        method    POST|PUT|PATCH
+//	        failed_from header|query|form|json|xml <name>
+//	        failed_to <url>
 //	        body      <template>
 //	        format    plain|cloudevents
 //	    }

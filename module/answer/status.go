@@ -150,7 +150,7 @@ func NewFullStatus(cb *engine.Callback, keyShown bool) FullStatus {
 		s.Job.Error = cb.Job.Error
 	}
 	if d := cb.Delivery; d != nil {
-		s.Delivery.URL, s.Delivery.Attempts = d.URL, &d.Attempts
+		s.Delivery.URL, s.Delivery.Attempts = cb.DeliveryURL(), &d.Attempts
 		s.Delivery.DeliveredAt, s.Delivery.Status, s.Delivery.Error = orNever(d.DeliveredAt), d.Status, d.Error
 		if s.Delivery.State == deliveryPending && d.Total > 0 {
 			s.Delivery.NextAttemptAt = orNever(d.NextAt)

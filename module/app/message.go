@@ -26,7 +26,7 @@ func (wk worker) message(cb *engine.Callback, d *Deliverer, number int) deliver.
 	}
 	header := make(http.Header)
 	m := deliver.Message{
-		Method: cb.Policy.DeliveryMethod(), URL: cb.Delivery.URL, ID: id, Timestamp: time.Now(),
+		Method: cb.Policy.DeliveryMethod(), URL: cb.DeliveryURL(), ID: id, Timestamp: time.Now(),
 		Header: header, Own: d.header(cb.Record), Secrets: d.secrets, Origin: wk.rt.Engine.Origin(),
 		Body: wk.body(cb, ended, result),
 	}

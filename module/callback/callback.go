@@ -204,6 +204,9 @@ type Spec struct {
 	Block Block
 	// DeliverTo is the URL that the result is sent to; empty for none.
 	DeliverTo string
+	// DeliverFailedTo is the URL that the result is sent to if the callback does not resolve;
+	// empty for DeliverTo.
+	DeliverFailedTo string
 	// Sender says who delivers the result.
 	Sender Sender
 	// DeliverAs is the correlation id that the delivery carries; empty for the
@@ -255,7 +258,7 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		r.Job = &Job{Block: spec.Block, NextAt: now}
 	}
 	if spec.DeliverTo != "" {
-		r.Delivery, r.Sender = &Delivery{URL: spec.DeliverTo, CorrelationID: spec.DeliverAs}, spec.Sender
+		r.Delivery, r.Sender = &Delivery{URL: spec.DeliverTo, FailedURL: spec.DeliverFailedTo, CorrelationID: spec.DeliverAs}, spec.Sender
 	}
 	return r
 }

@@ -1,8 +1,10 @@
 package callback
 
+import "cmp"
+
 // Delivery is the sending of a callback's results to the client's URL.
 type Delivery struct {
-	// URL is where the result goes.
+	// URL is where results go.
 	URL string `cbor:"1,keyasint"`
 	// Total counts the results to be delivered so far, Done those of them that need no
 	// further attempt.
@@ -25,6 +27,8 @@ type Delivery struct {
 	CorrelationID string `cbor:"10,keyasint,omitempty"`
 	// Round counts how often the delivery was restarted.
 	Round int `cbor:"11,keyasint,omitempty"`
+	// FailedURL is where the result goes if the callback does not resolve; empty for URL.
+	FailedURL string `cbor:"12,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -148,6 +152,14 @@ func (r *Record) ToDeliver() (*Record, int, bool) {
 	earlier.Phase, earlier.Call, earlier.Failure = r.Outbox[0].Phase, r.Outbox[0].Call, r.Outbox[0].Failure
 	earlier.FinishedAt = earlier.Call.ReceivedAt
 	return &earlier, number, true
+}
+
+// DeliveryURL returns where the result of the record goes, which must have a delivery.
+func (r *Record) DeliveryURL() string {
+	if r.Phase == Waiting || r.Phase == Resolved {
+		return r.Delivery.URL
+	}
+	return cmp.Or(r.Delivery.FailedURL, r.Delivery.URL)
 }
 
 // Sent is the outcome of an attempt to deliver a result.

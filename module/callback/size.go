@@ -14,7 +14,7 @@ func (r *Record) Size() int {
 		size += overhead + len(r.Job.Block) + len(r.Job.Error) + len(r.Job.Target) + len(r.Job.Unknown)
 	}
 	if r.Delivery != nil {
-		size += overhead + len(r.Delivery.URL) + len(r.Delivery.Error) + len(r.Delivery.CorrelationID) + len(r.Delivery.Unknown)
+		size += overhead + len(r.Delivery.URL) + len(r.Delivery.FailedURL) + len(r.Delivery.Error) + len(r.Delivery.CorrelationID) + len(r.Delivery.Unknown)
 	}
 	if r.Strip != nil {
 		size += overhead + len(r.Strip.Unknown)

@@ -52,11 +52,11 @@ func workOf(r *callback.Record, now callback.Time) (l lane, due bool) {
 	case r.Phase == callback.Waiting:
 		return lane{name: "route " + r.Name}, r.Job != nil && r.Job.NextAt <= now && now < r.ExpiresAt
 	}
-	_, _, pending := r.ToDeliver()
+	parcel, _, pending := r.ToDeliver()
 	if !pending || r.Delivery.NextAt > now {
 		return lane{}, false
 	}
-	return lane{name: "deliveries " + r.Name, host: deliver.Host(r.Delivery.URL)}, true
+	return lane{name: "deliveries " + r.Name, host: deliver.Host(parcel.DeliveryURL())}, true
 }
 
 // kick makes dispatch look for work that can begin.

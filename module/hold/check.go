@@ -124,8 +124,13 @@ func (h *Handler) checkIdempotency() error {
 func (h *Handler) checkURLs() error { return config.CheckBases(h.BaseURL, h.StatusURL) }
 
 func (h *Handler) checkStateQuery() error {
-	if h.StateQuery != "" && h.mentions("failed_url") {
+	switch {
+	case h.StateQuery == "":
+		return nil
+	case h.mentions("failed_url"):
 		return errors.New("state_query: with the state in the query there is no {http.callback.failed_url}; leave one of the two out")
+	case h.Mode == modePark && h.Deliver != nil && h.Deliver.FailedFrom != nil:
+		return errors.New("state_query: with the state in the query there is no {http.callback.failed_url}, which failed_from of deliver puts in the place of the client's URL; leave one of the two out")
 	}
 	return nil
 }
@@ -156,8 +161,25 @@ func (h *Handler) checkInjections() error {
 		}
 		body = i.at.In
 	}
-	if from := h.deliveryPlace(); from != nil && body != "" && from.InBody() && from.In != body && h.Mode != modeDefer {
-		return fmt.Errorf("inject: with deliver, the callback URL is put into %s, and %w", from, twoKinds(body, from.In))
+	return h.checkReplaced(body)
+}
+
+// checkReplaced makes sure that a request can hold our URLs in the places of the client's.
+// body is what else something is injected into, "" for nothing.
+func (h *Handler) checkReplaced(body inject.Place) error {
+	if h.Mode == modeDefer {
+		return nil
+	}
+	for i, at := range h.deliveryPlaces() {
+		switch {
+		case !at.InBody():
+		case body == "":
+			body = at.In
+		case at.In != body && i == 0:
+			return fmt.Errorf("inject: with deliver, the callback URL is put into %s, and %w", at, twoKinds(body, at.In))
+		case at.In != body:
+			return fmt.Errorf("deliver: failed_from: the URL for failures is put into %s, and %w", at, twoKinds(body, at.In))
+		}
 	}
 	return nil
 }

@@ -27,6 +27,15 @@ type Delivery struct {
 	// request without a URL is refused.
 	To string `json:"to,omitempty"`
 
+	// FailedFrom is the place in the client's request that holds the URL to which the result
+	// is sent if the callback does not resolve. In park, the upstream gets the URL for
+	// failures in that place instead. Default: none.
+	FailedFrom *inject.Location `json:"failed_from,omitempty"`
+
+	// FailedTo is the URL to which such a result is sent if the request holds no URL for
+	// it. Default: where all other results go.
+	FailedTo string `json:"failed_to,omitempty"`
+
 	// Method is the method of a delivery: POST, PUT or PATCH. Default: POST.
 	Method string `json:"method,omitempty"`
 
@@ -50,12 +59,21 @@ func (d *Delivery) Check() error {
 			return err
 		}
 	}
-	if d.From != nil {
-		if err := callback.CheckLocation(*d.From); err != nil {
-			return fmt.Errorf("from: %w", err)
+	for _, place := range []struct {
+		option string
+		at     *inject.Location
+	}{{"from", d.From}, {"failed_from", d.FailedFrom}} {
+		if place.at == nil {
+			continue
+		}
+		if err := callback.CheckLocation(*place.at); err != nil {
+			return fmt.Errorf("%s: %w", place.option, err)
 		}
 	}
-	return checkTarget("to", d.To)
+	if err := checkTarget("to", d.To); err != nil {
+		return err
+	}
+	return checkTarget("failed_to", d.FailedTo)
 }
 
 // checkTarget makes sure that results can be sent to the URL in an option.
@@ -83,7 +101,18 @@ func (d *Delivery) CheckWhole() error {
 			}
 		}
 	}
-	return d.CheckTargets(d.place() != nil)
+	if from := d.place(); from != nil && d.FailedFrom != nil && sameLocation(*from, *d.FailedFrom) {
+		return fmt.Errorf("failed_from: %s is where the URL for all results is; write another place, or leave failed_from out if failures go there, too", d.FailedFrom)
+	}
+	return d.CheckTargets(d.place() != nil || d.FailedFrom != nil)
+}
+
+// sameLocation reports whether two locations are the same place of a message.
+func sameLocation(a, b inject.Location) bool {
+	if a.In == inject.Header {
+		a.Name, b.Name = callback.PlainHeader(a.Name), callback.PlainHeader(b.Name)
+	}
+	return a == b
 }
 
 // place returns the place where the client's request holds its URL, nil for none.

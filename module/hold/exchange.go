@@ -229,6 +229,9 @@ func (x *exchange) spec() (engine.Spec, error) {
 		if spec.DeliverTo, err = x.request.deliverTo(); err != nil {
 			return engine.Spec{}, h.passesWithout(err)
 		}
+		if spec.DeliverFailedTo, err = x.request.deliverFailedTo(); err != nil {
+			return engine.Spec{}, err
+		}
 		spec.Sender = h.deliverer.Sender()
 		// If the receiver of the delivery handles it as a call, it expects the
 		// correlation id that the client sent.

@@ -220,6 +220,9 @@ type Handler struct {
 	// deliverTo is the URL for a request that holds none.
 	deliverFrom *inject.Location
 	deliverTo   string
+	// deliverFailedTo is the URL of failures for a request that holds none for them; empty
+	// for that of all results.
+	deliverFailedTo string
 	// readsBody says that the request's body is read into memory before the callback is
 	// made.
 	readsBody bool

@@ -57,7 +57,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 		h.app.AwaitCalls("callback " + h.Mode)
 	}
 	h.readsBody = h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest) ||
-		h.deliverFrom != nil && h.deliverFrom.InBody()
+		slices.ContainsFunc(h.deliveryPlaces(), inject.Location.InBody)
 	return nil
 }
 
@@ -108,10 +108,16 @@ func (h *Handler) provisionBlocks(ctx caddy.Context) error {
 // SetPlace implements app.Placed.
 func (h *Handler) SetPlace(place string, inBlock int) { h.place, h.inBlock = place, inBlock }
 
-// checkTo makes sure that results may be sent to the URL in the option to.
-func (h *Handler) checkTo() error {
-	if err := h.deliverer.CheckURL(h.deliverTo); err != nil {
-		return fmt.Errorf("to: %w", deliver.WithCure(err))
+// checkTargets makes sure that results may be sent to the URLs in the options to and
+// failed_to.
+func (h *Handler) checkTargets() error {
+	for _, target := range []struct{ option, url string }{{"to", h.deliverTo}, {"failed_to", h.deliverFailedTo}} {
+		if target.url == "" {
+			continue
+		}
+		if err := h.deliverer.CheckURL(target.url); err != nil {
+			return fmt.Errorf("%s: %w", target.option, deliver.WithCure(err))
+		}
 	}
 	return nil
 }
@@ -124,33 +130,63 @@ func (h *Handler) deliveryPlace() *inject.Location {
 	return h.Deliver.place()
 }
 
-// provisionDelivery compiles the rules of delivery. It injects the callback URL into the
-// place where the client's request holds its URL.
+// deliveryPlaces returns the places where the client's request holds its URLs.
+func (h *Handler) deliveryPlaces() (places []inject.Location) {
+	if h.Deliver == nil {
+		return nil
+	}
+	for _, at := range []*inject.Location{h.Deliver.place(), h.Deliver.FailedFrom} {
+		if at != nil {
+			places = append(places, *at)
+		}
+	}
+	return places
+}
+
+// provisionDelivery compiles the rules of delivery, and puts our URLs into the places of the
+// client's.
 func (h *Handler) provisionDelivery() (err error) {
 	if h.Deliver == nil {
 		return nil
 	}
 	h.deliverFrom, h.deliverTo = h.deliveryPlace(), app.Known(h.Deliver.To)
-	h.deliverer, err = h.app.NewDeliverer(h.Deliver.DeliveryRules, h.Deliver.within(h.deliverTo))
+	h.deliverFailedTo = app.Known(h.Deliver.FailedTo)
+	h.deliverer, err = h.app.NewDeliverer(h.Deliver.DeliveryRules, h.Deliver.within(h.deliverTo, h.deliverFailedTo))
 	if err != nil {
 		return err
 	}
-	if h.deliverTo != "" {
-		// Check again at the end, when the base URLs of all directives are known.
-		h.app.WhenComplete(func() error {
-			if err := h.checkTo(); err != nil {
-				return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
-			}
-			return nil
-		})
-		if err := h.checkTo(); err != nil {
+	// Check again at the end, when the base URLs of all directives are known.
+	h.app.WhenComplete(func() error {
+		if err := h.checkTargets(); err != nil {
+			return fmt.Errorf("callback %s: deliver: %w", h.Mode, err)
+		}
+		return nil
+	})
+	if err := h.checkTargets(); err != nil {
+		return err
+	}
+	return h.replaceURLs()
+}
+
+// replaceURLs injects the callback URL into the place where the client's request holds its
+// URL, and the URL for failures into the place of that for failures.
+func (h *Handler) replaceURLs() error {
+	if h.Mode == modeDefer {
+		return nil
+	}
+	for _, replaced := range []struct {
+		at  *inject.Location
+		url string
+	}{{h.deliverFrom, "url"}, {h.Deliver.FailedFrom, "failed_url"}} {
+		if replaced.at == nil {
+			continue
+		}
+		err := h.addInjection(Injection{In: replaced.at.In, Name: replaced.at.Name, Value: "{" + callback.PlaceholderPrefix + replaced.url + "}"})
+		if err != nil {
 			return err
 		}
 	}
-	if h.Mode == modeDefer || h.deliverFrom == nil {
-		return nil
-	}
-	return h.addInjection(Injection{In: h.deliverFrom.In, Name: h.deliverFrom.Name, Value: "{" + callback.PlaceholderPrefix + "url}"})
+	return nil
 }
 
 // placeholderKeys returns the keys of the placeholders that are injected.

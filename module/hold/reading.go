@@ -62,24 +62,38 @@ func (o *outgoing) correlationID(at inject.Location) (string, error) {
 	return id, nil
 }
 
-// deliverTo returns the URL to which the result is sent. A request whose body is of another
-// type than the one that would hold the URL holds none.
+// deliverTo returns the URL to which the result is sent.
 func (o *outgoing) deliverTo() (string, error) {
-	from, to := o.h.deliverFrom, o.h.deliverTo
+	from := o.h.deliverFrom
+	url, err := o.targetFrom(from, o.h.deliverTo, o.h.deliverTo == "")
+	if err == nil && url == "" {
+		return "", problem.NoDeliveryURL.With("The request must hold it: " + from.String() + ".")
+	}
+	return url, err
+}
+
+// deliverFailedTo returns the URL to which the result is sent if the callback does not
+// resolve; "" if there is none but that for all results.
+func (o *outgoing) deliverFailedTo() (string, error) {
+	return o.targetFrom(o.h.Deliver.FailedFrom, o.h.deliverFailedTo, false)
+}
+
+// targetFrom returns the URL in a place of the client's request, or another one if it holds
+// none there. A request whose body is of another type than the one that would hold the URL
+// holds none, unless it is needed.
+func (o *outgoing) targetFrom(from *inject.Location, other string, needed bool) (string, error) {
 	if from == nil {
-		return to, nil
+		return other, nil
 	}
 	value, err := o.read(*from)
 	url := value.Text
 	switch {
-	case err == nil && url == "" && to != "", errors.Is(err, errOtherType) && to != "":
-		return to, nil
+	case err == nil && url == "", errors.Is(err, errOtherType) && !needed:
+		return other, nil
 	case errors.Is(err, engine.ErrBusy):
 		return "", err
 	case err != nil:
 		return "", problem.NoDeliveryURL.With(reason(err))
-	case url == "":
-		return "", problem.NoDeliveryURL.With("The request must hold it: " + from.String() + ".")
 	}
 	err = o.h.deliverer.CheckURL(url)
 	if !value.IsText() {

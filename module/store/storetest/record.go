@@ -214,6 +214,7 @@ func anyDelivery(t *rapid.T) *callback.Delivery {
 	}
 	return &callback.Delivery{
 		URL:         anyText().Draw(t, "url"),
+		FailedURL:   anyText().Draw(t, "failed url"),
 		Total:       rapid.Int().Draw(t, "total"),
 		Done:        rapid.Int().Draw(t, "done"),
 		Attempts:    rapid.Int().Draw(t, "attempts"),
