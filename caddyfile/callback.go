@@ -55,7 +55,7 @@ import (
 //	    multiple      on|off
 //	    key           <name>...|include
 //	    ask           <path>
-//	    on_timeout    fail|park
+//	    on_timeout    fail|park|redirect
 //	    on_disconnect keep|close
 //	    idempotency   on|off
 //	    idempotency_scope <placeholder>

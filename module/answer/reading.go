@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -26,6 +27,9 @@ type Reading struct {
 	Key store.Key
 	// Document is the document that the client reads.
 	Document Document
+	// Chain is what the URL says of a chain of redirects. Its wait counts as if the client
+	// preferred it, and a client that prefers to wait waits no longer than that.
+	Chain Chain
 }
 
 // Document is a document that shows a callback: its status or its result.
@@ -46,12 +50,16 @@ var (
 const maxPreferredWait = 5 * time.Minute
 
 // Await returns the callback as soon as the client can read what it waits for, and at
-// the latest after the wait that the header Prefer asks for. If the client has the
+// the latest after the wait that the header Prefer or the URL asks for. If the client has the
 // document already, Await answers with 304 and returns nil. It returns
 // store.ErrNotFound if there is no such callback.
 func (rd Reading) Await(w http.ResponseWriter, r *http.Request) (*engine.Callback, error) {
-	preference := PreferenceOf(r.Header, maxPreferredWait)
-	cb, err := rd.await(r, preference.Wait)
+	preference := PreferenceOf(r.Header, cmp.Or(rd.Chain.Wait, maxPreferredWait))
+	wait := preference.Wait
+	if !preference.Waits {
+		wait = rd.Chain.Wait
+	}
+	cb, err := rd.await(r, wait)
 	if err != nil {
 		return nil, err
 	}

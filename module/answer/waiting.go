@@ -10,8 +10,8 @@ import (
 // there yet.
 const pollAfter = "5"
 
-// parked is the body of the 202 for a client that is answered before its callback has
-// come (docs/wire.md, section 202).
+// parked tells a client that is answered before its callback has come (docs/wire.md,
+// section 202).
 type parked struct {
 	Status    string `json:"status"`
 	Message   string `json:"message"`
@@ -20,15 +20,17 @@ type parked struct {
 	ResultURL string `json:"resultUrl"`
 }
 
+func newParked(cb *engine.Callback, message string) parked {
+	return parked{Status: "processing", Message: message, ID: cb.ID.String(), StatusURL: cb.StatusURL(), ResultURL: cb.ResultURL()}
+}
+
 // WriteParked answers 202 to a client before its callback has come.
 func WriteParked(w http.ResponseWriter, cb *engine.Callback, message string) {
 	h := w.Header()
 	h.Set("Location", cb.StatusURL())
 	h.Set("Retry-After", pollAfter)
 	h.Set("Cache-Control", "no-store")
-	WriteJSON(w, http.StatusAccepted, parked{
-		Status: "processing", Message: message, ID: cb.ID.String(), StatusURL: cb.StatusURL(), ResultURL: cb.ResultURL(),
-	})
+	WriteJSON(w, http.StatusAccepted, newParked(cb, message))
 }
 
 // writeNotYet answers 202 to a client that asks for a result that is not there yet.

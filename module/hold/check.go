@@ -84,13 +84,16 @@ func (h *Handler) checkWords() error {
 	if h.Name != "" && !config.IsName(h.Name) {
 		return fmt.Errorf("name: %q must be at most 64 letters, digits, underscores and hyphens", h.Name)
 	}
-	for _, word := range []struct{ option, given, either, or string }{
-		{"on_timeout", h.OnTimeout, "fail", onTimeoutPark},
-		{"on_disconnect", h.OnDisconnect, "keep", "close"},
-		{"errors", h.Errors, "problem", "caddy"},
+	for _, word := range []struct {
+		option, given string
+		known         []string
+	}{
+		{"on_timeout", h.OnTimeout, []string{onTimeoutFail, onTimeoutPark, onTimeoutRedirect}},
+		{"on_disconnect", h.OnDisconnect, []string{"keep", "close"}},
+		{"errors", h.Errors, []string{"problem", "caddy"}},
 	} {
-		if word.given != "" && word.given != word.either && word.given != word.or {
-			return fmt.Errorf("%s: %q is not known; write %s or %s", word.option, word.given, word.either, word.or)
+		if last := len(word.known) - 1; word.given != "" && !slices.Contains(word.known, word.given) {
+			return fmt.Errorf("%s: %q is not known; write %s or %s", word.option, word.given, strings.Join(word.known[:last], ", "), word.known[last])
 		}
 	}
 	if h.HeaderPrefix != "" {

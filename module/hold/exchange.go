@@ -61,8 +61,10 @@ type exchange struct {
 	timeout  *time.Timer
 	patience <-chan time.Time
 	// parks says that the client gets 202, at once or later, if its callback has not come
-	// by then.
+	// by then. chain is the chain of redirects that it gets in place of it; none if its wait
+	// is 0.
 	parks bool
+	chain answer.Chain
 
 	// phase is the final phase of the callback, if the exchange knows it.
 	phase callback.Phase
@@ -159,7 +161,10 @@ func (x *exchange) beginTime(arrived time.Time) {
 		if p.Waits {
 			timeout = p.Wait
 		}
-		x.parks = x.h.OnTimeout == onTimeoutPark
+		x.parks = x.h.parksAtTimeout()
+		if x.h.OnTimeout == onTimeoutRedirect {
+			x.chain = answer.NewChain(timeout)
+		}
 		if x.parks {
 			x.patience = time.After(timeout - elapsed)
 			timeout += ackGrace

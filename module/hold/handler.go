@@ -129,8 +129,9 @@ type Handler struct {
 	// "ask" of callback_server. Default: no app is asked.
 	Ask string `json:"ask,omitempty"`
 
-	// OnTimeout says what a held client gets after the timeout: "fail" for 504, or
-	// "park" for 202, as in the mode park. Default: fail.
+	// OnTimeout says what a held client gets after the timeout: "fail" for 504, "park" for
+	// 202, as in the mode park, or "redirect" for 303 to its result, where it goes on
+	// waiting. Default: fail.
 	OnTimeout string `json:"on_timeout,omitempty"`
 
 	// Idempotency lets a client repeat a request with the same Idempotency-Key, without
@@ -277,7 +278,9 @@ const (
 	modePark  = "park"
 	modeDefer = "defer"
 
-	onTimeoutPark = "park"
+	onTimeoutFail     = "fail"
+	onTimeoutPark     = "park"
+	onTimeoutRedirect = "redirect"
 
 	fromRequest = "request"
 	fromAck     = "ack"

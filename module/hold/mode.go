@@ -66,7 +66,7 @@ func (h *Handler) checkStep() error {
 		return nil
 	}
 	for _, s := range []given{
-		{"on_timeout", h.OnTimeout == onTimeoutPark}, {"on_disconnect", h.OnDisconnect == "keep"}, {"multiple", h.Multiple},
+		{"on_timeout", h.parksAtTimeout()}, {"on_disconnect", h.OnDisconnect == "keep"}, {"multiple", h.Multiple},
 	} {
 		if s.given {
 			return fmt.Errorf("%s: %s", s.option, endsWithClient)

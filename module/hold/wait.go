@@ -1,7 +1,6 @@
 package hold
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -240,35 +239,4 @@ func (x *exchange) bodies(r *callback.Record) engine.Bodies {
 		return x.rt.Engine.BodiesTold(x.notice)
 	}
 	return x.rt.Engine.Bodies(r.ID)
-}
-
-// The default messages to a client that gets 202.
-const (
-	messageDeliver = "The resolution has started. We will send the result to the callback URL you provided on completion."
-	messagePickUp  = "The request was accepted. Look for its result at statusUrl."
-)
-
-// park answers the client with 202. The URLs in it are not given out before the callback is
-// committed.
-func (x *exchange) park() error {
-	x.takeBack()
-	if err := store.Wait(x.lasting(), x.callback.Commit); err != nil {
-		return x.refuse(problem.NotKept)
-	}
-	if x.callback.SecretGone() {
-		return x.refuseFor(callback.ErrSecretGone)
-	}
-	if x.step != nil {
-		x.step.next = x.callback.ID
-	}
-	if x.h.answersAck() {
-		return x.passAck()
-	}
-	message := x.h.Message
-	if message == "" && x.callback.Delivery != nil {
-		message = messageDeliver
-	}
-	x.preference.Apply(x.w.Header())
-	answer.WriteParked(x.w, x.callback, cmp.Or(message, messagePickUp))
-	return nil
 }

@@ -22,10 +22,14 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *app.Run
 	}
 	reading := answer.Reading{Engine: rt.Engine, Exit: rt.Exit, Key: store.ByTicket(at.Secret), Document: answer.StatusDocument}
 	if at.Resource == callback.ResultPath {
-		reading.Document = answer.ResultDocument
+		reading.Document, reading.Chain = answer.ResultDocument, answer.ChainOf(r.URL.RawQuery)
 	}
 	err := reading.Serve(w, r, func(cb *engine.Callback) error {
-		if at.Resource == callback.ResultPath {
+		switch {
+		case cb.Phase == callback.Waiting && reading.Chain.GoesOn(r) && !rt.Exiting():
+			answer.ServeChained(w, cb, reading.Chain)
+			return nil
+		case at.Resource == callback.ResultPath:
 			return answer.ServeResult(w, r, rt.Engine, cb)
 		}
 		answer.ServeStatus(w, r, rt.Engine, cb)
