@@ -130,6 +130,10 @@ func TestDocumentedFilterKeepsSecretsOutOfEveryLog(t *testing.T) {
 			wantStatus(t, s.fetch(t, site+strings.Replace(path, "STATE", late.state(), 1)), http.StatusOK)
 		}
 	}
+	// What opens a client's events, where it never gets to the directive.
+	req := harness.NewRequest(t, http.MethodGet, "http://blind.test/orders", "", "")
+	req.Header.Set(lastEventID, late.state()+".1."+late.state())
+	wantStatus(t, s.public(t, req), http.StatusOK)
 	// Proxies and browsers repeat the URL in headers.
 	for _, name := range []string{"Referer", "X-Forwarded-Uri", "X-Original-Uri", "X-Original-Url", "X-Rewrite-Url"} {
 		for _, path := range []string{"/cb/STATE", "/CB%2FSTATE?a=b", "/cbq/state?state=STATE", "/cb?api_key=a-key-in-a-url"} {

@@ -18,23 +18,25 @@ import (
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
 
-// gatewayCuts is how long a request through the gateway may take.
-const gatewayCuts = time.Second
+// gatewayCuts is how long a request through a gateway may take.
+const gatewayCuts = harness.TimeFactor * time.Second
 
 // gateway stands between clients and a server, and cuts off what takes longer than it allows.
 type gateway struct {
 	*httptest.Server
 	stage *stage
+	// own has pages of the gateway's own, below /own/.
+	own *http.ServeMux
 	// requests counts the requests, and cut those that were cut off.
 	requests, cut atomic.Int64
 }
 
 // startBehindGateway starts a server whose private site, and whose status and result URLs, are
-// behind a gateway.
-func startBehindGateway(t *testing.T, timeout, hold string) *gateway {
+// behind a gateway that cuts requests off.
+func startBehindGateway(t *testing.T, cuts, timeout time.Duration, hold string) *gateway {
 	t.Helper()
 	s := newStage(t)
-	g := &gateway{stage: s}
+	g := &gateway{stage: s, own: http.NewServeMux()}
 	proxy := &httputil.ReverseProxy{
 		Transport: s.Client(t, harness.HTTP1).Transport,
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -51,13 +53,17 @@ func startBehindGateway(t *testing.T, timeout, hold string) *gateway {
 		},
 	}
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/own/") || r.URL.Path == "/favicon.ico" {
+			g.own.ServeHTTP(w, r)
+			return
+		}
 		g.requests.Add(1)
-		ctx, cancel := context.WithTimeout(r.Context(), gatewayCuts)
+		ctx, cancel := context.WithTimeout(r.Context(), cuts)
 		defer cancel()
 		proxy.ServeHTTP(w, r.WithContext(ctx))
 	}))
 	t.Cleanup(g.Close)
-	s.Start(t, harness.Config{Timeout: timeout, Hold: "status_url " + g.URL + "\n" + hold})
+	s.Start(t, harness.Config{Timeout: timeout.String(), Hold: "status_url " + g.URL + "\n" + hold})
 	return g
 }
 
@@ -137,7 +143,7 @@ func TestClientsGetTheResultThroughAGatewayThatCutsThemOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := follower(t)
-			g := startBehindGateway(t, "700ms", "on_timeout redirect")
+			g := startBehindGateway(t, gatewayCuts, gatewayCuts/2, "on_timeout redirect")
 			path := g.stage.path()
 			begin := time.Now()
 			got := client(g.URL + path)
@@ -157,7 +163,7 @@ func TestClientsGetTheResultThroughAGatewayThatCutsThemOff(t *testing.T) {
 // Clients follow so many redirects and no more: Go's ends at the tenth.
 func TestClientsFollowAWholeChain(t *testing.T) {
 	t.Parallel()
-	g := startBehindGateway(t, "50ms", "on_timeout redirect")
+	g := startBehindGateway(t, gatewayCuts, 50*time.Millisecond, "on_timeout redirect")
 	for name, follower := range followers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -90,6 +91,18 @@ func WriteChained(w http.ResponseWriter, cb *engine.Callback, c Chain, message s
 	h.Set("Location", cb.ResultURL()+c.query())
 	h.Set("Cache-Control", "no-store")
 	WriteJSON(w, http.StatusSeeOther, newParked(cb, message))
+}
+
+// ParkedDocument returns what a client is told that gets 202, or 303 with a chain: as an event,
+// it has no Location, so that resultUrl is where the chain begins.
+func ParkedDocument(cb *engine.Callback, c Chain, message string) []byte {
+	p := newParked(cb, message)
+	if c.Wait > 0 {
+		p.ResultURL += c.query()
+	}
+	// Texts always have a JSON form.
+	document, _ := json.Marshal(p)
+	return document
 }
 
 // ServeChained sends a client that asks for a result which is not there yet on to the same.

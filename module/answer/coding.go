@@ -44,6 +44,18 @@ func openResult(ctx context.Context, b engine.Bodies, result callback.Result, p 
 	return result, content, err
 }
 
+// OpenForEvent opens a result for an event, which cannot say how its data is packed: unpacked,
+// unless that cannot be done. The error is engine.ErrBusy, or one of the store.
+func OpenForEvent(ctx context.Context, b engine.Bodies, result callback.Result, p *callback.Policy) (engine.Content, error) {
+	if coding := codingOf(result); result.Body != nil && unpack.Knows(coding) {
+		content, err := b.Unpacked(ctx, *result.Body, coding)
+		if !errors.Is(err, unpack.ErrUnreadable) {
+			return content, err
+		}
+	}
+	return b.Result(ctx, result, p)
+}
+
 // codingOf returns the content coding of a result; "" for none.
 func codingOf(result callback.Result) string {
 	return unpack.CodingOf(result.Header.Values("Content-Encoding"))

@@ -87,6 +87,15 @@ func (i Issued) ResultURL() string {
 	return i.StatusURL() + "/" + suffixResult
 }
 
+// Proof returns what shows that a client, who is known by that, was told of the callback. It is
+// zero if it cannot be derived any more.
+func (i Issued) Proof(client string) UUID {
+	if i.SecretGone() {
+		return UUID{}
+	}
+	return i.Secret.Proof(i.ID, client)
+}
+
 // ownPlaceholders are the placeholders {http.callback.<name>} that do not depend on a
 // call. Messages list them in this order.
 var ownPlaceholders = []struct {

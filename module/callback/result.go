@@ -49,6 +49,17 @@ func (r *Record) result(p *Policy) Result {
 	return r.handedOn(p, http.StatusOK)
 }
 
+// Progress returns what the latest call has told that was not the answer, in the form that it
+// would have as the result. There is none if such a call has not come, or the answer has.
+func (r *Record) Progress(p *Policy) (result Result, told bool) {
+	if r.Latest == nil {
+		return Result{}, false
+	}
+	of := *r
+	of.Call = r.Latest
+	return of.handedOn(p, http.StatusOK), true
+}
+
 // handedOn returns what of the call is the result.
 func (r *Record) handedOn(p *Policy, status int) Result {
 	body, document, made := p.HandedOn(r.Call)

@@ -34,6 +34,12 @@ func (s *Secret) Key(id UUID) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
+// Proof returns what shows that a client, who is known by that, was told of the callback.
+func (s *Secret) Proof(id UUID, client string) UUID {
+	sum := sha256.Sum256([]byte(client))
+	return s.derive("told "+string(sum[:]), id)
+}
+
 // Mark tells secrets of a store apart. It is a part of a digest, from which no secret can be
 // computed; 0 is the mark of none.
 type Mark uint64

@@ -54,6 +54,26 @@ func TestDerivationStaysAsItWas(t *testing.T) {
 	}
 }
 
+func TestProofIsOfOneClientAndOneCallback(t *testing.T) {
+	id, other := callback.NewUUID(), callback.NewUUID()
+	proof := secret.Proof(id, "a client")
+	if back, ok := callback.ParseUUID(proof.String()); !ok || back != proof || proof != secret.Proof(id, "a client") {
+		t.Errorf("%s is no proof", proof)
+	}
+	for _, u := range []callback.UUID{secret.Proof(id, "another"), secret.Proof(id, ""), secret.Proof(other, "a client"), secret.State(id), secret.Ticket(id), id} {
+		if u == proof {
+			t.Errorf("%s proves something else, too", u)
+		}
+	}
+	changed := callback.NewSecret()
+	if changed.Proof(id, "a client") == proof {
+		t.Error("another secret gives the same proof")
+	}
+	if gone := (callback.Issued{Record: &callback.Record{ID: id}}).Proof("a client"); !gone.IsZero() {
+		t.Errorf("without a secret the proof is %s", gone)
+	}
+}
+
 func TestSecretIsNotPrinted(t *testing.T) {
 	s := callback.NewSecret()
 	holder := struct{ Secret callback.Secret }{s}

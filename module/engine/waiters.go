@@ -34,8 +34,9 @@ type Waiter struct {
 	owner   *waiters
 	id      callback.UUID
 	durable bool
-	// changes says that the waiter is told of every change.
-	changes bool
+	// changes says that the waiter is told of every change, aside that no client waits for
+	// the end by it.
+	changes, aside bool
 
 	before, next *Waiter
 }
@@ -123,12 +124,32 @@ func (ws *waiters) notify(r *callback.Record, lease *memory.Lease, durable bool)
 			continue
 		}
 		lease.Retain()
-		select {
-		case w.c <- Notice{Record: r, lease: lease}:
-		default:
-			lease.Release()
-		}
+		w.put(Notice{Record: r, lease: lease})
 	}
+}
+
+// put hands a notice to the waiter, in the place of one that was not taken yet: the latest
+// change is told, but of ends the first. The waiter's shard must be locked, so that nobody
+// else puts.
+func (w *Waiter) put(n Notice) {
+	select {
+	case old := <-w.c:
+		if old.Record.Phase.Final() || old.Record.Calls > n.Record.Calls {
+			n, old = old, n
+		}
+		old.Done()
+	default:
+	}
+	w.c <- n
+}
+
+// Follow lets a waiter that is told of the end when it is committed be told of every change,
+// too. The callback's record must be read once after that: it may have changed before.
+func (w *Waiter) Follow() {
+	s := w.owner.shard(w.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.changes = true
 }
 
 // attend reports whether a client waits for the end of a callback.
@@ -140,7 +161,7 @@ func (ws *waiters) attendBeside(id callback.UUID, but *Waiter) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for w := s.first[id]; w != nil; w = w.next {
-		if w != but && !w.changes {
+		if w != but && !w.aside {
 			return true
 		}
 	}
@@ -190,7 +211,8 @@ func (e *Engine) Await(id callback.UUID, durable bool) (*Waiter, error) {
 func (w *Waiter) Alone() bool { return w == nil || !w.owner.attendBeside(w.id, w) }
 
 // AwaitChange is Await for a waiter that is told of every change of a callback when it
-// is committed. Until it takes its notice, it gets no second one for further changes.
+// is committed. Until it takes its notice, it gets no second one for further changes, but the
+// latest. It does not count as a client that waits for the end.
 func (e *Engine) AwaitChange(id callback.UUID) (*Waiter, error) {
-	return e.waiters.add(&Waiter{id: id, durable: true, changes: true}, e.limits.Load().MaxHeld)
+	return e.waiters.add(&Waiter{id: id, durable: true, changes: true, aside: true}, e.limits.Load().MaxHeld)
 }

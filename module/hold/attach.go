@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
+
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -116,7 +118,8 @@ func (x *exchange) scope() (scope, old string, err error) {
 		scope = answer.Scope(x.r, app.User(x.r))
 		return scope, scope, nil
 	}
-	client, _ := x.request.repl.GetString(strings.Trim(placeholder, "{}"))
+	repl, _ := x.r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	client, _ := repl.GetString(strings.Trim(placeholder, "{}"))
 	if client == "" {
 		return "", "", problem.NoIdempotencyScope
 	}

@@ -66,6 +66,13 @@ type exchange struct {
 	parks bool
 	chain answer.Chain
 
+	// streams says that the client takes events once the upstream has acked, stream is what
+	// it gets then; nil before that. resumes says that it was cut off while it got them, and
+	// calls is how many had changed the callback when it was last told of one.
+	streams, resumes bool
+	stream           *stream
+	calls            int
+
 	// phase is the final phase of the callback, if the exchange knows it.
 	phase callback.Phase
 
@@ -127,6 +134,15 @@ func (x *exchange) String() string { return max(x.phase, callback.Waiting).Strin
 // refuse answers with a problem.
 func (x *exchange) refuse(p problem.Problem) error {
 	x.takeBack()
+	switch {
+	case x.stream != nil:
+		x.tellProblem(p)
+		return nil
+	case x.resumes:
+		// Caddy's log of errors would show the id that opens the stream.
+		p.Write(x.w)
+		return nil
+	}
 	return x.h.refuse(x.w, x.r, p)
 }
 
@@ -150,11 +166,13 @@ func (x *exchange) beginTime(arrived time.Time) {
 	if x.h.heedsPrefer() {
 		x.preference = answer.PreferenceOf(x.r.Header, timeout)
 	}
-	if x.h.isStep() {
-		// The request goes on after its callback, so there is no result to fetch later.
+	if x.h.isStep() || x.resumes {
+		// The request goes on after its callback, so there is no result to fetch later; or
+		// it was held already.
 		x.preference.Async = false
 	}
 	p := x.preference
+	x.streams = x.takesEvents()
 	elapsed := time.Since(arrived)
 	switch {
 	case x.h.Mode == modeHold && !x.preference.Async:
@@ -298,7 +316,7 @@ func (x *exchange) await() (err error) {
 	if x.answersAtOnce() || x.waiter != nil {
 		return nil
 	}
-	durable := x.h.policy.Multiple || x.retry != nil || x.h.background() || x.h.Call != nil
+	durable := x.streams || x.h.policy.Multiple || x.retry != nil || x.h.background() || x.h.Call != nil
 	x.waiter, err = x.rt.Engine.Await(x.callback.ID, durable)
 	return err
 }

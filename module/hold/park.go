@@ -42,6 +42,10 @@ func (x *exchange) park() error {
 		message = messageDeliver
 	}
 	message = cmp.Or(message, messagePickUp)
+	if x.stream != nil {
+		x.tellParked(message)
+		return nil
+	}
 	x.preference.Apply(x.w.Header())
 	if x.chain.Wait > 0 {
 		answer.WriteChained(x.w, x.callback, x.chain, message)

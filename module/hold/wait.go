@@ -26,13 +26,24 @@ func (x *exchange) wait() error {
 			if x.callback.Commit.Err() != nil {
 				return x.refuse(problem.NotKept)
 			}
+			if x.streams {
+				return x.tellEvents()
+			}
 		case impatient:
 			return x.park()
 		}
 	}
+	return x.waitNoLonger()
+}
+
+// waitNoLonger ends the wait of an exchange that was cut, unless the callback has ended.
+func (x *exchange) waitNoLonger() error {
 	select {
 	case n := <-x.ended():
-		return x.answer(n)
+		if n.Record.Phase.Final() {
+			return x.answer(n)
+		}
+		n.Done()
 	default:
 	}
 	return x.leaveCut()
@@ -95,7 +106,9 @@ func (x *exchange) leaveCut() error {
 	if x.h.OnDisconnect == "close" && x.waiter.Alone() {
 		x.close("the client has left")
 	}
-	x.w.WriteHeader(upstream.StatusClientClosed)
+	if x.stream == nil {
+		x.w.WriteHeader(upstream.StatusClientClosed)
+	}
 	return nil
 }
 
@@ -202,6 +215,9 @@ func (x *exchange) answer(n engine.Notice) error {
 
 // show answers the client with the result of a callback that has ended.
 func (x *exchange) show(r *callback.Record) error {
+	if x.streams && (r.Phase == callback.Resolved || r.Phase == callback.Failed) {
+		x.openStream()
+	}
 	switch {
 	case r.Phase == callback.Expired:
 		return x.refuse(problem.ExpiredResult)
@@ -214,6 +230,10 @@ func (x *exchange) show(r *callback.Record) error {
 	}
 	if result.Gone {
 		return x.refuse(problem.ResultGone)
+	}
+	if x.stream != nil {
+		x.tellResult(r, result)
+		return nil
 	}
 	result, content, err := answer.OpenResult(x.r, x.bodies(r), result, x.callback.Policy)
 	if errors.Is(err, engine.ErrBusy) {
