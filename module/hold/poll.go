@@ -109,7 +109,8 @@ func (s *source) reference(text string, base *url.URL) (string, error) {
 	u = (&url.URL{Scheme: "http", Host: "upstream", Path: base.Path, RawPath: base.RawPath}).ResolveReference(&url.URL{
 		Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery,
 	})
-	return u.RequestURI(), nil
+	// Two slashes at the beginning would read as a host to some.
+	return "/" + strings.TrimLeft(u.RequestURI(), "/"), nil
 }
 
 // target is a path with a query, and placeholders in either.
