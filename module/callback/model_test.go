@@ -57,8 +57,9 @@ type attempt struct {
 	heavy bool
 	// says is the app's decision: nothing yet, allow, override, refuse or handshake.
 	says string
-	// byHand says that the call is an operator's, person that it is that of a browser.
-	byHand, person bool
+	// byHand says that the call is an operator's, person that it is that of a browser, and
+	// polled that it is no call, but what the upstream answered when it was asked.
+	byHand, person, polled bool
 }
 
 func (a attempt) call(now callback.Time) *callback.Call {
@@ -154,8 +155,8 @@ func TestAnyCourseOfEventsKeepsTheRules(t *testing.T) {
 		}
 		policy.Once = rapid.Bool().Draw(rt, "once")
 		policy.Ask = rapid.SampledFrom([]string{"", "/decide"}).Draw(rt, "ask")
-		mode := rapid.SampledFrom([]string{"single", "multiple", "then"}).Draw(rt, "mode")
-		policy.Multiple, policy.Then = mode == "multiple", mode == "then"
+		mode := rapid.SampledFrom([]string{"single", "multiple", "then", "fetch"}).Draw(rt, "mode")
+		policy.Multiple, policy.Then, policy.Fetch = mode == "multiple", mode == "then", mode == "fetch"
 		policy.IgnoreConflicts = !policy.Multiple && rapid.Bool().Draw(rt, "ignore conflicts")
 		blocks := []callback.Block{"", callback.CallBlock, callback.ThenBlock}
 		if policy.Then {
@@ -173,6 +174,8 @@ func TestAnyCourseOfEventsKeepsTheRules(t *testing.T) {
 			"repeat":      m.repeat,
 			"crowd":       m.crowd,
 			"attempt":     m.attempt,
+			"poll":        m.poll,
+			"polled":      m.polled,
 			"deliver":     m.deliver,
 			"redeliver":   m.redeliver,
 			"acknowledge": m.acknowledge,
@@ -212,7 +215,7 @@ func (m *machine) repeat(t *rapid.T) {
 		t.Skip("nothing to repeat")
 	}
 	again := *m.last
-	again.says = ""
+	again.says, again.polled = "", false
 	again.method = rapid.SampledFrom([]string{again.method, "POST", "GET"}).Draw(t, "method")
 	m.receive(t, again)
 }
@@ -270,7 +273,7 @@ func (m *machine) receive(t *rapid.T, a attempt) {
 		m.end(t, v.Next, callback.Failed, "")
 	case v.Next != nil:
 		t.Fatalf("kind %d changed the record", kind)
-	case kind == callback.Repeated && m.last != nil && contents(m.t, v.Reply) != m.lastReply:
+	case kind == callback.Repeated && m.last != nil && !m.last.polled && contents(m.t, v.Reply) != m.lastReply:
 		t.Fatalf("the reply was %s, a repeat got %s", m.lastReply, contents(m.t, v.Reply))
 	}
 }
@@ -283,14 +286,22 @@ func (m *machine) accept(t *rapid.T, a attempt, v callback.Verdict) {
 	m.last, m.lastReply = &a, contents(m.t, v.Reply)
 	m.calls++
 	m.names[a.named()] = true
+	m.answer(t, a, v.Next)
+}
+
+// answer moves the model on to the next record, for which that is the answer.
+func (m *machine) answer(t *rapid.T, a attempt, next *callback.Record) {
 	switch {
 	case m.meaning(a) == failure:
-		m.endWith(t, v.Next, callback.Failed, a)
+		m.endWith(t, next, callback.Failed, a)
 	case m.policy.Then:
 		m.block, m.tries = callback.ThenBlock, 0
-		m.moveTo(t, v.Next, callback.Waiting)
+		m.moveTo(t, next, callback.Waiting)
+	case m.policy.Fetch:
+		m.block, m.tries = callback.FetchBlock, 0
+		m.moveTo(t, next, callback.Waiting)
 	default:
-		m.endWith(t, v.Next, callback.Resolved, a)
+		m.endWith(t, next, callback.Resolved, a)
 	}
 }
 
@@ -315,6 +326,10 @@ func (m *machine) expected(a attempt) callback.Kind {
 	switch {
 	case m.phase == callback.Closed || m.phase.Final() && m.last == nil:
 		return callback.Gone
+	case m.last != nil && m.last.polled && a.byHand:
+		return callback.Conflict
+	case m.last != nil && m.last.polled:
+		return callback.Repeated
 	case m.policy.Multiple && m.last != nil && !m.takesMore():
 		return callback.Gone
 	case m.policy.Multiple && m.last != nil && known:
@@ -327,7 +342,7 @@ func (m *machine) expected(a attempt) callback.Kind {
 		return callback.Gone
 	case m.last == nil && known:
 		return callback.Repeated
-	case a.correlation == "order-1" || a.status == "Done" || m.meaning(a) == unreadable:
+	case m.isFaulty(a):
 		return callback.Refused
 	case m.takesMore() && m.full(a.heavy) && m.meaning(a) != progress:
 		return callback.Backlogged
@@ -339,6 +354,11 @@ func (m *machine) expected(a attempt) callback.Kind {
 		return callback.Progressed
 	}
 	return callback.Accepted
+}
+
+// isFaulty reports whether the content of a call is not acceptable.
+func (m *machine) isFaulty(a attempt) bool {
+	return a.correlation == "order-1" || a.status == "Done" || m.meaning(a) == unreadable
 }
 
 // over reports whether the callback has expired, or was closed, without a call.

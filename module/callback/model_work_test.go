@@ -84,7 +84,7 @@ func (m *machine) body() string {
 // timeOver takes the next record, which has ended because its time is over.
 func (m *machine) timeOver(t *rapid.T, next *callback.Record) {
 	phase := callback.Expired
-	if m.block != "" || m.last != nil {
+	if m.block != "" && m.block != callback.PollBlock || m.last != nil {
 		phase = callback.Failed
 	}
 	m.timedOut = true
@@ -140,8 +140,12 @@ func (m *machine) acknowledge(t *rapid.T) {
 }
 
 func (m *machine) attempt(t *rapid.T) {
-	block := rapid.SampledFrom([]callback.Block{m.block, m.block, callback.CallBlock, callback.ThenBlock}).Draw(t, "block")
-	kind := rapid.SampledFrom([]string{"retry", "retry", "acked", "unknown", "ok", "error", "failed"}).Draw(t, "attempt")
+	block := rapid.SampledFrom([]callback.Block{m.block, m.block, callback.CallBlock, callback.ThenBlock, callback.PollBlock, callback.FetchBlock}).Draw(t, "block")
+	kinds := []string{"retry", "retry", "ok", "error", "failed"}
+	if block == callback.CallBlock || block == callback.ThenBlock {
+		kinds = append(kinds, "acked", "unknown")
+	}
+	kind := rapid.SampledFrom(kinds).Draw(t, "attempt")
 	next, yes := m.record.Attempted(m.policy, block, map[string]callback.Attempt{
 		"retry":   {Kind: callback.AttemptRetry, RetryAt: m.clock + 9, Error: "refused"},
 		"acked":   {Kind: callback.AttemptAcked},
@@ -171,6 +175,53 @@ func (m *machine) attempt(t *rapid.T) {
 		m.end(t, next, callback.Failed, "done")
 	default:
 		m.end(t, next, callback.Failed, m.body())
+	}
+}
+
+// poll begins to ask the upstream for the result.
+func (m *machine) poll(t *rapid.T) {
+	if m.policy.Multiple || m.policy.Ask != "" {
+		t.Skip("the two do not go together")
+	}
+	next, yes := m.record.Poll(callback.Job{Block: callback.PollBlock, NextAt: m.clock + 9, Target: "/jobs/7"})
+	if yes != (m.phase == callback.Waiting && m.block == "" && m.last == nil) {
+		t.Fatalf("while %s with the block %q, polling begins: %v", m.phase, m.block, yes)
+	}
+	if yes {
+		m.block, m.tries = callback.PollBlock, 0
+		m.moveTo(t, next, callback.Waiting)
+	}
+}
+
+// polled is what the upstream answers when it is asked for the result, perhaps late.
+func (m *machine) polled(t *rapid.T) {
+	a := attempt{
+		method:      "GET",
+		polled:      true,
+		body:        rapid.SampledFrom([]string{"", "paid"}).Draw(t, "body"),
+		status:      rapid.SampledFrom([]string{"", "", "Ok", "Failed", "Done"}).Draw(t, "status"),
+		correlation: rapid.SampledFrom([]string{"", "", correlation, "order-1"}).Draw(t, "correlation"),
+		step:        rapid.SampledFrom([]string{"", "1", "2", "3", "3", clash}).Draw(t, "step"),
+		heavy:       rapid.IntRange(0, 2).Draw(t, "heavy") == 0,
+		name:        rapid.SampledFrom([]string{"", "m1"}).Draw(t, "name"),
+	}
+	outcome := callback.Attempt{Kind: callback.AttemptPolled, RetryAt: m.clock + 9}
+	pending := rapid.IntRange(0, 3).Draw(t, "pending") == 0
+	if !pending {
+		outcome.Call = a.call(m.clock)
+	}
+	next, yes := m.record.Attempted(m.policy, callback.PollBlock, outcome, m.clock)
+	if yes != (m.block == callback.PollBlock) {
+		t.Fatalf("an answer counts while %q is to be done: %v", m.block, yes)
+	}
+	switch {
+	case !yes:
+	case pending, m.isFaulty(a), m.meaning(a) == progress:
+		m.tries++
+		m.moveTo(t, next, callback.Waiting)
+	default:
+		m.last = &a
+		m.answer(t, a, next)
 	}
 }
 
@@ -252,7 +303,7 @@ func (m *machine) check(t *rapid.T) {
 		t.Fatalf("%s, finished at %d", m.phase, r.FinishedAt)
 	case (m.block != "") != (r.Job != nil) || m.block != "" && r.Job.Block != m.block || tries != m.tries:
 		t.Fatalf("the job is %+v, the model says %q after %d tries", r.Job, m.block, m.tries)
-	case m.block != "" && (m.phase.Final() || r.Request == nil || r.Due() > r.Job.NextAt):
+	case m.block != "" && (m.phase.Final() || m.runsOnRequest() && r.Request == nil || r.Due() > r.Job.NextAt):
 		t.Fatalf("%s with the job %+v, due at %d", m.phase, r.Job, r.Due())
 	case m.phase == callback.Waiting && r.Due() > r.ExpiresAt:
 		t.Fatalf("due at %d, after its expiry", r.Due())
@@ -263,6 +314,11 @@ func (m *machine) check(t *rapid.T) {
 	if m.phase == callback.Resolved || m.phase == callback.Failed {
 		m.checkResult(t)
 	}
+}
+
+// runsOnRequest reports whether the job sends the client's request.
+func (m *machine) runsOnRequest() bool {
+	return m.block == callback.CallBlock || m.block == callback.ThenBlock && m.policy.Then
 }
 
 func (m *machine) checkDelivery(t *rapid.T) {

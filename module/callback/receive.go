@@ -188,7 +188,10 @@ func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
 
 // weighAgain decides on a call after the one that was accepted.
 func (r *Record) weighAgain(p *Policy, c *Call, look Lookup) Verdict {
-	if r.Call.Polled {
+	switch {
+	case r.Call.Polled && c.byHand:
+		return Verdict{Kind: Conflict}
+	case r.Call.Polled:
 		// Its partner cannot know that it was asked before it has called.
 		return Verdict{Kind: Repeated, Reply: r.replyTo(p, c, r.Phase == Failed, look)}
 	}
