@@ -305,6 +305,8 @@ func (m *machine) check(t *rapid.T) {
 		t.Fatalf("the job is %+v, the model says %q after %d tries", r.Job, m.block, m.tries)
 	case m.block != "" && (m.phase.Final() || m.runsOnRequest() && r.Request == nil || r.Due() > r.Job.NextAt):
 		t.Fatalf("%s with the job %+v, due at %d", m.phase, r.Job, r.Due())
+	case r.Call != nil && r.Latest != nil && !m.policy.Multiple:
+		t.Fatalf("%s, and a call before the answer is said to be the latest", m.phase)
 	case m.phase == callback.Waiting && r.Due() > r.ExpiresAt:
 		t.Fatalf("due at %d, after its expiry", r.Due())
 	case r.Forgettable(r.KeepUntil+hour) != (m.phase.Final() && !m.pending()):

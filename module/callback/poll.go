@@ -32,8 +32,10 @@ func (r *Record) polled(p *Policy, a Attempt, now Time) *Record {
 		return r.retried(a)
 	}
 	a.Call.Polled = true
+	before := *r
+	before.Latest, before.LatestReply = nil, nil
 	if block, goesOn := p.nextBlock(); goesOn && said.failure == nil {
-		next := *r
+		next := before
 		next.Call = a.Call
 		next.Job = &Job{Block: block, NextAt: now}
 		return &next
@@ -42,7 +44,7 @@ func (r *Record) polled(p *Policy, a Attempt, now Time) *Record {
 	if said.failure != nil {
 		phase = Failed
 	}
-	next := r.finish(p, phase, now)
+	next := before.finish(p, phase, now)
 	next.Call, next.Failure = a.Call, said.failure
 	return next
 }
