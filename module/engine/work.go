@@ -171,15 +171,15 @@ func (e *Engine) attempt(ctx context.Context, worker Worker, cb *Callback) error
 
 // BeginPolling notes that an upstream which has accepted its request is asked for the result
 // from a time on, too. It does not wait for the commit.
-func (e *Engine) BeginPolling(ctx context.Context, id callback.UUID, job callback.Job) error {
-	r, _, err := e.update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
+func (e *Engine) BeginPolling(ctx context.Context, id callback.UUID, job callback.Job) (store.Commit, error) {
+	r, commit, err := e.update(ctx, store.ByID(id), func(r *callback.Record) (store.Change, error) {
 		next, _ := r.Poll(job)
 		return store.Change{Next: next}, nil
 	})
 	if err == nil {
 		e.offer(r)
 	}
-	return err
+	return commit, err
 }
 
 // attemptTransitions are the results of attempts that do not end their job.
@@ -219,8 +219,9 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 	return err
 }
 
-// record stores the outcome of a callback's work, and waits for its commit. It returns the
-// newest record, unless the outcome was not taken. errLost: another node owns the work.
+// record stores the outcome of a callback's work, and waits for its commit. Only then is
+// anybody told: no partner would repeat an outcome that is lost. It returns the newest
+// record, unless the outcome was not taken. errLost: another node owns the work.
 func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next func(*callback.Record) *callback.Record) (*callback.Record, error) {
 	changed, before := false, callback.Waiting
 	r, commit, err := e.update(ctx, store.ByID(cb.ID), func(r *callback.Record) (store.Change, error) {
@@ -237,12 +238,12 @@ func (e *Engine) record(ctx context.Context, cb *Callback, t Transition, next fu
 	r = r.Lean()
 	if changed {
 		e.note(t, r, before == callback.Waiting && r.Phase.Final())
-		e.waiters.tell(r, nil)
 	}
 	if err := store.Wait(ctx, commit); err != nil {
 		return r, err
 	}
 	if changed {
+		e.waiters.tell(r, nil)
 		e.waiters.tellDurable(r, nil)
 	}
 	return r, nil

@@ -130,3 +130,40 @@ func TestRedeliveryIsNotUndoneByTheAttemptBeforeIt(t *testing.T) {
 		t.Errorf("after %d attempts the delivery is %+v", deliveries, d)
 	}
 }
+
+// Nobody would call again if the answer to a poll was lost after the client had it, so the
+// next answer could be another one.
+func TestClientIsToldOfAnAnswerToAPollWhenItIsCommitted(t *testing.T) {
+	b := newBed(t, plenty, callback.Policy{})
+	cb := b.create(t)
+	if _, err := b.BeginPolling(t.Context(), cb.ID, callback.Job{Block: callback.PollBlock, NextAt: callback.At(b.Engine.now())}); err != nil {
+		t.Fatal(err)
+	}
+	waiter, err := b.Await(cb.ID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiter.Stop()
+	release := b.store.hold()
+	answered, recorded := make(chan struct{}), make(chan bool)
+	go func() {
+		recorded <- b.work(t.Context(), hand{attempt: func() callback.Attempt {
+			return callback.Attempt{Kind: callback.AttemptPolled, Call: &callback.Call{Method: "GET"}, Done: func() { close(answered) }}
+		}}, cb.ID)
+	}()
+	eventually(t, "the answer", func() bool { return b.find(t, cb.ID).Phase == callback.Resolved })
+	select {
+	case <-waiter.C:
+		t.Error("the client was told before")
+	case <-answered:
+		t.Error("the work was over before")
+	default:
+	}
+	release()
+	if !<-recorded {
+		t.Error("the answer was not recorded")
+	}
+	if n := <-waiter.C; n.Record.Phase != callback.Resolved {
+		t.Errorf("the client was told of %s", n.Record.Phase)
+	}
+}

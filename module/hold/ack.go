@@ -302,7 +302,7 @@ func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 	}
 	if x.acked {
 		if job := x.h.pollAfterAck(call, x.rt.Engine, x.callback.Record, x.r.URL); job != nil {
-			if err := x.rt.Engine.BeginPolling(x.lasting(), x.callback.ID, *job); err != nil {
+			if _, err := x.rt.Engine.BeginPolling(x.lasting(), x.callback.ID, *job); err != nil {
 				return true, x.refuse(problem.NotKept)
 			}
 		}
