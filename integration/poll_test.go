@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
@@ -181,6 +182,23 @@ func TestPollingGoesOnAfterARestart(t *testing.T) {
 	j.answer(polledAnswer{200, nil, "the result"})
 	harness.Eventually(t, "the callback is resolved", func() bool { return s.status(t, p.StatusURL).Phase == "resolved" })
 	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "the result")
+}
+
+// The 202 promises a result, and perhaps only polling brings it.
+func TestClientIsParkedOnlyOncePollingSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	s, j, cfg := pollable(t, "park", "", "from header Location")
+	location := j.goesTo
+	j.goesTo = func(r *http.Request) http.Header {
+		// The callback itself has been committed by then.
+		<-time.After(100 * time.Millisecond)
+		return location(r)
+	}
+	j.answer(polledAnswer{200, nil, "the result"})
+	p := s.wantParked(t, s.accept(t).Answer(t))
+	s.Kill(t)
+	s.Start(t, cfg)
+	harness.Eventually(t, "the callback is resolved", func() bool { return s.status(t, p.StatusURL).Phase == "resolved" })
 }
 
 func TestRetryAfterSaysWhenToAskAgain(t *testing.T) {

@@ -301,10 +301,8 @@ func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 		}
 	}
 	if x.acked {
-		if job := x.h.pollAfterAck(call, x.rt.Engine, x.callback.Record, x.r.URL); job != nil {
-			if _, err := x.rt.Engine.BeginPolling(x.lasting(), x.callback.ID, *job); err != nil {
-				return true, x.refuse(problem.NotKept)
-			}
+		if err := x.beginPolling(call); err != nil {
+			return true, x.refuse(problem.NotKept)
 		}
 	}
 	if !x.h.needsAck() || !x.acked {
@@ -330,6 +328,23 @@ func (x *exchange) acknowledge(call *upstream.Call) (settled bool, err error) {
 		return true, x.refuse(problem.NotKept)
 	}
 	return false, nil
+}
+
+// beginPolling notes that the upstream is asked for the result, if it is. A client that gets
+// 202 gets it when that is committed, too: perhaps the upstream makes no call.
+func (x *exchange) beginPolling(call *upstream.Call) error {
+	job := x.h.pollAfterAck(call, x.rt.Engine, x.callback.Record, x.r.URL)
+	if job == nil {
+		return nil
+	}
+	commit, err := x.rt.Engine.BeginPolling(x.lasting(), x.callback.ID, *job)
+	if err != nil {
+		return err
+	}
+	cb := *x.callback
+	cb.Commit = commit
+	x.callback = &cb
+	return nil
 }
 
 // correlate gives the callback the correlation id that the ack names.
