@@ -411,3 +411,27 @@ func TestProtocolsOfPolling(t *testing.T) {
 		})
 	}
 }
+
+// Without the option nobody asks, and the call counts as it always has.
+func TestCallIsTakenThoughPollingIsGoneFromTheConfiguration(t *testing.T) {
+	t.Parallel()
+	s, j, cfg := pollable(t, "park", "", "from header Location")
+	urls := make(chan string, 1)
+	location := j.goesTo
+	j.goesTo = func(r *http.Request) http.Header {
+		urls <- r.Header.Get(callbackHeader)
+		return location(r)
+	}
+	p := s.wantParked(t, s.accept(t).Answer(t))
+	url := harness.Receive(t, "a URL", urls)
+	s.NeverLog(anyUUID.FindString(url))
+	j.times(t, 1)
+	without := cfg
+	without.Private = "callback park {\nname jobs\n}\n" + s.toPartner()
+	if err := s.Reload(t, without); err != nil {
+		t.Fatal(err)
+	}
+	s.logged(t, "is not asked for the result any more", `"name":"jobs"`, p.ID)
+	wantStatus(t, s.callURL(t, http.MethodPost, url, "the result"), http.StatusOK)
+	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "the result")
+}

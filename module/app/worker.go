@@ -36,10 +36,25 @@ func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Atte
 			return attempt
 		}
 	}
+	if cb.Job.Block == callback.PollBlock {
+		return wk.waitToPoll(cb)
+	}
 	wk.rt.Log().Error("a job has failed because its route is gone from the configuration",
 		zap.String("name", cb.Name), zap.String("block", string(cb.Job.Block)), zap.Stringer("id", cb.ID))
 	return callback.Attempt{Kind: callback.AttemptFailed, Code: failureRouteGone,
 		Error: "The server is not set up to carry this request out any more."}
+}
+
+const whyNoPoll = "the configuration does not say any more how the upstream is asked for the result"
+
+// waitToPoll returns the outcome of asking an upstream that nobody may ask as it is
+// configured: its callback goes on waiting for the call. It is logged once.
+func (wk worker) waitToPoll(cb *engine.Callback) callback.Attempt {
+	if cb.Job.Error != whyNoPoll {
+		wk.rt.Log().Warn("an upstream is not asked for the result any more; its callback goes on waiting for the call",
+			zap.Stringer("id", cb.ID), zap.String("name", cb.Name), zap.String("reason", whyNoPoll))
+	}
+	return callback.Attempt{Kind: callback.AttemptRetry, RetryAt: callback.At(wk.rt.Engine.Now().Add(lookAgainLast)), Error: whyNoPoll}
 }
 
 // How long it takes until a delivery is looked at again that nobody may make as it is
