@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
@@ -32,6 +33,39 @@ func TestRequestsThatAreNotMeantGoThroughUntouched(t *testing.T) {
 	}
 	x := s.post(t, jsonType, `{"background":true}`)
 	x.stillWaits(t)
+}
+
+// What cannot say it is not even read: it may be larger than what is, and switch protocols.
+func TestRequestsThatCannotBeMeantAreNotRead(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Callback: "max_body_size 1MiB", Hold: "only json background true"})
+	large := strings.Repeat("0123456789abcdef", 2<<20/16)
+	for name, header := range map[string][]string{
+		"an upload":         {"Content-Type", "application/octet-stream"},
+		"a large document":  {"Content-Type", jsonType},
+		"another protocol":  {"Connection", "Upgrade", "Upgrade", "websocket"},
+		"in pieces":         {"Content-Type", "application/octet-stream"},
+		"asks first":        {"Content-Type", "application/octet-stream", "Expect", "100-continue"},
+		"in early data yet": {"Content-Type", "application/octet-stream", "Early-Data", "1"},
+	} {
+		path, body := s.path(), large
+		if name == "another protocol" {
+			body = ""
+		}
+		s.partner.Handle(path, harness.Ack(http.StatusAccepted, nil, "the upstream's own"))
+		req := harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "", body)
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		if name == "in pieces" {
+			req.ContentLength = -1
+		}
+		x := s.forward(t, harness.HTTP1, req)
+		wantAnswer(t, x.Answer(t), http.StatusAccepted, "the upstream's own")
+		if string(x.received.Body) != body {
+			t.Errorf("%s: the upstream got %d bytes", name, len(x.received.Body))
+		}
+	}
 }
 
 func TestAllThatARequestMustSayCounts(t *testing.T) {

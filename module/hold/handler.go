@@ -298,11 +298,11 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // for a job. The client is held until the callback has come, or gets 202.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	arrived := time.Now()
-	if switches(r) {
-		return h.refuse(w, r, problem.Upgrade)
-	}
 	if !h.concerns(r) {
 		return next.ServeHTTP(w, r)
+	}
+	if switches(r) {
+		return h.refuse(w, r, problem.Upgrade)
 	}
 	if answer.TooEarly(r) {
 		return h.refuse(w, r, problem.TooEarly)

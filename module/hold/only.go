@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
@@ -16,9 +17,12 @@ import (
 // errPasses says that a request is none of those that the directive takes.
 var errPasses = errors.New("the request goes through untouched")
 
-// concerns reports whether a request is one of those that the directive takes, as far as its
-// header and query tell.
+// concerns reports whether a request is one of those that the directive takes, as far as can be
+// told before its body is read.
 func (h *Handler) concerns(r *http.Request) bool {
+	if len(h.onlyBody) > 0 && !h.looksInto(r) {
+		return false
+	}
 	if len(h.onlyHead) == 0 {
 		return true
 	}
@@ -26,12 +30,18 @@ func (h *Handler) concerns(r *http.Request) bool {
 	return says
 }
 
+// looksInto reports whether a request has a body that can be read as what only looks for. One
+// that cannot is not read: uploads go through, however large they are.
+func (h *Handler) looksInto(r *http.Request) bool {
+	return answer.HasBody(r) && r.ContentLength <= h.app.MaxBodySize && checkKind(h.onlyBody[0].In, r.Header.Get("Content-Type")) == nil
+}
+
 // concernsBody is concerns for what the body tells, which has been read. The errors are
 // errPasses and engine.ErrBusy.
 func (x *exchange) concernsBody() error {
 	o := x.request
 	m := inject.Message{Header: x.r.Header, Query: x.r.URL.RawQuery, Body: o.own.Bytes()}
-	if len(m.Body) == 0 || checkKind(x.h.onlyBody[0].In, m.Header.Get("Content-Type")) != nil {
+	if len(m.Body) == 0 {
 		return errPasses
 	}
 	m.Unpacked = x.rt.Engine.Packed(m.Body, x.rt.Engine.Memory(memory.Nobody))
