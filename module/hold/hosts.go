@@ -22,6 +22,15 @@ func hostsOf(routes caddyhttp.RouteList) (hosts []string) {
 	return hosts
 }
 
+// allowed returns hosts that are configured as URLs are compared with them.
+func allowed(hosts []string) []string {
+	small := make([]string, len(hosts))
+	for i, host := range hosts {
+		small[i] = strings.ToLower(host)
+	}
+	return small
+}
+
 // dialsIn returns the hosts of all upstreams in a handler's configuration.
 func dialsIn(config any) (hosts []string) {
 	switch c := config.(type) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -82,71 +81,6 @@ const (
 	DefaultPollEvery = 5 * time.Second
 	pollTimeout      = 30 * time.Second
 )
-
-// maxPollRedirects is how many redirects are followed when the upstream is asked.
-const maxPollRedirects = 5
-
-// source is where something is asked for: through routes, at a path that is known or found.
-type source struct {
-	routes caddyhttp.RouteList
-	to     target
-	// hosts are those that a URL may name.
-	hosts []string
-}
-
-// errElsewhere says that a URL names a host that is not asked.
-var errElsewhere = errors.New("the URL names another host than the one that is asked; if it is the same, add it to allow")
-
-// reference returns the path and query of a URL that was found in what came from base.
-func (s *source) reference(text string, base *url.URL) (string, error) {
-	u, err := url.Parse(strings.TrimSpace(text))
-	if err != nil || u.Opaque != "" || u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https" {
-		return "", errors.New("it is no URL")
-	}
-	if u.Host != "" && !slices.Contains(s.hosts, strings.ToLower(u.Hostname())) {
-		return "", errElsewhere
-	}
-	u = (&url.URL{Scheme: "http", Host: "upstream", Path: base.Path, RawPath: base.RawPath}).ResolveReference(&url.URL{
-		Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery, ForceQuery: u.ForceQuery,
-	})
-	// Two slashes at the beginning would read as a host to some.
-	return "/" + strings.TrimLeft(u.RequestURI(), "/"), nil
-}
-
-// target is a path with a query, and placeholders in either.
-type target string
-
-// targetPlaceholders are the placeholders that a target may hold.
-var targetPlaceholders = []string{"{http.callback.correlation_id}", "{http.callback.id}", "{http.callback.name}"}
-
-// of returns the target for a callback.
-func (t target) of(r *callback.Record) string {
-	path, query, found := strings.Cut(string(t), "?")
-	put := func(text string, escape func(string) string) string {
-		return strings.NewReplacer(targetPlaceholders[0], escape(r.CorrelationID), targetPlaceholders[1], r.ID.String(), targetPlaceholders[2], escape(r.Name)).Replace(text)
-	}
-	path = put(path, url.PathEscape)
-	if !found {
-		return path
-	}
-	return path + "?" + put(query, url.QueryEscape)
-}
-
-// check makes sure that a target is a path.
-func (t target) check() error {
-	sample := string(t)
-	for _, placeholder := range targetPlaceholders {
-		sample = strings.ReplaceAll(sample, placeholder, "0")
-	}
-	u, err := url.ParseRequestURI(sample)
-	switch {
-	case !strings.HasPrefix(sample, "/"), err != nil, u.Host != "":
-		return fmt.Errorf("to: %q is not a path; write one like /v1/jobs/{http.callback.correlation_id}, and put the host into the block", string(t))
-	case strings.ContainsAny(sample, "{}"):
-		return fmt.Errorf("to: %q has a placeholder that means nothing here; there are %s", string(t), strings.Join(targetPlaceholders, ", "))
-	}
-	return nil
-}
 
 // Check makes sure that the options make sense together.
 func (p *Poll) Check() error {
@@ -268,9 +202,9 @@ func (h *Handler) provisionSources(ctx caddy.Context, callHosts []string) error 
 		if err := p.Using.Provision(ctx); err != nil {
 			return fmt.Errorf("poll: using: %w", err)
 		}
-		p.source = source{routes: p.Using, to: target(app.Known(p.To)), hosts: append(hosts, p.Allow...)}
+		p.source = source{routes: p.Using, to: target(app.Known(p.To)), hosts: append(hosts, allowed(p.Allow)...)}
 		if p.Using == nil {
-			p.routes, p.hosts = h.Call, append(callHosts, p.Allow...)
+			p.routes, p.hosts = h.Call, append(callHosts, allowed(p.Allow)...)
 		}
 	}
 	if f := h.Fetch; f != nil {
@@ -303,7 +237,7 @@ func (h *Handler) pollAfterAck(call *upstream.Call, e *engine.Engine, r *callbac
 	}
 	to, err := h.Poll.find(call, e, r, base)
 	if err != nil {
-		h.log.Warn("the upstream is not asked for the result, because of the URL in its ack; its callback goes on waiting for the call",
+		h.log.Warn("the upstream is not asked for the result, because of its ack; its callback goes on waiting for the call",
 			zap.Stringer("id", r.ID), zap.Error(err))
 		return nil
 	}
@@ -340,7 +274,7 @@ func (p *Poll) find(call *upstream.Call, e *engine.Engine, r *callback.Record, b
 			return to, nil
 		}
 	}
-	return p.to.of(r), nil
+	return p.to.of(r)
 }
 
 // attemptSource asks for what a block is there for.
@@ -358,37 +292,6 @@ func (h *Handler) attemptSource(ctx context.Context, rt *app.Runtime, cb *engine
 		return callback.Attempt{}, false
 	}
 	return j.fetch(ctx), true
-}
-
-// ask sends a GET request through the routes, and follows redirects to the same host. The call
-// must be closed.
-func (s *source) ask(ctx context.Context, j *job, to string, judge upstream.Judge) (*upstream.Call, error) {
-	for range maxPollRedirects + 1 {
-		r, _, err := upstream.NewRequest(ctx, j.h.server, &callback.Request{Method: http.MethodGet, URI: to, Header: j.cb.Trace})
-		if err != nil {
-			return nil, err
-		}
-		scope := scopeFor(r, j.rt)
-		scope.set(j.cb)
-		if j.cb.Call != nil {
-			scope.setCall(j.cb.Name, j.cb.Call)
-		}
-		room := upstream.Room{Kept: j.h.app.MaxBodySize, Passed: -1, Drained: j.h.app.MaxBodySize}
-		furnish(&room, j.rt.Engine, j.cb.ID)
-		call := upstream.Run(ctx, s.routes, r, room, judge, nil)
-		location := ""
-		if call.Outcome() == upstream.Answered && call.Status() >= 300 && call.Status() <= 399 {
-			location = call.Message().Header.Get("Location")
-		}
-		if location == "" {
-			return call, nil
-		}
-		call.Close()
-		if to, err = s.reference(location, r.URL); err != nil {
-			return nil, fmt.Errorf("the upstream redirects: %w", err)
-		}
-	}
-	return nil, errors.New("the upstream redirects too often")
 }
 
 // poll asks the upstream once for the result.
@@ -494,7 +397,7 @@ func (j *job) fetchOf(call *upstream.Call) callback.Attempt {
 func (j *job) resultPath(ctx context.Context) (string, error) {
 	f, called := j.h.Fetch, j.cb.Call
 	if f.From == nil {
-		return f.to.of(j.cb.Record), nil
+		return f.to.of(j.cb.Record)
 	}
 	m := &inject.Message{Header: make(http.Header), Query: called.Query}
 	called.Header.AddTo(m.Header)
@@ -514,7 +417,7 @@ func (j *job) resultPath(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s: %w", f.From, err)
 	case value.Text == "" || value.IsNull():
 		if f.To != "" {
-			return f.to.of(j.cb.Record), nil
+			return f.to.of(j.cb.Record)
 		}
 		return "", fmt.Errorf("the call has no URL in %s", f.From)
 	}
@@ -523,31 +426,6 @@ func (j *job) resultPath(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s: %w", f.From, err)
 	}
 	return to, nil
-}
-
-// keepAll keeps every answer whole.
-type keepAll struct{}
-
-// Head implements upstream.Judge.
-func (keepAll) Head(int, http.Header) upstream.Fate { return upstream.Kept }
-
-// Body implements upstream.Judge.
-func (keepAll) Body(*upstream.Answer) upstream.Fate { return upstream.Kept }
-
-// unanswered returns why there is no answer that says anything, "" if there is one, and whether
-// to ask again.
-func unanswered(call *upstream.Call) (reason string, again bool) {
-	switch outcome := call.Outcome(); {
-	case outcome == upstream.Unhandled:
-		return "nothing has answered in the block", false
-	case outcome != upstream.Answered || call.Broken():
-		return "the upstream could not be reached, or did not answer in time", true
-	}
-	switch status := call.Status(); {
-	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests, status >= 500:
-		return "the upstream answered " + strconv.Itoa(status), true
-	}
-	return "", false
 }
 
 // sentenceOf returns an error as a sentence for people.

@@ -71,7 +71,7 @@ func TestTargetEscapesWhatItPutsIn(t *testing.T) {
 		"/v1/{http.callback.correlation_id}/x":                         "/v1/a%2Fb%3Fc=d&e%23f/x",
 		"/v1?id={http.callback.correlation_id}&n={http.callback.name}": "/v1?id=a%2Fb%3Fc%3Dd%26e%23f&n=jobs",
 	} {
-		if got := text.of(r); got != want {
+		if got, err := text.of(r); err != nil || got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
