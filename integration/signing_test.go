@@ -232,6 +232,7 @@ func TestServerAsksForASignature(t *testing.T) {
 	x := s.get(t)
 	wantUnauthorized(t, x.call(t, "text/plain", "no"), "key-required")
 	wantUnauthorized(t, s.callURL(t, http.MethodPost, x.url, "no", byGitHub("another secret altogether", "no")...), "signature-refused")
+	wantUnauthorized(t, s.callURL(t, http.MethodOptions, x.url, "", byGitHub("another secret altogether", "")...), "signature-refused")
 	wantAnswer(t, s.callURL(t, http.MethodPost, x.url, "yes", byGitHub(githubSecret, "yes")...), http.StatusOK, "")
 	wantAnswer(t, x.Answer(t), http.StatusOK, "yes")
 }
@@ -249,6 +250,13 @@ func TestUncheckedSignatureOpensNothing(t *testing.T) {
 		wantStatus(t, s.callURL(t, http.MethodGet, x.url, "", lines...), http.StatusMethodNotAllowed)
 	}
 	x.wantPhase(t, "waiting")
+	for _, method := range []string{http.MethodHead, http.MethodOptions} {
+		wantStatus(t, s.callURL(t, method, fixedURL, ""), http.StatusUnauthorized)
+		wantStatus(t, s.callURL(t, method, fixedURL, "", byGitHub("not the secret at all", "")...), http.StatusUnauthorized)
+		if got := s.callURL(t, method, fixedURL, "", byGitHub(githubSecret, "")...); got.Status > 299 {
+			t.Errorf("%s: %d", method, got.Status)
+		}
+	}
 	wantAnswer(t, s.callURL(t, http.MethodPost, x.url+"/failed", "no", byGitHub(githubSecret, "no")...), http.StatusOK, "")
 	wantStatus(t, x.Answer(t), http.StatusFailedDependency)
 }

@@ -231,6 +231,14 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	}
 	in.Call.Caller, in.Call.Person, in.Call.ActiveContent = signed.assumed(), person, s.ActiveContent
 	in.Ask = s.asking(rt.Engine, r)
+	if looks(r) {
+		// There is no body to wait for.
+		in.Call.Caller = signed.proved(nil)
+		if err := s.admit(in.Call.Caller); err != nil {
+			answer.LeaveUnread(w, r)
+			return err
+		}
+	}
 	if at.Resource == callback.FixedPath {
 		return s.serveFixed(w, r, rt, in, signed, onward)
 	}
