@@ -16,7 +16,7 @@ import (
 
 // parseAttemptTimeout reads what may stand after the mode defer, too.
 func parseAttemptTimeout(o *options, handler *hold.Handler) error {
-	if handler.AttemptTimeout != 0 && !o.seen[o.name] {
+	if _, given := o.seen[o.name]; handler.AttemptTimeout != 0 && !given {
 		return o.failf("it is given after defer already; leave one of the two out")
 	}
 	return o.duration(&handler.AttemptTimeout)
@@ -98,8 +98,9 @@ func parseDeliver(o *options, handler *hold.Handler) error {
 			return inner.wrap(err)
 		}
 	}
-	if !off {
-		handler.Deliver = delivery
+	handler.Deliver = delivery
+	if off {
+		handler.Deliver = nil
 	}
 	return nil
 }
@@ -189,6 +190,7 @@ func parseRetry(o *options, d *app.DeliveryRules) error {
 	if err := o.list(&texts); err != nil {
 		return err
 	}
+	d.Retry = nil
 	for _, text := range texts {
 		wait, err := parseDuration(text)
 		if err != nil {

@@ -242,7 +242,7 @@ func parseTimestamp(o *options, c *verify.Custom) error {
 	if len(args) != 1 && len(args) != 2 {
 		return o.failf("it needs the name of a header, and may have how old a call may be, as in: timestamp X-Time 5m")
 	}
-	c.Timestamp = args[0]
+	c.Timestamp, c.Tolerance = args[0], 0
 	if len(args) == 1 {
 		return nil
 	}

@@ -19,8 +19,11 @@ type options struct {
 	*caddyfile.Dispenser
 	// of names the directive or option that the block belongs to, as messages call
 	// it.
-	of   string
-	seen map[string]bool
+	of string
+	// seen says where each option was given last, all where the block's head and its
+	// options stand.
+	seen map[string]origin
+	all  origins
 
 	// name is the option that is being read, start its position, and before the name
 	// of the option before it.
@@ -30,7 +33,7 @@ type options struct {
 }
 
 func newOptions(d *caddyfile.Dispenser, of string) *options {
-	return &options{Dispenser: d, of: of, seen: make(map[string]bool)}
+	return &options{Dispenser: d, of: of, seen: make(map[string]origin), all: origins{originOf(d)}}
 }
 
 // next moves on to the next option of the block.
@@ -39,6 +42,7 @@ func (o *options) next(nesting int) bool {
 		return false
 	}
 	o.before, o.name, o.start = o.name, o.Val(), *o.Dispenser
+	o.all = append(o.all, originOf(o.Dispenser))
 	return true
 }
 
@@ -90,12 +94,17 @@ func (o *options) misplaced(h httpcaddyfile.Helper, instead string) error {
 	return o.start.Errf("%s: %s is a directive, not an option; %s", o.of, o.name, instead)
 }
 
-// once refuses an option that was given before.
+// once refuses an option that was given before, unless that came with an import that is
+// over: then this one takes its place, and sets everything that the other one has set.
 func (o *options) once() error {
-	if o.seen[o.name] {
+	at := o.all[len(o.all)-1]
+	if earlier, given := o.seen[o.name]; given && !o.all.replaces(at, earlier) {
+		if at.importedAt != (position{}) && !at.sameText(earlier) {
+			return o.failf("it is given before the import that gives it, too; write it after the import, and it takes the other's place")
+		}
 		return o.failf("it is given twice; leave one of the two out")
 	}
-	o.seen[o.name] = true
+	o.seen[o.name] = at
 	return nil
 }
 

@@ -63,6 +63,7 @@ func parseEvery(o *options, p *hold.Poll) error {
 	if len(args) != 1 && len(args) != 2 {
 		return o.failf("it needs a duration, and may have a longest one, as in: every 5s 1m")
 	}
+	p.Longest = 0
 	for i, to := range []*caddy.Duration{&p.Every, &p.Longest}[:len(args)] {
 		d, err := parseDuration(args[i])
 		if err != nil {

@@ -65,10 +65,10 @@ func parseServerOption(h httpcaddyfile.Helper, o *options, server *server.Server
 // parseAsk reads the path below which callers of the API may have the app asked, and the
 // route to the app.
 func parseAsk(h httpcaddyfile.Helper, o *options, server *server.Server) error {
-	if !o.NextArg() {
-		return parseBlock(h, o, &server.Ask)
+	server.AskPrefix = ""
+	if o.NextArg() {
+		server.AskPrefix = o.Val()
 	}
-	server.AskPrefix = o.Val()
 	return parseBlock(h, o, &server.Ask)
 }
 
