@@ -167,7 +167,7 @@ func parseStore(o *options, a *app.App) error {
 	if _, err := caddy.GetModule(id); err != nil {
 		return o.failf("there is no store %q in this build of Caddy; the embedded one is badger", name)
 	}
-	store, err := caddyfile.UnmarshalModule(o.Dispenser, id)
+	store, err := caddyfile.UnmarshalModule(o.withoutReplaced(), id)
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.of, err)
 	}

@@ -155,6 +155,12 @@ func TestOptionsOfEveryBlockCanBeReplaced(t *testing.T) {
 	}
 	global := func(lines string) string { return "{\ncallback {\n" + lines + "\n}\n}\n" + site }
 	api := func(lines string) string { return globalBlock + ":80 {\ncallback_api {\n" + lines + "\n}\n}\n" }
+	store := func(lines string) string {
+		return global("base_url https://app.example.com\nstore badger /a {\n" + lines + "\n}")
+	}
+	postgres := func(lines string) string {
+		return global("base_url https://app.example.com\nstore postgres postgres://caddy@localhost/callback {\nsecret {env.K}\n" + lines + "\n}")
+	}
 	hmac := func(lines string) string {
 		return global("base_url https://app.example.com\nkey bank hmac:{env.K} {\nheader X-A\n" + lines + "\n}")
 	}
@@ -163,17 +169,19 @@ func TestOptionsOfEveryBlockCanBeReplaced(t *testing.T) {
 		in                     func(string) string
 		first, second, refused string
 	}{
-		"poll":               {poll, "to /a", "to /b", "poll: to"},
-		"every":              {poll, "every 5s 1m", "every 6s\nto /b", "poll: every"},
-		"deliver":            {deliver, "retry 1s 2s\nfrom header A-B", "retry 3s\nfrom header A-C", "deliver: retry"},
-		"callback_server":    {server, "unmatched next", "unmatched 204", "callback_server: unmatched"},
-		"keys of the server": {server, "correlation_id json a", "correlation_id json b", "callback_server: correlation_id"},
-		"ask":                {server, "ask /a {\nrespond 200\n}", "ask {\nrespond 204\n}", "callback_server: ask"},
-		"callback_api":       {api, "key off", "key off", "callback_api: key"},
-		"base_url":           {global, "base_url https://a.example.com", "base_url https://b.example.com", "the global option callback: base_url"},
-		"store":              {global, "base_url https://a.example.com\nstore badger /a {\nmin_free 1GiB\n}", "base_url https://a.example.com\nstore badger /b", "the global option callback: base_url"},
-		"global deliver":     {global, "base_url https://a.example.com\ndeliver {\ntimeout 1s\nretry 5s\n}", "base_url https://a.example.com\ndeliver {\ntimeout 2s\n}", "the global option callback: base_url"},
-		"hmac":               {hmac, "timestamp X-B 1m\nsigns \"{timestamp}.{body}\"", "timestamp X-C\nsigns \"{timestamp}:{body}\"", "key bank: timestamp"},
+		"poll":                {poll, "to /a", "to /b", "poll: to"},
+		"every":               {poll, "every 5s 1m", "every 6s\nto /b", "poll: every"},
+		"deliver":             {deliver, "retry 1s 2s\nfrom header A-B", "retry 3s\nfrom header A-C", "deliver: retry"},
+		"callback_server":     {server, "unmatched next", "unmatched 204", "callback_server: unmatched"},
+		"keys of the server":  {server, "correlation_id json a", "correlation_id json b", "callback_server: correlation_id"},
+		"ask":                 {server, "ask /a {\nrespond 200\n}", "ask {\nrespond 204\n}", "callback_server: ask"},
+		"callback_api":        {api, "key off", "key off", "callback_api: key"},
+		"base_url":            {global, "base_url https://a.example.com", "base_url https://b.example.com", "the global option callback: base_url"},
+		"store":               {global, "base_url https://a.example.com\nstore badger /a {\nmin_free 1GiB\n}", "base_url https://a.example.com\nstore badger /b", "the global option callback: base_url"},
+		"options of badger":   {store, "min_free 1GiB\nsecret stored {env.K}", "max_size 9GiB\nmin_free 2GiB\nsecret stored", "store badger: min_free"},
+		"options of postgres": {postgres, "schema a\nmigrate on", "schema b\nmigrate off", "store postgres: schema"},
+		"global deliver":      {global, "base_url https://a.example.com\ndeliver {\ntimeout 1s\nretry 5s\n}", "base_url https://a.example.com\ndeliver {\ntimeout 2s\n}", "the global option callback: base_url"},
+		"hmac":                {hmac, "timestamp X-B 1m\nsigns \"{timestamp}.{body}\"", "timestamp X-C\nsigns \"{timestamp}:{body}\"", "key bank: timestamp"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, err := adaptWith(t, nil, c.in(c.second))
@@ -188,10 +196,10 @@ func TestOptionsOfEveryBlockCanBeReplaced(t *testing.T) {
 			if !sameJSON(t, got, want) {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
-			if _, err := adaptWith(t, files, c.in(c.second+"\nimport first.caddy")); err == nil || !strings.Contains(err.Error(), c.refused+": it is given before the import") {
+			if _, err := adaptWith(t, files, c.in(c.second+"\nimport first.caddy")); err == nil || !strings.Contains(err.Error(), c.refused) || !strings.Contains(err.Error(), " is given ") {
 				t.Errorf("the import after it: %v", err)
 			}
-			if _, err := adaptWith(t, files, c.in(c.first+"\n"+c.second)); err == nil || !strings.Contains(err.Error(), ": it is given twice") {
+			if _, err := adaptWith(t, files, c.in(c.first+"\n"+c.second)); err == nil || !strings.Contains(err.Error(), " is given twice") {
 				t.Errorf("in one file: %v", err)
 			}
 		})
