@@ -37,6 +37,8 @@ type Example struct {
 	// Beside starts what runs beside Caddy, in an example that has that; stop is called
 	// when Caddy ends.
 	Beside func() (stop func(), err error)
+	// Environment is what the Caddyfile finds in the environment if nothing else is there.
+	Environment map[string]string
 	// Greeting says what to do when Caddy is ready; %s in it stands for the app's
 	// site, or for the public one if the example has Pages.
 	Greeting string
@@ -54,6 +56,14 @@ func (e Example) Main() {
 
 // prepare starts the partner, and what else the example needs.
 func (e Example) prepare() error {
+	for name, value := range e.Environment {
+		if os.Getenv(name) != "" {
+			continue
+		}
+		if err := os.Setenv(name, value); err != nil {
+			return err
+		}
+	}
 	for _, site := range e.sites() {
 		l, err := site.listen()
 		if err != nil {
