@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-callback/caddy-callback/examples/internal/exampletest"
+	"github.com/caddy-callback/caddy-callback/integration/clients"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, openai) }
@@ -45,7 +46,7 @@ func TestClientOfOpenAIWaitsForItsResponse(t *testing.T) {
 	t.Parallel()
 	e := exampletest.Start(t, openai, exampletest.FreePorts(t))
 	line := e.WaitFor(t, curlLine)
-	said := exampletest.NodeClient(t, "openai.mjs", "OPENAI_BASE_URL="+strings.TrimSuffix(line[1], "/responses"))
+	said := clients.Run(t, "openai.mjs", "OPENAI_BASE_URL="+strings.TrimSuffix(line[1], "/responses"))
 	want := "background: completed, a book\nat once: completed, a pen\nretrieved: completed, a book\nfailing: APIError, 424\n"
 	if said != want {
 		t.Errorf("the client says\n%s, want\n%s", said, want)

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/caddy-callback/caddy-callback/examples/internal/exampletest"
+	"github.com/caddy-callback/caddy-callback/integration/clients"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, replicate) }
@@ -22,7 +23,7 @@ func TestClientOfReplicateGetsItsPredictions(t *testing.T) {
 	ports := exampletest.FreePorts(t)
 	e := exampletest.Start(t, replicate, ports)
 	line := e.WaitFor(t, nodeLine)
-	said := exampletest.NodeClient(t, line[2], line[1], "REPLICATE_INBOX_PORT="+ports[3])
+	said := clients.Run(t, line[2], line[1], "REPLICATE_INBOX_PORT="+ports[3])
 	for _, want := range []string{
 		"echo: created, starting, true",
 		`echo: webhook, signature true, same id true, succeeded, ["a book"]`,

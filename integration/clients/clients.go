@@ -1,4 +1,5 @@
-package exampletest
+// Package clients runs the providers' own clients, which are for Node.js; see testdata/package.json.
+package clients
 
 import (
 	"context"
@@ -12,12 +13,12 @@ import (
 	"time"
 )
 
-// clients is where the clients of the providers are, seen from an example.
-const clients = "../../integration/clients/testdata"
+// folder is where the clients are, seen from the tests of an example and from those beside this file.
+const folder = "../../integration/clients/testdata"
 
-// NodeClient runs a client of a provider, and returns what it says. If Node.js or the clients are
+// Run runs a client of a provider, and returns what it says. If Node.js or the clients are
 // not there, it skips the test, or fails it where CALLBACK_REQUIRED_TOOLS requires them.
-func NodeClient(t *testing.T, script string, env ...string) string {
+func Run(t *testing.T, script string, env ...string) string {
 	t.Helper()
 	if err := present(); err != nil {
 		if slices.Contains(strings.Fields(os.Getenv("CALLBACK_REQUIRED_TOOLS")), "node") {
@@ -26,13 +27,13 @@ func NodeClient(t *testing.T, script string, env ...string) string {
 		t.Skipf("the clients of the providers are not there: %v", err)
 	}
 	// So that "go test" does not remember a result when it has changed.
-	if _, err := os.ReadFile(filepath.Join(clients, script)); err != nil {
+	if _, err := os.ReadFile(filepath.Join(folder, script)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", script)
-	cmd.Dir, cmd.Env = clients, append(os.Environ(), env...)
+	cmd.Dir, cmd.Env = folder, append(os.Environ(), env...)
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", script, err, output)
@@ -50,7 +51,7 @@ func present() error {
 	case scanned != nil || major < 20:
 		return fmt.Errorf("node is %s: they need 20 or newer", strings.TrimSpace(string(version)))
 	}
-	if _, err := os.Stat(filepath.Join(clients, "node_modules")); err != nil {
+	if _, err := os.Stat(filepath.Join(folder, "node_modules")); err != nil {
 		return fmt.Errorf("%w; run npm ci in integration/clients/testdata", err)
 	}
 	return nil
