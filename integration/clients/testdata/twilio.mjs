@@ -25,15 +25,16 @@ function send(url, fields, token) {
   });
 }
 
-// done has a promise for each message whose statuses are sent.
-const done = [];
+// reports has a promise for each message whose statuses are sent, of what they were answered.
+const reports = [];
 
 async function report(sid, url, to) {
   const fields = { AccountSid: account, MessageSid: sid, To: to, ApiVersion: "2010-04-01" };
-  console.log(`forged: ${await send(url, { ...fields, MessageStatus: "delivered" }, "another token")}`);
+  const lines = [`forged: ${await send(url, { ...fields, MessageStatus: "delivered" }, "another token")}`];
   for (const status of ["sent", to.endsWith("7") ? "undelivered" : "delivered"]) {
-    console.log(`${status}: ${await send(url, { ...fields, MessageStatus: status }, TWILIO_TOKEN)}`);
+    lines.push(`${status}: ${await send(url, { ...fields, MessageStatus: status }, TWILIO_TOKEN)}`);
   }
+  return lines;
 }
 
 const api = createServer(async (req, res) => {
@@ -45,7 +46,7 @@ const api = createServer(async (req, res) => {
   console.log(`api: ${req.method} ${req.url.replace(/0{32}/, "...")}, ${fields.get("Body")}, ${url?.replace(/[^/]*$/, "...")}`);
   res.writeHead(201, { "Content-Type": "application/json" });
   res.end(JSON.stringify({ sid, account_sid: account, status: "queued", to: fields.get("To"), body: fields.get("Body") }));
-  if (url) done.push(report(sid, url, fields.get("To")));
+  if (url) reports.push(report(sid, url, fields.get("To")));
 });
 await new Promise((resolve) => api.listen(PARTNER_SOCKET, resolve));
 
@@ -69,7 +70,7 @@ for (const message of [
 ]) {
   const created = await client.messages.create(message);
   console.log(`client: ${created.sid.length}, ${created.status}, ${created.body}`);
-  await Promise.all(done);
+  for (const lines of await Promise.all(reports.splice(0))) lines.forEach((line) => console.log(line));
 }
 api.close();
 api.closeAllConnections();
