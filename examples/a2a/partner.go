@@ -15,8 +15,8 @@ import (
 // works is how long the agent takes for each half of a task.
 const works = time.Second
 
-// tokenHeader is where a notification has the token of whoever gets it.
-const tokenHeader = "X-A2A-Notification-Token"
+// notifiedHeader is where a notification has the token of whoever gets it.
+const notifiedHeader = "X-A2A-Notification-Token"
 
 // rpc is a request of JSON-RPC, with what the agent reads of A2A's parameters.
 type rpc struct {
@@ -144,7 +144,7 @@ func notify(url, token string, t task) {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if token != "" {
-		req.Header.Set(tokenHeader, token)
+		req.Header.Set(notifiedHeader, token)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -161,7 +161,7 @@ func receive(_ http.ResponseWriter, r *http.Request) {
 	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&t); err != nil {
 		return
 	}
-	example.Say(t.ID, "its app was notified with the token %s: %s", r.Header.Get(tokenHeader), t.Status.State)
+	example.Say(t.ID, "its app was notified with the token %s: %s", r.Header.Get(notifiedHeader), t.Status.State)
 }
 
 // reply answers with a result or an error of JSON-RPC.

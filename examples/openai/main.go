@@ -19,8 +19,8 @@ var configuration []byte
 // public is where the stand-in has been told to send the webhooks of the account.
 var public = example.Address{Variable: "OPENAI_PUBLIC_PORT", Port: "8080"}
 
-// secretVariable is the environment variable with the secret of the webhooks.
-const secretVariable = "OPENAI_WEBHOOK_SECRET"
+// signingVariable is the environment variable with the secret of the webhooks.
+const signingVariable = "OPENAI_WEBHOOK_SECRET"
 
 var openai = example.Example{
 	Caddyfile: configuration,
@@ -29,7 +29,7 @@ var openai = example.Example{
 	Partner:   example.Address{Variable: "OPENAI_PARTNER_PORT", Port: "9001"},
 	Serve:     newAPI().ServeHTTP,
 	Environment: map[string]string{
-		secretVariable:   example.WebhookSecret(),
+		signingVariable:  example.WebhookSecret(),
 		"OPENAI_API_KEY": "sk-example",
 	},
 	Greeting: `Caddy is ready to wait for responses. In another terminal, run

@@ -127,7 +127,7 @@ func send(res response) {
 		example.Say(res.ID, "cannot write its webhook")
 		return
 	}
-	status, err := example.SendWebhook("http://"+public.String()+"/cb", os.Getenv(secretVariable), body)
+	status, err := example.SendWebhook("http://"+public.String()+"/cb", os.Getenv(signingVariable), body)
 	if err != nil {
 		example.Say(res.ID, "could not send the webhook")
 		return

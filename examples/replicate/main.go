@@ -20,8 +20,8 @@ var configuration []byte
 // partner is where the stand-in of Replicate's API is.
 var partner = example.Address{Variable: "REPLICATE_PARTNER_PORT", Port: "9001"}
 
-// secretVariable is the environment variable with the secret of the webhooks.
-const secretVariable = "REPLICATE_WEBHOOK_SECRET"
+// signingVariable is the environment variable with the secret of the webhooks.
+const signingVariable = "REPLICATE_WEBHOOK_SECRET"
 
 var replicate = example.Example{
 	Caddyfile: configuration,
@@ -32,7 +32,7 @@ var replicate = example.Example{
 	// The client listens there itself.
 	Backend: example.Address{Variable: "REPLICATE_INBOX_PORT", Port: "9002"},
 	Environment: map[string]string{
-		secretVariable:        example.WebhookSecret(),
+		signingVariable:       example.WebhookSecret(),
 		"REPLICATE_API_TOKEN": "r8_example",
 	},
 	Greeting: `Caddy is ready to stand before Replicate. In another terminal, run

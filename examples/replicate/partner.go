@@ -58,7 +58,7 @@ func newAPI() *api {
 	a.HandleFunc("POST /v1/models/{owner}/{name}/predictions", a.create)
 	a.HandleFunc("GET /v1/predictions/{id}", a.get)
 	a.HandleFunc("GET /v1/webhooks/default/secret", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, r, http.StatusOK, map[string]string{"key": os.Getenv(secretVariable)})
+		answer(w, r, http.StatusOK, map[string]string{"key": os.Getenv(signingVariable)})
 	})
 	return a
 }
@@ -129,7 +129,7 @@ func send(p prediction, event string, filter []string) {
 		example.Say(p.ID, "cannot write its webhook")
 		return
 	}
-	status, err := example.SendWebhook(p.Webhook, os.Getenv(secretVariable), body)
+	status, err := example.SendWebhook(p.Webhook, os.Getenv(signingVariable), body)
 	if err != nil {
 		example.Say(p.ID, "could not send the event %s", event)
 		return
