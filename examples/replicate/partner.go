@@ -78,6 +78,10 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) {
 	p.URLs = map[string]string{"get": "http://" + partner.String() + "/v1/predictions/" + p.ID}
 	a.store(p)
 	example.Say(p.ID, "accepted %s, with a webhook: %v", r.URL.Path, p.Webhook != "")
+	if strings.HasPrefix(r.Header.Get("Prefer"), "wait") {
+		answer(w, r, http.StatusCreated, a.predict(p, req.Filter))
+		return
+	}
 	answer(w, r, http.StatusCreated, p)
 	go a.predict(p, req.Filter)
 }
@@ -100,7 +104,7 @@ func (a *api) store(p prediction) {
 }
 
 // predict carries a prediction out.
-func (a *api) predict(p prediction, filter []string) {
+func (a *api) predict(p prediction, filter []string) prediction {
 	p.Status = "processing"
 	a.store(p)
 	send(p, "start", filter)
@@ -117,6 +121,7 @@ func (a *api) predict(p prediction, filter []string) {
 	}
 	a.store(p)
 	send(p, "completed", filter)
+	return p
 }
 
 // send sends the webhook of an event, if the client wants it.

@@ -31,14 +31,20 @@ func TestClientOfReplicateGetsItsPredictions(t *testing.T) {
 		`failing: webhook, signature true, same id true, failed, "the model has failed"`,
 		"silent: created, starting, true",
 		`silent: webhook, signature true, same id true, succeeded, ["a poll"]`,
+		// The webhook comes before the answer to the request.
+		"at once: created, succeeded, true",
+		`at once: webhook, signature true, same id true, succeeded, ["a pen"]`,
 		`wait: succeeded, ["a book"]`,
 		`run: ["no webhook"]`,
+		`run and wait: ["Prefer"]`,
 	} {
 		if !strings.Contains(said, want+"\n") {
 			t.Errorf("the client does not say %q:\n%s", want, said)
 		}
 	}
-	e.WaitFor(t, regexp.MustCompile(`with a webhook: false$`))
+	for range 2 {
+		e.WaitFor(t, regexp.MustCompile(`with a webhook: false$`))
+	}
 	e.Interrupt(t)
 }
 

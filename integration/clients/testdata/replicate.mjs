@@ -36,12 +36,13 @@ const inbox = createServer(async (req, res) => {
 await new Promise((resolve) => inbox.listen(port, "localhost", resolve));
 
 // create creates a prediction with a webhook, and says what the webhook brings.
-async function create(name, input) {
-  const webhook = webhookAt("/" + name);
+async function create(name, input, options) {
+  const webhook = webhookAt("/" + encodeURIComponent(name));
   const created = await replicate.predictions.create({
     model: "example/echo",
     input,
-    webhook: `http://localhost:${port}/${name}`,
+    ...options,
+    webhook: `http://localhost:${port}/${encodeURIComponent(name)}`,
     webhook_events_filter: ["start", "output", "completed"],
   });
   console.log(`${name}: created, ${created.status}, ${created.urls.get.endsWith(created.id)}`);
@@ -55,10 +56,13 @@ const [created] = await Promise.all([
   create("echo", { text: "a book" }),
   create("failing", { text: "a book", fail: true }),
   create("silent", { text: "a poll", silent: true }),
+  create("at once", { text: "a pen" }, { wait: true }),
 ]);
 const waited = await replicate.wait(created);
 console.log(`wait: ${waited.status}, ${JSON.stringify(waited.output)}`);
 const output = await replicate.run("example/echo", { input: { text: "no webhook" }, wait: { mode: "poll" } });
 console.log(`run: ${JSON.stringify(output)}`);
+const blocked = await replicate.run("example/echo", { input: { text: "Prefer" } });
+console.log(`run and wait: ${JSON.stringify(blocked)}`);
 inbox.close();
 inbox.closeAllConnections();
