@@ -125,11 +125,13 @@ func parseDeliverOption(o *options, d *hold.Delivery) error {
 		return o.text(&d.Body)
 	case "format":
 		return o.text(&d.Format)
+	case "progress":
+		return o.yesNo(&d.Progress)
 	}
 	if known, err := parseDeliveryRule(o, &d.DeliveryRules); known {
 		return err
 	}
-	return o.unknown("allow", "body", "failed_from", "failed_to", "format", "from", "header", "method", "only", "retry", "sign", "timeout", "to")
+	return o.unknown("allow", "body", "failed_from", "failed_to", "format", "from", "header", "method", "only", "progress", "retry", "sign", "timeout", "to")
 }
 
 func parseOnly(o *options, d *hold.Delivery) error {

@@ -87,6 +87,7 @@ import (
 //	        failed_to <url>
 //	        body      <template>
 //	        format    plain|cloudevents
+//	        progress  on|off
 //	    }
 //	    copy_headers  <name>...
 //	    use_body      on|off

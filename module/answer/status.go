@@ -74,7 +74,7 @@ func newStatus(cb *engine.Callback) status {
 		s.Step = &stepStatus{ID: cb.Step}
 	}
 	if d := cb.Delivery; d != nil {
-		s.Delivery = &deliveryStatus{State: deliveryState(d)}
+		s.Delivery = &deliveryStatus{State: deliveryState(cb.Record)}
 	}
 	return s
 }
@@ -95,8 +95,11 @@ const (
 	DeliveryDead = "dead"
 )
 
-func deliveryState(d *callback.Delivery) string {
+func deliveryState(r *callback.Record) string {
+	d := r.Delivery
 	switch {
+	case r.Phase == callback.Waiting:
+		return deliveryPending
 	case d.Dead:
 		return DeliveryDead
 	case d.Total > 0 && d.Done >= d.Total:
@@ -152,7 +155,7 @@ func NewFullStatus(cb *engine.Callback, keyShown bool) FullStatus {
 	if d := cb.Delivery; d != nil {
 		s.Delivery.URL, s.Delivery.Attempts = cb.DeliveryURL(), &d.Attempts
 		s.Delivery.DeliveredAt, s.Delivery.Status, s.Delivery.Error = orNever(d.DeliveredAt), d.Status, d.Error
-		if s.Delivery.State == deliveryPending && d.Total > 0 {
+		if s.Delivery.State == deliveryPending && d.Total > d.Done {
 			s.Delivery.NextAttemptAt = orNever(d.NextAt)
 		}
 	}

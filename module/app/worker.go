@@ -19,14 +19,16 @@ type worker struct{ rt *Runtime }
 // the configuration.
 const failureRouteGone = "route-gone"
 
-// Can implements engine.Worker.
-func (wk worker) Can(r *callback.Record) bool {
+// CanAttempt implements engine.Worker.
+func (wk worker) CanAttempt(r *callback.Record) bool {
 	directive := wk.rt.directive(r.Name)
-	if r.Phase == callback.Waiting {
-		return directive != nil && directive.Has(r.Job.Block)
-	}
+	return directive != nil && directive.Has(r.Job.Block)
+}
+
+// CanDeliver implements engine.Worker.
+func (wk worker) CanDeliver(r *callback.Record) bool {
 	d, _ := wk.deliverer(r)
-	return d != nil && (directive != nil || r.Name == "" || r.Sender.Is(callback.OnlyGlobal))
+	return d != nil && (wk.rt.directive(r.Name) != nil || r.Name == "" || r.Sender.Is(callback.OnlyGlobal))
 }
 
 // Attempt implements engine.Worker.

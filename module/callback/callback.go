@@ -121,7 +121,7 @@ type Record struct {
 	Answer *Response `cbor:"28,keyasint,omitempty"`
 	// Delivery is the state of sending the result to the client; nil if it wants none.
 	Delivery *Delivery `cbor:"29,keyasint,omitempty"`
-	// Outbox has earlier results that are still to be delivered, the oldest first.
+	// Outbox has what is to be delivered before the result, the oldest first.
 	Outbox []Parcel `cbor:"30,keyasint,omitempty"`
 	// Parent is the callback of which this one is a step.
 	Parent UUID `cbor:"31,keyasint,omitzero"`
@@ -264,14 +264,13 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 }
 
 // Due returns when a timer must next act on the callback. While it waits, that is its
-// expiry or the next attempt at its job. After that it is the next background work, and
-// if there is none, the time when its bodies go, and then when it may be forgotten.
+// expiry, or the next attempt at its job or at delivering progress. After that it is the next
+// background work, and if there is none, the time when its bodies go, and then when it may be
+// forgotten.
 func (r *Record) Due() Time {
 	switch {
-	case r.Phase == Waiting && r.Job != nil:
-		return min(r.ExpiresAt, r.Job.NextAt)
 	case r.Phase == Waiting:
-		return r.ExpiresAt
+		return r.dueWaiting()
 	case r.Untold():
 		return r.FinishedAt
 	case r.Delivery.pending():
@@ -281,6 +280,18 @@ func (r *Record) Due() Time {
 		return at
 	}
 	return r.KeepUntil
+}
+
+// dueWaiting is Due for a callback that waits.
+func (r *Record) dueWaiting() Time {
+	due := r.ExpiresAt
+	if r.Job != nil {
+		due = min(due, r.Job.NextAt)
+	}
+	if r.Delivery.pending() {
+		due = min(due, r.Delivery.NextAt)
+	}
+	return due
 }
 
 // Forgettable reports whether the callback is finished, past its retention, and

@@ -1,6 +1,9 @@
 package callback
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // Delivery is the sending of a callback's results to the client's URL.
 type Delivery struct {
@@ -29,6 +32,9 @@ type Delivery struct {
 	Round int `cbor:"11,keyasint,omitempty"`
 	// FailedURL is where the result goes if the callback does not resolve; empty for URL.
 	FailedURL string `cbor:"12,keyasint,omitempty"`
+	// Newest is the number of the newest result, counted from 1, once progress has come after
+	// it; 0 if nothing has.
+	Newest int `cbor:"13,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -51,12 +57,16 @@ const (
 // Is reports whether something is said of the sender.
 func (s Sender) Is(what Sender) bool { return s&what != 0 }
 
-// Parcel is an earlier result that is still to be delivered, of a callback that
-// takes many calls.
+// Parcel is what is to be delivered before the result of the record: a call that was not the
+// answer yet, or an earlier result of a callback that takes many calls.
 type Parcel struct {
+	// Phase is Waiting for a call that was not the answer yet.
 	Phase   Phase    `cbor:"1,keyasint"`
 	Call    *Call    `cbor:"2,keyasint"`
 	Failure *Failure `cbor:"3,keyasint,omitempty"`
+	// Number is the number of what is delivered, if that is not the next in turn: it is
+	// delivered again. 0 stands for the next in turn.
+	Number int `cbor:"4,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -88,6 +98,7 @@ func (d *Delivery) begin(now Time) *Delivery {
 	}
 	next := *d
 	next.Total++
+	next.Newest = 0
 	if d.Dead {
 		// Only the latest result counts: those that could not be delivered are dropped.
 		next.Dead, next.Done, next.Attempts = false, d.Total, 0
@@ -98,32 +109,83 @@ func (d *Delivery) begin(now Time) *Delivery {
 	return &next
 }
 
-// resend keeps the result of an earlier call until it is delivered: results are
-// delivered in the order of their calls.
-func (r *Record) resend(before *Record) {
-	switch {
-	case before.Delivery == nil:
+// beginDelivery begins to deliver the result of a record that has just ended; before is the
+// record as it was.
+func (r *Record) beginDelivery(before *Record, now Time) {
+	if r.Delivery = before.Delivery.begin(now); r.Delivery == nil {
 		return
+	}
+	switch {
 	case before.Delivery.Dead:
 		r.Outbox = nil
-	case before.Delivery.pending():
-		r.Outbox = append(append([]Parcel(nil), before.Outbox...), Parcel{Phase: before.Phase, Call: before.Call, Failure: before.Failure})
+	case before.Phase == Waiting:
+		// However long progress is to wait for its next attempt, the result does not.
+		r.Delivery.NextAt = now
 	}
 }
 
-// backlogged reports whether there is no room for the result of another call, because
-// those of earlier calls wait to be delivered.
-func (r *Record) backlogged(c *Call) bool {
-	if !r.Phase.Final() || r.Call == nil || !r.Delivery.pending() {
+// owesResult reports whether the result of the record itself is still to be delivered, behind
+// all that is in the outbox.
+func (r *Record) owesResult() bool {
+	return r.Phase.Final() && r.Delivery != nil && r.Delivery.Total-r.Delivery.Done > len(r.Outbox)
+}
+
+// ownParcel returns the result of the record itself as a parcel.
+func (r *Record) ownParcel() Parcel {
+	return Parcel{Phase: r.Phase, Call: r.Call, Failure: r.Failure, Number: r.Delivery.Newest}
+}
+
+// resend keeps the result of an earlier call until it is delivered: results are
+// delivered in the order of their calls.
+func (r *Record) resend(before *Record) {
+	if before.owesResult() && !before.Delivery.Dead {
+		r.Outbox = append(slices.Clone(before.Outbox), before.ownParcel())
+	}
+}
+
+// forward adds a call that is not the answer yet to what is to be delivered. Behind a result
+// that was given up, nothing is.
+func (r *Record) forward(c *Call, now Time) {
+	if r.Delivery == nil || r.Delivery.Dead {
+		return
+	}
+	outbox := slices.Clone(r.Outbox)
+	if r.owesResult() {
+		outbox = append(outbox, r.ownParcel())
+	}
+	delivery := *r.Delivery
+	delivery.Total++
+	if r.Phase.Final() && delivery.Newest == 0 {
+		delivery.Newest = r.Delivery.Total
+	}
+	if !r.Delivery.pending() {
+		delivery.Attempts, delivery.NextAt = 0, now
+	}
+	r.Outbox, r.Delivery = append(outbox, Parcel{Phase: Waiting, Call: c}), &delivery
+}
+
+// backlogged reports whether there is no room for another call that is to be delivered,
+// because what came before it waits for that. progress says that it is not the answer yet.
+// The first answer always has room.
+func (r *Record) backlogged(c *Call, progress bool) bool {
+	if !r.Delivery.pending() || !progress && r.Phase == Waiting {
 		return false
 	}
-	bytes := r.Call.weight() + c.weight()
+	waiting, bytes := len(r.Outbox), c.weight()
 	for _, parcel := range r.Outbox {
 		bytes += parcel.Call.weight()
 	}
+	if r.owesResult() {
+		waiting++
+		bytes += r.Call.weight()
+	}
 	// A body that is not small will be in a file.
 	inRecord := c.size() - c.Body.size() + min(c.Body.size(), smallBody)
-	return len(r.Outbox)+2 > maxBacklog || bytes > maxBacklogBytes || r.Size()+inRecord > maxBacklogRecord
+	if progress {
+		// It is the latest call, too.
+		inRecord *= 2
+	}
+	return waiting+1 > maxBacklog || bytes > maxBacklogBytes || r.Size()+inRecord > maxBacklogRecord
 }
 
 // weight returns how many bytes the call takes, with its body wherever that is.
@@ -137,21 +199,21 @@ func (r *Record) Spills(c *Call) bool {
 	return len(r.Outbox) > 0 && len(c.Body.Data) > smallBody && r.Size() > spillAt
 }
 
-// ToDeliver returns the record as it was with the result that is to be delivered next,
-// and the number of that result, counted from 1. It returns false if there is nothing
-// to deliver.
+// ToDeliver returns the record as it was with what is to be delivered next, and the number of
+// that, counted from 1. It returns false if there is nothing to deliver.
 func (r *Record) ToDeliver() (*Record, int, bool) {
-	if !r.Phase.Final() || !r.Delivery.pending() {
+	switch {
+	case !r.Delivery.pending():
+		return nil, 0, false
+	case len(r.Outbox) > 0:
+		first, earlier := r.Outbox[0], *r
+		earlier.Phase, earlier.Call, earlier.Failure, earlier.Answer = first.Phase, first.Call, first.Failure, nil
+		earlier.FinishedAt = first.Call.ReceivedAt
+		return &earlier, cmp.Or(first.Number, r.Delivery.Done+1), true
+	case !r.Phase.Final():
 		return nil, 0, false
 	}
-	number := r.Delivery.Done + 1
-	if len(r.Outbox) == 0 {
-		return r, number, true
-	}
-	earlier := *r
-	earlier.Phase, earlier.Call, earlier.Failure = r.Outbox[0].Phase, r.Outbox[0].Call, r.Outbox[0].Failure
-	earlier.FinishedAt = earlier.Call.ReceivedAt
-	return &earlier, number, true
+	return r, cmp.Or(r.Delivery.Newest, r.Delivery.Done+1), true
 }
 
 // DeliveryURL returns where the result of the record goes, which must have a delivery.
@@ -196,19 +258,47 @@ func (r *Record) Delivered(p *Policy, number int, sent Sent, now Time) (*Record,
 		if len(r.Outbox) > 0 {
 			next.Outbox = r.Outbox[1:]
 		}
+	case sent.Waits:
+		delivery.NextAt = sent.RetryAt
+	case r.outdated(sent) > 0:
+		delivery.Done += r.outdated(sent)
+		delivery.Attempts, delivery.NextAt = 0, now
+		next.Outbox = r.Outbox[r.outdated(sent):]
 	case sent.Dead:
 		delivery.Attempts++
 		delivery.Dead = true
-	case sent.Waits:
-		delivery.NextAt = sent.RetryAt
 	default:
 		delivery.Attempts++
 		delivery.NextAt = sent.RetryAt
 	}
-	if !delivery.pending() {
+	if r.Phase.Final() && !delivery.pending() {
 		next.keepLonger(p, now)
 	}
 	return &next, true
+}
+
+// outdated returns how many calls that were not the answer yet are given up after an attempt
+// to deliver the first of them has failed: all of them if a result waits behind them, which
+// says more, and else that one if no further attempt is to be made.
+func (r *Record) outdated(sent Sent) int {
+	result := slices.IndexFunc(r.Outbox, func(p Parcel) bool { return p.Phase != Waiting })
+	switch {
+	case len(r.Outbox) == 0 || result == 0:
+		return 0
+	case result > 0:
+		return result
+	case r.owesResult():
+		return len(r.Outbox)
+	case sent.Dead:
+		return 1
+	}
+	return 0
+}
+
+// GivesUp reports whether something is not delivered any more after an attempt with that
+// outcome.
+func (r *Record) GivesUp(sent Sent) bool {
+	return sent.Dead || !sent.OK && !sent.Waits && r.outdated(sent) > 0
 }
 
 // Redeliver returns the record with its delivery restarted: of the results that still

@@ -43,7 +43,7 @@ func (r *Record) Purge(reason string, now Time) (last *Record, ended bool) {
 	}
 	next := *r
 	next.Phase, next.FinishedAt, next.Reason = Closed, now, reason
-	next.Job, next.Request, next.Step, next.Delivery = nil, nil, UUID{}, nil
+	next.Job, next.Request, next.Step, next.Delivery, next.Outbox = nil, nil, UUID{}, nil, nil
 	return &next, true
 }
 
@@ -55,7 +55,7 @@ func (r *Record) Withdraw(p *Policy, reason string, concluding bool, now Time) (
 		return nil, false
 	}
 	next := *r
-	next.Delivery, next.Parent = nil, UUID{}
+	next.Delivery, next.Outbox, next.Parent = nil, nil, UUID{}
 	next = *next.finish(p, Closed, now)
 	next.Reason = reason
 	if !concluding {
@@ -128,6 +128,6 @@ func (r *Record) finish(p *Policy, phase Phase, now Time) *Record {
 		// It takes calls until it expires. Its retention begins then.
 		next.keep(p, max(now, r.ExpiresAt))
 	}
-	next.Delivery = r.Delivery.begin(now)
+	next.beginDelivery(r, now)
 	return &next
 }

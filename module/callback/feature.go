@@ -23,6 +23,7 @@ type feature struct {
 var features = []feature{
 	{"xml", func(p *Policy) bool { return p.judgesBy(inject.XML) }},
 	{"fetch", func(p *Policy) bool { return p.Fetch }},
+	{"deliver progress", (*Policy).DeliversProgress},
 }
 
 // judgesBy reports whether the policy judges calls by a value in a place.

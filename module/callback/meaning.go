@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/inject"
@@ -18,6 +19,10 @@ type said struct {
 	failure      *Failure
 }
 
+// progressStatus is the status that a delivery has which is no result, but progress. Another
+// server may deliver to a callback URL.
+var progressStatus = strconv.Itoa(http.StatusAccepted)
+
 // read returns what a call means, or what is wrong with its content.
 func (r *Record) read(p *Policy, c *Call) (said, Fault) {
 	header, _ := c.whole()
@@ -27,6 +32,8 @@ func (r *Record) read(p *Policy, c *Call) (said, Fault) {
 		return said{}, Fault{Slug: "correlation-mismatch", Detail: p.wire.CorrelationID + " does not belong to this callback."}
 	case len(ids) == 0 && p.RequireCorrelationID:
 		return said{}, Fault{Slug: "missing-header", Detail: p.wire.CorrelationID + " is required."}
+	case len(statuses) == 0 && c.Suffix != SuffixFailed && header.Get(p.wire.ResultStatus) == progressStatus:
+		return said{progress: true}, Fault{}
 	case len(statuses) == 0 && p.RequireStatus:
 		return said{}, Fault{Slug: "missing-header", Detail: p.wire.Status + " is required; it is Ok or Failed."}
 	}

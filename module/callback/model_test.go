@@ -165,6 +165,10 @@ func TestAnyCourseOfEventsKeepsTheRules(t *testing.T) {
 		p := compiled(t, policy)
 		spec := callback.Spec{CorrelationID: correlation, ExpiresIn: lifetime, Request: request}
 		spec.Block = rapid.SampledFrom(blocks).Draw(rt, "block")
+		if rapid.Bool().Draw(rt, "deliver progress") {
+			policy.Shape = &callback.Shape{Progress: true}
+			p = compiled(t, policy)
+		}
 		spec.DeliverTo = rapid.SampledFrom([]string{"", "https://client.example.com/"}).Draw(rt, "deliver")
 		m := &machine{t: t, policy: p, record: callback.New(&secret, p, spec, born), clock: born}
 		m.model = model{phase: callback.Waiting, names: make(map[string]bool), block: spec.Block, outbox: outbox{on: spec.DeliverTo != ""}}
@@ -265,6 +269,9 @@ func (m *machine) receive(t *rapid.T, a attempt) {
 	case kind == callback.Progressed:
 		m.calls++
 		m.names[a.named()] = true
+		if m.forwards(a) {
+			m.forward(a.body, a.heavy)
+		}
 		m.moveTo(t, v.Next, m.phase)
 	case kind == callback.Gone && m.phase == callback.Waiting:
 		m.timeOver(t, v.Next)
@@ -344,7 +351,7 @@ func (m *machine) expected(a attempt) callback.Kind {
 		return callback.Repeated
 	case m.isFaulty(a):
 		return callback.Refused
-	case m.takesMore() && m.full(a.heavy) && m.meaning(a) != progress:
+	case m.full(a.heavy) && (m.takesMore() && m.meaning(a) != progress || m.forwards(a)):
 		return callback.Backlogged
 	case m.policy.Ask != "" && a.says == "" && !a.byHand:
 		return callback.Asks
@@ -359,6 +366,13 @@ func (m *machine) expected(a attempt) callback.Kind {
 // isFaulty reports whether the content of a call is not acceptable.
 func (m *machine) isFaulty(a attempt) bool {
 	return a.correlation == "order-1" || a.status == "Done" || m.meaning(a) == unreadable
+}
+
+// forwards reports whether a call is not the answer yet and is to be delivered. That an app
+// keeps the callback waiting tells its client nothing.
+func (m *machine) forwards(a attempt) bool {
+	a.says = ""
+	return m.policy.DeliversProgress() && m.meaning(a) == progress
 }
 
 // over reports whether the callback has expired, or was closed, without a call.

@@ -2,24 +2,29 @@ package callback_test
 
 import (
 	"fmt"
+	"slices"
 
 	"pgregory.net/rapid"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
+// letter is something that is delivered, or is to be.
+type letter struct {
+	result string
+	number int
+	// heavy says that it has a heavy body, progress that it is not the answer yet.
+	heavy, progress bool
+}
+
 // outbox is what the model knows about a delivery.
 type outbox struct {
 	on bool
-	// waiting are the results that are still to be delivered, the oldest first;
-	// newest is the last result, total the number of all.
-	waiting []string
-	newest  string
+	// waiting are the letters that are still to be delivered, the oldest first; newest is
+	// the last result, total the number of all letters.
+	waiting []letter
+	newest  letter
 	total   int
-	// heavy says which of those that wait have a heavy body, newestHeavy whether the last
-	// result has.
-	heavy       []bool
-	newestHeavy bool
 	// failed counts the failed attempts at the first that waits. dead: no more are made.
 	failed int
 	dead   bool
@@ -33,18 +38,27 @@ const heavy = 21 << 20
 // add puts a result into the outbox.
 func (o *outbox) add(result string, heavy bool) {
 	if o.dead {
-		o.waiting, o.heavy, o.failed, o.dead = nil, nil, 0, false
+		o.waiting, o.failed, o.dead = nil, 0, false
 	}
-	o.waiting, o.heavy = append(o.waiting, result), append(o.heavy, heavy)
-	o.newest, o.newestHeavy = result, heavy
 	o.total++
+	o.newest = letter{result: result, number: o.total, heavy: heavy}
+	o.waiting = append(o.waiting, o.newest)
 }
 
-// full reports whether there is no room for another result.
+// forward puts a call that is not the answer yet into the outbox.
+func (o *outbox) forward(body string, heavy bool) {
+	if !o.on || o.dead {
+		return
+	}
+	o.total++
+	o.waiting = append(o.waiting, letter{resultOf(callback.Waiting, body), o.total, heavy, true})
+}
+
+// full reports whether there is no room for another letter.
 func (o *outbox) full(heavy bool) bool {
 	weight := 0
-	for _, h := range append(o.heavy, heavy) {
-		if h {
+	for _, l := range append(o.waiting, letter{heavy: heavy}) {
+		if l.heavy {
 			weight++
 		}
 	}
@@ -53,8 +67,30 @@ func (o *outbox) full(heavy bool) bool {
 
 func (o *outbox) pending() bool { return len(o.waiting) > 0 && !o.dead }
 
-// number returns the number of the first result that waits.
-func (o *outbox) number() int { return o.total - len(o.waiting) + 1 }
+// number returns the number of the first letter that waits.
+func (o *outbox) number() int {
+	if len(o.waiting) == 0 {
+		return o.total + 1
+	}
+	return o.waiting[0].number
+}
+
+// drop drops letters that are delivered or given up.
+func (o *outbox) drop(n int) { o.waiting, o.failed = o.waiting[n:], 0 }
+
+// fail notes a failed attempt: progress is given up if a result waits behind it.
+func (o *outbox) fail(dead bool) {
+	first := slices.IndexFunc(o.waiting, func(l letter) bool { return !l.progress })
+	switch {
+	case first > 0:
+		o.drop(first)
+	case first < 0 && dead:
+		o.drop(1)
+	default:
+		o.failed++
+		o.dead = dead
+	}
+}
 
 // resultOf returns the model's name for a result.
 func resultOf(phase callback.Phase, body string) string { return fmt.Sprintf("%s: %s", phase, body) }
@@ -123,7 +159,7 @@ func (m *machine) withdraw(t *rapid.T) {
 		t.Fatalf("withdrawn while %s: %v", m.phase, yes)
 	}
 	if yes {
-		m.on = false
+		m.on, m.waiting = false, nil
 		m.end(t, next, callback.Closed, "")
 	}
 }
@@ -237,12 +273,13 @@ func (m *machine) deliver(t *rapid.T) {
 	if !yes {
 		return
 	}
-	m.failed++
-	switch kind {
-	case "ok":
-		m.waiting, m.heavy, m.failed = m.waiting[1:], m.heavy[1:], 0
-	case "dead":
-		m.dead = true
+	if m.record.GivesUp(sent) != (kind == "dead" || kind == "retry" && m.waiting[0].progress && m.phase.Final() && slices.ContainsFunc(m.waiting, func(l letter) bool { return !l.progress })) {
+		t.Fatalf("%s of %+v gives something up, or not", kind, m.outbox)
+	}
+	if kind == "ok" {
+		m.drop(1)
+	} else {
+		m.fail(kind == "dead")
 	}
 	m.moveTo(t, next, m.phase)
 }
@@ -254,7 +291,7 @@ func (m *machine) redeliver(t *rapid.T) {
 	}
 	if yes {
 		if len(m.waiting) == 0 {
-			m.waiting, m.heavy = []string{m.newest}, []bool{m.newestHeavy}
+			m.waiting = []letter{m.newest}
 		}
 		m.failed, m.dead = 0, false
 		m.round++
@@ -345,8 +382,8 @@ func (m *machine) checkDelivery(t *rapid.T) {
 	case result.Call != nil:
 		body = string(result.Call.Body.Data)
 	}
-	if got := resultOf(result.Phase, body); got != m.waiting[0] || m.record.Due() != d.NextAt {
-		t.Fatalf("%q is to be delivered, the model says %q", got, m.waiting[0])
+	if got := resultOf(result.Phase, body); got != m.waiting[0].result || m.phase.Final() && m.record.Due() != d.NextAt || m.record.Due() > d.NextAt {
+		t.Fatalf("%q is to be delivered, the model says %+v", got, m.waiting[0])
 	}
 }
 

@@ -158,10 +158,11 @@ func (p *Policy) admit(method string, c Caller) Kind {
 // weigh decides on a call that can still be the answer.
 func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	said, fault := r.read(p, c)
+	forwards := said.progress && p.DeliversProgress()
 	if c.Asked != nil && c.Asked.KeepWaiting {
 		said.progress = true
 	}
-	if fault.Slug == "" && !said.progress && r.backlogged(c) {
+	if fault.Slug == "" && (forwards || !said.progress) && r.backlogged(c, forwards) {
 		return Verdict{Kind: Backlogged, RetryAfter: max(0, r.Delivery.NextAt.Time().Sub(now.Time()))}
 	}
 	if fault.Slug == "" && r.AskPath(p) != "" {
@@ -177,6 +178,9 @@ func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
 		return Verdict{Kind: Refused, Fault: fault}
 	case said.progress:
 		v := r.note(p, c, look)
+		if forwards {
+			v.Next.forward(c, now)
+		}
 		v.Unrecognized = said.unrecognized
 		return v
 	}

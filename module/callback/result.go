@@ -23,7 +23,8 @@ type Result struct {
 }
 
 // Result returns what the waiting side gets from a callback that is resolved or failed,
-// or that was closed and has an answer.
+// or that was closed and has an answer. Of a callback that waits it is its call, which is not
+// the answer yet.
 func (r *Record) Result(p *Policy) Result {
 	result := r.result(p)
 	result.Gone = r.Stripped() && result.Body != nil
@@ -33,6 +34,8 @@ func (r *Record) Result(p *Policy) Result {
 // result is Result as if no body was removed.
 func (r *Record) result(p *Policy) Result {
 	switch {
+	case r.Phase == Waiting:
+		return r.handedOn(p, http.StatusAccepted)
 	case r.Answer != nil && r.Phase == Closed:
 		return Result{Status: r.Answer.Status, Header: r.Answer.Header, Body: &r.Answer.Body}
 	case r.Answer != nil:
@@ -126,6 +129,9 @@ func (r *Record) without(p *Policy, header Header) Header {
 // wireHeader returns the wire headers of the result.
 func (r *Record) wireHeader(p *Policy) Header {
 	h := Header{{Name: p.wire.CorrelationID, Value: r.CorrelationID}}
+	if r.Phase == Waiting {
+		return h
+	}
 	if r.Phase != Failed {
 		return append(h, Field{Name: p.wire.Status, Value: StatusOk})
 	}

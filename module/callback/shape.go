@@ -18,6 +18,8 @@ type Shape struct {
 	Body string `cbor:"2,keyasint,omitempty"`
 	// Format is the format of a delivery: FormatCloudEvents, or empty for none.
 	Format string `cbor:"3,keyasint,omitempty"`
+	// Progress says that calls that are not the answer yet are delivered, too.
+	Progress bool `cbor:"4,keyasint,omitempty"`
 }
 
 // FormatCloudEvents is the format of deliveries that are events of CloudEvents 1.0, in binary
@@ -64,6 +66,9 @@ func (p *Policy) Envelope() *Envelope { return p.envelope }
 
 // DeliversEvents reports whether deliveries are events of CloudEvents.
 func (p *Policy) DeliversEvents() bool { return p.Shape != nil && p.Shape.Format == FormatCloudEvents }
+
+// DeliversProgress reports whether calls that are not the answer yet are delivered.
+func (p *Policy) DeliversProgress() bool { return p.Shape != nil && p.Shape.Progress }
 
 // deliveryPlaceholders are the placeholders {http.callback.<name>} that can stand in the
 // headers of a delivery.

@@ -20,7 +20,7 @@ func (r *Record) Size() int {
 		size += overhead + len(r.Strip.Unknown)
 	}
 	for _, parcel := range r.Outbox {
-		size += parcel.Call.size() + parcel.Failure.size() + len(parcel.Unknown)
+		size += overhead/8 + parcel.Call.size() + parcel.Failure.size() + len(parcel.Unknown)
 	}
 	return size
 }

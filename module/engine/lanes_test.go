@@ -135,19 +135,29 @@ func TestLanesOfWork(t *testing.T) {
 	delivery := func(url string) callback.Record {
 		return callback.Record{Phase: callback.Resolved, Name: "orders", Delivery: &callback.Delivery{URL: url, Total: 1, NextAt: now}, Call: new(callback.Call)}
 	}
+	// reporting has a job and progress that are due at these times.
+	reporting := func(job, delivery callback.Time) callback.Record {
+		return callback.Record{
+			Phase: callback.Waiting, Name: "orders", ExpiresAt: now + 10, Job: &callback.Job{NextAt: job},
+			Delivery: &callback.Delivery{URL: "https://a.example/", Total: 1, NextAt: delivery}, Outbox: []callback.Parcel{{Phase: callback.Waiting, Call: new(callback.Call)}},
+		}
+	}
 	for name, tc := range map[string]struct {
 		r    callback.Record
 		want lane
 		due  bool
 	}{
-		"step":              {step, lane{name: "steps"}, true},
-		"job":               {job, lane{name: "route orders"}, true},
-		"job after its end": {late, lane{name: "route orders"}, false},
-		"delivery":          {delivery("https://a.example/x"), lane{"deliveries orders", "a.example:443"}, true},
-		"other spelling":    {delivery("https://A.Example.:443/y"), lane{"deliveries orders", "a.example:443"}, true},
-		"nothing":           {callback.Record{Phase: callback.Resolved}, lane{}, false},
+		"step":                                 {step, lane{name: "steps"}, true},
+		"job":                                  {job, lane{name: "route orders"}, true},
+		"job after its end":                    {late, lane{}, false},
+		"delivery":                             {delivery("https://a.example/x"), lane{"deliveries orders", "a.example:443"}, true},
+		"other spelling":                       {delivery("https://A.Example.:443/y"), lane{"deliveries orders", "a.example:443"}, true},
+		"progress":                             {reporting(now+1, now), lane{"deliveries orders", "a.example:443"}, true},
+		"progress, for less time than the job": {reporting(now-1, now), lane{name: "route orders"}, true},
+		"progress, for more time than the job": {reporting(now, now-1), lane{"deliveries orders", "a.example:443"}, true},
+		"nothing":                              {callback.Record{Phase: callback.Resolved}, lane{}, false},
 	} {
-		if got, due := workOf(&tc.r, now); due != tc.due || got != tc.want {
+		if got, due := workOf(&tc.r, now); due != tc.due || got.lane != tc.want {
 			t.Errorf("%s: %v, %t", name, got, due)
 		}
 		if _, due := workOf(&tc.r, now.Add(-time.Second)); due && name != "step" {

@@ -31,11 +31,11 @@ func (e *Engine) update(ctx context.Context, key store.Key, decide store.Decide)
 // long as that lives, or else this node, if it can do the work.
 func (e *Engine) assigned(r *callback.Record) *callback.Record {
 	owner, now := callback.Node(0), callback.At(e.now())
-	if _, due := workOf(r, now); due {
+	if t, due := workOf(r, now); due {
 		switch {
 		case e.elsewhere(r.Owner):
 			owner = r.Owner
-		case e.can(r, now):
+		case e.can(r, t, now):
 			owner = e.self()
 		}
 	}
@@ -51,19 +51,20 @@ func (e *Engine) assigned(r *callback.Record) *callback.Record {
 // takes it whose does not: the configuration of the nodes is not changed at once.
 const rollout = 10 * time.Minute
 
-// can reports whether this node is to do the work that is due for a record.
-func (e *Engine) can(r *callback.Record, now callback.Time) bool {
-	if r.Untold() {
+// can reports whether this node is to do work of a record that is due.
+func (e *Engine) can(r *callback.Record, t task, now callback.Time) bool {
+	if t.kind == telling {
 		return true
 	}
 	worker := e.worker.Load()
-	var since callback.Time
-	if r.Phase == callback.Waiting {
-		since = r.Job.NextAt
-	} else {
-		since = r.Delivery.NextAt
+	if worker == nil {
+		return false
 	}
-	return worker != nil && ((*worker).Can(r) || since.Add(rollout) <= now)
+	can := (*worker).CanDeliver
+	if t.kind == attempting {
+		can = (*worker).CanAttempt
+	}
+	return can(r) || t.since.Add(rollout) <= now
 }
 
 // giveBack leaves the work of a record to another node.

@@ -157,7 +157,9 @@ func TestDeliveryAfterACallAtAnotherNodeIsMadeOnce(t *testing.T) {
 // without is a worker whose configuration does not have the route of any job.
 type without struct{ hand }
 
-func (without) Can(*callback.Record) bool { return false }
+func (without) CanAttempt(*callback.Record) bool { return false }
+
+func (without) CanDeliver(*callback.Record) bool { return false }
 
 // A node that has other rules must neither send a result by them nor use its attempts up.
 func TestDeliveryIsLeftToANodeThatKnowsItsRules(t *testing.T) {

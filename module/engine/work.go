@@ -16,9 +16,10 @@ import (
 // Worker does the background work of callbacks. Its methods return soon after their
 // context has ended; what they return then is not recorded.
 type Worker interface {
-	// Can reports whether the configuration says how a callback's job is done, or, once it
-	// has ended, how its result is delivered.
-	Can(r *callback.Record) bool
+	// CanAttempt reports whether the configuration says how a callback's job is done, and
+	// CanDeliver how its results are delivered.
+	CanAttempt(r *callback.Record) bool
+	CanDeliver(r *callback.Record) bool
 	// Attempt tries to do a callback's job once.
 	Attempt(ctx context.Context, cb *Callback) callback.Attempt
 	// Deliver tries once to send a callback's result to its client. number tells which
@@ -38,25 +39,42 @@ func (e *Engine) SetWorker(w Worker) {
 
 // offer queues the work of a callback, if it has any that is due and this node owns.
 func (e *Engine) offer(r *callback.Record) {
-	if l, now := workOf(r, callback.At(e.now())); now && e.owns(r) && e.lanes.add(l, r.ID) {
+	if t, due := workOf(r, callback.At(e.now())); due && e.owns(r) && e.lanes.add(t.lane, r.ID) {
 		e.kick()
 	}
 }
 
-// workOf reports whether a callback has work that is due at this time, and returns its
-// lane.
-func workOf(r *callback.Record, now callback.Time) (l lane, due bool) {
-	switch {
-	case r.Untold():
-		return lane{name: "steps"}, true
-	case r.Phase == callback.Waiting:
-		return lane{name: "route " + r.Name}, r.Job != nil && r.Job.NextAt <= now && now < r.ExpiresAt
+// task is work of a callback that is due.
+type task struct {
+	lane
+	kind  taskKind
+	since callback.Time
+}
+
+// taskKind is the kind of a task.
+type taskKind uint8
+
+const (
+	// telling: the parent of a step is to be told of its end.
+	telling taskKind = iota + 1
+	attempting
+	delivering
+)
+
+// workOf returns the work of a callback that is due at this time; false if there is none. Of
+// a job and a delivery it is the one that has been due for longer.
+func workOf(r *callback.Record, now callback.Time) (t task, due bool) {
+	if r.Untold() {
+		return task{lane{name: "steps"}, telling, r.FinishedAt}, true
+	}
+	if r.Phase == callback.Waiting && r.Job != nil && r.Job.NextAt <= now && now < r.ExpiresAt {
+		t = task{lane{name: "route " + r.Name}, attempting, r.Job.NextAt}
 	}
 	parcel, _, pending := r.ToDeliver()
-	if !pending || r.Delivery.NextAt > now {
-		return lane{}, false
+	if pending && r.Delivery.NextAt <= now && (t.kind == 0 || r.Delivery.NextAt < t.since) {
+		t = task{lane{name: "deliveries " + r.Name, host: deliver.Host(parcel.DeliveryURL())}, delivering, r.Delivery.NextAt}
 	}
-	return lane{name: "deliveries " + r.Name, host: deliver.Host(parcel.DeliveryURL())}, true
+	return t, t.kind != 0
 }
 
 // kick makes dispatch look for work that can begin.
@@ -118,15 +136,17 @@ func (e *Engine) work(ctx context.Context, worker Worker, id callback.UUID) bool
 	if err != nil || store.Wait(ctx, cb.Commit) != nil {
 		return false
 	}
-	if _, due := workOf(cb.Record, callback.At(e.now())); !due || !e.owns(cb.Record) {
+	now := callback.At(e.now())
+	t, due := workOf(cb.Record, now)
+	if !due || !e.owns(cb.Record) {
 		return true
 	}
 	switch {
-	case cb.Untold():
-		err = e.tellParent(ctx, cb)
-	case e.shared != nil && !e.can(cb.Record, callback.At(e.now())):
+	case e.shared != nil && !e.can(cb.Record, t, now):
 		err = e.giveBack(ctx, id)
-	case cb.Phase == callback.Waiting:
+	case t.kind == telling:
+		err = e.tellParent(ctx, cb)
+	case t.kind == attempting:
 		err = e.attempt(ctx, worker, cb)
 	default:
 		err = e.deliver(ctx, worker, cb)
@@ -188,7 +208,7 @@ var attemptTransitions = map[callback.AttemptKind]Transition{
 	callback.AttemptPolled: JobPolled,
 }
 
-// deliver tries once to send a callback's result to its client.
+// deliver tries once to send a callback's result, or progress, to its client.
 func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error {
 	record, number, pending := cb.ToDeliver()
 	if !pending {
@@ -209,7 +229,7 @@ func (e *Engine) deliver(ctx context.Context, worker Worker, cb *Callback) error
 		what = DeliveryWaits
 	case sent.OK:
 		what = Delivered
-	case sent.Dead:
+	case cb.GivesUp(sent):
 		what = DeliveryGivenUp
 	}
 	_, err := e.record(ctx, cb, what, func(r *callback.Record) *callback.Record {

@@ -15,7 +15,9 @@ type hand struct {
 	deliver func() callback.Sent
 }
 
-func (hand) Can(*callback.Record) bool { return true }
+func (hand) CanAttempt(*callback.Record) bool { return true }
+
+func (hand) CanDeliver(*callback.Record) bool { return true }
 
 func (h hand) Attempt(context.Context, *Callback) callback.Attempt { return h.attempt() }
 

@@ -31,7 +31,7 @@ func (h *Handler) Check() error {
 	if h.BaseURL == "" {
 		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option or here")
 	}
-	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks, h.checkCopies, h.checkRedirects, h.checkPoll, h.checkFetch, h.checkDeliveryHeaders} {
+	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks, h.checkCopies, h.checkRedirects, h.checkPoll, h.checkFetch, h.checkDeliveryHeaders, h.checkProgress} {
 		if err := check(); err != nil {
 			return err
 		}

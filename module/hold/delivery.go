@@ -48,6 +48,10 @@ type Delivery struct {
 	// mode, or "plain". Default: plain.
 	Format string `json:"format,omitempty"`
 
+	// Progress delivers calls that are not the answer yet, too, in their order and before the
+	// result. Default: false.
+	Progress bool `json:"progress,omitempty"`
+
 	app.DeliveryRules
 	app.OwnRules
 }
@@ -125,7 +129,7 @@ func (d *Delivery) place() *inject.Location {
 
 // shape returns what of the options is stored with a policy.
 func (d *Delivery) shape() *callback.Shape {
-	s := &callback.Shape{Method: d.Method, Body: d.Body, Format: d.Format}
+	s := &callback.Shape{Method: d.Method, Body: d.Body, Format: d.Format, Progress: d.Progress}
 	if s.Format == formatPlain {
 		s.Format = ""
 	}

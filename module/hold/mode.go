@@ -149,6 +149,20 @@ func (h *Handler) checkDelivery() error {
 	return nil
 }
 
+// checkProgress makes sure that some calls are not the answer yet, if those are to be
+// delivered. It is called when all options are read, because what says it may be the last.
+func (h *Handler) checkProgress() error {
+	switch {
+	case h.Deliver == nil || !h.Deliver.Progress:
+		return nil
+	case h.Mode == modeDefer:
+		return errors.New("deliver: progress: callback defer has no callback URL, so there are no calls; leave it out")
+	case h.Progress == nil && (h.Failed == nil || h.Succeeded == nil):
+		return errors.New("deliver: progress: each call is the answer; say which ones are not, as in: progress json status processing")
+	}
+	return nil
+}
+
 // checkDeliveryHeaders makes sure that no header of a delivery is a wire header.
 func (h *Handler) checkDeliveryHeaders() error {
 	if h.Deliver == nil {

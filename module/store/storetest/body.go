@@ -18,6 +18,7 @@ var bodies = []test{
 	{"a body that a record refers to stays, and goes with the reference", bodyOfARecordStays},
 	{"a body goes with its record, wherever that refers to it", bodyGoesWithItsRecord},
 	{"a body that moves within its record stays", movedBodyStays},
+	{"a body that stands in several places of its record stays until it is gone from all", sharedBodyStays},
 	{"a body that was replaced before its commit goes", replacedBodyGoes},
 	{"a body that was removed is not damaged", removedBodyIsNotDamaged},
 	{"a body that is not what was stored is damaged", otherBodyIsDamaged},
@@ -309,6 +310,39 @@ func movedBodyStays(h *house) {
 		_, c := h.update(store.ByID(r.ID), become(r))
 		h.wait(c)
 		h.wantBodyGone("after it was dropped", body)
+	}
+}
+
+func sharedBodyStays(h *house) {
+	data := patterned(70 << 10)
+	for _, settled := range []bool{true, false} {
+		r := h.newRecord()
+		body := h.putBody(data)
+		commits := []store.Commit{h.create(r)}
+		stand := func(at ...int) {
+			next := *r
+			for _, i := range at {
+				places[i].put(&next, body)
+			}
+			_, c := h.update(store.ByID(r.ID), become(&next))
+			if commits = append(commits, c); settled {
+				h.wait(c)
+			}
+		}
+		last := len(places) - 1
+		stand(1, last)
+		stand(0, 1, last)
+		stand(last)
+		h.wantBody("in one place of three", body, data)
+		for _, c := range commits {
+			h.wait(c)
+		}
+		h.reopen()
+		h.wantBody("after reopening", body, data)
+		stand(1, last)
+		stand()
+		h.wait(commits[len(commits)-1])
+		h.wantBodyGone("in no place", body)
 	}
 }
 

@@ -93,11 +93,11 @@ func (h *house) addWork(r *callback.Record) {
 	r.Job = &callback.Job{Block: callback.ThenBlock, Attempts: 1, NextAt: now + 5, Error: "g", Target: "/jobs/7"}
 	r.Answer = &callback.Response{Status: 404, Header: callback.Header{{Name: "D", Value: "4"}}, Body: callback.NewBody([]byte{2})}
 	r.Delivery = &callback.Delivery{
-		URL: "https://client.example.com", FailedURL: "https://other.example.com", CorrelationID: "j", Round: 2, Total: 3, Done: 1, Attempts: 1, NextAt: now + 6, DeliveredAt: now, Dead: true, Status: 500, Error: "h",
+		URL: "https://client.example.com", FailedURL: "https://other.example.com", CorrelationID: "j", Round: 2, Newest: 2, Total: 3, Done: 1, Attempts: 1, NextAt: now + 6, DeliveredAt: now, Dead: true, Status: 500, Error: "h",
 	}
 	r.Outbox = []callback.Parcel{
 		{Phase: callback.Resolved, Call: &callback.Call{Method: "PATCH", Body: callback.NewBody([]byte{3})}},
-		{Phase: callback.Failed, Call: &callback.Call{Method: "PUT"}, Failure: &callback.Failure{ErrorCode: "i"}},
+		{Phase: callback.Failed, Call: &callback.Call{Method: "PUT"}, Failure: &callback.Failure{ErrorCode: "i"}, Number: 2},
 	}
 	r.Parent, r.Told, r.Step = callback.NewUUID(), true, callback.NewUUID()
 	r.Trace = callback.Header{{Name: "Traceparent", Value: "00-1-2-01"}}

@@ -217,6 +217,7 @@ func anyDelivery(t *rapid.T) *callback.Delivery {
 		FailedURL:   anyText().Draw(t, "failed url"),
 		Total:       rapid.Int().Draw(t, "total"),
 		Done:        rapid.Int().Draw(t, "done"),
+		Newest:      rapid.Int().Draw(t, "newest"),
 		Attempts:    rapid.Int().Draw(t, "attempts"),
 		NextAt:      anyTime(t, "next"),
 		DeliveredAt: anyTime(t, "delivered"),
@@ -233,6 +234,7 @@ func anyParcel(t *rapid.T) callback.Parcel {
 		Phase:   callback.Phase(rapid.IntRange(1, 5).Draw(t, "phase")),
 		Call:    &callback.Call{Method: anyText().Draw(t, "method"), Header: anyHeader(t), Body: anyBody(t)},
 		Failure: anyFailure(t),
+		Number:  rapid.Int().Draw(t, "number"),
 		Unknown: anyUnknown(t),
 	}
 }
