@@ -305,7 +305,7 @@ func TestResultIsFetchedAfterTheCall(t *testing.T) {
 			s.Start(t, harness.Config{Private: "callback " + mode + " {\nname jobs\nfailed json type failed\nfetch from json data.url {\n" + s.toPartner() + "}\n}\n" + s.toPartner()})
 			path := s.path()
 			s.partner.Handle("/jobs/7", j.serve)
-			j.answer(polledAnswer{503, nil, ""}, polledAnswer{200, asJSON, `{"output":"text"}`})
+			j.answer(polledAnswer{503, nil, ""}, polledAnswer{202, asJSON, `{"output":null}`}, polledAnswer{200, asJSON, `{"output":"text"}`})
 			x := s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "", ""))
 			var p parked
 			if mode == "park" {
@@ -331,8 +331,13 @@ func TestResultThatCannotBeFetchedIsNoSuccess(t *testing.T) {
 	j := &jobs{}
 	s.partner.Handle("/jobs/8", j.serve)
 	j.answer(polledAnswer{404, nil, "gone"})
+	s.partner.Handle("/jobs/9", harness.Ack(http.StatusNotModified, nil, ""))
+	s.partner.Handle("/jobs/10", harness.Ack(http.StatusMultipleChoices, nil, "these or those"))
 	s.Start(t, harness.Config{Private: "callback hold {\nname jobs\nfailed json type failed\nfetch from json data.url {\n" + s.toPartner() + "}\n}\n" + s.toPartner()})
-	for _, body := range []string{`{"data":{"url":"/jobs/8"}}`, `{"data":{}}`, `{"data":{"url":"https://elsewhere.example.com/jobs/8"}}`, `{"type":"failed"}`} {
+	for _, body := range []string{
+		`{"data":{"url":"/jobs/8"}}`, `{"data":{"url":"/jobs/9"}}`, `{"data":{"url":"/jobs/10"}}`,
+		`{"data":{}}`, `{"data":{"url":"https://elsewhere.example.com/jobs/8"}}`, `{"type":"failed"}`,
+	} {
 		x := s.post(t, jsonType, "{}")
 		wantStatus(t, x.call(t, jsonType, body), http.StatusOK)
 		if got := x.Answer(t); got.Status < 400 {

@@ -386,6 +386,12 @@ func (j *job) fetchOf(call *upstream.Call) callback.Attempt {
 		}
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(errors.New(reason))}
 	}
+	switch status := call.Status(); {
+	case status == http.StatusAccepted:
+		return j.again("the upstream answered that the result is not there yet", deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now()))
+	case status >= 300 && status <= 399:
+		return callback.Attempt{Kind: callback.AttemptFailed, Code: strconv.Itoa(status), Error: "The upstream has answered with status " + strconv.Itoa(status) + " when the result was fetched."}
+	}
 	response, err := call.Response()
 	if errors.Is(err, engine.ErrTooLarge) {
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The result is larger than allowed."}
