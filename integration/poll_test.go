@@ -34,12 +34,23 @@ type polledAnswer struct {
 func pollable(t *testing.T, mode, options, poll string) (*stage, *jobs, harness.Config) {
 	t.Helper()
 	s := newStage(t)
-	j := &jobs{goesTo: func(r *http.Request) http.Header { return http.Header{"Location": {"/jobs" + r.URL.Path}} }}
-	s.partner.HandleEvery(j.serve)
-	cfg := harness.Config{Private: fmt.Sprintf("callback %s {\nname jobs\n%s\npoll {\nafter 1s\nevery 1s\n%s\nusing {\n%s}\n}\n}\n%s",
-		mode, options, poll, s.toPartner(), s.toPartner())}
+	j := servedBy(s)
+	cfg := s.polls(mode, options, poll)
 	s.Start(t, cfg)
 	return s, j, cfg
+}
+
+// servedBy returns what the stage's partner plays.
+func servedBy(s *stage) *jobs {
+	j := &jobs{goesTo: func(r *http.Request) http.Header { return http.Header{"Location": {"/jobs" + r.URL.Path}} }}
+	s.partner.HandleEvery(j.serve)
+	return j
+}
+
+// polls returns the configuration of a pollable server.
+func (s *stage) polls(mode, options, poll string) harness.Config {
+	return harness.Config{Private: fmt.Sprintf("callback %s {\nname jobs\n%s\npoll {\nafter 1s\nevery 1s\n%s\nusing {\n%s}\n}\n}\n%s",
+		mode, options, poll, s.toPartner(), s.toPartner())}
 }
 
 func (j *jobs) serve(w http.ResponseWriter, r *http.Request) {
