@@ -451,3 +451,26 @@ func TestCallIsTakenThoughPollingIsGoneFromTheConfiguration(t *testing.T) {
 	wantStatus(t, s.callURL(t, http.MethodPost, url, "the result"), http.StatusOK)
 	wantAnswer(t, s.fetch(t, p.ResultURL), http.StatusOK, "the result")
 }
+
+// What was unpacked to look into an answer takes no memory afterwards.
+func TestPackedAnswersToPollsAreLetGoOf(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	j := servedBy(s)
+	cfg := s.polls("park", "progress json status running\nsucceeded json status done", "from header Location")
+	cfg.Callback = "max_body_size 512KiB\nmax_memory 8MiB"
+	s.Start(t, cfg)
+	p := packings["deflate"]
+	answer := func(status string) polledAnswer {
+		var b strings.Builder
+		for i := 0; b.Len() < 400<<10; i++ {
+			fmt.Fprintf(&b, "%d,", i)
+		}
+		text := fmt.Sprintf(`{"numbers":[%s0],"status":%q}`, &b, status)
+		return polledAnswer{200, http.Header{"Content-Type": {jsonType}, "Content-Encoding": {p.coding}}, p.of(t, text)}
+	}
+	running := answer("running")
+	j.answer(running, running, running, running, running, running, answer("done"))
+	parked := s.wantParked(t, s.accept(t).Answer(t))
+	harness.Eventually(t, "the callback is resolved", func() bool { return s.status(t, parked.StatusURL).Phase == "resolved" })
+}

@@ -301,7 +301,12 @@ func (j *job) poll(ctx context.Context) callback.Attempt {
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(err)}
 	}
 	attempt := j.pollOf(call)
-	attempt.Done = call.Close
+	attempt.Done = func() {
+		if attempt.Call != nil {
+			attempt.Call.Unpacked.Release()
+		}
+		call.Close()
+	}
 	return attempt
 }
 
