@@ -32,7 +32,6 @@ func TestPlaceholderThatIsEmptyIsNamed(t *testing.T) {
 		"sign of a directive":      {base, with("deliver {\nsign {env.CALLBACK_TEST_NOT_SET}\n}"), "sign: " + unset + signing},
 		"sign, no signing secret":  {base + "deliver {\nsign {env.CALLBACK_TEST_SHORT}\n}", site, "does not begin with whsec_" + signing},
 		"short sign":               {base + "deliver {\nsign {env.CALLBACK_TEST_SHORT_SIGN}\n}", site, "before they become base64" + signing},
-		"header of a delivery":     {base, with("deliver {\nto https://b.example.com\nheader X-A {env.CALLBACK_TEST_NOT_SET}\n}"), "deliver: header: X-A: " + unset},
 		"store":                    {base + "store badger {env.CALLBACK_TEST_NOT_SET}", site, "dir: " + unset},
 		"store's secret":           {base + "store badger {\nsecret {env.CALLBACK_TEST_NOT_SET}\n}", site, "secret: " + unset},
 		"store's short secret":     {base + "store badger {\nsecret {env.CALLBACK_TEST_SHORT}\n}", site, "secret is shorter than 16 bytes" + secret},

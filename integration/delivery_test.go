@@ -255,3 +255,17 @@ func TestDeliveryIsSignedWithASecretOfTheEnvironment(t *testing.T) {
 	_, _ = fmt.Fprintf(mac, "%s.%s.signed", d.Header.Get("Webhook-Id"), d.Header.Get("Webhook-Timestamp"))
 	wantHeader(t, d.Header, "Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }
+
+// A secret that is missing is found when the server starts, and not with the first delivery. The
+// configuration can be validated where its secrets are not at hand.
+func TestServerDoesNotStartWithoutTheSecretOfADelivery(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	cfg := harness.Config{Private: s.parks("name orders\ndeliver {\nfrom json callbackUrl\nonly hooks.example.com\nheader Authorization {env.CB_NOT_SET}\n}")}
+	code, output := s.StartFails(t, cfg)
+	if code == 0 || !strings.Contains(output, "deliver: header: Authorization: {env.CB_NOT_SET} is empty or not set") {
+		t.Errorf("exit code %d: %s", code, output)
+	}
+	s.Setenv("CB_NOT_SET", "a secret of the receiver")
+	s.Start(t, cfg)
+}

@@ -108,6 +108,9 @@ type App struct {
 	// deliverer sends results by the global rules: those of directives without rules of
 	// their own, and of callbacks that were made through the API.
 	deliverer *Deliverer
+	// missing says which secrets of deliveries are missing. A configuration can be validated
+	// without them, where they are not at hand, but nothing runs without them.
+	missing error
 	// bases are our own base URLs: the global ones, and those of all directives.
 	bases deliver.Bases
 	// whenComplete are checks that need the whole configuration. watching says that they
@@ -264,6 +267,9 @@ func (a *App) checkURLs() error { return config.CheckBases(a.BaseURL, a.StatusUR
 
 // Start opens the store, unless an earlier configuration has it open already.
 func (a *App) Start() error {
+	if a.missing != nil {
+		return fmt.Errorf("callback: deliver: %w", a.missing)
+	}
 	if err := a.checkComplete(servers(a.ctx)); err != nil {
 		return err
 	}

@@ -84,6 +84,8 @@ func (d DeliveryRules) over(others DeliveryRules) DeliveryRules {
 type Deliverer struct {
 	// headers are the directive's own.
 	headers []deliveryHeader
+	// missing says which values of the headers are missing; nil for none.
+	missing error
 	// own says that the secrets are those of the rules themselves, and not the global ones.
 	own     bool
 	guard   deliver.Guard
@@ -108,6 +110,7 @@ func (a *App) NewDeliverer(rules DeliveryRules, own OwnRules) (*Deliverer, error
 	if err := own.compile(d); err != nil {
 		return nil, err
 	}
+	a.missing = errors.Join(a.missing, d.missing)
 	for _, text := range rules.Sign {
 		signing, err := secretOf(text)
 		if err != nil {

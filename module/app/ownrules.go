@@ -166,7 +166,8 @@ func (o *OwnRules) compile(d *Deliverer) error {
 			}
 			value, err := secretOf(placeholder)
 			if err != nil {
-				return fmt.Errorf("header: %s: %w", h.name, err)
+				d.missing = errors.Join(d.missing, fmt.Errorf("header: %s: %w", h.name, err))
+				continue
 			}
 			if !httpguts.ValidHeaderFieldValue(value) {
 				// It may be a secret, so it is not shown.
