@@ -234,26 +234,26 @@ func TestRetryAfterSaysWhenToAskAgain(t *testing.T) {
 
 func TestURLOfAnotherHostIsNotAsked(t *testing.T) {
 	t.Parallel()
-	s, j, _ := pollable(t, "park", "expires_in 2s", "from header Location\nallow jobs.example.com")
 	for location, asked := range map[string]string{
 		"https://jobs.example.com/jobs/7?a=1": "/jobs/7?a=1", "https://elsewhere.example.com/jobs/8": "", "//elsewhere.example.com/jobs/9": "", "file:///jobs/10": "", "../jobs/11": "/jobs/11",
 	} {
-		j.mu.Lock()
-		j.goesTo = func(*http.Request) http.Header { return http.Header{"Location": {location}} }
-		j.asked = nil
-		j.mu.Unlock()
-		j.answer(polledAnswer{200, nil, "the result"})
-		p := s.wantParked(t, s.accept(t).Answer(t))
-		want := "resolved"
-		if asked == "" {
-			want = "expired"
-		}
-		harness.Eventually(t, location+" is "+want, func() bool { return s.status(t, p.StatusURL).Phase == want })
-		j.mu.Lock()
-		if got := j.asked; (asked == "") != (len(got) == 0) || asked != "" && got[0].URI != asked {
-			t.Errorf("%s: the upstream was asked %d times", location, len(got))
-		}
-		j.mu.Unlock()
+		t.Run(location, func(t *testing.T) {
+			t.Parallel()
+			s, j, _ := pollable(t, "park", "expires_in 8s", "from header Location\nallow jobs.example.com")
+			j.goesTo = func(*http.Request) http.Header { return http.Header{"Location": {location}} }
+			j.answer(polledAnswer{200, nil, "the result"})
+			p := s.wantParked(t, s.accept(t).Answer(t))
+			want := "resolved"
+			if asked == "" {
+				want = "expired"
+			}
+			harness.Eventually(t, "the callback is "+want, func() bool { return s.status(t, p.StatusURL).Phase == want })
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			if got := j.asked; (asked == "") != (len(got) == 0) || asked != "" && got[0].URI != asked {
+				t.Errorf("the upstream was asked %d times", len(got))
+			}
+		})
 	}
 }
 
