@@ -22,7 +22,7 @@ import (
 
 // looksWithin is how soon a node sees without any hint what another one has done: it looks
 // every two seconds, give or take a fifth.
-const looksWithin = 2400*time.Millisecond + harness.TimeFactor*500*time.Millisecond
+const looksWithin = 2400*time.Millisecond + harness.TimeFactor*1500*time.Millisecond
 
 // channelOf returns the name of the channel for the hints in a schema.
 func channelOf(schema string) string {
