@@ -36,6 +36,7 @@ var kinds = map[string]kind{
 	"chain":   {durable: true, answers: true, delivers: true},
 	"steps":   {durable: true, delivers: true},
 	"defer":   {durable: true, answers: true, delivers: true},
+	"polled":  {answers: true, delivers: true},
 }
 
 // load is a mix of requests, the partner that answers them, and the ledger of both.
@@ -111,6 +112,7 @@ func (l *load) config() harness.Config {
 		"callback /chain/* park {\nname chain\n" + deliver + "call {\n" + to + "}\nthen {\n" + to + "}\n}\n" +
 		"callback /steps/* park {\nname steps\n" + deliver + "call {\n" + to + "}\n" +
 		"then {\nrewrite * /inner{uri}\ncallback park {\nname inner\ncall {\n" + to + "}\n}\n}\n}\n" +
+		"callback /polled/* park {\nname polled\n" + deliver + "poll {\nfrom header Location\nafter 1s\nevery 1s\nusing {\n" + to + "}\n}\n}\n" +
 		"callback /defer/* defer {\nname defer\n" + deliver + "then {\n" + to + "}\n}\n" + to}
 }
 
@@ -134,9 +136,16 @@ func (l *load) serve(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "{}")
 		return
 	}
+	path, polled := strings.CutPrefix(r.URL.Path, "/jobs")
 	url := r.Header.Get(callbackHeader)
-	if url == "" {
-		_, _ = io.WriteString(w, l.did(r.URL.Path, string(body)))
+	switch {
+	case url == "":
+		_, _ = io.WriteString(w, l.did(path, string(body)))
+		return
+	case !polled && strings.HasPrefix(path, "/polled/"):
+		// Its partner never calls: it wants to be asked.
+		w.Header().Set("Location", "/jobs"+path)
+		w.WriteHeader(http.StatusAccepted)
 		return
 	}
 	if c := l.given(r.URL.Path, url); c != nil {

@@ -147,7 +147,7 @@ func TestAnswerToAPollIsJudgedAsACallIs(t *testing.T) {
 	if r := j.times(t, 1)[0]; !strings.HasPrefix(r.URI, "/jobs/") || !strings.HasSuffix(r.URI, "?by=jobs") || !wholeUUID.MatchString(strings.TrimSuffix(strings.TrimPrefix(r.URI, "/jobs/"), "?by=jobs")) {
 		t.Errorf("the upstream was asked %s", r.URI)
 	}
-	for _, status := range []int{404, 410, 300} {
+	for _, status := range []int{404, 410, 300, 206} {
 		j.answer(polledAnswer{status: status})
 		wantProblem(t, s.accept(t).Answer(t), http.StatusFailedDependency, "failed")
 	}

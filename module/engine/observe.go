@@ -76,7 +76,7 @@ func expected(t Transition, r *callback.Record) bool {
 	case Stripped, DeliveryWaits:
 		return true
 	case JobPolled:
-		return r.Phase != callback.Failed
+		return r.Phase != callback.Failed && (r.Job == nil || r.Job.Error == "")
 	case Purged, JobRetried, DeliveryGivenUp:
 		return false
 	}

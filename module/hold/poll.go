@@ -324,7 +324,8 @@ func (j *job) pollOf(call *upstream.Call) callback.Attempt {
 		waits := j.pollAgain("", call)
 		waits.Kind = callback.AttemptPolled
 		return waits
-	case status < 200 || status > 299:
+	case status < 200 || status > 299 || status == http.StatusPartialContent:
+		// Nobody has asked for a part.
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: strconv.Itoa(status), Error: "The upstream has answered with status " + strconv.Itoa(status) + " when it was asked for the result."}
 	case errors.Is(call.Lost(), memory.ErrBusy):
 		return j.pollAgain("there was no memory to look into the answer", call)
@@ -394,7 +395,7 @@ func (j *job) fetchOf(call *upstream.Call) callback.Attempt {
 	switch status := call.Status(); {
 	case status == http.StatusAccepted:
 		return j.again("the upstream answered that the result is not there yet", deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now()))
-	case status >= 300 && status <= 399:
+	case status >= 300 && status <= 399, status == http.StatusPartialContent:
 		return callback.Attempt{Kind: callback.AttemptFailed, Code: strconv.Itoa(status), Error: "The upstream has answered with status " + strconv.Itoa(status) + " when the result was fetched."}
 	}
 	response, err := call.Response()
