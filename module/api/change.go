@@ -137,7 +137,7 @@ func readPurge(raw string) (purges bool, err error) {
 		case len(all) > 1:
 			return false, problem.InvalidField(name, "It is given twice; give it once.")
 		case all[0] != "true" && all[0] != "false":
-			return false, problem.InvalidField(name, sentence(mustBe("true or false")))
+			return false, problem.InvalidField(name, problem.Sentence(mustBe("true or false")))
 		}
 		purges = all[0] == "true"
 	}

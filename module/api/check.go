@@ -44,7 +44,7 @@ func invalidField(name string, err error) error {
 	if errors.As(err, &unfit) {
 		name, err = cmp.Or(policyFields[unfit.Option], unfit.Option), errors.New(inFields.Replace(unfit.Err.Error()))
 	}
-	return problem.InvalidField(name, sentence(err))
+	return problem.InvalidField(name, problem.Sentence(err))
 }
 
 func (c *creation) checkDomain(a *app.App) error {

@@ -84,16 +84,10 @@ func parseCreation(body []byte) (*creation, error) {
 			return nil, problem.InvalidField(m.name, "There is no such field; there are "+strings.Join(slices.Sorted(maps.Keys(creationFields)), ", ")+".")
 		}
 		if err := read(c, m.value); err != nil {
-			return nil, problem.InvalidField(m.name, sentence(err))
+			return nil, problem.InvalidField(m.name, problem.Sentence(err))
 		}
 	}
 	return c, nil
-}
-
-// sentence turns an error's text into a sentence.
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // member is a member of a JSON object.

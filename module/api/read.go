@@ -131,7 +131,7 @@ func parseQuery(raw string, now time.Time) (q store.Query, err error) {
 			return q, problem.InvalidField(name, "It is given twice; give it once.")
 		}
 		if err := read(&q, all[0], now); err != nil {
-			return q, problem.InvalidField(name, sentence(err))
+			return q, problem.InvalidField(name, problem.Sentence(err))
 		}
 	}
 	return q, nil

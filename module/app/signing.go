@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/verify"
 )
 
@@ -105,15 +106,9 @@ func (s Signatures) Proved(c callback.Caller, m verify.Message, now time.Time) c
 		c.SignsName = c.SignsName || k.signsName
 	}
 	if !c.Signed && refused != nil {
-		c.Refused = sentence(refused)
+		c.Refused = problem.Sentence(refused)
 	}
 	return c
-}
-
-// sentence returns an error as a sentence.
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // show adds a key to those that a caller has shown.

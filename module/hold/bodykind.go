@@ -44,6 +44,21 @@ func (k bodyKind) refuses(contentType string) string {
 	return fmt.Sprintf("Content-Type is %q, not %s", contentType, k.types)
 }
 
+// oneBody returns the kind of body in which some places are, "" if none is in a body. It is an
+// error if they are in two.
+func oneBody(places []inject.Location) (body inject.Place, err error) {
+	for _, at := range places {
+		switch {
+		case !at.InBody():
+		case body != "" && body != at.In:
+			return body, twoKinds(body, at.In)
+		default:
+			body = at.In
+		}
+	}
+	return body, nil
+}
+
 // twoKinds is the error that one body would be of two kinds.
 func twoKinds(a, b inject.Place) error {
 	var names []string

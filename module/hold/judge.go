@@ -190,13 +190,7 @@ func (h *Handler) compileAcks() error {
 		}
 		h.acks = append(h.acks, r)
 	}
-	for _, m := range h.AckMatch {
-		if m.InBody() {
-			h.ackBody = append(h.ackBody, m)
-		} else {
-			h.ackHeader = append(h.ackHeader, m)
-		}
-	}
+	h.ackHeader, h.ackBody = byBody(h.AckMatch)
 	return nil
 }
 
@@ -207,18 +201,14 @@ func (h *Handler) checkAcks() error {
 			return fmt.Errorf("ack: %w", err)
 		}
 	}
-	var body inject.Place
 	for _, m := range h.AckMatch {
 		if err := m.checkAck(); err != nil {
 			return fmt.Errorf("ack: %w", err)
 		}
-		switch {
-		case !m.InBody():
-		case body != "" && body != m.In:
-			return fmt.Errorf("ack: %w", twoKinds(body, m.In))
-		default:
-			body = m.In
-		}
+	}
+	body, err := oneBody(placesOf(h.AckMatch))
+	if err != nil {
+		return fmt.Errorf("ack: %w", err)
 	}
 	if polled := h.pollsBody(); polled != "" {
 		if body != "" && body != polled {

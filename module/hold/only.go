@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -73,20 +72,8 @@ func (x *exchange) refuseOrPass(err error) error {
 	return x.next.ServeHTTP(x.w, r)
 }
 
-// compileOnly prepares what requests must say.
-func (h *Handler) compileOnly() {
-	for _, m := range h.Only {
-		if m.InBody() {
-			h.onlyBody = append(h.onlyBody, m)
-		} else {
-			h.onlyHead = append(h.onlyHead, m)
-		}
-	}
-}
-
 // checkOnly makes sure that a request can say what it must.
 func (h *Handler) checkOnly() error {
-	var body inject.Place
 	for _, m := range h.Only {
 		if err := callback.CheckLocation(m.Location); err != nil {
 			return fmt.Errorf("only: %w", err)
@@ -94,26 +81,9 @@ func (h *Handler) checkOnly() error {
 		if err := m.checkPatterns(); err != nil {
 			return fmt.Errorf("only: %w", err)
 		}
-		switch {
-		case !m.InBody():
-		case body != "" && body != m.In:
-			return fmt.Errorf("only: %w", twoKinds(body, m.In))
-		default:
-			body = m.In
-		}
 	}
-	return nil
-}
-
-// checkPatterns makes sure that the values are patterns.
-func (m Match) checkPatterns() error {
-	for _, pattern := range m.Values {
-		if strings.HasPrefix(pattern, "!") {
-			return fmt.Errorf("%s: %q would say what does not match, which is not possible here; list the values that do", m.Location, pattern)
-		}
-		if err := inject.CheckPattern(pattern); err != nil {
-			return fmt.Errorf("%s: %w", m.Location, err)
-		}
+	if _, err := oneBody(placesOf(h.Only)); err != nil {
+		return fmt.Errorf("only: %w", err)
 	}
 	return nil
 }

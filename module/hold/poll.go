@@ -1,12 +1,12 @@
 package hold
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +16,6 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
-	"github.com/caddy-callback/caddy-callback/module/deliver"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
@@ -58,23 +57,6 @@ type Poll struct {
 	source
 }
 
-// Fetch configures how the result is fetched after a success: what has called only says that it
-// is there.
-type Fetch struct {
-	// From is the place in the call that holds the URL of the result. Only its path and query
-	// are used. Default: to.
-	From *inject.Location `json:"from,omitempty"`
-
-	// To is the path of the result, with the placeholders that poll's to may hold. Default: a
-	// call that holds no URL fails the callback.
-	To string `json:"to,omitempty"`
-
-	// Using is the route through which the result is fetched. It is required.
-	Using caddyhttp.RouteList `json:"using,omitempty"`
-
-	source
-}
-
 // The defaults of Poll, and how long one request may take.
 const (
 	DefaultPollAfter = 10 * time.Second
@@ -84,7 +66,6 @@ const (
 
 // Check makes sure that the options make sense together.
 func (p *Poll) Check() error {
-	var body inject.Place
 	for _, at := range p.From {
 		if !ackHas(at.In) {
 			return fmt.Errorf("from: an ack has no place %s; the places are header, json and xml", at.In)
@@ -92,13 +73,9 @@ func (p *Poll) Check() error {
 		if err := at.Validate(); err != nil {
 			return fmt.Errorf("from: %w; choose another place or name", err)
 		}
-		switch {
-		case !at.InBody():
-		case body != "" && body != at.In:
-			return fmt.Errorf("from: %w", twoKinds(body, at.In))
-		default:
-			body = at.In
-		}
+	}
+	if _, err := oneBody(p.From); err != nil {
+		return fmt.Errorf("from: %w", err)
 	}
 	if p.To != "" {
 		if err := target(p.To).check(); err != nil {
@@ -119,31 +96,13 @@ func (p *Poll) Check() error {
 	return checkHosts(p.Allow)
 }
 
-func (p *Poll) every() caddy.Duration {
-	if p.Every == 0 {
-		return caddy.Duration(DefaultPollEvery)
-	}
-	return p.Every
-}
+func (p *Poll) every() caddy.Duration { return cmp.Or(p.Every, caddy.Duration(DefaultPollEvery)) }
 
 func checkHosts(hosts []string) error {
 	for _, host := range hosts {
 		if host == "" || strings.ContainsAny(host, "/*?#@: {}") {
 			return fmt.Errorf("allow: %q is not the name of a host; write one like api.example.com", host)
 		}
-	}
-	return nil
-}
-
-// Check makes sure that the options make sense together.
-func (f *Fetch) Check() error {
-	if f.From != nil {
-		if err := callback.CheckLocation(*f.From); err != nil {
-			return fmt.Errorf("from: %w", err)
-		}
-	}
-	if f.To != "" {
-		return target(f.To).check()
 	}
 	return nil
 }
@@ -166,30 +125,6 @@ func (h *Handler) checkPoll() error {
 		return errors.New("poll: the app is asked about calls, and nobody calls; leave one of the two out")
 	case h.Multiple:
 		return errors.New("poll: with multiple on there is no end to be asked for; leave one of the two out")
-	}
-	return nil
-}
-
-// checkFetch makes sure that a result can be fetched.
-func (h *Handler) checkFetch() error {
-	f := h.Fetch
-	if f == nil {
-		return nil
-	}
-	if err := f.Check(); err != nil {
-		return fmt.Errorf("fetch: %w", err)
-	}
-	switch {
-	case f.From == nil && f.To == "":
-		return errors.New("fetch: it needs the place of the URL in the call, or a path, as in: fetch from json data.url { ... }, or: fetch to /jobs/{http.callback.correlation_id} { ... }")
-	case f.Using == nil:
-		return errors.New("fetch: it needs a block with the route to the result, as in: fetch from json data.url { reverse_proxy https://api.example.com }")
-	case h.isStep(), h.Then != nil:
-		return errors.New("fetch: what goes on after the callback gets the call's body; put a proxy for the result there, and leave the option out")
-	case h.Multiple:
-		return errors.New("fetch: one result is fetched, and multiple on takes many calls; leave one of the two out")
-	case !h.usesBody():
-		return errors.New("fetch: with use_body off the ack is the result; leave one of the two out")
 	}
 	return nil
 }
@@ -219,14 +154,11 @@ func (h *Handler) provisionSources(ctx caddy.Context, callHosts []string) error 
 
 // pollsBody returns the kind of body in which the ack may hold the URL to ask; "" for none.
 func (h *Handler) pollsBody() inject.Place {
-	if h.Poll != nil {
-		for _, at := range h.Poll.From {
-			if at.InBody() {
-				return at.In
-			}
-		}
+	if h.Poll == nil {
+		return ""
 	}
-	return ""
+	body, _ := oneBody(h.Poll.From)
+	return body
 }
 
 // pollAfterAck returns the job that asks for the result of an accepted request; nil for none.
@@ -244,13 +176,7 @@ func (h *Handler) pollAfterAck(call *upstream.Call, e *engine.Engine, r *callbac
 	if to == "" {
 		return nil
 	}
-	after := time.Duration(h.Poll.After)
-	if after == 0 {
-		after = DefaultPollAfter
-	}
-	if asked := deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now()); asked > 0 {
-		after = asked
-	}
+	after := cmp.Or(asksFor(call), time.Duration(h.Poll.After), DefaultPollAfter)
 	return &callback.Job{Block: callback.PollBlock, NextAt: callback.At(e.Now().Add(after)), Target: to}
 }
 
@@ -298,7 +224,7 @@ func (h *Handler) attemptSource(ctx context.Context, rt *app.Runtime, cb *engine
 func (j *job) poll(ctx context.Context) callback.Attempt {
 	call, err := j.h.Poll.ask(ctx, j, j.cb.Job.Target, upstream.ReadAll)
 	if err != nil {
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(err)}
+		return failedSource(err)
 	}
 	attempt := j.pollOf(call)
 	attempt.Done = func() {
@@ -316,7 +242,7 @@ func (j *job) pollOf(call *upstream.Call) callback.Attempt {
 		if again {
 			return j.pollAgain(reason, call)
 		}
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(errors.New(reason))}
+		return failedSource(errors.New(reason))
 	}
 	status := call.Status()
 	switch {
@@ -326,16 +252,16 @@ func (j *job) pollOf(call *upstream.Call) callback.Attempt {
 		return waits
 	case status < 200 || status > 299 || status == http.StatusPartialContent:
 		// Nobody has asked for a part.
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: strconv.Itoa(status), Error: "The upstream has answered with status " + strconv.Itoa(status) + " when it was asked for the result."}
+		return failedWith(status, "when it was asked for the result")
 	case errors.Is(call.Lost(), memory.ErrBusy):
 		return j.pollAgain("there was no memory to look into the answer", call)
 	case call.Lost() != nil:
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The upstream's answer is larger than allowed."}
+		return failedSource(errors.New("the upstream's answer is larger than allowed"))
 	}
 	m := call.Message()
 	polled, err := callback.NewCall(http.MethodGet, "", "", m.Header, callback.At(j.rt.Engine.Now()))
 	if err != nil {
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(err)}
+		return failedSource(err)
 	}
 	polled.Body = callback.NewBody(m.Body)
 	polled.Unpacked = j.rt.Engine.Packed(m.Body, j.rt.Engine.Memory(memory.OwnerOf(j.cb.ID)))
@@ -351,97 +277,8 @@ func (j *job) pollAgain(reason string, call *upstream.Call) callback.Attempt {
 	for range min(j.cb.Job.Attempts, 32) {
 		wait = min(2*wait, longest)
 	}
-	if call.Outcome() == upstream.Answered {
-		if asked := deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now()); asked > 0 {
-			wait = asked
-		}
+	if asked := asksFor(call); asked > 0 {
+		wait = asked
 	}
 	return callback.Attempt{Kind: callback.AttemptRetry, RetryAt: callback.At(j.rt.Engine.Now().Add(wait)), Error: reason}
-}
-
-// fetch fetches the result once.
-func (j *job) fetch(ctx context.Context) callback.Attempt {
-	failed := func(err error) callback.Attempt {
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(err)}
-	}
-	f := j.h.Fetch
-	to, err := j.resultPath(ctx)
-	switch {
-	case errors.Is(err, engine.ErrBusy):
-		return j.again("there was no memory to look into the call", 0)
-	case err != nil:
-		return failed(fmt.Errorf("the result cannot be fetched: %w", err))
-	}
-	call, err := f.ask(ctx, j, to, keepAll{})
-	if err != nil {
-		return failed(fmt.Errorf("the result cannot be fetched: %w", err))
-	}
-	attempt := j.fetchOf(call)
-	attempt.Done = call.Close
-	return attempt
-}
-
-func (j *job) fetchOf(call *upstream.Call) callback.Attempt {
-	if reason, again := unanswered(call); reason != "" {
-		if again {
-			var after time.Duration
-			if call.Outcome() == upstream.Answered {
-				after = deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now())
-			}
-			return j.again(reason, after)
-		}
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: sentenceOf(errors.New(reason))}
-	}
-	switch status := call.Status(); {
-	case status == http.StatusAccepted:
-		return j.again("the upstream answered that the result is not there yet", deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now()))
-	case status >= 300 && status <= 399, status == http.StatusPartialContent:
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: strconv.Itoa(status), Error: "The upstream has answered with status " + strconv.Itoa(status) + " when the result was fetched."}
-	}
-	response, err := call.Response()
-	if errors.Is(err, engine.ErrTooLarge) {
-		return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: "The result is larger than allowed."}
-	}
-	return callback.Attempt{Kind: callback.AttemptAnswered, Response: response, Lost: err}
-}
-
-// resultPath returns the path of the result.
-func (j *job) resultPath(ctx context.Context) (string, error) {
-	f, called := j.h.Fetch, j.cb.Call
-	if f.From == nil {
-		return f.to.of(j.cb.Record)
-	}
-	m := &inject.Message{Header: make(http.Header), Query: called.Query}
-	called.Header.AddTo(m.Header)
-	if f.From.InBody() {
-		body, err := j.bodies().Whole(ctx, called.Body)
-		if err != nil {
-			return "", err
-		}
-		defer body.Release()
-		m.Body = body.Bytes()
-		m.Unpacked = j.rt.Engine.Packed(m.Body, j.rt.Engine.Memory(memory.OwnerOf(j.cb.ID)))
-		defer m.Unpacked.Release()
-	}
-	value, err := m.Read(*f.From)
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("%s: %w", f.From, err)
-	case value.Text == "" || value.IsNull():
-		if f.To != "" {
-			return f.to.of(j.cb.Record)
-		}
-		return "", fmt.Errorf("the call has no URL in %s", f.From)
-	}
-	to, err := f.reference(value.Text, &url.URL{Path: "/"})
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", f.From, err)
-	}
-	return to, nil
-}
-
-// sentenceOf returns an error as a sentence for people.
-func sentenceOf(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

@@ -51,7 +51,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 			return fmt.Errorf("callback %s: %s%w", h.Mode, step.option, err)
 		}
 	}
-	h.compileOnly()
+	h.onlyHead, h.onlyBody = byBody(h.Only)
 	h.app.Mention(h.Mode, h.Name, h.placeholderKeys())
 	if h.Mode != modeDefer {
 		h.app.AwaitCalls("callback " + h.Mode)

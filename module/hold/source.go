@@ -9,10 +9,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/deliver"
+	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
 
@@ -170,4 +173,23 @@ func unanswered(call *upstream.Call) (reason string, again bool) {
 		return "the upstream answered " + strconv.Itoa(status), true
 	}
 	return "", false
+}
+
+// asksFor returns how long an upstream asks to be left alone; 0 if it does not say.
+func asksFor(call *upstream.Call) time.Duration {
+	if call.Outcome() != upstream.Answered {
+		return 0
+	}
+	return deliver.RetryAfter(call.Message().Header.Get("Retry-After"), time.Now())
+}
+
+// failedSource is the attempt after which there is nothing to ask for any more.
+func failedSource(err error) callback.Attempt {
+	return callback.Attempt{Kind: callback.AttemptFailed, Code: failureUpstream, Error: problem.Sentence(err)}
+}
+
+// failedWith is failedSource for a status that is no answer.
+func failedWith(status int, when string) callback.Attempt {
+	code := strconv.Itoa(status)
+	return callback.Attempt{Kind: callback.AttemptFailed, Code: code, Error: "The upstream has answered with status " + code + " " + when + "."}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -15,6 +16,12 @@ const typeBase = "https://github.com/caddy-callback/caddy-callback/blob/main/doc
 
 // MediaType is the media type of problem documents.
 const MediaType = "application/problem+json"
+
+// Sentence returns an error's text as a sentence.
+func Sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
 
 // Problem is an error answer.
 type Problem struct {

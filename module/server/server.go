@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/config"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
@@ -245,9 +246,14 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	if looks(r) {
 		return s.serveLook(w, r, rt, in)
 	}
+	return s.serveOwn(w, r, rt, in, signed)
+}
+
+// serveOwn takes a call to the URL of one callback.
+func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming, signed signed) error {
 	owner := memory.Nobody
-	if len(caller.Names) > 0 {
-		owner = keyOwner(caller)
+	if len(signed.caller.Names) > 0 {
+		owner = keyOwner(signed.caller)
 	}
 	if answer.HasBody(r) && !in.State.IsZero() {
 		// What does not depend on the body is decided before that is read, so that a
