@@ -225,7 +225,7 @@ func (s *Store) listenOnce(ctx context.Context) error {
 		defer cancel()
 		_ = c.Close(ctx)
 	}()
-	if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{s.channel()}.Sanitize()); err != nil {
+	if err := s.subscribe(ctx, c); err != nil {
 		return err
 	}
 	if s.listened {
@@ -253,6 +253,14 @@ func (s *Store) listenOnce(ctx context.Context) error {
 			lost = true
 		}
 	}
+}
+
+// subscribe has a connection hear the notices of this store's nodes.
+func (s *Store) subscribe(ctx context.Context, c *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	_, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{s.channel()}.Sanitize())
+	return err
 }
 
 // heard yields the hints in a notice, and reports whether there was room for them.

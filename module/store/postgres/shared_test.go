@@ -68,9 +68,15 @@ func add(text string) store.Decide {
 
 func (n *nodes) eventually(what string, done func() bool) {
 	n.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	n.within(10*time.Second, what, done)
+}
+
+// within waits for something that may take so long.
+func (n *nodes) within(longest time.Duration, what string, done func() bool) {
+	n.Helper()
+	for deadline := time.Now().Add(longest); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			n.Fatalf("%s: not within 10 seconds", what)
+			n.Fatalf("%s: not within %v", what, longest)
 		}
 	}
 }
