@@ -9,8 +9,8 @@ import (
 // floors are the packages of this module from the lowest floor up. A package imports only
 // packages of floors below its own.
 var floors = []string{
-	"quoted problem failpoint linear memory outage verify",
-	"unpack",
+	"quoted page failpoint linear memory outage verify",
+	"problem unpack",
 	"inject",
 	"callback",
 	"config deliver upstream routes store store/postgres/postgrestest",
