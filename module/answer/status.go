@@ -111,9 +111,10 @@ func deliveryState(r *callback.Record) string {
 // FullStatus is the status of a callback as the API shows it.
 type FullStatus struct {
 	status
-	Calls      int             `json:"calls"`
-	LatestCall *CallDocument   `json:"latestCall,omitempty"`
-	Data       json.RawMessage `json:"data,omitempty"`
+	Calls      int                  `json:"calls"`
+	LatestCall *CallDocument        `json:"latestCall,omitempty"`
+	Data       json.RawMessage      `json:"data,omitempty"`
+	History    []callback.Happening `json:"history,omitempty"`
 }
 
 // stepStatus is the callback whose end another one waits for.
@@ -171,11 +172,12 @@ func latestCall(r *callback.Record) *callback.Call {
 	return r.Call
 }
 
-// OpenStatus opens the status as JSON, as NewFullStatus returns it, with the latest call and the
-// name of the step.
+// OpenStatus opens the status as JSON, as NewFullStatus returns it, with the latest call, the
+// name of the step and the history.
 func OpenStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback, keyShown bool) (engine.Content, error) {
 	s := NewFullStatus(cb, keyShown)
 	s.Step.named(ctx, e)
+	s.History = e.History(cb)
 	call := latestCall(cb.Record)
 	if call == nil {
 		call = new(callback.Call)

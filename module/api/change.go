@@ -87,7 +87,7 @@ func (a *request) showNow(code int) error {
 
 // redeliver starts the delivery of the result again.
 func (a *request) redeliver() error {
-	begun, err := a.rt.Engine.Redeliver(a.r.Context(), a.key())
+	begun, err := a.rt.Engine.Redeliver(a.r.Context(), a.key(), "")
 	switch {
 	case errors.Is(err, engine.ErrGone):
 		return problem.NothingToDeliver.With("The result is not kept any longer: its body was removed.")
@@ -112,7 +112,7 @@ func (a *request) close() error {
 		a.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	_, err = a.rt.Engine.CloseCallback(a.r.Context(), a.key(), "it was closed through the API")
+	_, err = a.rt.Engine.CloseCallback(a.r.Context(), a.key(), "it was closed through the API", "")
 	if err == nil {
 		_, err = a.rt.Engine.FindCommitted(a.r.Context(), a.key())
 	}

@@ -16,7 +16,7 @@ func TestWhatIsAdmittedDependsOnItsBody(t *testing.T) {
 	both := bothPolicy()
 	returns := compiled(t, both)
 	taken := func(p *callback.Policy) *callback.Record { return accept(t, waiting(p), p, newCall("POST", "paid")) }
-	shut, _ := taken(many).Close(many, "enough", born)
+	shut, _ := taken(many).Close(many, "enough", "", born)
 	for name, c := range map[string]struct {
 		r      *callback.Record
 		p      *callback.Policy

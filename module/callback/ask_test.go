@@ -88,7 +88,7 @@ func TestAppIsNotAskedAboutACallThatComesToNothing(t *testing.T) {
 			return c
 		}
 		resolved := accept(t, w.record, w.policy, said(keyed("paid"), callback.Asked{}))
-		closed, _ := w.record.Close(w.policy, "test", born)
+		closed, _ := w.record.Close(w.policy, "test", "", born)
 		for name, c := range map[string]struct {
 			record *callback.Record
 			call   *callback.Call

@@ -52,6 +52,10 @@ type Call struct {
 	Unpacked *unpack.Body `cbor:"-" json:"-"`
 	// Caller is what the caller has proved with keys. It is never stored.
 	Caller Caller `cbor:"-" json:"-"`
+	// By says who makes the call, for the history of the callback: an operator, by the name of
+	// the key, or a person, as Caddy has authenticated them. Choice is what a person has chosen
+	// who decides. They are never stored with the call.
+	By, Choice string `cbor:"-" json:"-"`
 	// Asked is what the app decided about the call; nil if the app was not asked. It is
 	// never stored.
 	Asked *Asked `cbor:"-" json:"-"`

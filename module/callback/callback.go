@@ -154,6 +154,11 @@ type Record struct {
 	// correlation id that its ack is to name, as long as there is no ack, where another node
 	// must know it.
 	Awaited []Digest `cbor:"43,keyasint,omitempty"`
+	// History is what has happened to the callback. What was seen of it beside that, and is not
+	// written yet, is known to the engine alone.
+	History History `cbor:"44,keyasint,omitempty"`
+	// Confirm says that a person decides.
+	Confirm bool `cbor:"45,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -220,6 +225,10 @@ type Spec struct {
 	Attended bool
 	// AwaitsID says that the upstream's ack is to name the correlation id.
 	AwaitsID bool
+	// Confirm says that a person decides.
+	Confirm bool
+	// By says who makes the callback, for its history; empty where nobody shows who that is.
+	By string
 }
 
 // New returns a waiting callback with a fresh id, its state and ticket derived
@@ -247,6 +256,10 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		Trace:         spec.Trace,
 		Attended:      spec.Attended,
 		DerivedFrom:   secret.Mark(),
+		Confirm:       spec.Confirm,
+	}
+	if spec.By != "" {
+		r.happened(Happening{At: now, Kind: HappenedCreated, By: spec.By})
 	}
 	if spec.AwaitsID {
 		r.Awaited = AwaitedOf(p.Keys)

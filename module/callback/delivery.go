@@ -302,8 +302,9 @@ func (r *Record) GivesUp(sent Sent) bool {
 }
 
 // Redeliver returns the record with its delivery restarted: of the results that still
-// wait, in their order, or else of the newest result alone.
-func (r *Record) Redeliver(now Time) (*Record, bool) {
+// wait, in their order, or else of the newest result alone. by says who restarts it, for the
+// history.
+func (r *Record) Redeliver(by string, now Time) (*Record, bool) {
 	if !r.Phase.Final() || r.Delivery == nil {
 		return nil, false
 	}

@@ -60,7 +60,7 @@ func TestDeliveryBeginsAtEachEnd(t *testing.T) {
 		if next, yes := r.Delivered(p, 1, callback.Sent{OK: true}, born); yes || next != nil {
 			t.Errorf("%s: it was delivered", name)
 		}
-		if next, yes := r.Redeliver(born); yes || next != nil {
+		if next, yes := r.Redeliver("", born); yes || next != nil {
 			t.Errorf("%s: it is delivered anew", name)
 		}
 	}
@@ -183,7 +183,7 @@ func TestDeadLetterIsDeliveredAnewWithWhatHasWaitedBehindIt(t *testing.T) {
 	r := accept(t, accept(t, working(p, ""), p, newCall("POST", "1")), p, newCall("POST", "2"))
 	r = deliver(t, r, p, 1, callback.Sent{Dead: true, Error: "gone"}, born)
 	before := contents(t, r)
-	next, yes := r.Redeliver(born + hour)
+	next, yes := r.Redeliver("", born+hour)
 	if !yes || next.Delivery.Dead || next.Delivery.Attempts != 0 || next.Due() != born+hour || contents(t, r) != before {
 		t.Fatalf("got %s", contents(t, next))
 	}
@@ -198,7 +198,7 @@ func TestResultIsDeliveredAnewUnderItsNumber(t *testing.T) {
 		trying := deliver(t, r, p, 1, callback.Sent{RetryAt: born + 10*hour, Error: "busy"}, born)
 		for name, r := range map[string]*callback.Record{"never tried": r, "tried": trying, "dead": deliver(t, r, p, 1, callback.Sent{Dead: true}, born), "done": deliver(t, r, p, 1, callback.Sent{OK: true}, born)} {
 			before := contents(t, r)
-			next, yes := r.Redeliver(born + 9)
+			next, yes := r.Redeliver("", born+9)
 			if !yes || contents(t, r) != before {
 				t.Fatalf("%s, %s: it is not delivered anew", phase, name)
 			}
@@ -210,7 +210,7 @@ func TestResultIsDeliveredAnewUnderItsNumber(t *testing.T) {
 	p := compiled(t, callback.Policy{Multiple: true})
 	r := accept(t, working(p, ""), p, newCall("POST", "1"))
 	r = accept(t, deliver(t, r, p, 1, callback.Sent{OK: true}, born), p, newCall("POST", "2"))
-	r, _ = deliver(t, r, p, 2, callback.Sent{OK: true}, born).Redeliver(born)
+	r, _ = deliver(t, r, p, 2, callback.Sent{OK: true}, born).Redeliver("", born)
 	toDeliver(t, r, 2, "2")
 	r = accept(t, r, p, newCall("POST", "3"))
 	toDeliver(t, r, 2, "2")

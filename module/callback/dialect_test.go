@@ -291,14 +291,14 @@ func TestClosingWhatTakesManyCallsKeepsItsResult(t *testing.T) {
 	p := compiled(t, callback.Policy{Multiple: true})
 	r := receive(waiting(p), p, newCall("POST", "one"), born).Next
 	later := born.Add(time.Minute)
-	shut, yes := r.Close(p, "by hand", later)
+	shut, yes := r.Close(p, "by hand", "", later)
 	if !yes || shut.Phase != callback.Resolved || shut.KeepUntil != later.Add(p.Retain) {
 		t.Fatalf("%v, %+v", yes, shut)
 	}
 	if v := receive(shut, p, newCall("POST", "two"), later); v.Kind != callback.Gone || !v.Closed {
 		t.Errorf("a call after that is %v", v.Kind)
 	}
-	if _, again := shut.Close(p, "by hand", later); again {
+	if _, again := shut.Close(p, "by hand", "", later); again {
 		t.Error("it can be closed twice")
 	}
 	if string(shut.Result(p).Body.Data) != "one" {

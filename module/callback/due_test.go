@@ -16,7 +16,7 @@ func TestCallbackIsDueAndForgottenAtItsTime(t *testing.T) {
 	late := deliver(t, resolved, p, 1, callback.Sent{OK: true}, resolved.KeepUntil+3)
 	again := deliver(t, resolved, p, 1, callback.Sent{RetryAt: resolved.KeepUntil + hour}, resolved.FinishedAt+3)
 	dead := deliver(t, resolved, p, 1, callback.Sent{Dead: true}, resolved.FinishedAt+3)
-	anew, _ := delivered.Redeliver(delivered.KeepUntil + hour)
+	anew, _ := delivered.Redeliver("", delivered.KeepUntil+hour)
 	parent := waiting(p)
 	untold := accept(t, stepOf(p, parent), p, newCall("POST", "paid"))
 	told, _ := untold.Tell()

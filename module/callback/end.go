@@ -18,8 +18,9 @@ func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
 }
 
 // Close returns the closed record if the callback waits. A callback that has ended and
-// takes more calls keeps its phase and its result, but takes no further call.
-func (r *Record) Close(p *Policy, reason string, now Time) (*Record, bool) {
+// takes more calls keeps its phase and its result, but takes no further call. by says who
+// closes it, for its history.
+func (r *Record) Close(p *Policy, reason, by string, now Time) (*Record, bool) {
 	if r.takesMore(p, now) {
 		next := *r
 		next.ShutAt = now

@@ -12,7 +12,7 @@ import (
 func everyEnd(t testing.TB, p *callback.Policy) map[string]*callback.Record {
 	t.Helper()
 	r := working(p, "")
-	closed, _ := r.Close(p, "test", born)
+	closed, _ := r.Close(p, "test", "", born)
 	withdrawn, _ := r.Withdraw(p, "test", true, born)
 	return map[string]*callback.Record{
 		"resolved": accept(t, r, p, newCall("POST", "paid")), "failed": accept(t, r, p, newCall("POST", "no", failing...)),
@@ -121,10 +121,10 @@ func TestWhatTakesManyCallsIsClosedOnlyWhileItTakesThem(t *testing.T) {
 	p := compiled(t, callback.Policy{Multiple: true, Once: true, RequireStatus: true})
 	called := accept(t, waiting(p), p, newCall("POST", "x", statusHeader, "Ok"))
 	before := contents(t, called)
-	if next, yes := called.Close(p, "by hand", called.ExpiresAt-1); !yes || next.Phase != callback.Resolved || next.Reason != "by hand" || contents(t, called) != before {
+	if next, yes := called.Close(p, "by hand", "", called.ExpiresAt-1); !yes || next.Phase != callback.Resolved || next.Reason != "by hand" || contents(t, called) != before {
 		t.Errorf("got %s", contents(t, next))
 	}
-	if next, yes := waiting(p).Close(p, "by hand", born); !yes || next.Phase != callback.Closed || next.KeepUntil != born.Add(p.Retain) {
+	if next, yes := waiting(p).Close(p, "by hand", "", born); !yes || next.Phase != callback.Closed || next.KeepUntil != born.Add(p.Retain) {
 		t.Errorf("got %s", contents(t, next))
 	}
 	refusing := receive(waiting(p), p, newCall("POST", "x"), born).Next
@@ -136,7 +136,7 @@ func TestWhatTakesManyCallsIsClosedOnlyWhileItTakesThem(t *testing.T) {
 		"ended by a call that was refused": {refusing, born},
 		"expired":                          {expire(t, waiting(p), p), born},
 	} {
-		if next, yes := c.record.Close(p, "by hand", c.now); yes || next != nil {
+		if next, yes := c.record.Close(p, "by hand", "", c.now); yes || next != nil {
 			t.Errorf("%s: got %s", name, contents(t, next))
 		}
 	}
@@ -145,7 +145,7 @@ func TestWhatTakesManyCallsIsClosedOnlyWhileItTakesThem(t *testing.T) {
 func TestClosingACallbackWithWorkEndsTheWork(t *testing.T) {
 	p := compiled(t, callback.Policy{Then: true})
 	for name, r := range map[string]*callback.Record{"call": working(p, callback.CallBlock), "then": called(t, p)} {
-		next, yes := r.Close(p, "by hand", born+5)
+		next, yes := r.Close(p, "by hand", "", born+5)
 		if !yes || next.Phase != callback.Closed || next.Job != nil || next.Request != nil || next.Failure != nil {
 			t.Errorf("%s: got %s", name, contents(t, next))
 		}

@@ -163,7 +163,7 @@ func TestAttemptAtAJobThatIsOverChangesNothing(t *testing.T) {
 	plain := compiled(t, callback.Policy{})
 	acked := attempted(t, working(p, callback.CallBlock), p, callback.CallBlock, callback.Attempt{Kind: callback.AttemptAcked})
 	ended, _ := working(p, callback.CallBlock).Expire(p, born+hour)
-	closed, _ := working(p, callback.CallBlock).Close(p, "test", born)
+	closed, _ := working(p, callback.CallBlock).Close(p, "test", "", born)
 	overtaken := accept(t, working(plain, callback.CallBlock), plain, newCall("POST", "paid"))
 	for name, c := range map[string]struct {
 		record *callback.Record

@@ -16,7 +16,7 @@ func TestLookFindsWhatACallWouldFind(t *testing.T) {
 	returns := compiled(t, both)
 	keyed := newCall("POST", "paid")
 	keyed.Caller = callback.Caller{Shown: true, Known: true, Names: []string{"bank"}}
-	shut, _ := accept(t, waiting(many), many, newCall("POST", "paid")).Close(many, "enough", born)
+	shut, _ := accept(t, waiting(many), many, newCall("POST", "paid")).Close(many, "enough", "", born)
 	for name, c := range map[string]struct {
 		r    *callback.Record
 		p    *callback.Policy

@@ -140,7 +140,7 @@ func (m *machine) expire(t *rapid.T) {
 func (m *machine) close(t *rapid.T) {
 	seldom(t)
 	waits, more := m.phase == callback.Waiting, m.takesMore()
-	next, yes := m.record.Close(m.policy, "test", m.clock)
+	next, yes := m.record.Close(m.policy, "test", "", m.clock)
 	switch {
 	case yes != (waits || more):
 		t.Fatalf("closed while %s: %v", m.phase, yes)
@@ -285,7 +285,7 @@ func (m *machine) deliver(t *rapid.T) {
 }
 
 func (m *machine) redeliver(t *rapid.T) {
-	next, yes := m.record.Redeliver(m.clock)
+	next, yes := m.record.Redeliver("", m.clock)
 	if yes != (m.on && m.phase.Final()) {
 		t.Fatalf("delivered anew while %s: %v", m.phase, yes)
 	}

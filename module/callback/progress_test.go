@@ -54,7 +54,7 @@ func TestProgressIsDeliveredInOrderBeforeTheResult(t *testing.T) {
 	toDeliver(t, r, 3, "done")
 	r = deliver(t, r, p, 3, callback.Sent{OK: true}, at)
 	toDeliver(t, r, 0, "")
-	if r, _ = r.Redeliver(at); r == nil {
+	if r, _ = r.Redeliver("", at); r == nil {
 		t.Fatal("the result is not delivered anew")
 	}
 	toDeliver(t, r, 3, "done")
@@ -137,7 +137,7 @@ func TestProgressThatIsGivenUpIsLeftOut(t *testing.T) {
 func TestEndWithoutACallIsDeliveredAfterTheProgress(t *testing.T) {
 	p := reporting(t, callback.Policy{})
 	r := reports(t, working(p, callback.ThenBlock), p, "10%")
-	closed, _ := r.Close(p, "test", born)
+	closed, _ := r.Close(p, "test", "", born)
 	for name, ended := range map[string]*callback.Record{
 		"expired": expire(t, r, p), "closed": closed,
 		"answered": attempted(t, r, p, callback.ThenBlock, callback.Attempt{Kind: callback.AttemptAnswered, Response: answer(200)}),
@@ -178,7 +178,7 @@ func TestProgressBetweenManyResultsKeepsItsPlace(t *testing.T) {
 	toDeliver(t, r, 6, "d")
 	r = deliver(t, r, p, 6, callback.Sent{OK: true}, born)
 	// The result is delivered anew under its own number, whatever has come after it.
-	r, _ = r.Redeliver(born)
+	r, _ = r.Redeliver("", born)
 	toDeliver(t, r, 5, "2")
 	r = reports(t, r, p, "e")
 	toDeliver(t, r, 5, "2")

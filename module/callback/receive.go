@@ -122,7 +122,7 @@ func (r *Record) leftAlone(p *Policy, now Time) Verdict {
 	if !r.Fingerprint.IsZero() {
 		return Verdict{Kind: Unattended}
 	}
-	closed, _ := r.Close(p, "its client does not wait any more", now)
+	closed, _ := r.Close(p, "its client does not wait any more", "", now)
 	return Verdict{Kind: Gone, Closed: true, Next: closed}
 }
 

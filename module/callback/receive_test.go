@@ -319,7 +319,7 @@ func expired(t testing.TB, p *callback.Policy) *callback.Record {
 
 func closed(t testing.TB, p *callback.Policy) *callback.Record {
 	t.Helper()
-	r, yes := waiting(p).Close(p, "test", born)
+	r, yes := waiting(p).Close(p, "test", "", born)
 	if !yes {
 		t.Fatal("not closed")
 	}

@@ -159,7 +159,7 @@ func TestOnlyACallbackThatWaitsCanExpireOrBeClosed(t *testing.T) {
 		if next, yes := r.Expire(p, late); yes || next != nil {
 			t.Errorf("%s expired", r.Phase)
 		}
-		if next, yes := r.Close(p, "again", late); yes || next != nil {
+		if next, yes := r.Close(p, "again", "", late); yes || next != nil {
 			t.Errorf("%s was closed", r.Phase)
 		}
 	}
@@ -172,7 +172,7 @@ func TestCloseKeepsItsReason(t *testing.T) {
 	p := compiled(t, callback.Policy{Retain: time.Minute})
 	r := waiting(p)
 	before := contents(t, r)
-	next, _ := r.Close(p, "refused by the upstream", born+5)
+	next, _ := r.Close(p, "refused by the upstream", "", born+5)
 	if next.Phase != callback.Closed || next.Reason != "refused by the upstream" || next.FinishedAt != born+5 || next.KeepUntil != born.Add(time.Minute)+5 {
 		t.Errorf("got %s", contents(t, next))
 	}

@@ -7,7 +7,7 @@ const overhead = 128
 // Size returns an upper bound for the bytes that the record takes where it is stored.
 // Stores rely on it.
 func (r *Record) Size() int {
-	size := 4*overhead + len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 9*len(r.Seen) + 34*(len(r.Aliases)+len(r.Awaited)) + r.Trace.size() + len(r.Unknown)
+	size := 4*overhead + len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 9*len(r.Seen) + 34*(len(r.Aliases)+len(r.Awaited)) + r.Trace.size() + len(r.History) + len(r.Unknown)
 	size += r.Own.size() + r.Request.size() + r.Reply.size() + r.LatestReply.size() + r.Failure.size()
 	size += r.Ack.size() + r.Answer.size() + r.Call.size() + r.Latest.size()
 	if r.Job != nil {

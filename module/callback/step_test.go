@@ -88,7 +88,7 @@ func TestStepThatEndedWithoutACallFailsItsParent(t *testing.T) {
 			step.Name = ""
 		}
 		expired, _ := step.Expire(ps, born+hour)
-		closed, _ := step.Close(ps, "by hand", born)
+		closed, _ := step.Close(ps, "by hand", "", born)
 		for code, step := range map[string]*callback.Record{"expired": expired, "closed": closed} {
 			next := follow(t, parent, step, p, nil)
 			if next.Phase != callback.Failed || next.Failure.ErrorCode != code || strings.Contains(next.Failure.ErrorText, "  ") {
@@ -117,7 +117,7 @@ func TestStepThatIsNotItsOwnChangesNothing(t *testing.T) {
 	ended := accept(t, step, ps, newCall("POST", "paid"))
 	other := accept(t, stepOf(ps, parent), ps, newCall("POST", "paid"))
 	followed := follow(t, parent, ended, p, answer(200))
-	closed, _ := parent.Close(p, "test", born)
+	closed, _ := parent.Close(p, "test", "", born)
 	stranger := accept(t, stepOf(ps, waiting(p)), ps, newCall("POST", "paid"))
 	for name, c := range map[string]struct{ parent, step *callback.Record }{
 		"another step":                  {parent, other},
@@ -166,7 +166,7 @@ func TestStepIsKeptAndDueUntilItsParentIsTold(t *testing.T) {
 	}
 	ended := accept(t, step, ps, newCall("POST", "paid"))
 	expired, _ := step.Expire(ps, born+hour)
-	closed, _ := step.Close(ps, "test", born)
+	closed, _ := step.Close(ps, "test", "", born)
 	for _, r := range []*callback.Record{ended, expired, closed} {
 		before := contents(t, r)
 		if !r.Untold() || r.Due() != r.FinishedAt || r.Forgettable(r.KeepUntil+hour) {

@@ -28,8 +28,8 @@ func TestBodiesGoBeforeTheirCallback(t *testing.T) {
 	untold := accept(t, stepOf(p, parent), p, newCall("POST", "paid"))
 	told, _ := untold.Tell()
 	open := accept(t, waiting(multiple), multiple, newCall("POST", "one"))
-	shut, _ := open.Close(multiple, "test", open.FinishedAt+9)
-	closed, _ := waiting(p).Close(p, "test", born)
+	shut, _ := open.Close(multiple, "test", "", open.FinishedAt+9)
+	closed, _ := waiting(p).Close(p, "test", "", born)
 	asked := newCall("GET", "")
 	asked.Query = "paid=yes"
 	byQuery := accept(t, waiting(shortly(t, callback.Policy{Methods: []string{"GET"}})), shortly(t, callback.Policy{Methods: []string{"GET"}}), asked)

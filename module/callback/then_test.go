@@ -69,7 +69,7 @@ func TestCallsWhileThenIsUnderWay(t *testing.T) {
 func TestRepeatGetsTheSameReplyAfterThenToo(t *testing.T) {
 	p := compiled(t, respond(callback.Policy{Then: true}))
 	r := called(t, p)
-	closed, _ := r.Close(p, "test", born)
+	closed, _ := r.Close(p, "test", "", born)
 	for name, c := range map[string]struct {
 		record      *callback.Record
 		same, other callback.Kind

@@ -62,7 +62,7 @@ func TestBodyOfACallThatIsNotKeptIsNotStored(t *testing.T) {
 		t.Errorf("kind %d", kind)
 	}
 	closed := b.create(t)
-	if _, err := b.CloseCallback(t.Context(), store.ByID(closed.ID), "test"); err != nil {
+	if _, err := b.CloseCallback(t.Context(), store.ByID(closed.ID), "test", ""); err != nil {
 		t.Fatal(err)
 	}
 	late := b.create(t)
@@ -233,7 +233,7 @@ func TestBodyOfAResponseThatIsNotKeptGoes(t *testing.T) {
 func TestBodyOfAnAttemptThatCountsNoMoreGoes(t *testing.T) {
 	for name, meanwhile := range map[string]func(b *bed, id callback.UUID){
 		"closed": func(b *bed, id callback.UUID) {
-			_, _ = b.CloseCallback(context.Background(), store.ByID(id), "test")
+			_, _ = b.CloseCallback(context.Background(), store.ByID(id), "test", "")
 		},
 		"full":  func(b *bed, _ callback.UUID) { b.store.full.Store(true) },
 		"retry": func(*bed, callback.UUID) {},

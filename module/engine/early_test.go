@@ -323,7 +323,9 @@ func TestCallbackThatTakesNoCallsIsNotFoundAtTheFixedURL(t *testing.T) {
 			b.pass(2 * time.Minute)
 			b.sweepOnce(context.Background(), sweepBatch)
 		},
-		"closed": func(b *bed, cb *Callback) { _, _ = b.CloseCallback(context.Background(), store.ByID(cb.ID), "closed") },
+		"closed": func(b *bed, cb *Callback) {
+			_, _ = b.CloseCallback(context.Background(), store.ByID(cb.ID), "closed", "")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inTime(t, func(t *testing.T, b *bed) {
@@ -389,7 +391,7 @@ func TestCallbackThatHasEndedHidesNoOtherOfAnotherKey(t *testing.T) {
 			}
 			made[key] = cb
 		}
-		if _, err := b.CloseCallback(t.Context(), store.ByID(made["erp"].ID), "closed"); err != nil {
+		if _, err := b.CloseCallback(t.Context(), store.ByID(made["erp"].ID), "closed", ""); err != nil {
 			t.Fatal(err)
 		}
 		wantAccepted(t, b.early(t, "order-1", "erp", "shop"))

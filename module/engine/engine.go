@@ -52,6 +52,7 @@ type Engine struct {
 	early   *early
 	asking  *asking
 	flights *flights
+	notes   *notes
 	// lanes has the background work; worker does it.
 	lanes  *lanes
 	worker atomic.Pointer[Worker]
@@ -76,7 +77,7 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now fu
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
 		store: s, log: log, now: now, origin: s.Secret().Origin(s.ID()), waiters: newWaiters(), observer: o, stopping: ctx.Done(), stop: stop,
-		early: newEarly(), asking: newAsking(), flights: newFlights(), lanes: newLanes(), kicked: make(chan struct{}, 1),
+		early: newEarly(), asking: newAsking(), flights: newFlights(), notes: newNotes(), lanes: newLanes(), kicked: make(chan struct{}, 1),
 		outages: newOutages(log),
 	}
 	e.shared, _ = s.(store.Shared)
@@ -275,10 +276,10 @@ func (e *Engine) FindCommitted(ctx context.Context, key store.Key) (*Callback, e
 }
 
 // CloseCallback closes a callback, unless its end was decided before. It returns the
-// newest record.
-func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason string) (*callback.Record, error) {
+// newest record. by says who closes it, for its history: the name of a key, or nothing.
+func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason, by string) (*callback.Record, error) {
 	return e.transition(ctx, key, Closed, func(r *callback.Record, p *callback.Policy) store.Change {
-		next, _ := r.Close(p, reason, callback.At(e.now()))
+		next, _ := r.Close(p, reason, by, callback.At(e.now()))
 		return store.Change{Next: next}
 	})
 }
@@ -304,11 +305,11 @@ func (e *Engine) Conclude(ctx context.Context, id callback.UUID, answer *callbac
 var ErrGone = errors.New("the result is not kept any longer")
 
 // Redeliver restarts the delivery of a callback's results. It reports whether there is
-// one to deliver. ErrGone: there was one.
-func (e *Engine) Redeliver(ctx context.Context, key store.Key) (begun bool, err error) {
+// one to deliver. ErrGone: there was one. by is as CloseCallback has it.
+func (e *Engine) Redeliver(ctx context.Context, key store.Key, by string) (begun bool, err error) {
 	gone := false
 	_, err = e.transition(ctx, key, DeliveryRestarted, func(r *callback.Record, p *callback.Policy) store.Change {
-		next, yes := r.Redeliver(callback.At(e.now()))
+		next, yes := r.Redeliver(by, callback.At(e.now()))
 		if gone = yes && r.AsClientSees().Result(p).Gone; gone {
 			return store.Change{}
 		}

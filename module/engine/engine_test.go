@@ -419,7 +419,7 @@ func TestWhoMayNotCallIsToldBeforeTheBodyIsRead(t *testing.T) {
 func TestCallThatComesTooLateIsToldBeforeItsBodyIsRead(t *testing.T) {
 	b := newBed(t, plenty, callback.Policy{})
 	closed, late, called := b.create(t), b.create(t), b.create(t)
-	if _, err := b.CloseCallback(t.Context(), store.ByID(closed.ID), "test"); err != nil {
+	if _, err := b.CloseCallback(t.Context(), store.ByID(closed.ID), "test", ""); err != nil {
 		t.Fatal(err)
 	}
 	b.call(t, called, "paid")
@@ -477,7 +477,7 @@ func TestClosedCallbackTellsWhy(t *testing.T) {
 	cb := b.create(t)
 	w := b.await(t, cb, false)
 	defer w.Stop()
-	if _, err := b.CloseCallback(t.Context(), store.ByID(cb.ID), "the upstream answered 500"); err != nil {
+	if _, err := b.CloseCallback(t.Context(), store.ByID(cb.ID), "the upstream answered 500", ""); err != nil {
 		t.Fatal(err)
 	}
 	if r := told(t, w); r.Phase != callback.Closed || r.Reason != "the upstream answered 500" {
@@ -592,7 +592,7 @@ func TestEngineSaysWhetherItTakesWork(t *testing.T) {
 	b.store.full.Store(false)
 	b.create(t)
 	want(ErrBusy)
-	if _, err := b.CloseCallback(t.Context(), store.ByID(cb.ID), "closed"); err != nil {
+	if _, err := b.CloseCallback(t.Context(), store.ByID(cb.ID), "closed", ""); err != nil {
 		t.Fatal(err)
 	}
 	want(nil)

@@ -78,7 +78,7 @@ func (b *bed) try(cb *Callback, a attempt) (outcome, error) {
 	var r *callback.Record
 	var err error
 	if a.close {
-		r, err = b.CloseCallback(ctx, store.ByID(cb.ID), "raced for")
+		r, err = b.CloseCallback(ctx, store.ByID(cb.ID), "raced for", "")
 	} else {
 		var found *Callback
 		if found, err = b.Find(ctx, store.ByID(cb.ID)); err == nil {

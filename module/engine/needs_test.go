@@ -84,7 +84,7 @@ func TestCallbackThatOnlyALaterReleaseCanJudgeIsShownAndClosed(t *testing.T) {
 	if err != nil || len(page) != 1 || page[0].URL() != cb.URL() {
 		t.Errorf("%v, %v", page, err)
 	}
-	if r, err := b.CloseCallback(t.Context(), store.ByID(cb.ID), "not needed"); err != nil || r.Phase != callback.Closed {
+	if r, err := b.CloseCallback(t.Context(), store.ByID(cb.ID), "not needed", ""); err != nil || r.Phase != callback.Closed {
 		t.Errorf("%+v, %v", r, err)
 	}
 }

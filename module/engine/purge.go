@@ -62,7 +62,7 @@ func (e *Engine) purge(ctx context.Context, key store.Key, reason string) (*call
 
 // endStep ends a step, and tells its parent how.
 func (e *Engine) endStep(ctx context.Context, key store.Key, reason string) error {
-	if _, err := e.CloseCallback(ctx, key, reason); err != nil {
+	if _, err := e.CloseCallback(ctx, key, reason, ""); err != nil {
 		return err
 	}
 	step, err := e.FindCommitted(ctx, key)

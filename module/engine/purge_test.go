@@ -149,7 +149,7 @@ func TestResultWhoseBodyIsGoneIsNotDeliveredAgain(t *testing.T) {
 	work(hand{attempt: answers})
 	b.offerNewest(t.Context(), cb.ID)
 	work(delivers)
-	if begun, err := b.Redeliver(t.Context(), store.ByID(cb.ID)); !begun || err != nil {
+	if begun, err := b.Redeliver(t.Context(), store.ByID(cb.ID), ""); !begun || err != nil {
 		t.Fatalf("with its body: %t, %v", begun, err)
 	}
 	work(delivers)
@@ -165,7 +165,7 @@ func TestResultWhoseBodyIsGoneIsNotDeliveredAgain(t *testing.T) {
 	if !b.find(t, cb.ID).Stripped() {
 		t.Error("its body was not removed")
 	}
-	if begun, err := b.Redeliver(t.Context(), store.ByID(cb.ID)); begun || !errors.Is(err, ErrGone) {
+	if begun, err := b.Redeliver(t.Context(), store.ByID(cb.ID), ""); begun || !errors.Is(err, ErrGone) {
 		t.Errorf("without its body: %t, %v", begun, err)
 	}
 	if r := b.find(t, cb.ID); r.Delivery.Done != r.Delivery.Total {

@@ -130,7 +130,7 @@ func outgrows(next *callback.Record, c *callback.Call) bool {
 }
 
 // Resolve lets an operator's call be the answer to the callback with that id, whatever
-// keys and methods its policy requires.
+// keys and methods its policy requires. The call's By says who that is, for the history.
 func (e *Engine) Resolve(ctx context.Context, id callback.UUID, call *callback.Call, lease *memory.Lease) (callback.Verdict, error) {
 	verdict, _, err := e.take(ctx, store.ByID(id), Incoming{Call: call, Lease: lease, Trusted: true})
 	return verdict, err

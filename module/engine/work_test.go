@@ -116,7 +116,7 @@ func TestRedeliveryIsNotUndoneByTheAttemptBeforeIt(t *testing.T) {
 	deliveries := 0
 	worker := hand{attempt: answers, deliver: func() callback.Sent {
 		if deliveries++; deliveries == 1 {
-			if begun, err := b.Redeliver(t.Context(), store.ByID(cb.ID)); !begun || err != nil {
+			if begun, err := b.Redeliver(t.Context(), store.ByID(cb.ID), ""); !begun || err != nil {
 				t.Errorf("redeliver: %v, %v", begun, err)
 			}
 		}

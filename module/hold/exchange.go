@@ -340,7 +340,7 @@ func (x *exchange) withdraw(reason string, concluding bool) (*callback.Record, e
 
 // close closes the callback, if it still waits.
 func (x *exchange) close(reason string) {
-	_, _ = x.rt.Engine.CloseCallback(x.lasting(), store.ByID(x.callback.ID), reason)
+	_, _ = x.rt.Engine.CloseCallback(x.lasting(), store.ByID(x.callback.ID), reason, "")
 }
 
 // proceed carries a new request on.

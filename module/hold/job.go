@@ -132,7 +132,7 @@ func (j *job) closeLeft(a callback.Attempt) callback.Attempt {
 		return a
 	}
 	for _, id := range j.step.left {
-		r, err := j.rt.Engine.CloseCallback(context.Background(), store.ByID(id), "the job that waited for it has ended")
+		r, err := j.rt.Engine.CloseCallback(context.Background(), store.ByID(id), "the job that waited for it has ended", "")
 		if err == nil && r.Call != nil {
 			return j.again("a callback came late", 0)
 		}

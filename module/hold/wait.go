@@ -142,7 +142,7 @@ func (x *exchange) leaveStep(p problem.Problem) error {
 // closeStep closes the callback of a step. It returns the record of a callback that was
 // called before, nil for none.
 func (x *exchange) closeStep() *callback.Record {
-	r, err := x.rt.Engine.CloseCallback(x.lasting(), store.ByID(x.callback.ID), "its client does not wait any more")
+	r, err := x.rt.Engine.CloseCallback(x.lasting(), store.ByID(x.callback.ID), "its client does not wait any more", "")
 	if err != nil || r.Call == nil {
 		x.phase = callback.Closed
 		return nil

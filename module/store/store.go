@@ -114,7 +114,7 @@ type Store interface {
 	// those whose Due is not after until. At most limit are returned.
 	Due(ctx context.Context, until callback.Time, limit int) ([]callback.UUID, error)
 
-	// List returns committed callbacks, the newest first. It first waits for the
+	// List returns committed callbacks, the newest first unless the query says otherwise. It first waits for the
 	// commit of decisions made in this process before the call. A page can be shorter
 	// than the query's limit, or empty, although there are more pages: the work for
 	// one page is bounded, and so is its size (MaxPageBytes), no matter how many callbacks
@@ -209,6 +209,14 @@ type Query struct {
 	Names []string
 	// Dead lists only callbacks whose delivery was given up.
 	Dead bool
+	// Confirm lists only callbacks that a person decides.
+	Confirm bool
+	// CorrelationID is the correlation id that listed callbacks have.
+	CorrelationID string
+	// ID is that of the only callback that is listed.
+	ID callback.UUID
+	// OldestFirst turns the order round: After is then where the page goes on to later ones.
+	OldestFirst bool
 	// From and Before limit the time of creation: at or after From, and before
 	// Before.
 	From, Before callback.Time
@@ -232,6 +240,13 @@ const MaxPageBytes = 2 << 20
 // HasName reports whether the query lists callbacks with that name.
 func (q Query) HasName(name string) bool {
 	return (q.Name == "" || q.Name == name) && (q.Names == nil || slices.Contains(q.Names, name))
+}
+
+// Has reports whether the query lists a callback, as far as its record says that.
+func (q Query) Has(r *callback.Record) bool {
+	return (!q.Dead || r.Delivery != nil && r.Delivery.Dead) && (!q.Confirm || r.Confirm) && (q.Phase == 0 || r.Phase == q.Phase) && q.HasName(r.Name) &&
+		(q.CorrelationID == "" || r.CorrelationID == q.CorrelationID) && (q.ID.IsZero() || r.ID == q.ID) &&
+		(q.From == 0 || r.CreatedAt >= q.From) && (q.Before == 0 || r.CreatedAt < q.Before)
 }
 
 // PageSize returns how many callbacks are listed at most.

@@ -154,6 +154,9 @@ func (l *lister) take(item *badgerdb.Item, id callback.UUID) error {
 	if err != nil {
 		return err
 	}
+	if !l.query.Has(r) {
+		return nil
+	}
 	l.page = append(l.page, r)
 	l.bytes += size
 	return nil

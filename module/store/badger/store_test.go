@@ -104,7 +104,7 @@ func create(t *testing.T, s *Store, p *callback.Policy) *callback.Record {
 
 func closeRecord(s *Store, p *callback.Policy, id callback.UUID) (store.Commit, error) {
 	_, commit, err := s.Update(context.Background(), store.ByID(id), func(r *callback.Record) (store.Change, error) {
-		next, _ := r.Close(p, "test", callback.At(time.Now()))
+		next, _ := r.Close(p, "test", "", callback.At(time.Now()))
 		return store.Change{Next: next}, nil
 	})
 	return commit, err

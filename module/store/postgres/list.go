@@ -130,7 +130,9 @@ func (l *lister) read(ctx context.Context, tx pgx.Tx) (page []*callback.Record, 
 			l.s.log.Error("a callback is left out of a list: its record cannot be read", zap.Stringer("id", callback.UUID(id)), zap.Error(err))
 			continue
 		}
-		page = append(page, r)
+		if l.query.Has(r) {
+			page = append(page, r)
+		}
 	}
 	return page, rows.Err()
 }

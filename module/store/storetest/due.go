@@ -185,7 +185,7 @@ func deliveryIsDue(h *house) {
 	r := callback.New(h.store.Secret(), h.policy, callback.Spec{ExpiresIn: time.Hour, DeliverTo: "https://client.example.com"}, now)
 	h.wait(h.create(r))
 	h.wantDueAt("before there is a result", r.ExpiresAt, r.ID)
-	r = h.apply(r.ID, func(r *callback.Record) (*callback.Record, bool) { return r.Close(h.policy, "test", now+1) })
+	r = h.apply(r.ID, func(r *callback.Record) (*callback.Record, bool) { return r.Close(h.policy, "test", "", now+1) })
 	h.wantDueAt("when there is one", now+1, r.ID)
 	sent := func(s callback.Sent) {
 		h.apply(r.ID, func(r *callback.Record) (*callback.Record, bool) { return r.Delivered(h.policy, 1, s, now+2) })
@@ -197,7 +197,7 @@ func deliveryIsDue(h *house) {
 	end := (now + 2).Add(h.policy.Retain)
 	sent(callback.Sent{Dead: true})
 	h.wantDueAt("given up", end, r.ID)
-	h.apply(r.ID, func(r *callback.Record) (*callback.Record, bool) { return r.Redeliver(now + 3) })
+	h.apply(r.ID, func(r *callback.Record) (*callback.Record, bool) { return r.Redeliver("", now+3) })
 	h.wantDueAt("begun anew", now+3, r.ID)
 	sent(callback.Sent{OK: true, Status: 200})
 	h.wantDueAt("delivered", end, r.ID)

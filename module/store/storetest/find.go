@@ -105,6 +105,8 @@ func (h *house) addWork(r *callback.Record) {
 	r.Sender = callback.OnlySigned
 	r.Flight, r.Owner, r.Asking = 7, 1<<63, 9
 	r.Awaited = []callback.Digest{{1}, {2}}
+	r.History = r.History.Add(callback.MaxHistory, callback.Happening{At: now, Kind: callback.HappenedClosed, Status: 410, Reason: "k", By: "l"})
+	r.Confirm = true
 	r.Strip = &callback.Strip{At: now + 7, Done: true}
 	r.LatestReply = &callback.Reply{Status: 203, Header: callback.Header{{Name: "E", Value: "5"}}, Body: "\xff"}
 	// What a later release has written comes back, too, in any structure.

@@ -444,11 +444,11 @@ func (h *handle) List(ctx context.Context, q store.Query) (page []*callback.Reco
 	}
 	m.flush()
 	for _, r := range m.records {
-		if (q.After == store.Cursor{} || newestFirst(cursor(r), q.After) > 0) && matches(q, r) {
+		if (q.After == store.Cursor{} || order(q)(cursor(r), q.After) > 0) && q.Has(r) {
 			page = append(page, r)
 		}
 	}
-	slices.SortFunc(page, func(a, b *callback.Record) int { return newestFirst(cursor(a), cursor(b)) })
+	slices.SortFunc(page, func(a, b *callback.Record) int { return order(q)(cursor(a), cursor(b)) })
 	if limit := q.PageSize(); len(page) > limit {
 		page = page[:limit]
 		next = cursor(page[limit-1])
@@ -456,12 +456,15 @@ func (h *handle) List(ctx context.Context, q store.Query) (page []*callback.Reco
 	return page, next, nil
 }
 
-func matches(q store.Query, r *callback.Record) bool {
-	return (!q.Dead || r.Delivery != nil && r.Delivery.Dead) && (q.Phase == 0 || r.Phase == q.Phase) && q.HasName(r.Name) &&
-		(q.From == 0 || r.CreatedAt >= q.From) && (q.Before == 0 || r.CreatedAt < q.Before)
-}
-
 func cursor(r *callback.Record) store.Cursor { return store.Cursor{CreatedAt: r.CreatedAt, ID: r.ID} }
+
+// order returns the order in which a query lists callbacks.
+func order(q store.Query) func(a, b store.Cursor) int {
+	if q.OldestFirst {
+		return func(a, b store.Cursor) int { return newestFirst(b, a) }
+	}
+	return newestFirst
+}
 
 func newestFirst(a, b store.Cursor) int {
 	return cmp.Or(cmp.Compare(b.CreatedAt, a.CreatedAt), bytes.Compare(a.ID[:], b.ID[:]))

@@ -269,7 +269,7 @@ func awaitedIsKnown(n *nodes) {
 	want("a key that was taken away", false, r.CreatedAt, erp)
 	want("a key that is left", true, r.CreatedAt, shop)
 	n.at(2).update(store.ByID(changed.ID), func(r *callback.Record) (store.Change, error) {
-		next, _ := r.Close(n.policy, "end", now)
+		next, _ := r.Close(n.policy, "end", "", now)
 		next.Awaited = r.Awaited
 		return store.Change{Next: next}, nil
 	})

@@ -248,7 +248,7 @@ func remove(*callback.Record) (store.Change, error) { return store.Change{Delete
 // closeFor returns the decision to close a callback that waits.
 func (h *house) closeFor(reason string) store.Decide {
 	return func(r *callback.Record) (store.Change, error) {
-		next, _ := r.Close(h.policy, reason, now)
+		next, _ := r.Close(h.policy, reason, "", now)
 		return store.Change{Next: next}, nil
 	}
 }

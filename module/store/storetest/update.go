@@ -21,7 +21,7 @@ var updating = []test{
 
 func updateIsFound(h *house) {
 	r := h.created()
-	want, _ := r.Close(h.policy, "test", now)
+	want, _ := r.Close(h.policy, "test", "", now)
 	got, c := h.update(store.ByID(r.ID), h.closeFor("test"))
 	h.wantSame("returned", got, want)
 	h.beforeAndAfter(c, func(when string) {
@@ -159,7 +159,7 @@ func errorsChangeNothing(h *house) {
 	r := h.newRecord()
 	h.beforeAndAfter(h.create(r), func(when string) {
 		got, c, err := h.store.Update(h.Context(), store.ByID(r.ID), func(seen *callback.Record) (store.Change, error) {
-			next, _ := seen.Close(h.policy, "test", now)
+			next, _ := seen.Close(h.policy, "test", "", now)
 			return store.Change{Next: next}, refusal
 		})
 		if err != refusal || got != nil || c != nil {

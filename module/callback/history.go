@@ -1,0 +1,300 @@
+package callback
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Happening is something that happened to a callback. It has nothing of what a client or a
+// partner sent.
+type Happening struct {
+	// At is when it happened.
+	At Time `json:"at"`
+	// Kind is what happened.
+	Kind HappeningKind `json:"kind"`
+	// Status is the HTTP status that belongs to it: that of an answer which came, or of the
+	// one that a call got; 0 for none.
+	Status int `json:"status,omitempty"`
+	// Reason says why, or which: words of this module's own, the last part of a problem type,
+	// or a name from the configuration. At most maxHistoryText bytes are kept.
+	Reason string `json:"reason,omitempty"`
+	// By says who did it: the name of a key, or of a user that Caddy has authenticated. At most
+	// maxHistoryText bytes are kept.
+	By string `json:"by,omitempty"`
+}
+
+// HappeningKind is the kind of a Happening. Of what happened at the same moment, the kind with
+// the smaller number comes first.
+type HappeningKind uint8
+
+// The kinds. Their numbers are stored and must never change.
+const (
+	// HappenedCreated: it was made.
+	HappenedCreated HappeningKind = 10
+	// HappenedSent: the request was sent upstream.
+	HappenedSent HappeningKind = 20
+	// HappenedAcked: the upstream has accepted the request, with Status.
+	HappenedAcked HappeningKind = 30
+	// HappenedCorrelated: the ack has named the correlation id.
+	HappenedCorrelated HappeningKind = 40
+	// HappenedRefused: a call was refused, with Status, because of Reason.
+	HappenedRefused HappeningKind = 50
+	// HappenedCalled: a call was accepted. Status is that of the reply, which the partner gets
+	// when that is committed.
+	HappenedCalled HappeningKind = 60
+	// HappenedProgressed: a call was taken that is not the answer yet, with the Status of its
+	// reply.
+	HappenedProgressed HappeningKind = 70
+	// HappenedReplied: a call that changes nothing got a reply with Status. Reason says which
+	// it is: repeated or returned.
+	HappenedReplied HappeningKind = 80
+	// HappenedAttempted: the job was attempted.
+	HappenedAttempted HappeningKind = 90
+	// HappenedPolled: the upstream was asked for the result, and there is none yet.
+	HappenedPolled HappeningKind = 100
+	// HappenedDecided: a person has decided, with the choice Reason.
+	HappenedDecided HappeningKind = 110
+	// HappenedResolved, HappenedFailed, HappenedExpired and HappenedClosed: it has ended.
+	HappenedResolved HappeningKind = 120
+	HappenedFailed   HappeningKind = 130
+	HappenedExpired  HappeningKind = 140
+	HappenedClosed   HappeningKind = 150
+	// HappenedDelivered: a result was delivered.
+	HappenedDelivered HappeningKind = 160
+	// HappenedDeliveryFailed: it was not, and is to be tried again.
+	HappenedDeliveryFailed HappeningKind = 170
+	// HappenedDeliveryDead: it was not, and is not tried again.
+	HappenedDeliveryDead HappeningKind = 180
+	// HappenedRedelivered: the delivery was begun anew.
+	HappenedRedelivered HappeningKind = 190
+	// HappenedStripped: the bodies were removed.
+	HappenedStripped HappeningKind = 200
+)
+
+var happeningNames = map[HappeningKind]string{
+	HappenedCreated: "created", HappenedSent: "sent", HappenedAcked: "acked", HappenedCorrelated: "correlated", HappenedRefused: "refused", HappenedCalled: "called",
+	HappenedProgressed: "progressed", HappenedReplied: "replied", HappenedAttempted: "attempted", HappenedPolled: "polled", HappenedDecided: "decided",
+	HappenedResolved: "resolved", HappenedFailed: "failed", HappenedExpired: "expired", HappenedClosed: "closed", HappenedDelivered: "delivered",
+	HappenedDeliveryFailed: "deliveryFailed", HappenedDeliveryDead: "deliveryDead", HappenedRedelivered: "redelivered", HappenedStripped: "stripped",
+}
+
+// String returns the word for the kind.
+func (k HappeningKind) String() string {
+	if name, known := happeningNames[k]; known {
+		return name
+	}
+	return fmt.Sprintf("happening(%d)", uint8(k))
+}
+
+// MarshalText makes a kind appear as its word in JSON.
+func (k HappeningKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// fleeting are the kinds that can come in any number, because others cause them. They make
+// room first.
+func (k HappeningKind) fleeting() bool {
+	switch k {
+	case HappenedRefused, HappenedReplied, HappenedProgressed, HappenedPolled:
+		return true
+	}
+	return false
+}
+
+// MaxHistory is how many happenings a record keeps.
+const MaxHistory = 32
+
+// maxHistoryText bounds a text in a history, in bytes.
+const maxHistoryText = 128
+
+// History is what has happened to a callback, the oldest first, as it is stored: one entry after
+// the other, each with its length before it. An entry has the kind (1 byte), the time
+// (8 bytes), status, reason and who did it; what is empty at its end is left out, and what
+// this release does not know stays where it is.
+type History []byte
+
+// The place of kind and time in an entry.
+const (
+	entryKind = 0
+	entryAt   = 1
+	entryRest = entryAt + 8
+)
+
+// historyEntry is one entry, without its length.
+type historyEntry []byte
+
+func (e historyEntry) kind() HappeningKind { return HappeningKind(e[entryKind]) }
+func (e historyEntry) at() Time            { return Time(binary.BigEndian.Uint64(e[entryAt:])) }
+
+// alike reports whether two entries differ in their times only.
+func (e historyEntry) alike(other historyEntry) bool {
+	return e[entryKind] == other[entryKind] && string(e[entryRest:]) == string(other[entryRest:])
+}
+
+// after reports whether an entry belongs behind another one.
+func (e historyEntry) after(other historyEntry) bool {
+	if e.at() != other.at() {
+		return e.at() > other.at()
+	}
+	return e.kind() >= other.kind()
+}
+
+// cut returns the first entry and what follows it; false if there is none.
+func (h History) cut() (first historyEntry, rest History, ok bool) {
+	length, n := binary.Uvarint(h)
+	if n <= 0 || length < entryRest || length > uint64(len(h)-n) {
+		return nil, nil, false
+	}
+	end := n + int(length)
+	return historyEntry(h[n:end:end]), h[end:], true
+}
+
+// entries returns the entries in an array of the caller's.
+func (h History) entries(to []historyEntry) []historyEntry {
+	for first, rest, ok := h.cut(); ok; first, rest, ok = rest.cut() {
+		to = append(to, first)
+	}
+	return to
+}
+
+// Len returns how many entries there are.
+func (h History) Len() (n int) {
+	for _, rest, ok := h.cut(); ok; _, rest, ok = rest.cut() {
+		n++
+	}
+	return n
+}
+
+// appendEntry appends what happened.
+func (h History) appendEntry(e Happening) History {
+	var entry [entryRest + 3*binary.MaxVarintLen16 + 2*maxHistoryText]byte
+	b := append(entry[:0], byte(e.Kind))
+	b = binary.BigEndian.AppendUint64(b, uint64(e.At))
+	reason, by := withoutControls(e.Reason, maxHistoryText), withoutControls(e.By, maxHistoryText)
+	if e.Status != 0 || reason != "" || by != "" {
+		b = binary.AppendUvarint(b, uint64(max(0, min(e.Status, 999))))
+	}
+	if reason != "" || by != "" {
+		b = append(binary.AppendUvarint(b, uint64(len(reason))), reason...)
+	}
+	if by != "" {
+		b = append(binary.AppendUvarint(b, uint64(len(by))), by...)
+	}
+	h = binary.AppendUvarint(h, uint64(len(b)))
+	return append(h, b...)
+}
+
+// happening returns what the entry says.
+func (e historyEntry) happening() Happening {
+	happened := Happening{At: e.at(), Kind: e.kind()}
+	rest := e[entryRest:]
+	status, n := binary.Uvarint(rest)
+	if n <= 0 || status > 999 {
+		return happened
+	}
+	happened.Status = int(status)
+	rest = rest[n:]
+	for _, text := range []*string{&happened.Reason, &happened.By} {
+		length, n := binary.Uvarint(rest)
+		if n <= 0 || length > uint64(len(rest)-n) {
+			break
+		}
+		*text = withoutControls(string(rest[n:n+int(length)]), maxHistoryText)
+		rest = rest[n+int(length):]
+	}
+	return happened
+}
+
+// Add returns the history with more that has happened, at most limit in all. What others can
+// cause in any number makes room first, then the oldest; the creation stays. A repetition of the
+// last one takes its place if it is of such a kind. The history itself is not changed.
+func (h History) Add(limit int, more ...Happening) History {
+	next := make(History, 0, len(h)+len(more)*24)
+	next = append(next, h...)
+	for _, e := range more {
+		next = next.appendEntry(e)
+	}
+	return next.bounded(limit)
+}
+
+// Merge returns the history with what others have seen, each in its place by its time.
+func (h History) Merge(limit int, seen History) History {
+	if len(seen) == 0 {
+		return h
+	}
+	var there, more [MaxHistory + 8]historyEntry
+	all := h.entries(there[:0])
+	for _, e := range seen.entries(more[:0]) {
+		at := len(all)
+		for at > 0 && !e.after(all[at-1]) {
+			at--
+		}
+		all = append(all, nil)
+		copy(all[at+1:], all[at:])
+		all[at] = e
+	}
+	next := make(History, 0, len(h)+len(seen))
+	for _, e := range all {
+		next = append(binary.AppendUvarint(next, uint64(len(e))), e...)
+	}
+	return next.bounded(limit)
+}
+
+// bounded returns the history with at most limit entries, in the same memory.
+func (h History) bounded(limit int) History {
+	var there [MaxHistory + 16]historyEntry
+	all := h.entries(there[:0])
+	before := len(all)
+	for i := len(all) - 1; i > 0; i-- {
+		if all[i].kind().fleeting() && all[i].alike(all[i-1]) {
+			all = append(all[:i-1], all[i:]...)
+		}
+	}
+	for len(all) > limit {
+		all = withoutOne(all)
+	}
+	if len(all) == before {
+		return h
+	}
+	next := h[:0]
+	for _, e := range all {
+		// What is written lies before what is still to be read.
+		next = append(binary.AppendUvarint(next, uint64(len(e))), e...)
+	}
+	return next
+}
+
+// withoutOne removes the entry that makes room.
+func withoutOne(all []historyEntry) []historyEntry {
+	gone := 0
+	if all[0].kind() == HappenedCreated {
+		gone = 1
+	}
+	for i, e := range all[:len(all)-1] {
+		if e.kind().fleeting() {
+			gone = i
+			break
+		}
+	}
+	return append(all[:gone], all[gone+1:]...)
+}
+
+// happened adds to a record that is being made what has happened to it.
+func (r *Record) happened(more ...Happening) {
+	r.History = r.History.Add(MaxHistory-1, more...)
+}
+
+// Happenings returns what has happened to the callback, the oldest first: what its record says,
+// and what was seen beside that.
+func (r *Record) Happenings(seen History) []Happening {
+	all := make([]Happening, 0, MaxHistory)
+	var there [MaxHistory + 16]historyEntry
+	entries := r.History.Merge(MaxHistory-1, seen).entries(there[:0])
+	if len(entries) == 0 || entries[0].kind() != HappenedCreated {
+		all = append(all, Happening{At: r.CreatedAt, Kind: HappenedCreated})
+	}
+	for _, e := range entries {
+		if _, known := happeningNames[e.kind()]; known {
+			all = append(all, e.happening())
+		}
+	}
+	return all
+}
