@@ -17,6 +17,7 @@ var floors = []string{
 	"engine store/storetest store/badger store/postgres store/archive",
 	"answer",
 	"app app/apptest",
+	"desk",
 	"hold api server",
 	"command",
 }

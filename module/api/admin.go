@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
+	"github.com/caddy-callback/caddy-callback/module/desk"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
@@ -34,17 +35,17 @@ func (Admin) Routes() []caddy.AdminRoute {
 }
 
 func serveAdmin(w http.ResponseWriter, r *http.Request) error {
-	q := &request{w: w, r: r, at: parsePath(r.URL.EscapedPath()), scope: "admin"}
+	q := &request{w: w, r: r, at: parsePath(r.URL.EscapedPath()), scope: "admin", desk: desk.Desk{By: "admin endpoint"}}
 	m, err := q.admit()
 	if err != nil {
 		answer.ProblemOf(err).Write(w)
 		return nil
 	}
-	if q.rt, q.app = app.Newest(); q.rt == nil {
+	if q.desk.Runtime, q.app = app.Newest(); q.desk.Runtime == nil {
 		problem.NotConfigured.Write(w)
 		return nil
 	}
-	defer q.rt.Release()
+	defer q.desk.Runtime.Release()
 	q.serve(m)
 	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/desk"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -92,11 +94,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 		answer.ProblemOf(err).Write(w)
 		return nil
 	}
-	if q.rt, err = a.app.Use(r.Context()); err != nil {
+	if q.desk.Runtime, err = a.app.Use(r.Context()); err != nil {
 		problem.StoreUnavailable.Write(w)
 		return nil
 	}
-	defer q.rt.Release()
+	defer q.desk.Runtime.Release()
 	q.serve(m)
 	return nil
 }
@@ -106,7 +108,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 func (a *API) authorize(q *request, permission string) error {
 	if a.KeyOff {
 		user := app.User(q.r)
-		q.scope = "api " + answer.Scope(q.r, user)
+		q.scope, q.desk.By = "api "+answer.Scope(q.r, user), user
 		if answer.IsAnonymous(q.r, user) {
 			q.oldScope = "api"
 		}
@@ -117,7 +119,7 @@ func (a *API) authorize(q *request, permission string) error {
 	if len(caller.Names) == 0 {
 		return answer.KeyProblem(caller)
 	}
-	q.scope, q.keyShown = "api\x00"+caller.Names[0], true
+	q.scope, q.desk.KeyShown = "api\x00"+caller.Names[0], true
 	q.limitTo(caller)
 	return nil
 }
@@ -169,16 +171,12 @@ type request struct {
 	r   *http.Request
 	at  location
 	app *app.App
-	rt  *app.Runtime
+	// desk is what the client sees and may do.
+	desk desk.Desk
 	// scope tells the Idempotency-Keys of different clients apart. oldScope is the one that
 	// version 0.1 had for clients like this one; empty if it is the same.
 	scope    string
 	oldScope string
-	// keyShown says that the request has shown a key, and not only come to where no key is
-	// needed.
-	keyShown bool
-	// names are those of the callbacks that there are for the client; nil for all.
-	names []string
 	// name is that of the callbacks that the client makes; empty for none.
 	name string
 }
@@ -188,27 +186,19 @@ func (a *request) limitTo(c callback.Caller) {
 	if made := c.Only[c.Names[0]]; len(made) > 0 {
 		a.name = made[0]
 	}
-	a.names = []string{}
-	for _, key := range c.Names {
-		only, limited := c.Only[key]
-		if !limited {
-			a.names = nil
-			return
-		}
-		a.names = append(a.names, only...)
-	}
+	a.desk.Names, a.desk.By = desk.NamesOf(c), c.Names[0]
 }
+
+// engine has the callbacks.
+func (a *request) engine() *engine.Engine { return a.desk.Runtime.Engine }
 
 // sees returns store.ErrNotFound if the callback that the path names is none of those that
 // there are for the client.
 func (a *request) sees() error {
-	if a.names == nil || !a.at.resource.hasID() {
+	if !a.at.resource.hasID() {
 		return nil
 	}
-	cb, err := a.rt.Engine.Find(a.r.Context(), a.key())
-	if err == nil && !slices.Contains(a.names, cb.Name) {
-		err = store.ErrNotFound
-	}
+	err := a.desk.Look(a.r.Context(), a.at.id)
 	if err != nil {
 		answer.LeaveUnread(a.w, a.r)
 	}
@@ -231,7 +221,7 @@ func (a *request) serve(m method) {
 	}
 	var p problem.Problem
 	if !errors.As(err, &p) {
-		a.rt.Engine.Refused(err, zap.String("request", "API"), zap.Stringer("id", a.at.id))
+		a.engine().Refused(err, zap.String("request", "API"), zap.Stringer("id", a.at.id))
 	}
 	answer.ProblemOf(err).Write(a.w)
 }

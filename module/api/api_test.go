@@ -8,14 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/app/apptest"
 	"github.com/caddy-callback/caddy-callback/module/callback"
-	"github.com/caddy-callback/caddy-callback/module/linear"
+	"github.com/caddy-callback/caddy-callback/module/desk"
 	"github.com/caddy-callback/caddy-callback/module/problem"
-	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 func TestPathsOfTheAPILeadWhereTheyShould(t *testing.T) {
@@ -91,7 +89,7 @@ func TestDocumentHasEveryFieldAndParameter(t *testing.T) {
 		parameters = append(parameters, p.Name)
 	}
 	slices.Sort(parameters)
-	if want := slices.Sorted(maps.Keys(queryParameters)); !slices.Equal(parameters, want) {
+	if want := slices.Sorted(slices.Values(desk.Parameters())); !slices.Equal(parameters, want) {
 		t.Errorf("the parameters are %v, want %v", parameters, want)
 	}
 }
@@ -121,20 +119,6 @@ func TestAPINeedsAKeyThatMayUseIt(t *testing.T) {
 	}
 }
 
-func TestCursorComesBackAsItWas(t *testing.T) {
-	t.Parallel()
-	if got := encodeCursor(store.Cursor{}); got != "" {
-		t.Errorf("no cursor is %q", got)
-	}
-	for _, at := range []callback.Time{-1, 0, 1, callback.At(time.Now()), 1<<63 - 1, -1 << 63} {
-		want := store.Cursor{CreatedAt: at, ID: callback.NewUUID()}
-		var got store.Cursor
-		if err := readCursor(&got, encodeCursor(want)); err != nil || got != want {
-			t.Errorf("%v: %+v, want %+v", err, got, want)
-		}
-	}
-}
-
 func TestBodiesThatMeanTheSameHaveOneForm(t *testing.T) {
 	t.Parallel()
 	first := string(canonical([]byte(`{"a":1,"b":{"c":[1.0,2]}}`)))
@@ -152,31 +136,6 @@ func TestBodiesThatMeanTheSameHaveOneForm(t *testing.T) {
 	if large := "12345678901234567890123"; string(canonical([]byte(large))) != large {
 		t.Error("a large number is not kept")
 	}
-}
-
-func TestWireHeadersAreKnownByTheirDefaultNames(t *testing.T) {
-	t.Parallel()
-	wire := callback.NewWire("X-Acme-")
-	h := renamed(callback.Header{{Name: "X-Acme-Error-Code", Value: "own"}, {Name: "X-Link-Error-Code", Value: "E1"}, {Name: "X-Link-Status", Value: "Failed"}}, wire)
-	if h.Get("X-Acme-Status") != "Failed" || h.Get("X-Acme-Error-Code") != "own" || h.Get("X-Link-Status") != "" {
-		t.Errorf("%v", h)
-	}
-	same := callback.NewWire(callback.DefaultHeaderPrefix)
-	if h := renamed(callback.Header{{Name: "X-Link-Status", Value: "Failed"}}, same); h.Get("X-Link-Status") != "Failed" || len(h) != 1 {
-		t.Errorf("%v", h)
-	}
-}
-
-func TestManyWireHeadersAreRenamedInTheTimeOfTheirNumber(t *testing.T) {
-	wire := callback.NewWire("X-Acme-")
-	linear.Check(t, 1000, func(n int) func() {
-		lines := slices.Repeat(callback.Header{{Name: "X-Link-Status"}}, n)
-		return func() {
-			if h := renamed(slices.Clone(lines), wire); len(h.Values("X-Acme-Status")) != n {
-				t.Errorf("%d of %d lines are renamed", len(h.Values("X-Acme-Status")), n)
-			}
-		}
-	})
 }
 
 // apiApp returns an app for the API.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -81,7 +80,7 @@ func (a *request) readJSON() (*memory.Buffer, error) {
 
 // readBody reads a body of at most that many bytes. The buffer must be released.
 func (a *request) readBody(o memory.Owner, limit int64) (*memory.Buffer, error) {
-	return answer.ReadBody(a.w, a.r, a.rt.Engine.Memory(o), answer.ReadWithin, limit)
+	return answer.ReadBody(a.w, a.r, a.engine().Memory(o), answer.ReadWithin, limit)
 }
 
 // retryKeyOf returns what identifies the request when it is repeated; nil if it has no
@@ -124,25 +123,25 @@ func (a *request) createOnce(c *creation, retry *callback.Retry) (cb *engine.Cal
 	}
 	spec.Trace = callback.Trace(a.r.Header)
 	if retry == nil {
-		cb, err = a.rt.Engine.Create(ctx, spec)
+		cb, err = a.engine().Create(ctx, spec)
 		return cb, false, err
 	}
 	spec.Idempotency, spec.Fingerprint = retry.Alias, retry.Fingerprint
-	cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Alias))
+	cb, err = a.engine().Find(ctx, store.ByAlias(retry.Alias))
 	if errors.Is(err, store.ErrNotFound) && !retry.Old.IsZero() {
-		cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Old))
+		cb, err = a.engine().Find(ctx, store.ByAlias(retry.Old))
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		if cb, err = a.rt.Engine.Create(ctx, spec); !errors.Is(err, store.ErrExists) {
+		if cb, err = a.engine().Create(ctx, spec); !errors.Is(err, store.ErrExists) {
 			return cb, false, err
 		}
 		// Another request with the same key was faster.
-		cb, err = a.rt.Engine.Find(ctx, store.ByAlias(retry.Alias))
+		cb, err = a.engine().Find(ctx, store.ByAlias(retry.Alias))
 	}
 	if err == nil && cb.Fingerprint != retry.Fingerprint {
 		return nil, false, problem.KeyReused
 	}
-	if err == nil && a.names != nil && !slices.Contains(a.names, cb.Name) {
+	if err == nil && !a.desk.Sees(cb.Name) {
 		// The client's key was for other callbacks when it made this one.
 		return nil, false, problem.KeyReused
 	}

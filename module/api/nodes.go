@@ -34,14 +34,14 @@ type nodeDocument struct {
 // nodes lists the nodes that use the store. They are not told to a client that does not see
 // all callbacks.
 func (a *request) nodes() error {
-	if a.names != nil {
+	if !a.desk.SeesAll() {
 		return problem.KeyNotAllowed
 	}
-	nodes, self, err := a.rt.Engine.Nodes(a.r.Context())
+	nodes, self, err := a.engine().Nodes(a.r.Context())
 	if err != nil {
 		return err
 	}
-	d := rosterDocument{Shared: self != 0, Waiting: a.rt.Engine.Waiting(), Held: a.rt.Engine.Held()}
+	d := rosterDocument{Shared: self != 0, Waiting: a.engine().Waiting(), Held: a.engine().Held()}
 	for _, n := range nodes {
 		d.Nodes = append(d.Nodes, nodeDocument{
 			Number: n.Node, This: n.Node == self, Release: n.Release, Host: n.Host,

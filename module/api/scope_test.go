@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/app/apptest"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/desk"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 )
 
@@ -44,7 +45,7 @@ func TestKeyOf01IsFoundWhereTheClientIsTheSame(t *testing.T) {
 		if c.user != "" {
 			repl.Set("http.auth.user.id", c.user)
 		}
-		q := &request{r: r, app: a, rt: &app.Runtime{Engine: e}}
+		q := &request{r: r, app: a, desk: desk.Desk{Runtime: &app.Runtime{Engine: e}}}
 		if err := (&API{KeyOff: c.keyOff, app: a}).authorize(q, app.PermissionCreate); err != nil {
 			t.Fatal(err)
 		}

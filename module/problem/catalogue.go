@@ -213,6 +213,9 @@ var (
 	NothingToDeliver = Problem{Slug: "nothing-to-deliver", Status: http.StatusConflict,
 		Title:  "There is nothing to deliver.",
 		Detail: "The callback has no URL to deliver its result to, or it has not ended yet."}
+	MoreMatch = Problem{Slug: "more-match", Status: http.StatusConflict,
+		Title:  "More callbacks match than were confirmed.",
+		Detail: "Nothing was done. Count again, and confirm that number."}
 	NotConfigured = Problem{Slug: "not-configured", Status: http.StatusServiceUnavailable,
 		Title:  "No configuration with callbacks is running.",
 		Detail: "Load one that has a callback directive or the global option callback."}

@@ -1,6 +1,7 @@
-package api
+package desk
 
 import (
+	"net/url"
 	"testing"
 	"time"
 
@@ -17,7 +18,11 @@ func FuzzListQuery(f *testing.F) {
 	}
 	now := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, query string) {
-		q, err := parseQuery(query, now)
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		q, err := ParseQuery(values, now)
 		if err != nil {
 			return
 		}
@@ -31,4 +36,18 @@ func FuzzListQuery(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestCursorComesBackAsItWas(t *testing.T) {
+	t.Parallel()
+	if got := encodeCursor(store.Cursor{}); got != "" {
+		t.Errorf("no cursor is %q", got)
+	}
+	for _, at := range []callback.Time{-1, 0, 1, callback.At(time.Now()), 1<<63 - 1, -1 << 63} {
+		want := store.Cursor{CreatedAt: at, ID: callback.NewUUID()}
+		var got store.Cursor
+		if err := readCursor(&got, encodeCursor(want)); err != nil || got != want {
+			t.Errorf("%v: %+v, want %+v", err, got, want)
+		}
+	}
 }
