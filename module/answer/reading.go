@@ -164,13 +164,13 @@ func (rd Reading) there(r *http.Request, cb *engine.Callback) (bool, error) {
 // matches reports whether one of the entity tags in If-None-Match is this one (RFC 9110,
 // section 13.1.2). Weak and strong tags are not told apart.
 func matches(known []string, tag string) bool {
-	tag = strings.TrimPrefix(tag, "W/")
+	tag = strings.TrimPrefix(tag, weak)
 	for _, rest := range known {
 		if strings.TrimSpace(rest) == "*" {
 			return true
 		}
 		for rest != "" {
-			rest = strings.TrimPrefix(strings.TrimLeft(rest, ", \t"), "W/")
+			rest = strings.TrimPrefix(strings.TrimLeft(rest, ", \t"), weak)
 			length := tagLength(rest)
 			if length == 0 {
 				break
@@ -199,9 +199,12 @@ func tagLength(text string) int {
 
 // isTag reports whether a text is an entity tag and nothing else.
 func isTag(text string) bool {
-	text = strings.TrimPrefix(text, "W/")
+	text = strings.TrimPrefix(text, weak)
 	return text != "" && tagLength(text) == len(text)
 }
+
+// weak begins the tag of content that may differ in what does not matter.
+const weak = "W/"
 
 // tagOf returns an entity tag from a digest.
 func tagOf(h hash.Hash) string {

@@ -175,9 +175,24 @@ func latestCall(r *callback.Record) *callback.Call {
 // OpenStatus opens the status as JSON, as NewFullStatus returns it, with the latest call, the
 // name of the step and the history.
 func OpenStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback, keyShown bool) (engine.Content, error) {
+	return openStatus(ctx, e, cb, keyShown, e.History(cb))
+}
+
+// FullTag returns the entity tag of that status. It does not cover the history, of which each
+// node sees something else: whoever waits for a change would be answered at once, over and over.
+func FullTag(ctx context.Context, e *engine.Engine, cb *engine.Callback, keyShown bool) (string, error) {
+	status, err := openStatus(ctx, e, cb, keyShown, nil)
+	if err != nil {
+		return "", err
+	}
+	tag, err := ContentTag(status)
+	return weak + tag, err
+}
+
+func openStatus(ctx context.Context, e *engine.Engine, cb *engine.Callback, keyShown bool, history []callback.Happening) (engine.Content, error) {
 	s := NewFullStatus(cb, keyShown)
 	s.Step.named(ctx, e)
-	s.History = e.History(cb)
+	s.History = history
 	call := latestCall(cb.Record)
 	if call == nil {
 		call = new(callback.Call)

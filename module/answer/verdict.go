@@ -10,28 +10,38 @@ import (
 
 // WriteVerdict answers a call with the verdict on it.
 func WriteVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy, caller callback.Caller) {
+	if refusal, refused := Refusal(v, p, caller); refused {
+		refusal.Write(w)
+		return
+	}
 	switch v.Kind {
 	case callback.Accepted, callback.Repeated, callback.Returned, callback.Progressed:
 		writeReply(w, v.Reply)
-	case callback.Conflict:
-		problem.AlreadyResolved.Write(w)
-	case callback.Gone:
-		gone := problem.Expired
-		if v.Closed {
-			gone = problem.Closed
-		}
-		gone.Write(w)
-	case callback.Unattended:
-		problem.NobodyWaits.Write(w)
-	case callback.WrongMethod:
-		problem.NotAllowed(p.Allow()).Write(w)
-	case callback.Unauthorized, callback.Forbidden:
-		KeyProblem(caller).Write(w)
-	case callback.Backlogged:
-		problem.ResultsWaiting(v.RetryAfter).Write(w)
-	case callback.Refused:
-		problem.Refused(v.Fault.Slug, v.Fault.Detail, v.Fault.Status).Write(w)
 	}
+}
+
+// Refusal returns the problem that answers a call with that verdict; false if it has a reply.
+func Refusal(v callback.Verdict, p *callback.Policy, caller callback.Caller) (_ problem.Problem, refused bool) {
+	switch v.Kind {
+	case callback.Conflict:
+		return problem.AlreadyResolved, true
+	case callback.Gone:
+		if v.Closed {
+			return problem.Closed, true
+		}
+		return problem.Expired, true
+	case callback.Unattended:
+		return problem.NobodyWaits, true
+	case callback.WrongMethod:
+		return problem.NotAllowed(p.Allow()), true
+	case callback.Unauthorized, callback.Forbidden:
+		return KeyProblem(caller), true
+	case callback.Backlogged:
+		return problem.ResultsWaiting(v.RetryAfter), true
+	case callback.Refused:
+		return problem.Refused(v.Fault.Slug, v.Fault.Detail, v.Fault.Status), true
+	}
+	return problem.Problem{}, false
 }
 
 // writeReply answers with a reply. Its headers replace ours of the same name.

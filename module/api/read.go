@@ -32,11 +32,7 @@ func (a *request) reading(d answer.Document, serve func(*engine.Callback) error)
 
 // fullTag returns the entity tag of the whole status.
 func (a *request) fullTag(_ *http.Request, cb *engine.Callback) (string, error) {
-	status, err := answer.OpenStatus(a.r.Context(), a.engine(), cb, a.desk.KeyShown)
-	if err != nil {
-		return "", err
-	}
-	return answer.ContentTag(status)
+	return answer.FullTag(a.r.Context(), a.engine(), cb, a.desk.KeyShown)
 }
 
 // writeStatus answers with the whole status of a callback.

@@ -143,7 +143,7 @@ func aliasesOf(keys []string, correlationID string, of func(key, correlationID s
 
 // Correlate returns the record with the correlation id that the upstream gave in its
 // ack. A callback that has ended keeps the id that it has.
-func (r *Record) Correlate(p *Policy, correlationID string) (*Record, bool) {
+func (r *Record) Correlate(p *Policy, correlationID string, now Time) (*Record, bool) {
 	given := p.AckAliases(correlationID)
 	led := !slices.ContainsFunc(given, func(alias Digest) bool { return !slices.Contains(r.Aliases, alias) })
 	if r.Phase != Waiting || correlationID == r.CorrelationID && led && len(r.Awaited) == 0 {
@@ -159,6 +159,7 @@ func (r *Record) Correlate(p *Policy, correlationID string) (*Record, bool) {
 			next.Aliases = append(next.Aliases, alias)
 		}
 	}
+	next.happened(Happening{At: now, Kind: HappenedCorrelated})
 	return &next, true
 }
 

@@ -85,7 +85,7 @@ func TestCorrelationIDOfAnAckHasAliasesOfItsOwn(t *testing.T) {
 		p := compiled(t, callback.Policy{Keys: c.keys})
 		r := keyed(p, c.alias)
 		for _, id := range []string{"order-1", "order-2"} {
-			next, yes := r.Correlate(p, id)
+			next, yes := r.Correlate(p, id, born)
 			if !yes || next.CorrelationID != id || next.Phase != callback.Waiting {
 				t.Fatalf("%s: got %s", name, contents(t, next))
 			}
@@ -99,7 +99,7 @@ func TestCorrelationIDOfAnAckHasAliasesOfItsOwn(t *testing.T) {
 			if !slices.Equal(next.Aliases, want) {
 				t.Errorf("%s: got %x, want %x", name, next.Aliases, want)
 			}
-			if again, yes := next.Correlate(p, id); yes || again != nil {
+			if again, yes := next.Correlate(p, id, born); yes || again != nil {
 				t.Errorf("%s: the same ack again changes it to %s", name, contents(t, again))
 			}
 			r = next
@@ -111,7 +111,7 @@ func TestCorrelationIDOfAnAckHasAliasesOfItsOwn(t *testing.T) {
 func TestCorrelationIDThatAnAckRepeatsIsOneOfAnAck(t *testing.T) {
 	p := compiled(t, callback.Policy{Keys: []string{"a"}})
 	r := keyed(p, idempotency)
-	next, yes := r.Correlate(p, correlation)
+	next, yes := r.Correlate(p, correlation, born)
 	if want := []callback.Digest{callback.AckAlias("a", correlation), idempotency}; !yes || !slices.Equal(next.Aliases, want) {
 		t.Errorf("got %s", contents(t, next))
 	}
@@ -136,18 +136,18 @@ func TestCorrelationIsLookedForByEachKeyAndSpelling(t *testing.T) {
 func TestCorrelationIDThatIsTheSameOrComesTooLateChangesNothing(t *testing.T) {
 	p := compiled(t, callback.Policy{})
 	for _, r := range []*callback.Record{accept(t, waiting(p), p, newCall("POST", "")), expired(t, p), closed(t, p)} {
-		if next, yes := r.Correlate(p, "order-1"); yes || next != nil {
+		if next, yes := r.Correlate(p, "order-1", born); yes || next != nil {
 			t.Errorf("%s: got %s", r.Phase, contents(t, next))
 		}
 	}
-	if next, yes := waiting(p).Correlate(p, correlation); yes || next != nil {
+	if next, yes := waiting(p).Correlate(p, correlation, born); yes || next != nil {
 		t.Errorf("got %s", contents(t, next))
 	}
 }
 
 func TestCallsAreJudgedByTheNewCorrelationID(t *testing.T) {
 	p := compiled(t, callback.Policy{})
-	r, _ := waiting(p).Correlate(p, "order-1")
+	r, _ := waiting(p).Correlate(p, "order-1", born)
 	if v := receive(r, p, newCall("POST", "", correlationHeader, correlation), born); v.Kind != callback.Refused {
 		t.Errorf("with the old one: %+v", v)
 	}

@@ -274,6 +274,9 @@ func (r *Record) Delivered(p *Policy, number int, sent Sent, now Time) (*Record,
 	if r.Phase.Final() && !delivery.pending() {
 		next.keepLonger(p, now)
 	}
+	if !sent.Waits {
+		next.happened(delivering(sent, delivery.Dead, now))
+	}
 	return &next, true
 }
 
@@ -315,5 +318,6 @@ func (r *Record) Redeliver(by string, now Time) (*Record, bool) {
 		delivery.Done = min(delivery.Done, delivery.Total-1)
 	}
 	next.Delivery = &delivery
+	next.happened(Happening{At: now, Kind: HappenedRedelivered, By: by})
 	return &next, true
 }

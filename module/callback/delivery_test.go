@@ -86,7 +86,7 @@ func TestAttemptToDeliver(t *testing.T) {
 		if *next.Delivery != c.want || next.KeepUntil != c.keepUntil || next.Phase != callback.Resolved {
 			t.Errorf("%s: got %+v, kept until %d", name, next.Delivery, next.KeepUntil)
 		}
-		next.Delivery, next.KeepUntil = r.Delivery, r.KeepUntil
+		next.Delivery, next.KeepUntil, next.History = r.Delivery, r.KeepUntil, r.History
 		if contents(t, next) != contents(t, r) {
 			t.Errorf("%s: something else has changed: %s", name, contents(t, next))
 		}

@@ -8,7 +8,9 @@ func (r *Record) Expire(p *Policy, now Time) (*Record, bool) {
 		return nil, false
 	}
 	if (r.Job == nil || r.pollsOnly()) && r.Call == nil && r.Step.IsZero() {
-		return r.finish(p, Expired, now), true
+		next := r.finish(p, Expired, now)
+		next.happened(Happening{At: now, Kind: HappenedExpired})
+		return next, true
 	}
 	text := "What was to be done in the background was not done in time."
 	if r.Job != nil && r.Job.Error != "" {
@@ -26,6 +28,7 @@ func (r *Record) Close(p *Policy, reason, by string, now Time) (*Record, bool) {
 		next.ShutAt = now
 		next.Reason = reason
 		next.keep(p, now)
+		next.happened(Happening{At: now, Kind: HappenedClosed, Reason: reason, By: by})
 		return &next, true
 	}
 	if r.Phase != Waiting {
@@ -33,6 +36,7 @@ func (r *Record) Close(p *Policy, reason, by string, now Time) (*Record, bool) {
 	}
 	next := r.finish(p, Closed, now)
 	next.Reason = reason
+	next.happened(Happening{At: now, Kind: HappenedClosed, Reason: reason, By: by})
 	return next, true
 }
 
@@ -59,6 +63,7 @@ func (r *Record) Withdraw(p *Policy, reason string, concluding bool, now Time) (
 	next.Delivery, next.Outbox, next.Parent = nil, nil, UUID{}
 	next = *next.finish(p, Closed, now)
 	next.Reason = reason
+	next.happened(Happening{At: now, Kind: HappenedClosed, Reason: reason})
 	if !concluding {
 		next.Aliases = nil
 	}
@@ -114,6 +119,7 @@ const (
 func (r *Record) failed(p *Policy, code, text string, now Time) *Record {
 	next := r.finish(p, Failed, now)
 	next.Failure = &Failure{DocumentStatus: StatusFailed, ErrorCode: code, ErrorText: withoutControls(text, maxText), Later: r.Call != nil}
+	next.happened(Happening{At: now, Kind: HappenedFailed, Reason: code})
 	return next
 }
 

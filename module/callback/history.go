@@ -1,8 +1,10 @@
 package callback
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Happening is something that happened to a callback. It has nothing of what a client or a
@@ -37,23 +39,18 @@ const (
 	HappenedAcked HappeningKind = 30
 	// HappenedCorrelated: the ack has named the correlation id.
 	HappenedCorrelated HappeningKind = 40
-	// HappenedRefused: a call was refused, with Status, because of Reason.
-	HappenedRefused HappeningKind = 50
 	// HappenedCalled: a call was accepted. Status is that of the reply, which the partner gets
 	// when that is committed.
-	HappenedCalled HappeningKind = 60
+	HappenedCalled HappeningKind = 50
 	// HappenedProgressed: a call was taken that is not the answer yet, with the Status of its
 	// reply.
-	HappenedProgressed HappeningKind = 70
-	// HappenedReplied: a call that changes nothing got a reply with Status. Reason says which
-	// it is: repeated or returned.
-	HappenedReplied HappeningKind = 80
+	HappenedProgressed HappeningKind = 60
 	// HappenedAttempted: the job was attempted.
-	HappenedAttempted HappeningKind = 90
+	HappenedAttempted HappeningKind = 70
 	// HappenedPolled: the upstream was asked for the result, and there is none yet.
-	HappenedPolled HappeningKind = 100
+	HappenedPolled HappeningKind = 80
 	// HappenedDecided: a person has decided, with the choice Reason.
-	HappenedDecided HappeningKind = 110
+	HappenedDecided HappeningKind = 90
 	// HappenedResolved, HappenedFailed, HappenedExpired and HappenedClosed: it has ended.
 	HappenedResolved HappeningKind = 120
 	HappenedFailed   HappeningKind = 130
@@ -69,6 +66,11 @@ const (
 	HappenedRedelivered HappeningKind = 190
 	// HappenedStripped: the bodies were removed.
 	HappenedStripped HappeningKind = 200
+	// HappenedReplied: a call that changes nothing got a reply with Status. Reason says which
+	// it is: repeated or returned.
+	HappenedReplied HappeningKind = 210
+	// HappenedRefused: a call was refused, with Status, because of Reason.
+	HappenedRefused HappeningKind = 220
 )
 
 var happeningNames = map[HappeningKind]string{
@@ -99,8 +101,11 @@ func (k HappeningKind) fleeting() bool {
 	return false
 }
 
-// MaxHistory is how many happenings a record keeps.
+// MaxHistory is how many happenings a record keeps, with the creation.
 const MaxHistory = 32
+
+// maxStatus is the largest HTTP status.
+const maxStatus = 999
 
 // maxHistoryText bounds a text in a history, in bytes.
 const maxHistoryText = 128
@@ -165,21 +170,48 @@ func (h History) Len() (n int) {
 
 // appendEntry appends what happened.
 func (h History) appendEntry(e Happening) History {
-	var entry [entryRest + 3*binary.MaxVarintLen16 + 2*maxHistoryText]byte
-	b := append(entry[:0], byte(e.Kind))
-	b = binary.BigEndian.AppendUint64(b, uint64(e.At))
-	reason, by := withoutControls(e.Reason, maxHistoryText), withoutControls(e.By, maxHistoryText)
+	reason, by := cleaned(e.Reason), cleaned(e.By)
+	e.Status = max(0, min(e.Status, maxStatus))
+	length := entryRest
+	switch {
+	case by != "":
+		length += len(by) + uvarintLen(len(by))
+		fallthrough
+	case reason != "":
+		length += len(reason) + uvarintLen(len(reason))
+		fallthrough
+	case e.Status != 0:
+		length += uvarintLen(e.Status)
+	}
+	h = binary.AppendUvarint(h, uint64(length))
+	h = append(h, byte(e.Kind))
+	h = binary.BigEndian.AppendUint64(h, uint64(e.At))
 	if e.Status != 0 || reason != "" || by != "" {
-		b = binary.AppendUvarint(b, uint64(max(0, min(e.Status, 999))))
+		h = binary.AppendUvarint(h, uint64(e.Status))
 	}
 	if reason != "" || by != "" {
-		b = append(binary.AppendUvarint(b, uint64(len(reason))), reason...)
+		h = append(binary.AppendUvarint(h, uint64(len(reason))), reason...)
 	}
 	if by != "" {
-		b = append(binary.AppendUvarint(b, uint64(len(by))), by...)
+		h = append(binary.AppendUvarint(h, uint64(len(by))), by...)
 	}
-	h = binary.AppendUvarint(h, uint64(len(b)))
-	return append(h, b...)
+	return h
+}
+
+// cleaned returns a text as it is kept in a history.
+func cleaned(text string) string {
+	if text == "" {
+		return ""
+	}
+	return withoutControls(text, maxHistoryText)
+}
+
+// uvarintLen returns how many bytes a number takes.
+func uvarintLen(n int) int {
+	if n < 1<<7 {
+		return 1
+	}
+	return 2
 }
 
 // happening returns what the entry says.
@@ -187,7 +219,7 @@ func (e historyEntry) happening() Happening {
 	happened := Happening{At: e.at(), Kind: e.kind()}
 	rest := e[entryRest:]
 	status, n := binary.Uvarint(rest)
-	if n <= 0 || status > 999 {
+	if n <= 0 || status > maxStatus {
 		return happened
 	}
 	happened.Status = int(status)
@@ -207,15 +239,22 @@ func (e historyEntry) happening() Happening {
 // cause in any number makes room first, then the oldest; the creation stays. A repetition of the
 // last one takes its place if it is of such a kind. The history itself is not changed.
 func (h History) Add(limit int, more ...Happening) History {
-	next := make(History, 0, len(h)+len(more)*24)
-	next = append(next, h...)
-	for _, e := range more {
-		next = next.appendEntry(e)
-	}
-	return next.bounded(limit)
+	// This is room for what has no texts.
+	return append(make(History, 0, len(h)+len(more)*(entryRest+3)), h...).Put(limit, more...)
 }
 
-// Merge returns the history with what others have seen, each in its place by its time.
+// Put is Add for whoever alone has the history: it may be changed.
+func (h History) Put(limit int, more ...Happening) History {
+	for _, e := range more {
+		if e.Kind != 0 {
+			h = h.appendEntry(e)
+		}
+	}
+	return h.bounded(limit)
+}
+
+// Merge returns the history with what was seen beside it, each in its place by its time. What
+// is there already is not added again.
 func (h History) Merge(limit int, seen History) History {
 	if len(seen) == 0 {
 		return h
@@ -223,13 +262,14 @@ func (h History) Merge(limit int, seen History) History {
 	var there, more [MaxHistory + 8]historyEntry
 	all := h.entries(there[:0])
 	for _, e := range seen.entries(more[:0]) {
+		if slices.ContainsFunc(all, func(there historyEntry) bool { return bytes.Equal(there, e) }) {
+			continue
+		}
 		at := len(all)
 		for at > 0 && !e.after(all[at-1]) {
 			at--
 		}
-		all = append(all, nil)
-		copy(all[at+1:], all[at:])
-		all[at] = e
+		all = slices.Insert(all, at, e)
 	}
 	next := make(History, 0, len(h)+len(seen))
 	for _, e := range all {
@@ -281,6 +321,9 @@ func withoutOne(all []historyEntry) []historyEntry {
 func (r *Record) happened(more ...Happening) {
 	r.History = r.History.Add(MaxHistory-1, more...)
 }
+
+// Join adds to a record that is being made what was seen beside it.
+func (r *Record) Join(seen History) { r.History = r.History.Merge(MaxHistory-1, seen) }
 
 // Happenings returns what has happened to the callback, the oldest first: what its record says,
 // and what was seen beside that.

@@ -65,6 +65,8 @@ type Attempt struct {
 	Poll *Job
 	// RetryAt is when to try again.
 	RetryAt Time
+	// Status is that of the upstream's answer; 0 if there was none.
+	Status int
 	// Code and Error say why the attempt failed.
 	Code, Error string
 	// Step is the callback that continues the work, with AttemptContinued.
@@ -104,22 +106,27 @@ const (
 // late ack is kept only if it is the result.
 func (r *Record) Attempted(p *Policy, block Block, a Attempt, now Time) (*Record, bool) {
 	if r.Phase == Resolved && r.Call != nil && block == CallBlock && a.Kind == AttemptAcked && p.AckIsResult && a.Response != nil {
-		return r.Acknowledge(a.Response)
+		return r.noting(HappenedAcked, a, "", now).Acknowledge(a.Response)
 	}
 	if r.Phase != Waiting || r.Job == nil || r.Job.Block != block {
 		return nil, false
 	}
 	switch a.Kind {
-	case AttemptAcked, AttemptUnknown, AttemptContinued:
-		return r.handedOver(p, a), true
+	case AttemptAcked:
+		return r.noting(HappenedAcked, a, "", now).handedOver(p, a), true
+	case AttemptUnknown:
+		return r.noting(HappenedAttempted, a, "perhaps accepted", now).handedOver(p, a), true
+	case AttemptContinued:
+		return r.noting(HappenedAttempted, a, "continued by a step", now).handedOver(p, a), true
 	case AttemptRetry:
-		return r.retried(a), true
+		return r.noting(HappenedAttempted, a, a.Error, now).retried(a), true
 	case AttemptPolled:
 		return r.polled(p, a, now), true
 	case AttemptAnswered:
-		return r.answered(p, a.Response, now), true
+		a.Status = a.Response.Status
+		return r.noting(HappenedAttempted, a, "", now).answered(p, a.Response, now), true
 	}
-	return r.failed(p, a.Code, a.Error, now), true
+	return r.noting(HappenedAttempted, a, a.Code, now).failed(p, a.Code, a.Error, now), true
 }
 
 // handedOver ends a job whose outcome will come from a call or a step.
@@ -156,6 +163,7 @@ func (r *Record) answered(p *Policy, response *Response, now Time) *Record {
 	if response.Status < 400 {
 		next := r.finish(p, Resolved, now)
 		next.Answer = response
+		next.happened(Happening{At: now, Kind: HappenedResolved})
 		return next
 	}
 	next := r.failed(p, strconv.Itoa(response.Status), "The upstream has answered with status "+strconv.Itoa(response.Status)+".", now)
@@ -197,11 +205,16 @@ func (r *Record) Follow(p *Policy, step *Record, result *Response, now Time) (*R
 		next, failure := r.finish(p, Failed, now), *step.Failure
 		failure.Later = r.Call != nil
 		next.Failure, next.Answer = &failure, result
+		next.happened(Happening{At: now, Kind: HappenedFailed, Reason: byStep})
 		return next, true
 	case result == nil:
 		return r.failed(p, FailureLost, name+" was resolved, and its result cannot be read any more.", now), true
 	}
 	next := r.finish(p, Resolved, now)
 	next.Answer = result
+	next.happened(Happening{At: now, Kind: HappenedResolved, Reason: byStep})
 	return next, true
 }
+
+// byStep is why a callback has ended as the step did that it waited for.
+const byStep = "step"

@@ -307,6 +307,7 @@ func (m *machine) moveTo(t *rapid.T, next *callback.Record, phase callback.Phase
 	if was := m.handed[len(m.handed)-1]; contents(m.t, was.record) != was.was {
 		t.Fatalf("the record handed in was\n%s\nand is now\n%s", was.was, contents(m.t, was.record))
 	}
+	m.checkHistory(t, next)
 	m.record, m.phase = next, phase
 	m.handed = append(m.handed, handed{next, contents(m.t, next)})
 }

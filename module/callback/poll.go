@@ -19,7 +19,7 @@ func (r *Record) Poll(job Job) (*Record, bool) {
 // result: the upstream is asked again.
 func (r *Record) polled(p *Policy, a Attempt, now Time) *Record {
 	if a.Call == nil {
-		return r.retried(a)
+		return r.noting(HappenedPolled, a, "", now).retried(a)
 	}
 	lenient := *p
 	lenient.RequireCorrelationID, lenient.RequireStatus = false, false
@@ -27,12 +27,12 @@ func (r *Record) polled(p *Policy, a Attempt, now Time) *Record {
 	switch {
 	case fault.Slug != "":
 		a.Error = fault.Detail
-		return r.retried(a)
+		return r.noting(HappenedPolled, a, fault.Slug, now).retried(a)
 	case said.progress:
-		return r.retried(a)
+		return r.noting(HappenedPolled, a, "", now).retried(a)
 	}
 	a.Call.Polled = true
-	before := *r
+	before := *r.noting(HappenedPolled, a, "", now)
 	before.Latest, before.LatestReply = nil, nil
 	if block, goesOn := p.nextBlock(); goesOn && said.failure == nil {
 		next := before
@@ -46,6 +46,7 @@ func (r *Record) polled(p *Policy, a Attempt, now Time) *Record {
 	}
 	next := before.finish(p, phase, now)
 	next.Call, next.Failure = a.Call, said.failure
+	next.happened(Happening{At: now, Kind: endings[phase]})
 	return next
 }
 

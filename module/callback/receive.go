@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -48,6 +49,8 @@ const (
 
 // Verdict is the decision on a call.
 type Verdict struct {
+	// ID is the callback's that a call was for. The engine sets it.
+	ID UUID
 	// Kind is the kind of decision.
 	Kind Kind
 	// Reply is what the partner is answered, if the kind has a reply.
@@ -177,7 +180,7 @@ func (r *Record) weigh(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	case fault.Slug != "":
 		return Verdict{Kind: Refused, Fault: fault}
 	case said.progress:
-		v := r.note(p, c, look)
+		v := r.note(p, c, look, now)
 		if forwards {
 			v.Next.forward(c, now)
 		}
@@ -230,6 +233,7 @@ func (r *Record) accept(p *Policy, c *Call, failure *Failure, look Lookup, now T
 	}
 	next.Failure = failure
 	next.take(p, c, r.replyTo(p, c, failure != nil, look))
+	next.happened(r.taking(HappenedCalled, p, c, next.Reply, now), c.decision(now), c.ending(phase, now))
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: next}
 }
 
@@ -248,21 +252,25 @@ func (r *Record) proceed(p *Policy, block Block, c *Call, look Lookup, now Time)
 	next := *r
 	next.take(p, c, r.replyTo(p, c, false, look))
 	next.Job, next.Step = &Job{Block: block, NextAt: now}, UUID{}
+	next.happened(r.taking(HappenedCalled, p, c, next.Reply, now), c.decision(now))
 	return Verdict{Kind: Accepted, Reply: next.Reply, Next: &next}
 }
 
 // note keeps a call that is not the answer yet.
-func (r *Record) note(p *Policy, c *Call, look Lookup) Verdict {
+func (r *Record) note(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	next := *r
 	next.Latest, next.LatestReply = c, r.reply(p, c, look)
 	next.Calls++
 	next.Seen = r.seenWith(p, c)
+	next.happened(r.taking(HappenedProgressed, p, c, next.LatestReply, now))
 	return Verdict{Kind: Progressed, Reply: next.LatestReply, Next: &next}
 }
 
 // fail ends a callback as failed because its policy allows no call after a refused one.
 func (r *Record) fail(p *Policy, fault Fault, now Time) *Record {
-	next := r.failed(p, fault.Slug, fault.Detail, now)
+	before := *r
+	before.happened(Happening{At: now, Kind: HappenedRefused, Status: cmp.Or(fault.Status, http.StatusBadRequest), Reason: fault.Slug})
+	next := before.failed(p, fault.Slug, fault.Detail, now)
 	next.Calls++
 	return next
 }

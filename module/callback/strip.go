@@ -77,6 +77,7 @@ func (r *Record) StripBodies(now Time) (*Record, bool) {
 	next.Call, next.Latest = r.Call.stripped(), r.Latest.stripped()
 	next.Ack, next.Answer = r.Ack.stripped(), r.Answer.stripped()
 	next.Request, next.Outbox = nil, nil
+	next.happened(Happening{At: now, Kind: HappenedStripped})
 	return &next, true
 }
 

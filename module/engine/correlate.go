@@ -141,7 +141,7 @@ func (e *Engine) Unmatched() { e.observer.Unmatched() }
 // returns its newest record. store.ErrExists: that id belongs to another callback.
 func (e *Engine) Correlate(ctx context.Context, id callback.UUID, correlationID string) (*callback.Record, error) {
 	r, err := e.transition(ctx, store.ByID(id), Correlated, func(r *callback.Record, p *callback.Policy) store.Change {
-		next, _ := r.Correlate(p, correlationID)
+		next, _ := r.Correlate(p, correlationID, callback.At(e.now()))
 		return store.Change{Next: next}
 	})
 	if err == nil {

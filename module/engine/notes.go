@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -30,8 +31,11 @@ type noteShard struct {
 // noted are the notes of one callback.
 type noted struct {
 	id           callback.UUID
-	history      callback.History
 	before, next *noted
+	// history has its first entries in room. added counts what was noted.
+	history callback.History
+	room    [40]byte
+	added   uint64
 }
 
 func newNotes() *notes {
@@ -57,10 +61,12 @@ func (n *notes) add(id callback.UUID, h callback.Happening) {
 			s.remove(s.head.next)
 		}
 		of = &noted{id: id, before: s.head.before, next: &s.head}
+		of.history = of.room[:0]
 		of.before.next, s.head.before = of, of
 		s.of[id] = of
 	}
-	of.history = of.history.Add(maxNotesEach, h)
+	of.history = of.history.Put(maxNotesEach, h)
+	of.added++
 }
 
 // remove forgets the notes of a callback.
@@ -75,9 +81,44 @@ func (n *notes) seen(id callback.UUID) callback.History {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if of := s.of[id]; of != nil {
-		return of.history
+		return slices.Clone(of.history)
 	}
 	return nil
+}
+
+// join puts what is noted of a callback into a record that is to be written. added is how much
+// was noted by then, 0 if nothing was.
+func (n *notes) join(next *callback.Record) (added uint64) {
+	s := n.shard(next.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.of[next.ID]
+	if of == nil {
+		return 0
+	}
+	next.Join(of.history)
+	return of.added
+}
+
+// written forgets what a write has taken along, unless more was noted since then: what is there
+// already is not added again.
+func (n *notes) written(id callback.UUID, added uint64) {
+	s := n.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if of := s.of[id]; of != nil && of.added == added {
+		s.remove(of)
+	}
+}
+
+// gone forgets what is noted of a callback that is removed.
+func (n *notes) gone(id callback.UUID) {
+	s := n.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if of := s.of[id]; of != nil {
+		s.remove(of)
+	}
 }
 
 // Remember notes what has happened to a callback, for its history, where nothing is written of

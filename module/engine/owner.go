@@ -12,19 +12,44 @@ import (
 // errLost: another node does the work by now, and its outcome counts.
 var errLost = errors.New("another node does this work")
 
-// update is store.Update. In a store of several nodes a decision also says who does the work
-// that is due after it.
+// update is store.Update. A decision takes along what was noted of the callback. In a store of
+// several nodes it also says who does the work that is due after it.
 func (e *Engine) update(ctx context.Context, key store.Key, decide store.Decide) (*callback.Record, store.Commit, error) {
-	if e.shared == nil {
-		return e.store.Update(ctx, key, decide)
-	}
-	return e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
+	var notes carried
+	r, commit, err := e.store.Update(ctx, key, func(r *callback.Record) (store.Change, error) {
 		c, err := decide(r)
-		if err == nil && c.Next != nil {
-			c.Next = e.assigned(c.Next)
+		notes = carried{of: r.ID}
+		switch {
+		case err != nil:
+		case c.Next != nil:
+			if e.shared != nil {
+				c.Next = e.assigned(c.Next)
+			}
+			if c.Next == r {
+				next := *r
+				c.Next = &next
+			}
+			notes.added = e.notes.join(c.Next)
+		case c.Delete:
+			notes.removed = true
 		}
 		return c, err
 	})
+	switch {
+	case err != nil:
+	case notes.removed:
+		e.notes.gone(notes.of)
+	case notes.added > 0:
+		e.notes.written(notes.of, notes.added)
+	}
+	return r, commit, err
+}
+
+// carried is what a decision has done to the notes of a callback.
+type carried struct {
+	of      callback.UUID
+	added   uint64
+	removed bool
 }
 
 // assigned returns a record with the owner of the work that is due: the one that it has, as

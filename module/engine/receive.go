@@ -101,7 +101,7 @@ func (e *Engine) apply(ctx context.Context, key store.Key, in Incoming) (decisio
 	if err != nil {
 		return decision{}, err
 	}
-	d.record = r
+	d.record, d.verdict.ID = r, r.ID
 	verdict := d.verdict
 	if verdict.Kind == callback.Asks || d.large {
 		return d, nil
@@ -155,6 +155,7 @@ func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Verdict, *Cal
 		return callback.Verdict{}, nil, err
 	}
 	verdict := cb.Admit(cb.Policy, in.Call, callback.At(e.now()))
+	verdict.ID = cb.ID
 	if verdict.Kind != callback.Gone {
 		return verdict, cb, nil
 	}

@@ -48,6 +48,7 @@ func (x *exchange) callUpstream() error {
 	x.came = x.h.expectAck(x.rt.Engine, x.callback.ID)
 	defer x.came()
 	defer x.watch()()
+	x.rt.Engine.Remember(x.callback.ID, callback.Happening{Kind: callback.HappenedSent})
 	x.call = upstream.Start(handler, x.w, x.request.out, x.room(), (*judge)(x), x.request.retain())
 	x.follow(x.call)
 	// What was sent is not used any more, and it would take memory while the client is held.

@@ -85,6 +85,7 @@ func (j *job) fetch(ctx context.Context) callback.Attempt {
 		return failedSource(fmt.Errorf("the result cannot be fetched: %w", err))
 	}
 	attempt := j.fetchOf(call)
+	attempt.Status = statusOf(call)
 	attempt.Done = call.Close
 	return attempt
 }

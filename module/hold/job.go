@@ -323,6 +323,13 @@ func (j *job) Body(a *upstream.Answer) upstream.Fate {
 
 // attemptOf returns the outcome of an attempt.
 func (j *job) attemptOf(call *upstream.Call) callback.Attempt {
+	attempt := j.outcomeOf(call)
+	attempt.Status = statusOf(call)
+	return attempt
+}
+
+// outcomeOf is attemptOf without the status.
+func (j *job) outcomeOf(call *upstream.Call) callback.Attempt {
 	if !j.step.next.IsZero() {
 		return callback.Attempt{Kind: callback.AttemptContinued, Step: j.step.next}
 	}

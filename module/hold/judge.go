@@ -50,7 +50,7 @@ func (x *exchange) look(status int, header http.Header) upstream.Fate {
 	case len(x.h.ackBody) > 0:
 		return x.h.weighs()
 	}
-	return x.accept()
+	return x.accept(status)
 }
 
 // weigh decides by its body whether an answer with the status of an ack is one.
@@ -61,7 +61,7 @@ func (x *exchange) weigh(a *upstream.Answer) upstream.Fate {
 	case !says:
 		return x.decline(a.Status)
 	}
-	return weighed(x.accept())
+	return weighed(x.accept(a.Status))
 }
 
 // weighs returns the fate of an answer that the body decides on.
@@ -80,9 +80,10 @@ func weighed(fate upstream.Fate) upstream.Fate {
 	return fate
 }
 
-// accept keeps an ack from the client, as far as it is needed.
-func (x *exchange) accept() upstream.Fate {
+// accept keeps an ack with that status from the client, as far as it is needed.
+func (x *exchange) accept(status int) upstream.Fate {
 	x.acked = true
+	x.rt.Engine.Remember(x.callback.ID, callback.Happening{Kind: callback.HappenedAcked, Status: status})
 	return x.h.neededOf()
 }
 

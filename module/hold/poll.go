@@ -227,6 +227,7 @@ func (j *job) poll(ctx context.Context) callback.Attempt {
 		return failedSource(err)
 	}
 	attempt := j.pollOf(call)
+	attempt.Status = statusOf(call)
 	attempt.Done = func() {
 		if attempt.Call != nil {
 			attempt.Call.Unpacked.Release()

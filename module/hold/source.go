@@ -175,6 +175,14 @@ func unanswered(call *upstream.Call) (reason string, again bool) {
 	return "", false
 }
 
+// statusOf returns the status of the upstream's answer; 0 if there is none.
+func statusOf(call *upstream.Call) int {
+	if call.Outcome() != upstream.Answered {
+		return 0
+	}
+	return call.Status()
+}
+
 // asksFor returns how long an upstream asks to be left alone; 0 if it does not say.
 func asksFor(call *upstream.Call) time.Duration {
 	if call.Outcome() != upstream.Answered {

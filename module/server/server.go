@@ -251,7 +251,8 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 
 // serveOwn takes a call to the URL of one callback.
 func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, rt *app.Runtime, in engine.Incoming, signed signed) error {
-	owner := memory.Nobody
+	// id is the callback's, once it is known.
+	owner, id := memory.Nobody, callback.UUID{}
 	if len(signed.caller.Names) > 0 {
 		owner = keyOwner(signed.caller)
 	}
@@ -266,12 +267,13 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, rt *app.Runtim
 			return failed(rt, err)
 		}
 		if verdict.Kind != callback.Accepted {
-			answer.WriteVerdict(w, verdict, cb.Policy, in.Call.Caller)
+			writeVerdict(w, rt, verdict, cb.Policy, in.Call.Caller)
 			return nil
 		}
-		owner = memory.OwnerOf(cb.ID)
+		owner, id = memory.OwnerOf(cb.ID), cb.ID
 	}
 	if err := s.readBody(w, r, rt.Engine, owner, &in, signed); err != nil {
+		remember(rt, id, callProblem(err))
 		return err
 	}
 	defer in.Lease.Release()
@@ -281,9 +283,10 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, rt *app.Runtim
 	}
 	verdict, policy, err := rt.Engine.Receive(r.Context(), in)
 	if err != nil {
+		remember(rt, id, callProblem(err))
 		return failed(rt, err)
 	}
-	answer.WriteVerdict(w, verdict, policy, in.Call.Caller)
+	writeVerdict(w, rt, verdict, policy, in.Call.Caller)
 	return nil
 }
 

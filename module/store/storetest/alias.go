@@ -248,7 +248,7 @@ func aliasesOfThePolicy(h *house) {
 	r := callback.New(h.store.Secret(), h.policy, spec, now)
 	h.create(r)
 	correlated, c := h.update(byCorrelation("a"), func(r *callback.Record) (store.Change, error) {
-		next, _ := r.Correlate(h.policy, "b")
+		next, _ := r.Correlate(h.policy, "b", now)
 		return store.Change{Next: next}, nil
 	})
 	h.beforeAndAfter(c, func(when string) {
@@ -276,7 +276,7 @@ func aliasesOfAckAndRequest(h *house) {
 	given := callback.Spec{CorrelationID: "job-7", ExpiresIn: time.Hour}
 	made := func(spec callback.Spec) *callback.Record { return callback.New(h.store.Secret(), h.policy, spec, now) }
 	correlate := func(r *callback.Record) (store.Change, error) {
-		next, _ := r.Correlate(h.policy, "job-7")
+		next, _ := r.Correlate(h.policy, "job-7", now)
 		return store.Change{Next: next}, nil
 	}
 	asked, answered, late := made(given), made(callback.Spec{ExpiresIn: time.Hour}), made(callback.Spec{ExpiresIn: time.Hour})
