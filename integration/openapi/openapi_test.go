@@ -1,6 +1,8 @@
 package openapi
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,6 +17,8 @@ func TestTrafficIsAsTheDocumentSays(t *testing.T) {
 	s.makeCallbacks(t)
 	s.readCallbacks(t)
 	s.endCallbacks(t)
+	s.watchCallbacks(t)
+	s.endAll(t)
 	s.refuse(t)
 	s.unavailable(t)
 
@@ -74,7 +78,10 @@ func (s *stage) readCallbacks(t *testing.T) {
 	s.want(t, http.StatusOK, http.MethodGet, "/"+expired, "", "Prefer", "wait=60")
 	s.want(t, http.StatusGatewayTimeout, http.MethodGet, "/"+expired+"/result", "", "Prefer", "wait=60")
 	s.want(t, http.StatusGone, http.MethodPost, "/"+expired+"/resolve", "")
-	for _, query := range []string{"", "?phase=waiting", "?name=orders", "?createdAfter=1h&createdBefore=2100-01-01T00:00:00Z", "?limit=1"} {
+	for _, query := range []string{
+		"", "?phase=waiting", "?name=orders", "?createdAfter=1h&createdBefore=2100-01-01T00:00:00Z", "?limit=1", "?order=oldest", "?confirm=true",
+		"?correlationId=order+17", "?id=" + id, "/count", "/count?phase=waiting", "/count?delivery=dead",
+	} {
 		s.want(t, http.StatusOK, http.MethodGet, query, "")
 	}
 	s.want(t, http.StatusOK, http.MethodGet, "/openapi.json", "")
@@ -101,6 +108,48 @@ func (s *stage) endCallbacks(t *testing.T) {
 	s.want(t, http.StatusAccepted, http.MethodPost, "/"+delivered+"/redeliver", "")
 }
 
+// watchCallbacks reads a stream of changes up to the first.
+func (s *stage) watchCallbacks(t *testing.T) {
+	req := s.request(t, http.MethodGet, "/events?phase=closed", "", "Last-Event-ID", "unknown")
+	res, err := s.Client(t, harness.HTTP1).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	closed, _ := s.create(t, `{"correlationId":"watched"}`)
+	s.want(t, http.StatusNoContent, http.MethodDelete, "/"+closed, "")
+	var text bytes.Buffer
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
+		if data, ok := strings.CutPrefix(lines.Text(), `data: {"at":`); ok {
+			s.isA(t, "Change", `{"at":`+data)
+			break
+		}
+	}
+	if !strings.Contains(text.String(), "event: lost\n") {
+		t.Errorf("nobody knows what the client has missed, and it is told %s", text.String())
+	}
+	s.validate(t, req, nil, &harness.Response{Status: res.StatusCode, Header: res.Header, Body: text.Bytes()})
+}
+
+func (s *stage) endAll(t *testing.T) {
+	for _, path := range []string{"/close", "/resolve", "/redeliver"} {
+		s.create(t, `{"correlationId":"one of many"}`)
+		s.want(t, http.StatusOK, http.MethodPost, path+"?correlationId=one+of+many&expect=9", "")
+		s.want(t, http.StatusOK, http.MethodPost, path+"?name=nobody", "")
+		s.create(t, `{"correlationId":"one of many"}`)
+		s.want(t, http.StatusConflict, http.MethodPost, path+"?createdAfter=1h&expect=0", "")
+		s.want(t, http.StatusBadRequest, http.MethodPost, path, "")
+		s.want(t, http.StatusOK, http.MethodPost, path+"?all=true", "")
+	}
+	s.want(t, http.StatusRequestEntityTooLarge, http.MethodPost, "/resolve?all=true", `"`+strings.Repeat("x", 64<<10)+`"`)
+	refused, _ := s.create(t, `{"requireStatus":true}`)
+	got := s.do(t, s.request(t, http.MethodPost, "/resolve?id="+refused, ""))
+	if !bytes.Contains(got.Body, []byte(`"failures":[{"id":"`+refused+`","reason":"missing-header"}]`)) {
+		t.Errorf("the report of a call that is refused: %s", got.Body)
+	}
+}
+
 func (s *stage) refuse(t *testing.T) {
 	for _, body := range []string{
 		`{`, `[]`, `{"nosuch":1}`, `{"responseCode":99}`, `{"responseCode":"200"}`, `{"methods":["HEAD"]}`, `{"methods":[]}`,
@@ -118,7 +167,9 @@ func (s *stage) refuse(t *testing.T) {
 	}
 	s.want(t, http.StatusUnsupportedMediaType, http.MethodPost, "", "x", "Content-Type", "text/plain")
 	s.want(t, http.StatusRequestEntityTooLarge, http.MethodPost, "", `{"data":"`+strings.Repeat("x", 64<<10)+`"}`)
-	s.want(t, http.StatusBadRequest, http.MethodGet, "?limit=0", "")
+	for _, query := range []string{"?limit=0", "/count?limit=1", "/events?order=oldest"} {
+		s.want(t, http.StatusBadRequest, http.MethodGet, query, "")
+	}
 	s.want(t, http.StatusBadRequest, http.MethodDelete, "/00000000-0000-4000-8000-000000000000?purge=yes", "")
 	const unknown = "/00000000-0000-4000-8000-000000000000"
 	s.document.operations(t, func(method, path string, _ operation) {

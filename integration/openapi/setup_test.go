@@ -10,12 +10,14 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
+	"github.com/pb33f/libopenapi-validator/schema_validation"
 
 	"github.com/caddy-callback/caddy-callback/integration/harness"
 )
@@ -34,6 +36,7 @@ const (
 type stage struct {
 	*harness.Caddy
 	document document
+	model    libopenapi.Document
 	check    validator.Validator
 
 	mu sync.Mutex
@@ -125,7 +128,7 @@ func start(t *testing.T) *stage {
 			t.Errorf("the document: %s %s %+v", e.Message, e.Reason, e.SchemaValidationErrors)
 		}
 	}
-	s.check = check
+	s.model, s.check = model, check
 	return s
 }
 
@@ -193,13 +196,32 @@ func (s *stage) validate(t *testing.T, req *http.Request, sent []byte, got *harn
 // notSent stands for a request that was never made.
 var notSent = []byte("not sent")
 
+// named are the paths below that of the API that are no ids.
+var named = []string{"openapi.json", "nodes", "count", "events", "close", "resolve", "redeliver"}
+
 // patternOf returns the document's path for a path.
 func patternOf(path string) string {
 	parts := strings.Split(path, "/")
-	if len(parts) > 2 && parts[2] != "openapi.json" && parts[2] != "nodes" {
+	if len(parts) > 2 && !slices.Contains(named, parts[2]) {
 		parts[2] = "{id}"
 	}
 	return strings.Join(parts, "/")
+}
+
+// isA holds JSON to a schema of the document.
+func (s *stage) isA(t *testing.T, name, text string) {
+	t.Helper()
+	model, err := s.model.BuildV3Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid, errs := schema_validation.NewSchemaValidator().ValidateSchemaString(model.Model.Components.Schemas.GetOrZero(name).Schema(), text)
+	for _, e := range errs {
+		t.Errorf("%s is no %s: %s %s %+v", text, name, e.Message, e.Reason, e.SchemaValidationErrors)
+	}
+	if !valid && len(errs) == 0 {
+		t.Errorf("%s is no %s", text, name)
+	}
 }
 
 // create makes a callback, and returns its id and its URL.

@@ -30,6 +30,12 @@ func TestPathsOfTheAPILeadWhereTheyShould(t *testing.T) {
 		"/callbacks/nodes":                            {resource: roster},
 		"/callbacks/nodes/":                           {resource: roster},
 		"/callbacks/nodes/resolve":                    {resource: resolving},
+		"/callbacks/count":                            {resource: number},
+		"/callbacks/events/":                          {resource: changes},
+		"/callbacks/close":                            {resource: closingAll},
+		"/callbacks/resolve":                          {resource: resolvingAll},
+		"/callbacks/redeliver":                        {resource: redeliveringAll},
+		"/callbacks/redeliver/result":                 {resource: itsResult},
 		"/callbacks/" + secretText:                    {resource: oneCallback, id: id},
 		"/callbacks/" + secretText + "/":              {resource: oneCallback, id: id},
 		"/callbacks/" + secretText + "/result":        {resource: itsResult, id: id},
@@ -78,19 +84,27 @@ func TestDocumentHasEveryFieldAndParameter(t *testing.T) {
 	if want := slices.Sorted(maps.Keys(creationFields)); !slices.Equal(fields, want) {
 		t.Errorf("the fields are %v, want %v", fields, want)
 	}
-	var list struct {
-		Parameters []struct{ Name, In string } `json:"parameters"`
-	}
-	if err := json.Unmarshal(raw.Paths[Path]["get"], &list); err != nil {
-		t.Fatal(err)
-	}
-	var parameters []string
-	for _, p := range list.Parameters {
-		parameters = append(parameters, p.Name)
-	}
-	slices.Sort(parameters)
-	if want := slices.Sorted(slices.Values(desk.Parameters())); !slices.Equal(parameters, want) {
-		t.Errorf("the parameters are %v, want %v", parameters, want)
+	for operation, want := range map[[2]string][]string{
+		{Path, "get"}: desk.Parameters(), {Path + "/count", "get"}: desk.CountParameters(), {Path + "/events", "get"}: desk.WatchParameters(),
+		{Path + "/close", "post"}: desk.OrderParameters(), {Path + "/resolve", "post"}: desk.OrderParameters(), {Path + "/redeliver", "post"}: desk.OrderParameters(),
+	} {
+		var list struct {
+			Parameters []struct{ Name, In string } `json:"parameters"`
+		}
+		if err := json.Unmarshal(raw.Paths[operation[0]][operation[1]], &list); err != nil {
+			t.Fatal(err)
+		}
+		var parameters []string
+		for _, p := range list.Parameters {
+			if p.In == "query" {
+				parameters = append(parameters, p.Name)
+			}
+		}
+		slices.Sort(parameters)
+		slices.Sort(want)
+		if !slices.Equal(parameters, want) {
+			t.Errorf("the parameters of %v are %v, want %v", operation, parameters, want)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/desk"
 )
 
 // resource is what a path of the API leads to.
@@ -23,6 +24,16 @@ const (
 	document
 	// roster: /callbacks/nodes
 	roster
+	// number: /callbacks/count
+	number
+	// changes: /callbacks/events
+	changes
+	// closingAll: /callbacks/close
+	closingAll
+	// resolvingAll: /callbacks/resolve
+	resolvingAll
+	// redeliveringAll: /callbacks/redeliver
+	redeliveringAll
 	// oneCallback: /callbacks/{id}
 	oneCallback
 	// itsResult: /callbacks/{id}/result
@@ -43,6 +54,12 @@ type location struct {
 	id callback.UUID
 }
 
+// namedPaths are the paths below Path that are no id's.
+var namedPaths = map[string]resource{
+	"openapi.json": document, "nodes": roster, "count": number, "events": changes,
+	string(desk.Close): closingAll, string(desk.Resolve): resolvingAll, string(desk.Redeliver): redeliveringAll,
+}
+
 // parsePath reads a path as it was escaped in the request. A slash at the end
 // changes nothing.
 func parsePath(escaped string) location {
@@ -54,11 +71,8 @@ func parsePath(escaped string) location {
 		return location{resource: collection}
 	}
 	rest = strings.TrimSuffix(rest[1:], "/")
-	switch rest {
-	case "openapi.json":
-		return location{resource: document}
-	case "nodes":
-		return location{resource: roster}
+	if resource, named := namedPaths[rest]; named {
+		return location{resource: resource}
 	}
 	text, _, _ := strings.Cut(rest, "/")
 	resource, known := map[string]resource{
@@ -94,6 +108,14 @@ func (r resource) methods() []method {
 		return []method{{http.MethodGet, "", (*request).describe}, {http.MethodHead, "", (*request).describe}}
 	case roster:
 		return reads((*request).nodes)
+	case number:
+		return reads((*request).count)
+	case changes:
+		return reads((*request).watch)
+	case closingAll, redeliveringAll:
+		return []method{{http.MethodPost, app.PermissionManage, (*request).actOnAll}}
+	case resolvingAll:
+		return []method{{http.MethodPost, app.PermissionManage, (*request).resolveAll}}
 	case oneCallback:
 		return append(reads((*request).show), method{http.MethodDelete, app.PermissionManage, (*request).close})
 	case itsResult:

@@ -274,12 +274,12 @@ func (a *App) Start() error {
 		return err
 	}
 	a.place()
-	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger) (store.Store, *engine.Engine, error) {
+	rt, err := runtimes.acquire(a.identity, a.log, func(log *zap.Logger, o engine.Observer) (store.Store, *engine.Engine, error) {
 		s, err := a.opener.Open(log)
 		if err != nil {
 			return nil, nil, err
 		}
-		return s, engine.New(s, a.limits(), log, witness{}), nil
+		return s, engine.New(s, a.limits(), log, o), nil
 	})
 	if err != nil {
 		return fmt.Errorf("callback: %w", err)

@@ -77,12 +77,13 @@ func (es *events) add(name string, r *callback.Record) {
 // emitting holds the events of the newest configuration.
 var emitting atomic.Pointer[events]
 
-// witness counts transitions, and queues events for them.
-type witness struct{}
+// witness counts transitions, queues events for them, and tells those who listen.
+type witness struct{ feed *Feed }
 
 // Observe implements engine.Observer.
-func (witness) Observe(t engine.Transition, r *callback.Record, ended bool) {
+func (w witness) Observe(t engine.Transition, r *callback.Record, ended bool) {
 	measured().observe(t, r, ended)
+	w.feed.observe(t, r, ended)
 	name := ""
 	switch {
 	case t == engine.Created:

@@ -32,6 +32,8 @@ type Runtime struct {
 	store    store.Store
 	// Engine works on the store.
 	Engine *engine.Engine
+	// Feed tells what happens to its callbacks.
+	Feed *Feed
 	// Exit is closed when Caddy exits.
 	Exit <-chan struct{}
 
@@ -46,9 +48,12 @@ type Runtime struct {
 	closed chan struct{}
 }
 
+// opening opens a store, with an engine that works on it and tells the observer.
+type opening func(*zap.Logger, engine.Observer) (store.Store, *engine.Engine, error)
+
 // acquire returns the runtime with that identity, opening it if there is none.
 // It waits for one that is being closed.
-func (rs *registry) acquire(identity string, log *zap.Logger, open func(*zap.Logger) (store.Store, *engine.Engine, error)) (*Runtime, error) {
+func (rs *registry) acquire(identity string, log *zap.Logger, open opening) (*Runtime, error) {
 	for {
 		rt, fresh := rs.get(identity, log)
 		if fresh {
@@ -95,6 +100,7 @@ func (rs *registry) get(identity string, log *zap.Logger) (rt *Runtime, fresh bo
 	rt = &Runtime{
 		identity: identity,
 		log:      newLiveLog(log),
+		Feed:     newFeed(),
 		opened:   make(chan struct{}),
 		closed:   make(chan struct{}),
 	}
@@ -103,8 +109,8 @@ func (rs *registry) get(identity string, log *zap.Logger) (rt *Runtime, fresh bo
 	return rt, true
 }
 
-func (rs *registry) start(rt *Runtime, open func(*zap.Logger) (store.Store, *engine.Engine, error)) (*Runtime, error) {
-	rt.store, rt.Engine, rt.err = open(zap.New(rt.log))
+func (rs *registry) start(rt *Runtime, open opening) (*Runtime, error) {
+	rt.store, rt.Engine, rt.err = open(zap.New(rt.log), witness{rt.Feed})
 	if rt.err != nil {
 		rs.forget(rt)
 		close(rt.opened)
@@ -143,6 +149,7 @@ func (rt *Runtime) Release() {
 	if err := rt.Engine.Close(); err != nil {
 		zap.New(rt.log).Error("closing the callback store", zap.Error(err))
 	}
+	rt.Feed.close()
 	exiting.unwatch()
 	runtimes.forget(rt)
 	close(rt.closed)

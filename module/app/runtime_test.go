@@ -23,7 +23,7 @@ type shelf struct {
 	last *closingStore
 }
 
-func (s *shelf) open(log *zap.Logger) (store.Store, *engine.Engine, error) {
+func (s *shelf) open(log *zap.Logger, o engine.Observer) (store.Store, *engine.Engine, error) {
 	s.opened.Add(1)
 	if s.now.Add(1) > 1 {
 		return nil, nil, errors.New("a store is open twice")
@@ -34,7 +34,7 @@ func (s *shelf) open(log *zap.Logger) (store.Store, *engine.Engine, error) {
 		}
 		s.now.Add(-1)
 	})
-	return s.last, engine.New(s.last, testLimits, log, witness{}), nil
+	return s.last, engine.New(s.last, testLimits, log, o), nil
 }
 
 // acquire returns the runtime of the test's own store.
@@ -127,13 +127,13 @@ func openSlowly(t *testing.T, failure error) {
 	s, goOn, errs := new(shelf), make(chan struct{}), make(chan error, 2)
 	for range 2 {
 		go func() {
-			rt, err := runtimes.acquire(t.Name(), zap.NewNop(), func(log *zap.Logger) (store.Store, *engine.Engine, error) {
+			rt, err := runtimes.acquire(t.Name(), zap.NewNop(), func(log *zap.Logger, o engine.Observer) (store.Store, *engine.Engine, error) {
 				<-goOn
 				if failure != nil {
 					s.opened.Add(1)
 					return nil, nil, failure
 				}
-				return s.open(log)
+				return s.open(log, o)
 			})
 			errs <- err
 			if err == nil {
@@ -156,7 +156,7 @@ func openSlowly(t *testing.T, failure error) {
 
 func TestFailedOpenLeavesNothing(t *testing.T) {
 	failure := errors.New("the disk is full")
-	_, err := runtimes.acquire(t.Name(), zap.NewNop(), func(*zap.Logger) (store.Store, *engine.Engine, error) { return nil, nil, failure })
+	_, err := runtimes.acquire(t.Name(), zap.NewNop(), func(*zap.Logger, engine.Observer) (store.Store, *engine.Engine, error) { return nil, nil, failure })
 	if err != failure || isOpen(t) {
 		t.Fatalf("error is %v, still open: %v", err, isOpen(t))
 	}

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -44,16 +43,14 @@ type Order struct {
 	Lease *memory.Lease
 }
 
-// ordering are the parameters of an order, beside everything and expect.
-var ordering = append(slices.Clone(filters), cursor)
-
+// Parameters of an order beside those that say what is counted.
 const (
 	paramAll    = "all"
 	paramExpect = "expect"
 )
 
 // OrderParameters returns the names of the parameters that ParseOrder reads.
-func OrderParameters() []string { return append(namesOf(ordering), paramAll, paramExpect) }
+func OrderParameters() []string { return append(namesOf(counting), paramAll, paramExpect) }
 
 // ParseOrder reads an order, without its call. The error is a problem that names the
 // parameter.
@@ -78,7 +75,7 @@ func ParseOrder(act Act, values url.Values, now time.Time) (o Order, err error) 
 		}
 	}
 	o.Act = act
-	o.Query, err = parse(ordering, rest, now)
+	o.Query, err = parse(counting, rest, now)
 	return o, err
 }
 

@@ -29,11 +29,11 @@ var (
 	filters = []parameter{
 		{"phase", func(q *store.Query, value string, _ time.Time) error { return readPhase(&q.Phase, value) }},
 		{"name", func(q *store.Query, value string, _ time.Time) error { q.Name = value; return nil }},
-		{"delivery", func(q *store.Query, value string, _ time.Time) error { return readDelivery(&q.Dead, value) }},
 		{"id", func(q *store.Query, value string, _ time.Time) error { return readID(&q.ID, value) }},
 		{"correlationId", func(q *store.Query, value string, _ time.Time) error {
 			return readCorrelationID(&q.CorrelationID, value)
 		}},
+		{"delivery", func(q *store.Query, value string, _ time.Time) error { return readDelivery(&q.Dead, value) }},
 		{"confirm", func(q *store.Query, value string, _ time.Time) error { return readConfirm(&q.Confirm, value) }},
 		{"createdAfter", func(q *store.Query, value string, now time.Time) error { return readMoment(&q.From, value, now) }},
 		{"createdBefore", func(q *store.Query, value string, now time.Time) error { return readMoment(&q.Before, value, now) }},
@@ -45,7 +45,12 @@ var (
 	}
 	cursor  = parameter{"cursor", func(q *store.Query, value string, _ time.Time) error { return readCursor(&q.After, value) }}
 	listing = slices.Concat(filters, paging)
+	// counting are the parameters that say what is counted or acted upon, and where to go on.
+	counting = append(slices.Clone(filters), cursor)
 )
+
+// errQuery is the problem of a URL whose query cannot be read.
+var errQuery = problem.InvalidRequest.With("The query cannot be read.")
 
 // Parameters returns the names of the parameters that ParseQuery reads.
 func Parameters() []string { return namesOf(listing) }
@@ -64,6 +69,15 @@ func namesOf(parameters []parameter) []string {
 func ParseQuery(values url.Values, now time.Time) (store.Query, error) {
 	return parse(listing, values, now)
 }
+
+// ParseCount reads which callbacks are to be counted, and where to go on. The error is a problem
+// that names the parameter.
+func ParseCount(values url.Values, now time.Time) (store.Query, error) {
+	return parse(counting, values, now)
+}
+
+// CountParameters returns the names of the parameters that ParseCount reads.
+func CountParameters() []string { return namesOf(counting) }
 
 func parse(parameters []parameter, values url.Values, now time.Time) (q store.Query, err error) {
 	for name, all := range values {

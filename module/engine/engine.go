@@ -47,6 +47,8 @@ type Engine struct {
 	memory  memory.Pool
 
 	observer Observer
+	// others are callbacks that other nodes have changed; nil if nobody can want to know.
+	others *others
 
 	words   words
 	early   *early
@@ -83,6 +85,9 @@ func newEngine(s store.Store, limits Limits, log *zap.Logger, o Observer, now fu
 	e.shared, _ = s.(store.Shared)
 	e.roster, _ = s.(store.Roster)
 	e.SetLimits(limits)
+	if e.others = newOthers(e.shared, o); e.others != nil {
+		e.background.Go(func() { e.followOthers(ctx) })
+	}
 	e.background.Go(func() { e.sweep(ctx) })
 	e.background.Go(func() { e.follow(ctx) })
 	e.background.Go(func() { e.dispatch(ctx) })

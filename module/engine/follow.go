@@ -51,6 +51,7 @@ func (e *Engine) follow(ctx context.Context) {
 func (e *Engine) heed(ctx context.Context, h store.Hint) {
 	changed := make(map[callback.UUID]bool)
 	for n := 1; ; n++ {
+		e.others.hear(h)
 		if h.IsZero() {
 			e.lookAround(ctx)
 			return

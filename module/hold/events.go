@@ -28,9 +28,6 @@ const (
 	eventParked = "parked"
 )
 
-// pingEvery is how often the client is written to even if there is nothing to tell.
-const pingEvery = 15 * time.Second
-
 // takesEvents reports whether the client gets events once the upstream has acked.
 func (x *exchange) takesEvents() bool {
 	return x.h.Mode == modeHold && !x.h.isStep() && x.step == nil && !x.preference.Async &&
@@ -46,8 +43,9 @@ func (x *exchange) openStream() {
 	x.letGo()
 	x.body.stop(x.w)
 	x.preference.Apply(x.w.Header())
-	x.stream = newStream(x.w, x.r, x.rt.Exit)
-	x.stream.mark(x.eventID(false))
+	x.w.Header().Add("Vary", "Accept")
+	x.stream = app.NewStream(x.w, x.r, x.rt.Exit)
+	x.stream.Mark(x.eventID(false).String())
 }
 
 // eventID returns the id of an event after which the stream goes on, or with which it ends.
@@ -81,7 +79,7 @@ func (x *exchange) tellEvents() error {
 		return x.tellEnd(cb.Record)
 	}
 	x.tellProgress(engine.Notice{Record: cb.Record})
-	ping := time.NewTicker(pingEvery)
+	ping := time.NewTicker(answer.PingEvery)
 	defer ping.Stop()
 	for x.cut == notCut {
 		select {
@@ -91,7 +89,7 @@ func (x *exchange) tellEvents() error {
 			}
 			x.tellProgress(n)
 		case <-ping.C:
-			x.stream.ping()
+			x.stream.Ping()
 		case <-x.patience:
 			return x.park()
 		case <-x.timeout.C:
@@ -101,7 +99,7 @@ func (x *exchange) tellEvents() error {
 		case <-x.r.Context().Done():
 			x.cut = cutByClient
 		}
-		if x.stream.broken {
+		if x.stream.Broken() {
 			x.cut = cutByClient
 		}
 	}
@@ -162,12 +160,12 @@ func (x *exchange) tellResult(r *callback.Record, result callback.Result) {
 // tellBody tells the client an event with the body of a result. After an error, nothing was
 // told.
 func (x *exchange) tellBody(name string, id answer.EventID, b engine.Bodies, space memory.Space, result callback.Result) error {
-	piece, err := space.Make(int(min(largePiece, smallPiece+2*result.Body.Size)))
+	piece, err := space.Make(int(min(answer.LargePiece, answer.SmallPiece+2*result.Body.Size)))
 	if err != nil {
 		return err
 	}
 	defer piece.Release()
-	return x.stream.body(name, id, piece.Bytes(), func() (io.ReadCloser, error) {
+	return x.stream.Body(name, id.String(), piece.Bytes(), func() (io.ReadCloser, error) {
 		return answer.OpenForEvent(x.lasting(), b, result, x.callback.Policy)
 	})
 }
@@ -177,12 +175,12 @@ func (x *exchange) tellBody(name string, id answer.EventID, b engine.Bodies, spa
 func (x *exchange) tellProblem(p problem.Problem) {
 	p.Note()
 	back := x.cut == cutByExit || p.RetryAfter > 0
-	x.stream.event(eventFailed, x.eventID(!back), bytes.TrimSpace(p.Document()))
+	x.stream.Event(eventFailed, x.eventID(!back).String(), bytes.TrimSpace(p.Document()))
 }
 
 // tellParked tells the client where to look for the result, which ends the stream.
 func (x *exchange) tellParked(message string) {
-	x.stream.event(eventParked, x.eventID(true), answer.ParkedDocument(x.callback, x.chain, message))
+	x.stream.Event(eventParked, x.eventID(true).String(), answer.ParkedDocument(x.callback, x.chain, message))
 }
 
 // comesBack reports whether the client was cut off while it was told of events, and with

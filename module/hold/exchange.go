@@ -70,7 +70,7 @@ type exchange struct {
 	// it gets then; nil before that. resumes says that it was cut off while it got them, and
 	// calls is how many had changed the callback when it was last told of one.
 	streams, resumes bool
-	stream           *stream
+	stream           *answer.Stream
 	calls            int
 
 	// phase is the final phase of the callback, if the exchange knows it.

@@ -1,4 +1,4 @@
-package hold
+package answer
 
 import (
 	"bytes"
@@ -6,10 +6,6 @@ import (
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/caddy-callback/caddy-callback/module/answer"
 )
 
 const (
@@ -19,15 +15,20 @@ const (
 	// it is cut off after that.
 	exitGrace  = 500 * time.Millisecond
 	exitRepeat = 20 * time.Millisecond
-	// smallPiece suffices for what has no data, and largePiece is the most memory that an
-	// event takes.
-	smallPiece = 128
-	largePiece = 16 << 10
 )
 
-// stream writes events to a client. One that does not take them is cut off, so that it keeps
+const (
+	// SmallPiece suffices for an event without data, and LargePiece is the most memory that
+	// an event takes, in bytes.
+	SmallPiece = 128
+	LargePiece = 16 << 10
+	// PingEvery is how often a client is written to even if there is nothing to tell.
+	PingEvery = 15 * time.Second
+)
+
+// Stream writes events to a client. One that does not take them is cut off, so that it keeps
 // neither memory nor Caddy's exit.
-type stream struct {
+type Stream struct {
 	w http.ResponseWriter
 	// control bounds what the stream writes itself. connection does so from another
 	// goroutine, below the writers of Caddy's, which do not allow that.
@@ -37,57 +38,59 @@ type stream struct {
 	broken bool
 }
 
-// newStream begins the answer.
-func newStream(w http.ResponseWriter, r *http.Request, exit <-chan struct{}) *stream {
-	s := &stream{w: w, control: http.NewResponseController(w), exit: exit}
-	s.connection = s.control
-	if _, idle := caddyhttp.IdleTimeoutsFromContext(r.Context()); idle != nil {
-		s.connection = idle.Ctrl
+// NewStream begins the answer. Connection is below the writers of Caddy's; nil if there are
+// none. Exit is closed when Caddy exits.
+func NewStream(w http.ResponseWriter, connection *http.ResponseController, exit <-chan struct{}) *Stream {
+	s := &Stream{w: w, control: http.NewResponseController(w), connection: connection, exit: exit}
+	if s.connection == nil {
+		s.connection = s.control
 	}
 	h := w.Header()
-	h.Set("Content-Type", answer.EventStream)
+	h.Set("Content-Type", EventStream)
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Add("Vary", "Accept")
 	w.WriteHeader(http.StatusOK)
 	return s
 }
 
+// Broken reports whether the client has gone, or has seen half of an event.
+func (s *Stream) Broken() bool { return s.broken }
+
 // Write implements io.Writer. The client has some time for each piece.
-func (s *stream) Write(b []byte) (int, error) {
+func (s *Stream) Write(b []byte) (int, error) {
 	_ = s.control.SetWriteDeadline(time.Now().Add(stalledFor))
 	return s.w.Write(b)
 }
 
-// mark tells the client the id that it comes back with.
-func (s *stream) mark(id answer.EventID) {
-	s.send(make([]byte, smallPiece), func(e *answer.Events) error { return e.Mark(id.String()) })
+// Mark tells the client the id that it comes back with.
+func (s *Stream) Mark(id string) {
+	s.send(make([]byte, SmallPiece), func(e *Events) error { return e.Mark(id) })
 }
 
-// ping shows that the connection still stands, to all that is in between, too.
-func (s *stream) ping() {
-	s.send(make([]byte, smallPiece), (*answer.Events).Comment)
+// Ping shows that the connection still stands, to all that is in between, too.
+func (s *Stream) Ping() {
+	s.send(make([]byte, SmallPiece), (*Events).Comment)
 }
 
-// event tells the client an event with that data, which is text.
-func (s *stream) event(name string, id answer.EventID, data []byte) {
-	s.send(make([]byte, smallPiece+len(data)), func(e *answer.Events) error {
-		return e.Event(name, id.String(), bytes.NewReader(data), false)
+// Event tells the client an event with that data, which is text.
+func (s *Stream) Event(name, id string, data []byte) {
+	s.send(make([]byte, SmallPiece+len(data)), func(e *Events) error {
+		return e.Event(name, id, bytes.NewReader(data), false)
 	})
 }
 
-// base64 follows the name of an event whose data is base64.
-const base64 = "-base64"
+// base64Suffix follows the name of an event whose data is base64.
+const base64Suffix = "-base64"
 
-// body tells the client an event whose data open opens, and which may be no text. The error is
+// Body tells the client an event whose data open opens, and which may be no text. The error is
 // that of the data, if nothing was told.
-func (s *stream) body(name string, id answer.EventID, piece []byte, open func() (io.ReadCloser, error)) error {
+func (s *Stream) Body(name, id string, piece []byte, open func() (io.ReadCloser, error)) error {
 	data, err := open()
 	if err != nil {
 		return err
 	}
-	text, err := answer.IsText(data, piece)
+	text, err := IsText(data, piece)
 	if closing := data.Close(); err == nil {
 		err = closing
 	}
@@ -95,24 +98,24 @@ func (s *stream) body(name string, id answer.EventID, piece []byte, open func() 
 		return err
 	}
 	if !text {
-		name += base64
+		name += base64Suffix
 	}
 	if data, err = open(); err != nil {
 		return err
 	}
 	defer func() { _ = data.Close() }()
-	s.send(piece, func(e *answer.Events) error { return e.Event(name, id.String(), data, !text) })
+	s.send(piece, func(e *Events) error { return e.Event(name, id, data, !text) })
 	return nil
 }
 
 // send writes to the client with that piece of memory, and makes sure that it gets it.
-func (s *stream) send(piece []byte, write func(*answer.Events) error) {
+func (s *Stream) send(piece []byte, write func(*Events) error) {
 	if s.broken {
 		return
 	}
 	stop := s.cutAtExit()
 	defer stop()
-	err := write(answer.NewEvents(s, piece))
+	err := write(NewEvents(s, piece))
 	if err == nil {
 		err = s.control.Flush()
 	}
@@ -122,7 +125,7 @@ func (s *stream) send(piece []byte, write func(*answer.Events) error) {
 }
 
 // cutAtExit cuts the client off if Caddy exits while it is written to, until stop is called.
-func (s *stream) cutAtExit() (stop func()) {
+func (s *Stream) cutAtExit() (stop func()) {
 	stopped, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
