@@ -56,6 +56,15 @@ func (e *Engine) Commits() store.Commits {
 	return store.Commits{}
 }
 
+// Tally returns what the store has under each name. A store that does not count by name has all
+// that waits under none.
+func (e *Engine) Tally() []store.Tally {
+	if t, ok := e.store.(store.Tallied); ok {
+		return t.Tally()
+	}
+	return []store.Tally{{Waiting: e.store.Waiting()}}
+}
+
 // note tells the log and the observer of a transition. It reveals no secret of the
 // callback.
 func (e *Engine) note(t Transition, r *callback.Record, ended bool) {

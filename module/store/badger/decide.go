@@ -172,8 +172,9 @@ func (s *Store) forget(e *entry) []string {
 	return lost
 }
 
-// recount updates the number of waiting callbacks.
+// recount updates what is counted.
 func (s *Store) recount(before, after *callback.Record) {
+	s.tally.move(before, after)
 	waits := func(r *callback.Record) bool { return r != nil && r.Phase == callback.Waiting }
 	switch {
 	case waits(after) && !waits(before):

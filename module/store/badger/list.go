@@ -30,6 +30,11 @@ func listKey(at callback.Time, id callback.UUID) []byte {
 	return append(k, id[:]...)
 }
 
+// listedAt returns when the callback of a key was made.
+func listedAt(k []byte) callback.Time {
+	return callback.Time(binary.BigEndian.Uint64(k[1:9]) ^ (1<<63 - 1))
+}
+
 // listDead is the bit beside the phase in a list entry that marks a callback whose
 // delivery was given up.
 const listDead = 0x80
@@ -45,6 +50,14 @@ func listEntry(r *callback.Record) change {
 	}
 	return change{listKey(r.CreatedAt, r.ID), append([]byte{first}, r.Name...)}
 }
+
+// listedPhase, listedDead and listedName read the value of a list entry, which has at least a
+// byte.
+func listedPhase(b []byte) callback.Phase { return callback.Phase(b[0] &^ listDead) }
+
+func listedDead(b []byte) bool { return b[0]&listDead != 0 }
+
+func listedName(b []byte) []byte { return b[1:] }
 
 // List implements store.Store. It first has earlier decisions committed: a request
 // that its upstream already has may be uncommitted for some milliseconds.
@@ -91,7 +104,7 @@ func (l *lister) run(ctx context.Context) error {
 		if len(k) != listKeyLength {
 			return errIndex
 		}
-		at := store.Cursor{CreatedAt: callback.Time(binary.BigEndian.Uint64(k[1:9]) ^ (1<<63 - 1)), ID: callback.UUID(k[9:])}
+		at := store.Cursor{CreatedAt: listedAt(k), ID: callback.UUID(k[9:])}
 		if l.query.From != 0 && at.CreatedAt < l.query.From {
 			return nil
 		}
@@ -135,9 +148,9 @@ func (l *lister) take(item *badgerdb.Item, id callback.UUID) error {
 		if len(b) < 1 {
 			return errIndex
 		}
-		matches = (l.query.Phase == 0 || l.query.Phase == callback.Phase(b[0]&^listDead)) &&
-			(!l.query.Dead || b[0]&listDead != 0) &&
-			l.query.HasName(string(b[1:]))
+		matches = (l.query.Phase == 0 || l.query.Phase == listedPhase(b)) &&
+			(!l.query.Dead || listedDead(b)) &&
+			l.query.HasName(string(listedName(b)))
 		return nil
 	})
 	if err != nil {

@@ -67,6 +67,7 @@ func Open(o Options) (*Store, error) {
 		recent:    newRecent(),
 		outages:   newOutages(o.Log),
 		stopping:  make(chan struct{}),
+		tally:     newTally(),
 		counted:   make(chan struct{}),
 		forgotten: make(chan struct{}),
 		verified:  make(chan struct{}),

@@ -64,8 +64,8 @@ type Store struct {
 
 	due     dueMark
 	waiting atomic.Int64
-	// counted is closed when the callbacks that waited at the start have been
-	// counted.
+	tally   *tally
+	// counted is closed when what there was at the start has been counted.
 	counted chan struct{}
 	// forgotten is closed when the policies that no callback needs have been removed.
 	forgotten chan struct{}
@@ -298,7 +298,7 @@ func (s *Store) Due(_ context.Context, until callback.Time, limit int) ([]callba
 	from, version := s.due.from(until)
 	err := s.view(func(txn *badgerdb.Txn) error {
 		next := until
-		eachDue(txn, from, func(at callback.Time, id callback.UUID, _ bool) bool {
+		eachDue(txn, from, func(at callback.Time, id callback.UUID) bool {
 			if at > until || len(ids) == limit {
 				return false
 			}

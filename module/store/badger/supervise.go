@@ -36,7 +36,7 @@ func (s *Store) start() {
 	s.background.Go(func() {
 		defer s.dbLock.RUnlock()
 		defer snapshot.Discard()
-		s.waiting.Add(s.countWaiting(snapshot))
+		s.countAll(snapshot)
 		close(s.counted)
 	})
 	s.background.Go(s.keepTidy)
@@ -53,26 +53,9 @@ func (s *Store) start() {
 	go s.committer.run()
 }
 
-// countWaiting counts the callbacks that wait, unless the store is closed
-// meanwhile.
-func (s *Store) countWaiting(txn *badgerdb.Txn) (n int64) {
-	eachDue(txn, 0, func(_ callback.Time, _ callback.UUID, waits bool) bool {
-		if waits {
-			n++
-		}
-		select {
-		case <-s.stopping:
-			return false
-		default:
-			return true
-		}
-	})
-	return n
-}
-
 // eachDue calls yield for each entry of the due index from a time on, in order,
 // until it returns false.
-func eachDue(txn *badgerdb.Txn, from callback.Time, yield func(at callback.Time, id callback.UUID, waits bool) bool) {
+func eachDue(txn *badgerdb.Txn, from callback.Time, yield func(at callback.Time, id callback.UUID) bool) {
 	it := txn.NewIterator(badgerdb.IteratorOptions{Prefix: []byte{keyDue}})
 	defer it.Close()
 	for it.Seek(binary.BigEndian.AppendUint64([]byte{keyDue}, uint64(from))); it.Valid(); it.Next() {
@@ -81,7 +64,7 @@ func eachDue(txn *badgerdb.Txn, from callback.Time, yield func(at callback.Time,
 			continue
 		}
 		at := callback.Time(binary.BigEndian.Uint64(k[1:9]))
-		if !yield(at, callback.UUID(k[9:25]), k[25] == 1) {
+		if !yield(at, callback.UUID(k[9:25])) {
 			return
 		}
 	}
@@ -219,7 +202,7 @@ func (s *Store) recover() {
 			anew = s.failedAnew
 			// A commit that has failed may have been stored all the same.
 			s.due.forget()
-			s.waiting.Store(s.recountAll())
+			s.recountAll()
 			// Accept decisions before the lock is released: from then on the store
 			// says that it is ready.
 			s.committer.refuse(nil)
@@ -242,11 +225,13 @@ func (s *Store) recover() {
 	}
 }
 
-// recountAll counts the callbacks that wait in a database that was just opened.
-func (s *Store) recountAll() int64 {
+// recountAll counts what is in a database that was just opened.
+func (s *Store) recountAll() {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	return s.countWaiting(txn)
+	s.waiting.Store(0)
+	s.tally.forget()
+	s.countAll(txn)
 }
 
 // closeDatabase closes the database. It reports false if that takes longer than

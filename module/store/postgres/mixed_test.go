@@ -26,6 +26,7 @@ func (m mixed) SecretOf(r *callback.Record) *callback.Secret  { return m.any().S
 func (m mixed) ID() string                                    { return m.any().ID() }
 func (m mixed) Changes() <-chan store.Hint                    { return m.any().Changes() }
 func (m mixed) Waiting() int                                  { return m.any().Waiting() }
+func (m mixed) Tally() []store.Tally                          { return m.any().Tally() }
 func (m mixed) Ready() error                                  { return m.any().Ready() }
 func (m mixed) DropBody(ctx context.Context, b callback.Body) { m.any().DropBody(ctx, b) }
 

@@ -110,7 +110,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	case version == 0 && s.options.Existing:
 		return fmt.Errorf("there is no store in the schema %s", s.options.Schema)
 	case version >= schemaVersion:
-		return nil
+		return s.migrateIndexes(ctx)
 	}
 	switch {
 	case s.options.Migrate:
@@ -138,7 +138,21 @@ func (s *Store) migrate(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		return s.makeSmall(ctx, tx)
+	})
+}
+
+// migrateIndexes makes the indexes of tables that an earlier release made, if that is quickly
+// done.
+func (s *Store) migrateIndexes(ctx context.Context) error {
+	if there, err := s.hasIndexes(ctx, s.pool); there || err != nil || !s.options.Migrate {
+		return err
+	}
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext($1))`, "callback "+s.options.Schema); err != nil {
+			return err
+		}
+		return s.makeSmall(ctx, tx)
 	})
 }
 

@@ -48,8 +48,10 @@ type Options struct {
 	// Log takes the store's messages.
 	Log *zap.Logger
 
-	// heartbeat and giveUp replace heartbeatEvery and giveUpAfter in tests.
-	heartbeat, giveUp time.Duration
+	// heartbeat and giveUp replace heartbeatEvery and giveUpAfter in tests, and the others the
+	// constants of their names.
+	heartbeat, giveUp, tallyEvery time.Duration
+	smallTable                    int64
 }
 
 // How long what the store does may take. What takes longer fails.
@@ -104,6 +106,9 @@ type Store struct {
 	hearing  *outage.Outage
 	heardAt  atomic.Int64
 	policies policies
+	tally    tally
+	// indexed says that all indexes are there.
+	indexed atomic.Bool
 
 	closed     atomic.Bool
 	closing    sync.Once
@@ -117,9 +122,10 @@ func Open(o Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openWithin)
 	defer cancel()
 	o.heartbeat, o.giveUp = cmp.Or(o.heartbeat, heartbeatEvery), cmp.Or(o.giveUp, giveUpAfter)
+	o.tallyEvery, o.smallTable = cmp.Or(o.tallyEvery, tallyEvery), cmp.Or(o.smallTable, smallTable)
 	s := &Store{options: o, log: o.Log, recent: newRecent(), changes: make(chan store.Hint, maxHints), left: make(chan struct{}, 1)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
-	s.keys = newKeyring(o.Keys)
+	s.keys, s.tally.asked = newKeyring(o.Keys), make(chan struct{}, 1)
 	s.hearing = outage.New(o.Log, "hints of other nodes do not come; what they change is seen later", "hints of other nodes come again")
 	s.lane, s.reader, s.notifier = newLane(s), newReader(s), newNotifier(s)
 	if err := s.open(ctx); err != nil {
@@ -136,6 +142,8 @@ func Open(o Options) (*Store, error) {
 	s.background.Go(s.listen)
 	s.background.Go(s.poll)
 	s.background.Go(s.tidy)
+	s.background.Go(s.makeLarge)
+	s.background.Go(s.keepTally)
 	return s, nil
 }
 
@@ -364,4 +372,5 @@ func (s *Store) reading(ctx context.Context) (context.Context, context.CancelFun
 var (
 	_ store.Shared   = (*Store)(nil)
 	_ store.Measured = (*Store)(nil)
+	_ store.Tallied  = (*Store)(nil)
 )

@@ -29,6 +29,7 @@ func RunShared(t *testing.T, open func(t *testing.T, dir string) store.Shared) {
 		"hints are lost where nobody takes them":                          lostHintsCount,
 		"work is hidden that another node owns":                           ownedWorkIsHidden,
 		"all nodes count those that wait, and have one clock":             nodesCountAlike,
+		"all nodes count what every one has under each name":              nodesTallyAlike,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
