@@ -112,7 +112,8 @@ var (
 
 // prepareTally lets a transaction take its time, and read no table. A connection to a pooler has
 // no settings of its own.
-const prepareTally = `SELECT set_config('statement_timeout', $1, true), set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)`
+const prepareTally = `SELECT set_config('statement_timeout', $1, true), set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+	set_config('max_parallel_workers_per_gather', '0', true)`
 
 // countNames asks for the counts.
 func (s *Store) countNames(ctx context.Context) (all []store.Tally, err error) {
