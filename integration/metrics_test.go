@@ -69,7 +69,7 @@ func TestMetricsCountWhatHappensAndGoOnOverAReload(t *testing.T) {
 	grown := map[string]float64{
 		`created_total{name="orders"}`: 3, `ended_total{name="orders",outcome="resolved"}`: 1, `ended_total{name="orders",outcome="failed"}`: 1,
 		`time_to_call_seconds_count{name="orders"}`: 2, `refusals_total{reason="unknown-state"}`: 1, `refusals_total{reason="failed"}`: 1,
-		"waiting": 1, "held": 1,
+		`waiting{name="orders"}`: 1, "held": 1,
 	}
 	s.wantMetrics(t, before, grown)
 	now := s.metrics(t)
@@ -79,14 +79,43 @@ func TestMetricsCountWhatHappensAndGoOnOverAReload(t *testing.T) {
 	if now["store_ready"] != 1 {
 		t.Errorf("store_ready is %v", now["store_ready"])
 	}
+	if free, least := now["store_free_bytes"], now["store_min_free_bytes"]; free < least || least != 256<<20 {
+		t.Errorf("%v bytes are free, and %v are needed", free, least)
+	}
+	if age := now[`oldest_waiting_seconds{name="orders"}`]; age <= 0 || age > 600 {
+		t.Errorf("the oldest that waits is %v s old", age)
+	}
 
 	s.MustReload(t, harness.Config{Hold: "name orders"})
 	s.wantMetrics(t, before, grown)
 	held.resolve(t, "late")
 	grown[`ended_total{name="orders",outcome="resolved"}`]++
 	grown[`time_to_call_seconds_count{name="orders"}`]++
-	grown["waiting"], grown["held"] = 0, 0
+	grown[`waiting{name="orders"}`], grown[`waiting{name=""}`], grown["held"] = 0, 0, 0
 	s.wantMetrics(t, before, grown)
+	if age, ok := s.metrics(t)[`oldest_waiting_seconds{name="orders"}`]; age != 0 || !ok {
+		t.Errorf("nothing waits, and the oldest is %v s old", age)
+	}
+}
+
+// What is counted by name is counted again after a restart.
+func TestMetricsKnowAfterARestartWhatWaitsAndWhatIsDead(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	closed := newTarget(t)
+	closed.Close()
+	c := withAPI(s, harness.Config{Private: s.deferred("mail", "deliver {\nto "+closed.URL+"\nallow "+closed.URL+"\nretry 10ms\n}")}, "key off")
+	s.Start(t, c)
+	path := s.path()
+	s.partner.Handle(path, harness.Ack(http.StatusOK, nil, "done"))
+	s.wantParked(t, s.forward(t, harness.HTTP1, harness.NewRequest(t, http.MethodPost, harness.HTTP1.URL(path), "text/plain", "x")).Answer(t))
+	s.create(t, `{"responseCode":204}`)
+	want := map[string]float64{`waiting{name="mail"}`: 0, `waiting{name=""}`: 1, `deliveries_dead{name="mail"}`: 1, `deliveries_dead{name=""}`: 0}
+	s.wantMetrics(t, nil, want)
+	s.Terminate(t)
+	s.Exited(t, harness.Patience)
+	s.Start(t, c)
+	s.wantMetrics(t, nil, want)
 }
 
 func TestMetricsCountJobsAndDeliveries(t *testing.T) {

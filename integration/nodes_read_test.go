@@ -183,7 +183,7 @@ func TestAllNodesListAndCountTheSameCallbacks(t *testing.T) {
 		t.Helper()
 		for _, node := range nodes {
 			harness.Within(t, 5*tellsWithin, fmt.Sprint(n, " are counted"), func() bool {
-				return node.list(t, "?limit=1").Waiting == n && node.metrics(t)["waiting"] == float64(n)
+				return node.list(t, "?limit=1").Waiting == n && node.metrics(t)[`waiting{name=""}`] == float64(n)
 			})
 		}
 	}

@@ -200,7 +200,7 @@ func (s *server) metric(name string) (float64, error) {
 	return value, err
 }
 
-// metrics returns the metrics without labels.
+// metrics returns the metrics by name, each the sum over its labels.
 func (s *server) metrics() (map[string]float64, error) {
 	resp, err := http.Get("http://127.0.0.1:" + s.admin + "/metrics")
 	if err != nil {
@@ -212,7 +212,8 @@ func (s *server) metrics() (map[string]float64, error) {
 	for lines.Scan() {
 		name, text, _ := strings.Cut(lines.Text(), " ")
 		if value, err := strconv.ParseFloat(text, 64); err == nil {
-			all[name] = value
+			name, _, _ = strings.Cut(name, "{")
+			all[name] += value
 		}
 	}
 	return all, lines.Err()

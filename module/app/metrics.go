@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -25,6 +24,7 @@ type metrics struct {
 	unmatched  prometheus.Counter
 	// unrecognized counts calls that mean neither success nor failure.
 	unrecognized *prometheus.CounterVec
+	gauges       *gauges
 }
 
 var measured = sync.OnceValue(newMetrics)
@@ -47,14 +47,20 @@ func newMetrics() *metrics {
 		refusals:     counter("refusals_total", "Requests and calls that were answered with a problem, by problem type.", "reason"),
 		unrecognized: counter("unrecognized_calls_total", "Calls that mean neither success nor failure, though the configuration says what means which.", "name"),
 		unmatched:    prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + "unmatched_calls_total", Help: "Calls to the fixed URL that belong to no callback."}),
+		gauges:       newGauges(),
 	}
 	problem.Observe(func(slug string) { m.refusals.WithLabelValues(slug).Inc() })
 	return m
 }
 
+// collectors lists all metrics.
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.created, m.ended, m.timeToCall, m.jobs, m.deliveries, m.refusals, m.unmatched, m.unrecognized, m.gauges}
+}
+
 // register puts the metrics into the registry of a configuration.
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.created, m.ended, m.timeToCall, m.jobs, m.deliveries, m.refusals, m.unmatched, m.unrecognized, gauges{}} {
+	for _, c := range m.collectors() {
 		var already prometheus.AlreadyRegisteredError
 		if err := r.Register(c); err != nil && !errors.As(err, &already) {
 			return err
@@ -94,71 +100,4 @@ func (m *metrics) observe(t engine.Transition, r *callback.Record, ended bool) {
 	if outcome, ok := deliveryOutcomes[t]; ok {
 		m.deliveries.WithLabelValues(r.Name, outcome).Inc()
 	}
-}
-
-// gauges collect the current numbers of all stores that are open.
-type gauges struct{}
-
-var (
-	descWaiting    = prometheus.NewDesc(metricsPrefix+"waiting", "Callbacks that wait in the store, whichever node has made them.", nil, nil)
-	descHeld       = prometheus.NewDesc(metricsPrefix+"held", "Clients of this process that wait for a callback: held requests, and reads that wait for a change.", nil, nil)
-	descCommits    = prometheus.NewDesc(metricsPrefix+"store_commits_total", "Commits of the store.", nil, nil)
-	descRecords    = prometheus.NewDesc(metricsPrefix+"store_committed_records_total", "Records in the commits of the store.", nil, nil)
-	descCommitTime = prometheus.NewDesc(metricsPrefix+"store_commit_seconds_total", "Total time that the commits of the store have taken.", nil, nil)
-	descNodes      = prometheus.NewDesc(metricsPrefix+"nodes", "Nodes that use the store, this one among them.", nil, nil)
-	descLostHints  = prometheus.NewDesc(metricsPrefix+"hints_lost_total", "How often hints at what other nodes have changed were lost, or may have been.", nil, nil)
-	descReady      = prometheus.NewDesc(metricsPrefix+"store_ready", "Whether every store takes new callbacks (1) or not (0).", nil, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (gauges) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descWaiting, descHeld, descNodes, descLostHints, descCommits, descRecords, descCommitTime, descReady} {
-		to <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (gauges) Collect(to chan<- prometheus.Metric) {
-	var waiting, held, nodes, ready = 0, 0, 0, 1.0
-	var commits, records, lost uint64
-	var took time.Duration
-	for _, rt := range runtimes.retainAll() {
-		waiting += rt.Engine.Waiting()
-		held += rt.Engine.Held()
-		nodes += rt.Engine.Living()
-		lost += rt.Engine.LostHints()
-		c := rt.Engine.Commits()
-		commits, records, took = commits+c.Count, records+c.Records, took+c.Took
-		if rt.Engine.Ready() != nil {
-			ready = 0
-		}
-		rt.Release()
-	}
-	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
-	to <- prometheus.MustNewConstMetric(descWaiting, gauge, float64(waiting))
-	to <- prometheus.MustNewConstMetric(descHeld, gauge, float64(held))
-	to <- prometheus.MustNewConstMetric(descNodes, gauge, float64(nodes))
-	to <- prometheus.MustNewConstMetric(descLostHints, counter, float64(lost))
-	to <- prometheus.MustNewConstMetric(descReady, gauge, ready)
-	to <- prometheus.MustNewConstMetric(descCommits, counter, float64(commits))
-	to <- prometheus.MustNewConstMetric(descRecords, counter, float64(records))
-	to <- prometheus.MustNewConstMetric(descCommitTime, counter, took.Seconds())
-}
-
-// retainAll returns the runtimes that are open. Each must be released.
-func (rs *registry) retainAll() []*Runtime {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	var all []*Runtime
-	for _, rt := range rs.open {
-		select {
-		case <-rt.opened:
-		default:
-			continue
-		}
-		if rt.err == nil && rt.retain() {
-			all = append(all, rt)
-		}
-	}
-	return all
 }

@@ -341,4 +341,5 @@ var (
 	_ store.Opener          = (*Config)(nil)
 	_ store.Adopter         = (*Config)(nil)
 	_ store.Store           = (*Store)(nil)
+	_ store.Confined        = (*Store)(nil)
 )

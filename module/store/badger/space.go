@@ -42,3 +42,9 @@ func (s *space) exhausted() bool {
 	free, err := s.free()
 	return err == nil && free < floor
 }
+
+// Space implements store.Confined.
+func (s *Store) Space() (free, least uint64, err error) {
+	free, err = s.space.free()
+	return free, s.space.minFree, err
+}
