@@ -44,11 +44,14 @@ func Refusal(v callback.Verdict, p *callback.Policy, caller callback.Caller) (_ 
 	return problem.Problem{}, false
 }
 
-// writeReply answers with a reply. Its headers replace ours of the same name.
+// writeReply answers with a reply. Its headers replace ours of the same name, but for Vary, of
+// which both are true.
 func writeReply(w http.ResponseWriter, reply *callback.Reply) {
 	h := w.Header()
 	for _, f := range reply.Header {
-		h.Del(f.Name)
+		if f.Name != "Vary" {
+			h.Del(f.Name)
+		}
 	}
 	reply.Header.AddTo(h)
 	if reply.Body != "" {

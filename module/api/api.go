@@ -78,6 +78,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if at.resource == ofSite {
 		return next.ServeHTTP(w, r)
 	}
+	w = problem.ForRequest(w, r)
 	q := &request{w: w, r: r, at: at, app: a.app}
 	m, err := q.admit()
 	if err == nil && answer.TooEarly(r) {

@@ -15,6 +15,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
+	"github.com/caddy-callback/caddy-callback/module/page"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
@@ -140,7 +141,7 @@ func (x *exchange) refuse(p problem.Problem) error {
 		return nil
 	case x.resumes:
 		// Caddy's log of errors would show the id that opens the stream.
-		p.Write(x.w)
+		p.Write(answeredTo(x.w, x.r))
 		return nil
 	}
 	return x.h.refuse(x.w, x.r, p)
@@ -373,8 +374,7 @@ func (x *exchange) trim() {
 	x.callback = &cb
 }
 
-// refuse answers with a problem document, or hands the error to Caddy if the
-// directive says so.
+// refuse answers with a problem, or hands the error to Caddy if the directive says so.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p problem.Problem) error {
 	if h.Errors == "caddy" {
 		p.Note()
@@ -384,6 +384,12 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, p problem.Probl
 		}
 		return caddyhttp.Error(p.Status, errors.New(p.Title))
 	}
-	p.Write(w)
+	p.Write(answeredTo(w, r))
 	return nil
+}
+
+// answeredTo returns a writer to which problems are written as the client wants them. The
+// answer to a job is no person's, whoever has sent the request that it carries out.
+func answeredTo(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+	return problem.For(w, page.Wanted(r) && stepOf(r.Context()) == nil)
 }

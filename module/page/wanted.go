@@ -14,11 +14,17 @@ import (
 // what is accepted, and not after JSON.
 func Wanted(r *http.Request) bool {
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
-		return mode == "navigate" && slices.Contains([]string{"", "document", "iframe"}, r.Header.Get("Sec-Fetch-Dest"))
+		return mode == "navigate" && slices.Contains([]string{"", "document", "iframe", "frame"}, r.Header.Get("Sec-Fetch-Dest"))
 	}
 	accepted := parseAccept(r.Header.Values("Accept"))
 	html := accepted["text/html"]
-	return html > 0 && html >= accepted.json()
+	return html > 0 && html >= accepted.json() && !accepted.isDefault()
+}
+
+// isDefault reports whether it is what Java's URLConnection accepts for programs that do not say
+// what they accept. Browsers that name these types name XHTML, too.
+func (a accept) isDefault() bool {
+	return a["image/gif"] > 0 && a["image/jpeg"] > 0 && a["application/xhtml+xml"] == 0
 }
 
 // Vary says on what it depends whether an answer is a page.

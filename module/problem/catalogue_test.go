@@ -26,7 +26,7 @@ func TestProblemsNameNoOption(t *testing.T) {
 		}
 		key, _ := pair.Key.(*ast.Ident)
 		text, _ := pair.Value.(*ast.BasicLit)
-		if key == nil || text == nil || key.Name != "Title" && key.Name != "Detail" {
+		if key == nil || text == nil || key.Name != "Title" && key.Name != "Detail" && key.Name != "Advice" {
 			return true
 		}
 		texts++
@@ -37,5 +37,38 @@ func TestProblemsNameNoOption(t *testing.T) {
 	})
 	if texts < 20 {
 		t.Errorf("only %d texts were found", texts)
+	}
+}
+
+// A person who sees a problem is told what to do about it.
+func TestEveryProblemHasAdvice(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "catalogue.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	problems := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		literal, ok := n.(*ast.CompositeLit)
+		if !ok {
+			return true
+		}
+		if of, ok := literal.Type.(*ast.Ident); !ok || of.Name != "Problem" {
+			return true
+		}
+		problems++
+		advised := false
+		for _, element := range literal.Elts {
+			pair, _ := element.(*ast.KeyValueExpr)
+			if key, _ := pair.Key.(*ast.Ident); key.Name == "Advice" {
+				advised = true
+			}
+		}
+		if !advised {
+			t.Errorf("the problem at %d has none", literal.Pos())
+		}
+		return true
+	})
+	if problems < 20 {
+		t.Errorf("only %d problems were found", problems)
 	}
 }

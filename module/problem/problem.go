@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/page"
 )
 
 // typeBase begins every problem type. What follows it is the problem's slug.
@@ -33,6 +35,8 @@ type Problem struct {
 	Title string
 	// Detail says what is wrong this time, and what to do.
 	Detail string
+	// Advice says what a person can do who sees the problem as a page: a sentence or two.
+	Advice string
 	// RetryAfter is how long to wait before another try; with 0 the header is not
 	// sent.
 	RetryAfter time.Duration
@@ -111,7 +115,8 @@ func (p Problem) Note() {
 	}
 }
 
-// Write answers with the problem document.
+// Write answers with the problem: with its document, or with a page to a writer that For has
+// returned for a person.
 func (p Problem) Write(w http.ResponseWriter) {
 	p.Note()
 	h := w.Header()
@@ -122,14 +127,19 @@ func (p Problem) Write(w http.ResponseWriter) {
 	for _, name := range []string{"Content-Encoding", "Content-Length", "Etag", "Last-Modified"} {
 		h.Del(name)
 	}
-	body, mediaType := p.representation(w)
-	h.Set("Content-Type", mediaType)
-	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(p.RetryAfter.Seconds())))
 	}
+	if a, depends := w.(asked); depends {
+		page.Vary(h)
+		if a.page && p.writePage(w) == nil {
+			return
+		}
+	}
+	h.Set("Content-Type", MediaType)
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(body)
+	_, _ = w.Write(p.Document())
 }

@@ -1,28 +1,19 @@
 package server
 
 import (
-	"mime"
 	"net/http"
-	"strings"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/inject"
+	"github.com/caddy-callback/caddy-callback/module/page"
 )
 
-// isPerson reports whether a browser makes the request for a person who will see the
-// answer: a navigation (Fetch Metadata, Sec-Fetch-Mode). Where the browser does not say so, it
-// is one that names HTML among what it accepts, or that posts a form to a URL which was
-// registered in advance.
+// isPerson reports whether a browser makes the request for a person who will see the answer.
+// Where the browser does not say so, that is one who wants a page, or who posts a form to a
+// URL which was registered in advance.
 func isPerson(r *http.Request, at callback.Path) bool {
-	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
-		return mode == "navigate"
+	if page.Wanted(r) {
+		return true
 	}
-	for _, line := range r.Header.Values("Accept") {
-		for accepted := range strings.SplitSeq(line, ",") {
-			if mediaType, _, _ := mime.ParseMediaType(accepted); mediaType == "text/html" {
-				return true
-			}
-		}
-	}
-	return at.Resource == callback.QueryPath && r.Method == http.MethodPost && inject.IsForm(r.Header.Get("Content-Type"))
+	return r.Header.Get("Sec-Fetch-Mode") == "" && at.Resource == callback.QueryPath && r.Method == http.MethodPost && inject.IsForm(r.Header.Get("Content-Type"))
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
+	"github.com/caddy-callback/caddy-callback/module/page"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -149,7 +150,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	at := callback.ParsePath(r.URL.EscapedPath())
 	if at.Resource == callback.OfSite {
 		if s.Health != "" && r.URL.Path == s.Health {
-			s.serveHealth(w, r)
+			s.serveHealth(problem.ForRequest(w, r), r)
 			return nil
 		}
 		return next.ServeHTTP(w, r)
@@ -157,34 +158,34 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
+	person := isPerson(r, at)
+	answered := problem.For(w, person)
 	if at.Resource == callback.Nowhere {
-		problem.UnknownState.Write(w)
+		problem.UnknownState.Write(answered)
 		return nil
 	}
 	if answer.TooEarly(r) {
-		problem.TooEarly.Write(w)
+		problem.TooEarly.Write(answered)
 		return nil
 	}
 	rt, err := s.app.Use(r.Context())
 	if err != nil {
-		problem.StoreUnavailable.Write(w)
+		problem.StoreUnavailable.Write(answered)
 		return nil
 	}
 	defer rt.Release()
 	if at.Resource == callback.StatusPath || at.Resource == callback.ResultPath {
-		s.serveTicket(w, r, rt, at)
+		s.serveTicket(answered, r, rt, at)
 		return nil
 	}
+	// People are redirected where programs are not.
+	page.Vary(w.Header())
 	if at.Resource == callback.FixedPath {
-		lease, done := s.serveChallenge(w, r, rt.Engine)
+		lease, done := s.serveChallenge(answered, r, rt.Engine)
 		defer lease.Release()
 		if done {
 			return nil
 		}
-	}
-	answered, person := w, isPerson(r, at)
-	if person {
-		answered = problem.ForPeople(w)
 	}
 	// The error of the handlers that follow is theirs, and goes to Caddy.
 	var onward error
