@@ -31,6 +31,8 @@ var readsOtherwise = map[string]string{
 	"module/answer/result.go io.Copy":           "it goes to the client, as the client takes it",
 	"module/answer/reading.go io.Copy":          "it goes into a hash",
 	"module/answer/served.go io.Copy":           "it goes to the client, as the client takes it",
+	"module/answer/waitpage.go io.ReadAll":      "it is at most 16 KiB of a result, which a page shows",
+	"module/hold/page.go io.ReadAll":            "it is a file of the operator's, of limited size",
 	"module/api/create.go json.NewDecoder":      "the body is in a buffer with a lease",
 	"module/api/fields.go json.NewDecoder":      "the body is in a buffer with a lease",
 	"module/command/change.go io.ReadAll":       "the command is a process of its own, and reads what its user gives it",

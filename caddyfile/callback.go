@@ -60,6 +60,12 @@ import (
 //	    idempotency   on|off
 //	    idempotency_scope <placeholder>
 //	    message       <text>
+//	    page          [<template>] {
+//	        progress  header|query|form|json|xml <name> [<number>]
+//	        redir     <url>
+//	        patience  <duration>
+//	        lang      <language>...
+//	    }
 //	    poll {
 //	        from      header|json|xml <name>
 //	        to        <path>

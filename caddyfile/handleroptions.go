@@ -62,6 +62,7 @@ var handlerOptions = []handlerOption{
 	{"on_disconnect", inHold, func(_ helper, o *options, d *hold.Handler) error { return o.text(&d.OnDisconnect) }},
 	{"on_timeout", inHold, func(_ helper, o *options, d *hold.Handler) error { return o.text(&d.OnTimeout) }},
 	{"only", inAll, func(_ helper, o *options, d *hold.Handler) error { return parseMatch(o, &d.Only) }},
+	{"page", inAll, parsePage},
 	{"poll", withCalls, parsePoll},
 	{"prefer", inAll, func(_ helper, o *options, d *hold.Handler) error { return o.onOff(&d.Prefer) }},
 	{"progress", withCalls, func(_ helper, o *options, d *hold.Handler) error { return parseMatch(o, &d.Progress) }},

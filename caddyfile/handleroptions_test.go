@@ -65,7 +65,7 @@ func TestOptionsAreListedForTheModesThatTakeThem(t *testing.T) {
 		"correlation_id": "request header X-A", "deliver": "", "document_statuses": "A", "error_code": "json a", "error_text": "json a", "errors": "caddy",
 		"expires_in": "1h", "failed": "json a b", "failed_body": "on", "failed_status": "500", "header": "X-A b", "header_prefix": "X-A-", "idempotency": "off",
 		"idempotency_scope": "{http.auth.user.id}", "inject": "header X-A b", "key": "include", "message": "a", "methods": "POST", "multiple": "on", "name": "a",
-		"on_conflict": "ignore", "on_disconnect": "close", "on_timeout": "park", "only": "json a b", "prefer": "off", "progress": "json a b", "redir": "https://a.example.com",
+		"on_conflict": "ignore", "on_disconnect": "close", "on_timeout": "park", "only": "json a b", "page": "a.html", "prefer": "off", "progress": "json a b", "redir": "https://a.example.com",
 		"redir_failed": "https://a.example.com", "redir_late": "https://a.example.com", "require": "status", "respond": "a", "result": "query",
 		"retry_unsafe": "", "retryable": "off", "state_query": "s", "status_url": "https://a.example.com", "succeeded": "json a b",
 		"use_body": "off",

@@ -38,12 +38,20 @@ type Document struct {
 	Tag func(*http.Request, *engine.Callback) (string, error)
 	// AtEnd says that there is no document before the callback has ended.
 	AtEnd bool
+	// HasPage says that people may see a page in its place.
+	HasPage bool
+}
+
+func (d Document) vary(h http.Header, cb *engine.Callback) {
+	if d.HasPage {
+		varyPage(h, cb)
+	}
 }
 
 // The documents that the holder of a ticket can read.
 var (
-	StatusDocument = Document{Tag: statusTag}
-	ResultDocument = Document{Tag: resultTag, AtEnd: true}
+	StatusDocument = Document{Tag: statusTag, HasPage: true}
+	ResultDocument = Document{Tag: resultTag, AtEnd: true, HasPage: true}
 )
 
 // maxPreferredWait bounds how long a request for status or result can wait.
@@ -65,6 +73,7 @@ func (rd Reading) Await(w http.ResponseWriter, r *http.Request) (*engine.Callbac
 	}
 	preference.Async = false
 	preference.Apply(w.Header())
+	rd.Document.vary(w.Header(), cb)
 	tag, err := rd.Document.Tag(r, cb)
 	if tag == "" || err != nil {
 		return cb, err
@@ -227,8 +236,12 @@ func ContentTag(d engine.Content) (string, error) {
 	return tagOf(h), err
 }
 
-// statusTag returns the entity tag of a callback's status as its ticket shows it.
-func statusTag(_ *http.Request, cb *engine.Callback) (string, error) {
+// statusTag returns the entity tag of a callback's status, or of its page, as its ticket shows
+// it.
+func statusTag(r *http.Request, cb *engine.Callback) (string, error) {
+	if ShowsPage(r, cb) {
+		return pageTag(r, cb)
+	}
 	return DocumentTag(newStatus(cb))
 }
 

@@ -15,8 +15,13 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// ServeStatus answers the holder of the ticket with the status.
+// ServeStatus answers the holder of the ticket with the status, or with the page if it is one
+// who sees that.
 func ServeStatus(w http.ResponseWriter, r *http.Request, e *engine.Engine, cb *engine.Callback) {
+	if ShowsPage(r, cb) {
+		servePage(w, r, e, cb)
+		return
+	}
 	s := newStatus(cb)
 	s.Step.named(r.Context(), e)
 	WriteJSON(w, http.StatusOK, s)

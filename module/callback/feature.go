@@ -24,6 +24,7 @@ var features = []feature{
 	{"xml", func(p *Policy) bool { return p.judgesBy(inject.XML) }},
 	{"fetch", func(p *Policy) bool { return p.Fetch }},
 	{"deliver progress", (*Policy).DeliversProgress},
+	{"redirect to the page", (*Policy).leadsToPage},
 }
 
 // judgesBy reports whether the policy judges calls by a value in a place.

@@ -20,6 +20,9 @@ const (
 	suffixResult = "result"
 )
 
+// assetPart stands in the place of a ticket in the paths of what pages load.
+const assetPart = "-"
+
 // KeyParameter is the query parameter that carries a key.
 const KeyParameter = "api_key"
 
@@ -56,6 +59,8 @@ const (
 	StatusPath
 	// ResultPath is /cbr/{ticket}/result
 	ResultPath
+	// AssetPath is /cbr/-/{file}
+	AssetPath
 )
 
 // Path is a parsed path of callback_server.
@@ -65,7 +70,7 @@ type Path struct {
 	Secret UUID
 	// Parameter is the name of the query parameter that carries the state.
 	Parameter string
-	// Suffix is what comes after the state.
+	// Suffix is what comes after the state, or the name of a file that pages load.
 	Suffix string
 }
 
@@ -115,6 +120,9 @@ func parseClean(path string) Path {
 		return Path{Resource: QueryPath, Parameter: rest}
 	}
 	text, suffix, _ := strings.Cut(rest, "/")
+	if space == ticketSpace && text == assetPart && suffix != "" && !strings.Contains(suffix, "/") {
+		return Path{Resource: AssetPath, Suffix: suffix}
+	}
 	resource := secretPaths[space+"/"+suffix]
 	secret, canonical := ParseUUID(text)
 	switch {

@@ -24,6 +24,12 @@ func TestPathsLeadWhereTheyShould(t *testing.T) {
 		"/cbr/" + secretText + "/":            status,
 		"/cbr/" + secretText + "/result":      result,
 		"/cbr/" + secretText + "/result/":     result,
+		"/cbr/-/page.css":                     {Resource: callback.AssetPath, Suffix: "page.css"},
+		"//cbr/-//page.js/":                   {Resource: callback.AssetPath, Suffix: "page.js"},
+		"/cbr/-":                              ours,
+		"/cbr/-/a/b":                          ours,
+		"/cb/-/page.css":                      ours,
+		"/CBR/-":                              {},
 		"/cbq/state":                          {Resource: callback.QueryPath, Parameter: "state"},
 		"/cbq/state/":                         {Resource: callback.QueryPath, Parameter: "state"},
 		"/cbq/" + strings.Repeat("a", 64):     {Resource: callback.QueryPath, Parameter: strings.Repeat("a", 64)},
@@ -157,6 +163,7 @@ func spelling(at callback.Path) string {
 		callback.QueryPath:  "/cbq/" + at.Parameter,
 		callback.StatusPath: "/cbr/" + at.Secret.String(),
 		callback.ResultPath: "/cbr/" + at.Secret.String() + "/result",
+		callback.AssetPath:  "/cbr/-",
 	}[at.Resource]
 	if at.Suffix != "" {
 		path += "/" + at.Suffix

@@ -114,6 +114,8 @@ type Policy struct {
 	// Fetch says that a call which means Ok does not end the callback: the result is fetched
 	// through the block "fetch".
 	Fetch bool `cbor:"62,keyasint,omitempty"`
+	// Page is what people see at the status URL; nil for the status.
+	Page *Page `cbor:"63,keyasint,omitempty"`
 	// Needs are the names of the features that judging by the policy requires. Compile
 	// sets it.
 	Needs []string `cbor:"60,keyasint,omitempty"`
@@ -134,9 +136,10 @@ type compiled struct {
 	// envelope is what is delivered in place of the body of a result; nil for that body.
 	envelope *Envelope
 	target   Target
-	// failedTarget and late are the targets of RedirectFailed and RedirectLate.
-	failedTarget, late Target
-	allowed            string
+	// failedTarget and late are the targets of RedirectFailed and RedirectLate, pageTarget that
+	// of the page.
+	failedTarget, late, pageTarget Target
+	allowed                        string
 	// reads are the headers that Failed, Progress and Succeeded compare, apart from the
 	// wire headers.
 	reads []string
@@ -269,8 +272,13 @@ type redirection struct {
 
 // redirects returns the redirects that the policy has.
 func (p *Policy) redirects() []redirection {
+	var onPage *Redirect
+	if p.Page != nil && p.Page.Redirect != "" {
+		onPage = &Redirect{URL: p.Page.Redirect}
+	}
 	return slices.DeleteFunc([]redirection{
 		{"redir", p.Redirect, &p.target}, {"redir_failed", p.RedirectFailed, &p.failedTarget}, {"redir_late", p.RedirectLate, &p.late},
+		{"page: redir", onPage, &p.pageTarget},
 	}, func(r redirection) bool { return r.to == nil })
 }
 

@@ -56,6 +56,7 @@ func (p *Policy) Check() error {
 		unfit("document_statuses", p.checkDocumentStatuses()),
 		unfit("failed_status", p.checkFailedStatus()),
 		unfit("key", p.checkOwnKey()),
+		unfit("page", p.Page.Check()),
 	)
 }
 
@@ -135,6 +136,9 @@ func (p *Policy) checkRedirects() error {
 }
 
 func (p *Policy) checkRedirect(r redirection) error {
+	if r.to.URL == ToPage && r.target == &p.pageTarget {
+		return errors.New("it leads to the page itself; name one of your own pages")
+	}
 	_, err := NewTarget(r.to.URL)
 	_, badName := ASCIIURL(r.to.URL)
 	switch {

@@ -146,13 +146,18 @@ func (t Template) expand(look Lookup, limit int, escape func(afterPath bool, val
 type Target struct {
 	template Template
 	relative bool
+	// toPage says that it is the callback's own page.
+	toPage bool
 }
 
 // NewTarget compiles a redirect's URL: absolute, with a scheme of the web or of an app, or
 // relative to the base URL if it begins with a single slash.
 func NewTarget(text string) (Target, error) {
-	if text == "" {
+	switch text {
+	case "":
 		return Target{}, errors.New("the redirect has no URL")
+	case ToPage:
+		return Target{toPage: true}, nil
 	}
 	if i := strings.IndexFunc(text, func(r rune) bool { return r <= ' ' || r == '\\' || r == 0x7f }); i >= 0 {
 		return Target{}, fmt.Errorf("the redirect URL has a character that no URL can hold, at position %d", i)
@@ -230,6 +235,9 @@ const maxURL = 8 << 10
 
 // URL returns the redirect's URL, a relative one resolved against base.
 func (t Target) URL(base string, look Lookup) string {
+	if t.toPage {
+		return look(toPageName)
+	}
 	target := t.template.expand(look, maxURL, func(afterPath bool, value string) string {
 		if afterPath {
 			return url.QueryEscape(value)

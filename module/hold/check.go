@@ -31,7 +31,7 @@ func (h *Handler) Check() error {
 	if h.BaseURL == "" {
 		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option or here")
 	}
-	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks, h.checkCopies, h.checkRedirects, h.checkPoll, h.checkFetch, h.checkDeliveryHeaders, h.checkProgress} {
+	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks, h.checkCopies, h.checkRedirects, h.checkPageWhole, h.checkPoll, h.checkFetch, h.checkDeliveryHeaders, h.checkProgress} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (h *Handler) CheckOptions() error {
 	for _, check := range []func() error{
 		h.checkTimes, h.checkWords, h.checkIdempotency, h.checkPolicy, h.checkStateQuery, h.checkInjections, h.checkCalls,
 		h.checkReplyTexts, h.checkCopyHeaders, h.checkDialect, h.checkOnly, h.checkAnswer,
-		h.checkMode, h.checkStep, h.checkCorrelation, h.checkAsk, h.checkDelivery,
+		h.checkMode, h.checkStep, h.checkPage, h.checkCorrelation, h.checkAsk, h.checkDelivery,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -251,6 +251,11 @@ func (h *Handler) checkReplyTexts() error {
 			return fmt.Errorf("%s: %w", r.option, err)
 		}
 	}
+	if h.Page != nil {
+		if err := checkReplyText(h.Page.Redirect); err != nil {
+			return fmt.Errorf("page: redir: %w", err)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(h.ReplyHeaders)) {
 		for _, value := range h.ReplyHeaders[name] {
 			if err := checkReplyText(value); err != nil {
@@ -322,8 +327,14 @@ func (h *Handler) redirects() []redirection {
 // checkRedirects makes sure that people are redirected at all, if some are sent elsewhere.
 // It is called when all options are read, because redir may be the last.
 func (h *Handler) checkRedirects() error {
-	if all := h.redirects(); len(all) > 0 && h.Redirect == nil {
+	all := h.redirects()
+	if len(all) > 0 && h.Redirect == nil {
 		return fmt.Errorf("%s: without redir nobody is redirected; add that option, for those who come when all is well", all[0].option)
+	}
+	for _, r := range all {
+		if r.to.URL == callback.ToPage && h.Page == nil {
+			return fmt.Errorf("%s: %s has no page for people without the option page; add that, or name one of your own pages", r.option, r.to.URL)
+		}
 	}
 	return nil
 }

@@ -181,6 +181,11 @@ func (x *exchange) beginTime(arrived time.Time) {
 			timeout = p.Wait
 		}
 		x.parks = x.h.parksAtTimeout()
+		if x.toPage() {
+			x.parks, x.patience = true, time.After(min(x.h.Page.patience(), timeout)-elapsed)
+			timeout += ackGrace
+			break
+		}
 		if x.h.OnTimeout == onTimeoutRedirect {
 			x.chain = answer.NewChain(timeout)
 		}

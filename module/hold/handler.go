@@ -153,6 +153,10 @@ type Handler struct {
 	// whether the result will be delivered or is to be picked up.
 	Message string `json:"message,omitempty"`
 
+	// Page shows people a page where programs get 202, and at the status URL. Default: they get
+	// what programs get.
+	Page *Page `json:"page,omitempty"`
+
 	// Call is the route that answers by callback. In hold it gets a copy of the
 	// request; the request itself goes on to the next handlers after the callback, and
 	// the callback is closed when the client leaves or its time is over. In

@@ -21,8 +21,8 @@ func (h *Handler) parksAtTimeout() bool {
 	return h.OnTimeout == onTimeoutPark || h.OnTimeout == onTimeoutRedirect
 }
 
-// park answers the client with 202, or with 303 to its result. The URLs in it are not given
-// out before the callback is committed.
+// park answers the client with 202, or with 303 to its result or, if it is a person, to the
+// page. The URLs in it are not given out before the callback is committed.
 func (x *exchange) park() error {
 	x.takeBack()
 	if err := store.Wait(x.lasting(), x.callback.Commit); err != nil {
@@ -34,7 +34,12 @@ func (x *exchange) park() error {
 	if x.step != nil {
 		x.step.next = x.callback.ID
 	}
-	if x.h.answersAck() {
+	x.varyPage(x.w.Header())
+	switch {
+	case x.toPage():
+		answer.WriteToPage(x.w, x.callback)
+		return nil
+	case x.h.answersAck():
 		return x.passAck()
 	}
 	message := x.h.Message

@@ -67,6 +67,16 @@ func (h *Handler) compilePolicy() error {
 	repl := caddy.NewReplacer()
 	h.policy = h.newPolicy(func(text string) string { return repl.ReplaceKnown(text, "") })
 	h.policy.Retain, h.policy.RetainBodies = time.Duration(h.app.Retain), time.Duration(h.app.RetainBodies)
+	templates, err := h.Page.load(app.Known)
+	if err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	if h.policy.Page != nil {
+		h.policy.Page.Templates = templates
+		if err := h.policy.Page.Check(); err != nil {
+			return fmt.Errorf("page: %w", err)
+		}
+	}
 	var redirects []app.Text
 	for _, r := range []struct {
 		option string
@@ -270,6 +280,7 @@ func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
 	}
 	h.apply(p)
 	p.Fetch = h.Fetch != nil
+	p.Page = h.Page.stored(expand, h.Message)
 	p.FailedBody = p.FailedBody || h.answersAck()
 	if h.Deliver != nil {
 		p.Shape = h.Deliver.stored()

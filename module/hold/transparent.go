@@ -64,7 +64,7 @@ func (h *Handler) checkAnswer() error {
 		return errors.New("answer: with call the request runs in the background, so there is no ack to answer with; leave one of the two out")
 	case h.Prefer != nil && *h.Prefer:
 		return errors.New("answer: with ack the client's Prefer is for the upstream; leave out prefer on")
-	case h.Message != "":
+	case h.Message != "" && h.Page == nil:
 		return errors.New("answer: with ack the client gets no message; leave one of the two out")
 	}
 	return nil

@@ -9,9 +9,11 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"fmt"
 	"html/template"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // MediaType is the media type of pages.
@@ -49,10 +51,22 @@ type View struct {
 	// Refresh is after how many seconds a browser without the script loads the page again;
 	// 0 for never.
 	Refresh int
+	// Waits says that the script is to look for news, and to show them in what has the attribute
+	// data-live and an id, or else in the whole body.
+	Waits bool
 	// Status is the status of the answer. Default: 200.
 	Status int
 	// Data is what the template body is given.
 	Data any
+	// OwnTitle says that the template title writes the title, with Data.
+	OwnTitle bool
+	// Forms are further places that answers to the page's forms may lead to, as sources of a
+	// Content-Security-Policy. Default: only the page's own site.
+	Forms []string
+	// Referrer is the Referrer-Policy. Default: no-referrer.
+	Referrer string
+	// Most is how many bytes the page may have; 0 for any number.
+	Most int
 }
 
 // Style returns the stylesheet of a page that has it within.
@@ -80,11 +94,25 @@ func Parse(name, text string) (*template.Template, error) {
 // Render returns the page.
 func Render(t *template.Template, v View) ([]byte, error) {
 	v.Lang = cmp.Or(v.Lang, "en")
-	var b bytes.Buffer
+	b := bounded{most: v.Most}
 	if err := t.ExecuteTemplate(&b, "page", v); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
+}
+
+// bounded is a page that is being written.
+type bounded struct {
+	bytes.Buffer
+	most int
+}
+
+// Write implements io.Writer.
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.most > 0 && b.Len()+len(p) > b.most {
+		return 0, fmt.Errorf("the page has more than %d bytes", b.most)
+	}
+	return b.Buffer.Write(p)
 }
 
 // Write answers with the page. Whatever the error, nothing was written then.
@@ -96,6 +124,12 @@ func Write(w http.ResponseWriter, t *template.Template, v View) error {
 	h := w.Header()
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	SetHeader(h, v.Assets == "")
+	if len(v.Forms) > 0 {
+		h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "form-action 'self'", "form-action 'self' "+strings.Join(v.Forms, " "), 1))
+	}
+	if v.Referrer != "" {
+		h.Set("Referrer-Policy", v.Referrer)
+	}
 	w.WriteHeader(cmp.Or(v.Status, http.StatusOK))
 	_, _ = w.Write(b)
 	return nil

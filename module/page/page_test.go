@@ -128,6 +128,19 @@ func TestPage(t *testing.T) {
 	}
 }
 
+// The answer to a form may lead elsewhere, which browsers otherwise do not follow.
+func TestPageSaysWhereItsFormsLead(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	v := page.View{Assets: "-/", Forms: []string{"https://shop.test", "myapp:"}, Referrer: "strict-origin", Data: struct{}{}}
+	if err := page.Write(w, page.New("of", `{{define "body"}}{{end}}`), v); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Header().Get("Content-Security-Policy"); !strings.Contains(got, "form-action 'self' https://shop.test myapp:;") || w.Header().Get("Referrer-Policy") != "strict-origin" {
+		t.Errorf("%v", w.Header())
+	}
+}
+
 func TestPageThatFailsWritesNothing(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()

@@ -36,7 +36,7 @@ func checkHealth(path string) error {
 func (s *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		answer.LeaveUnread(w, r)
-		problem.NotAllowed(http.MethodGet + ", " + http.MethodHead).Write(w)
+		problem.NotAllowed(readMethods).Write(w)
 		return
 	}
 	status, word := http.StatusOK, "ok"

@@ -164,6 +164,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		problem.UnknownState.Write(answered)
 		return nil
 	}
+	if at.Resource == callback.AssetPath {
+		serveAsset(answered, r, at.Suffix)
+		return nil
+	}
 	if answer.TooEarly(r) {
 		problem.TooEarly.Write(answered)
 		return nil

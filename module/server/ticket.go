@@ -17,7 +17,7 @@ import (
 // serveTicket shows status or result to the holder of the ticket.
 func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *app.Runtime, at callback.Path) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		problem.NotAllowed("GET, HEAD").Write(w)
+		problem.NotAllowed(readMethods).Write(w)
 		return
 	}
 	reading := answer.Reading{Engine: rt.Engine, Exit: rt.Exit, Key: store.ByTicket(at.Secret), Document: answer.StatusDocument}
@@ -26,6 +26,9 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *app.Run
 	}
 	err := reading.Serve(w, r, func(cb *engine.Callback) error {
 		switch {
+		case cb.Phase == callback.Waiting && at.Resource == callback.ResultPath && answer.ShowsPage(r, cb) && !cb.SecretGone():
+			answer.WriteToPage(w, cb)
+			return nil
 		case cb.Phase == callback.Waiting && reading.Chain.GoesOn(r) && !rt.Exiting():
 			answer.ServeChained(w, cb, reading.Chain)
 			return nil
