@@ -272,7 +272,8 @@ var (
 		Detail: "The callback has no URL to deliver its result to, or it has not ended yet."}
 	MoreMatch = Problem{Slug: "more-match", Status: http.StatusConflict,
 		Title:  "More callbacks match than were confirmed.",
-		Detail: "Nothing was done. Count again, and confirm that number."}
+		Detail: "Nothing was done. Count again, and confirm that number.",
+		Advice: "Go back, look at how many there are, and confirm that number."}
 	NotConfigured = Problem{Slug: "not-configured", Status: http.StatusServiceUnavailable,
 		Title:  "No configuration with callbacks is running.",
 		Advice: "There is nothing that you can do here. Tell whoever runs this site.",
