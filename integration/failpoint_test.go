@@ -47,6 +47,7 @@ func (l *load) finish(t *testing.T) {
 	l.settle(t, l.stage)
 	harness.Eventually(t, "nothing is left to be done", func() bool { return len(l.waiting(t)) == 0 })
 	l.audit(t)
+	l.wantSearchable(t)
 }
 
 // figures logs the figures of a test that has passed.

@@ -47,8 +47,14 @@ func (s *stage) history(t *testing.T, id string) (all []happening) {
 // wantHistory waits until the history of a callback is this one, in its order.
 func (s *stage) wantHistory(t *testing.T, id string, want ...string) {
 	t.Helper()
+	var got []string
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the history of %s was %s", id, strings.Join(got, ", "))
+		}
+	})
 	harness.Eventually(t, "the history is "+strings.Join(want, ", "), func() bool {
-		var got []string
+		got = nil
 		for _, h := range s.history(t, id) {
 			got = append(got, h.String())
 		}
@@ -105,7 +111,7 @@ func TestHistoryTellsOfJobsAndDeliveries(t *testing.T) {
 	want := []string{"created", "sent", "acked 202", "called 200", "resolved", "deliveryFailed 500 answered 500", "deliveryDead 410 answered 410"}
 	s.wantHistory(t, p.ID, want...)
 	wantStatus(t, s.admin(t, http.MethodPost, "/"+p.ID+"/redeliver", ""), http.StatusAccepted)
-	s.wantHistory(t, p.ID, append(want, "redelivered", "delivered 200")...)
+	s.wantHistory(t, p.ID, append(want, "redelivered admin endpoint", "delivered 200")...)
 
 	later := startDeferring(t, "attempt_timeout 5s")
 	later.partner.Handle("/jobs", harness.Ack(http.StatusNotFound, nil, "nothing is there"))

@@ -106,7 +106,7 @@ func (l *load) config() harness.Config {
 		"callback /hold/* hold 30s\n" +
 		"callback /keyed/* hold 30s\n" +
 		"callback /park/* park\n" +
-		"callback /asked/* park {\nask /decide\n}\n" +
+		"callback /asked/* park {\nask /decide\ncorrelation_id request header X-Order\n}\n" +
 		"callback /large/* park\n" +
 		"callback /deliver/* park {\nname deliver\n" + deliver + "}\n" +
 		"callback /chain/* park {\nname chain\n" + deliver + "call {\n" + to + "}\nthen {\n" + to + "}\n}\n" +
@@ -227,9 +227,9 @@ func (l *load) run(random *rand.Rand, number *atomic.Int64, stop <-chan struct{}
 // place makes one request, and notes what its client is told. A request with an
 // Idempotency-Key is repeated until there is an answer.
 func (l *load) place(o *order) {
-	var lines []string
+	lines := []string{"X-Order", o.path}
 	if o.kind == "keyed" {
-		lines = []string{idempotencyKey, o.path}
+		lines = append(lines, idempotencyKey, o.path)
 	}
 	got, err := l.send(http.MethodPost, harness.HTTP1.URL(o.path), "order "+o.path, lines...)
 	for o.kind == "keyed" && (err != nil || got.Status == http.StatusServiceUnavailable || exits(got)) && l.power.wait() {

@@ -193,7 +193,7 @@ type Failure struct {
 type Spec struct {
 	// Name is the directive's name, if it has one.
 	Name string
-	// CorrelationID is the correlation id; if it is empty, a random one is made.
+	// CorrelationID is the correlation id; if it is empty, one is made.
 	CorrelationID string
 	// ExpiresIn is how long calls are accepted.
 	ExpiresIn time.Duration
@@ -236,7 +236,7 @@ type Spec struct {
 func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 	id := NewUUID()
 	if spec.CorrelationID == "" {
-		spec.CorrelationID = NewUUID().String()
+		spec.CorrelationID = secret.CorrelationID(id).String()
 	}
 	r := &Record{
 		ID:            id,

@@ -25,52 +25,51 @@ type Happening struct {
 	By string `json:"by,omitempty"`
 }
 
-// HappeningKind is the kind of a Happening. Of what happened at the same moment, the kind with
-// the smaller number comes first.
+// HappeningKind is the kind of a Happening.
 type HappeningKind uint8
 
 // The kinds. Their numbers are stored and must never change.
 const (
 	// HappenedCreated: it was made.
-	HappenedCreated HappeningKind = 10
+	HappenedCreated HappeningKind = 1
 	// HappenedSent: the request was sent upstream.
-	HappenedSent HappeningKind = 20
+	HappenedSent HappeningKind = 2
 	// HappenedAcked: the upstream has accepted the request, with Status.
-	HappenedAcked HappeningKind = 30
+	HappenedAcked HappeningKind = 3
 	// HappenedCorrelated: the ack has named the correlation id.
-	HappenedCorrelated HappeningKind = 40
+	HappenedCorrelated HappeningKind = 4
 	// HappenedCalled: a call was accepted. Status is that of the reply, which the partner gets
 	// when that is committed.
-	HappenedCalled HappeningKind = 50
+	HappenedCalled HappeningKind = 5
 	// HappenedProgressed: a call was taken that is not the answer yet, with the Status of its
 	// reply.
-	HappenedProgressed HappeningKind = 60
-	// HappenedAttempted: the job was attempted.
-	HappenedAttempted HappeningKind = 70
-	// HappenedPolled: the upstream was asked for the result, and there is none yet.
-	HappenedPolled HappeningKind = 80
-	// HappenedDecided: a person has decided, with the choice Reason.
-	HappenedDecided HappeningKind = 90
-	// HappenedResolved, HappenedFailed, HappenedExpired and HappenedClosed: it has ended.
-	HappenedResolved HappeningKind = 120
-	HappenedFailed   HappeningKind = 130
-	HappenedExpired  HappeningKind = 140
-	HappenedClosed   HappeningKind = 150
-	// HappenedDelivered: a result was delivered.
-	HappenedDelivered HappeningKind = 160
-	// HappenedDeliveryFailed: it was not, and is to be tried again.
-	HappenedDeliveryFailed HappeningKind = 170
-	// HappenedDeliveryDead: it was not, and is not tried again.
-	HappenedDeliveryDead HappeningKind = 180
-	// HappenedRedelivered: the delivery was begun anew.
-	HappenedRedelivered HappeningKind = 190
-	// HappenedStripped: the bodies were removed.
-	HappenedStripped HappeningKind = 200
+	HappenedProgressed HappeningKind = 6
 	// HappenedReplied: a call that changes nothing got a reply with Status. Reason says which
 	// it is: repeated or returned.
-	HappenedReplied HappeningKind = 210
+	HappenedReplied HappeningKind = 7
 	// HappenedRefused: a call was refused, with Status, because of Reason.
-	HappenedRefused HappeningKind = 220
+	HappenedRefused HappeningKind = 8
+	// HappenedAttempted: the job was attempted.
+	HappenedAttempted HappeningKind = 9
+	// HappenedPolled: the upstream was asked for the result, and there is none yet.
+	HappenedPolled HappeningKind = 10
+	// HappenedDecided: a person has decided, with the choice Reason.
+	HappenedDecided HappeningKind = 11
+	// HappenedResolved, HappenedFailed, HappenedExpired and HappenedClosed: it has ended.
+	HappenedResolved HappeningKind = 12
+	HappenedFailed   HappeningKind = 13
+	HappenedExpired  HappeningKind = 14
+	HappenedClosed   HappeningKind = 15
+	// HappenedDelivered: a result was delivered.
+	HappenedDelivered HappeningKind = 16
+	// HappenedDeliveryFailed: it was not, and is to be tried again.
+	HappenedDeliveryFailed HappeningKind = 17
+	// HappenedDeliveryDead: it was not, and is not tried again.
+	HappenedDeliveryDead HappeningKind = 18
+	// HappenedRedelivered: the delivery was begun anew.
+	HappenedRedelivered HappeningKind = 19
+	// HappenedStripped: the bodies were removed.
+	HappenedStripped HappeningKind = 20
 )
 
 var happeningNames = map[HappeningKind]string{
@@ -132,14 +131,6 @@ func (e historyEntry) at() Time            { return Time(binary.BigEndian.Uint64
 // alike reports whether two entries differ in their times only.
 func (e historyEntry) alike(other historyEntry) bool {
 	return e[entryKind] == other[entryKind] && string(e[entryRest:]) == string(other[entryRest:])
-}
-
-// after reports whether an entry belongs behind another one.
-func (e historyEntry) after(other historyEntry) bool {
-	if e.at() != other.at() {
-		return e.at() > other.at()
-	}
-	return e.kind() >= other.kind()
 }
 
 // cut returns the first entry and what follows it; false if there is none.
@@ -255,27 +246,51 @@ func (h History) Put(limit int, more ...Happening) History {
 
 // Merge returns the history with what was seen beside it, each in its place by its time. What
 // is there already is not added again.
-func (h History) Merge(limit int, seen History) History {
+func (h History) Merge(limit int, seen History) History { return h.mergeBefore(limit, seen, nil) }
+
+// mergeBefore is Merge for what was seen before something was added to a history. What was added
+// stays at the end.
+func (h History) mergeBefore(limit int, seen, before History) History {
 	if len(seen) == 0 {
 		return h
 	}
 	var there, more [MaxHistory + 8]historyEntry
 	all := h.entries(there[:0])
+	end := len(all)
+	if before != nil {
+		end = before.within(all)
+	}
 	for _, e := range seen.entries(more[:0]) {
 		if slices.ContainsFunc(all, func(there historyEntry) bool { return bytes.Equal(there, e) }) {
 			continue
 		}
-		at := len(all)
-		for at > 0 && !e.after(all[at-1]) {
+		at := end
+		for at > 0 && e.at() < all[at-1].at() {
 			at--
 		}
 		all = slices.Insert(all, at, e)
+		end++
 	}
 	next := make(History, 0, len(h)+len(seen))
 	for _, e := range all {
 		next = append(binary.AppendUvarint(next, uint64(len(e))), e...)
 	}
 	return next.bounded(limit)
+}
+
+// within returns how many of the entries of a later history are from this one: those up to the
+// last one that has stayed.
+func (h History) within(later []historyEntry) int {
+	var there [MaxHistory + 8]historyEntry
+	mine := h.entries(there[:0])
+	for i := len(mine) - 1; i >= 0; i-- {
+		for at := len(later); at > 0; at-- {
+			if bytes.Equal(mine[i], later[at-1]) {
+				return at
+			}
+		}
+	}
+	return 0
 }
 
 // bounded returns the history with at most limit entries, in the same memory.
@@ -322,8 +337,15 @@ func (r *Record) happened(more ...Happening) {
 	r.History = r.History.Add(MaxHistory-1, more...)
 }
 
-// Join adds to a record that is being made what was seen beside it.
-func (r *Record) Join(seen History) { r.History = r.History.Merge(MaxHistory-1, seen) }
+// Join adds to a record that is being made what was seen until then. before is the record that it
+// is made of.
+func (r *Record) Join(seen History, before *Record) {
+	earlier := before.History
+	if earlier == nil {
+		earlier = History{}
+	}
+	r.History = r.History.mergeBefore(MaxHistory-1, seen, earlier)
+}
 
 // Happenings returns what has happened to the callback, the oldest first: what its record says,
 // and what was seen beside that.

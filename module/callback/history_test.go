@@ -278,7 +278,7 @@ func FuzzHistory(f *testing.F) {
 	f.Add(append([]byte{0}, entry(20)...), []byte(slices.Concat(entry(50, 1), entry(50, 1), entry(50, 1))))
 	f.Fuzz(func(t *testing.T, stored, seen []byte) {
 		r := &callback.Record{History: stored, CreatedAt: born}
-		r.Join(seen)
+		r.Join(seen, &callback.Record{History: stored})
 		if r.History.Len() > callback.MaxHistory && len(seen) > 0 {
 			t.Errorf("%d entries", r.History.Len())
 		}
@@ -289,4 +289,22 @@ func FuzzHistory(f *testing.F) {
 		}
 		r.History.Add(callback.MaxHistory, callback.Happening{Kind: callback.HappenedClosed, At: 1})
 	})
+}
+
+// What was seen before a call stands before it, also if both happened at the same moment.
+func TestWhatWasSeenStandsBeforeWhatCameOfIt(t *testing.T) {
+	p := compiled(t, callback.Policy{Multiple: true})
+	before := accept(t, waiting(p), p, paid())
+	call := newCall("POST", "again")
+	call.ReceivedAt++
+	after := receive(before, p, call, call.ReceivedAt).Next
+	after.Join(callback.History(nil).Add(8, callback.Happening{At: born, Kind: callback.HappenedSent}, callback.Happening{At: call.ReceivedAt, Kind: callback.HappenedRefused, Status: 400}), before)
+	if got, want := lines(after), []string{"sent", "called 200", "resolved", "refused 400", "called 200", "resolved"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	first := accept(t, waiting(p), p, paid())
+	first.Join(callback.History(nil).Add(8, callback.Happening{At: call.ReceivedAt - 1, Kind: callback.HappenedAcked}), waiting(p))
+	if got, want := lines(first), []string{"acked", "called 200", "resolved"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

@@ -1,6 +1,7 @@
 package callback
 
 import (
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -56,11 +57,21 @@ func (s *Secret) derive(purpose string, id UUID) UUID {
 }
 
 func (s *Secret) sum(purpose string, id UUID) (sum Digest) {
+	m := s.keyed()
+	defer macs.Put(m)
+	return m.sum(purpose, id)
+}
+
+// keyed returns an HMAC with the secret, which goes back to macs.
+func (s *Secret) keyed() *keyedMAC {
 	m, _ := macs.Get().(*keyedMAC)
 	if m == nil || m.secret != *s {
 		m = &keyedMAC{secret: *s, mac: hmac.New(sha256.New, s[:])}
 	}
-	defer macs.Put(m)
+	return m
+}
+
+func (m *keyedMAC) sum(purpose string, id UUID) Digest {
 	m.mac.Reset()
 	m.buffer = append(append(m.buffer[:0], purpose...), id[:]...)
 	m.mac.Write(m.buffer)
@@ -72,10 +83,12 @@ func (s *Secret) sum(purpose string, id UUID) (sum Digest) {
 // a sum, and a process has few secrets.
 var macs sync.Pool
 
-// keyedMAC is an HMAC with its secret, and a buffer for input and output.
+// keyedMAC is an HMAC with its secret, and a buffer for input and output. block is the cipher for
+// correlation ids, nil until one is needed.
 type keyedMAC struct {
 	secret Secret
 	mac    hash.Hash
+	block  cipher.Block
 	buffer []byte
 }
 

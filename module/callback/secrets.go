@@ -55,6 +55,16 @@ func (s *Secrets) Find(m Mark, id UUID, state Digest) *Secret {
 	return nil
 }
 
+// CorrelatedIDs returns the ids of the callbacks that have a correlation id of their own, if it is
+// one of theirs: one for each secret.
+func (s *Secrets) CorrelatedIDs(correlationID UUID) []UUID {
+	ids := make([]UUID, len(s.all))
+	for i, secret := range s.all {
+		ids[i] = secret.CorrelatedID(correlationID)
+	}
+	return ids
+}
+
 // With returns the same secrets and one more.
 func (s *Secrets) With(known Secret) *Secrets {
 	earlier := make([]Secret, 0, len(s.all)+1)

@@ -86,9 +86,9 @@ func (n *notes) seen(id callback.UUID) callback.History {
 	return nil
 }
 
-// join puts what is noted of a callback into a record that is to be written. added is how much
-// was noted by then, 0 if nothing was.
-func (n *notes) join(next *callback.Record) (added uint64) {
+// join puts what is noted of a callback into a record that is to be written in place of another
+// one. added is how much was noted by then, 0 if nothing was.
+func (n *notes) join(next, before *callback.Record) (added uint64) {
 	s := n.shard(next.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (n *notes) join(next *callback.Record) (added uint64) {
 	if of == nil {
 		return 0
 	}
-	next.Join(of.history)
+	next.Join(of.history, before)
 	return of.added
 }
 

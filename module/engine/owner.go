@@ -29,7 +29,7 @@ func (e *Engine) update(ctx context.Context, key store.Key, decide store.Decide)
 				next := *r
 				c.Next = &next
 			}
-			notes.added = e.notes.join(c.Next)
+			notes.added = e.notes.join(c.Next, r)
 		case c.Delete:
 			notes.removed = true
 		}

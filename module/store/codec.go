@@ -126,10 +126,11 @@ func decode(payload []byte) (*callback.Record, error) {
 
 // The keys of what is read of a record without decoding it.
 const (
-	idKey      = 1
-	stateKey   = 3
-	policyKey  = 5
-	derivedKey = 37
+	idKey          = 1
+	stateKey       = 3
+	policyKey      = 5
+	correlationKey = 7
+	derivedKey     = 37
 )
 
 // PolicyOf reads, of what EncodeRecord returned, only the hash of the policy. It takes a
@@ -148,6 +149,26 @@ func PolicyOf(b []byte) (hash callback.Digest, err error) {
 		return hash, fmt.Errorf("%w: a record names no policy", ErrDamaged)
 	}
 	return hash, nil
+}
+
+// CorrelationIDOf reads, of what EncodeRecord returned, only the correlation id.
+func CorrelationIDOf(b []byte) (id string, err error) {
+	whole := false
+	if err := eachMember(b, func(key uint64, value []byte) bool {
+		if key == correlationKey {
+			major, length, content, ok := readHead(value)
+			if whole = ok && major == cborText && length == uint64(len(content)); whole {
+				id = string(content)
+			}
+		}
+		return key < correlationKey
+	}); err != nil {
+		return "", err
+	}
+	if !whole {
+		return "", fmt.Errorf("%w: a record has no correlation id", ErrDamaged)
+	}
+	return id, nil
 }
 
 // Derivation says which secret a callback was derived from.

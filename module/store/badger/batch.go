@@ -19,15 +19,17 @@ const maxRecord = 900 << 10
 // and the store's metadata have values of their own; the other values are empty or an
 // id.
 const (
-	keyRecord = 'r' // id -> record
-	keyState  = 's' // digest of the state -> id
-	keyTicket = 't' // digest of the ticket -> id
-	keyAlias  = 'a' // alias -> id
-	keyDue    = 'd' // due time, id, waiting -> nothing
-	keyList   = 'l' // time of creation, id -> phase, whether its delivery was given up, name
-	keyPolicy = 'p' // hash -> policy
-	keyBody   = 'b' // name of a body file -> id
-	keyMeta   = 'm' // metadata of the store
+	keyRecord      = 'r' // id -> record
+	keyState       = 's' // digest of the state -> id
+	keyTicket      = 't' // digest of the ticket -> id
+	keyAlias       = 'a' // alias -> id
+	keyDue         = 'd' // due time, id, waiting -> nothing
+	keyList        = 'l' // time of creation, id -> phase, whether its delivery was given up, name
+	keyCorrelation = 'c' // digest of a correlation id that was given, time of creation, id -> nothing
+	keyConfirm     = 'q' // time of creation, id -> nothing, for what a person decides
+	keyPolicy      = 'p' // hash -> policy
+	keyBody        = 'b' // name of a body file -> id
+	keyMeta        = 'm' // metadata of the store
 )
 
 var (
@@ -83,7 +85,7 @@ type change struct {
 // put adds the changes that turn one record of a callback into the next; nil stands
 // for no record.
 func (b *batch) put(before, after *callback.Record) error {
-	changes, err := changes(before, after)
+	changes, err := b.s.changes(before, after)
 	if err != nil {
 		return err
 	}
@@ -154,7 +156,7 @@ var empty = []byte{}
 
 // changes lists the changes that turn one record into the next; nil stands for no
 // record.
-func changes(before, after *callback.Record) ([]change, error) {
+func (s *Store) changes(before, after *callback.Record) ([]change, error) {
 	list := make([]change, 0, 8)
 	var id callback.UUID
 	if after != nil {
@@ -175,7 +177,7 @@ func changes(before, after *callback.Record) ([]change, error) {
 		list = append(list, change{k.database(), id[:]})
 	}
 	list = replaced(list, dueEntry(before), dueEntry(after))
-	list = replaced(list, listEntry(before), listEntry(after))
+	list = s.indexed(replaced(list, listEntry(before), listEntry(after)), before, after)
 	for _, file := range without(files(after), files(before)) {
 		list = append(list, change{bodyKey(file), id[:]})
 	}

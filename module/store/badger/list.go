@@ -14,26 +14,39 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// The work for one page ends after this many index entries, including old versions
-// and deletions that Badger still keeps.
-const maxScanned = 20_000
+const (
+	// maxScanned is after how many index entries the work for one page ends, including old
+	// versions and deletions that Badger still keeps.
+	maxScanned = 20_000
+	// lookedUp is how many of them it counts as if one leads to something else that is read.
+	lookedUp = 2
+)
 
-const listKeyLength = 1 + 8 + 16
+// placeLength is the length of what places have in keys: time and id.
+const placeLength = 8 + 16
 
-// listKey orders callbacks by when they were made, the newest first.
-func listKey(at callback.Time, id callback.UUID) []byte {
-	k := make([]byte, 0, listKeyLength)
-	k = append(k, keyList)
+const listKeyLength = 1 + placeLength
+
+// appendPlace appends to a key the place of a callback. Places are ordered by when the callbacks
+// were made, the newest first.
+func appendPlace(k []byte, at callback.Time, id callback.UUID) []byte {
 	// With all bits but the sign inverted, later times sort first; the sign bit sorts
 	// negative times last by itself.
 	k = binary.BigEndian.AppendUint64(k, uint64(at)^(1<<63-1))
 	return append(k, id[:]...)
 }
 
-// listedAt returns when the callback of a key was made.
-func listedAt(k []byte) callback.Time {
-	return callback.Time(binary.BigEndian.Uint64(k[1:9]) ^ (1<<63 - 1))
+// placeOf reads what appendPlace has appended.
+func placeOf(place []byte) store.Cursor {
+	return store.Cursor{CreatedAt: callback.Time(binary.BigEndian.Uint64(place) ^ (1<<63 - 1)), ID: callback.UUID(place[8:])}
 }
+
+func listKey(at callback.Time, id callback.UUID) []byte {
+	return appendPlace(append(make([]byte, 0, listKeyLength), keyList), at, id)
+}
+
+// listedAt returns when the callback of a key was made.
+func listedAt(k []byte) callback.Time { return placeOf(k[1:]).CreatedAt }
 
 // listDead is the bit beside the phase in a list entry that marks a callback whose
 // delivery was given up.
@@ -85,92 +98,183 @@ type lister struct {
 	limit int
 	page  []*callback.Record
 	bytes int
-	next  store.Cursor
+	// scanned is how much work was done, last the place that was reached, and next where the
+	// next page begins, once this one is over.
+	scanned    int
+	last, next store.Cursor
+	// own are callbacks that are in none of the indexes that are gone through, in their order.
+	own []owned
 }
 
-// run counts deleted entries, too, because skipping them is also work.
+// run gathers the page from the index that has the fewest entries for the query.
 func (l *lister) run(ctx context.Context) error {
-	it := l.txn.NewIterator(badgerdb.IteratorOptions{Prefix: []byte{keyList}, AllVersions: true})
+	q := l.query
+	switch {
+	case !q.ID.IsZero():
+		return l.one(q.ID)
+	case q.CorrelationID != "":
+		return l.search(ctx)
+	case q.Confirm:
+		return l.walk(ctx, section{[]byte{keyConfirm}, q.From, q.Before}, l.look)
+	}
+	return l.walk(ctx, section{[]byte{keyList}, q.From, q.Before}, l.take)
+}
+
+// over reports whether the page is over.
+func (l *lister) over() bool { return l.next != store.Cursor{} }
+
+// reach goes on to a place, by way of all that is in no index and comes before it. It reports
+// false if the page is over by then.
+func (l *lister) reach(at store.Cursor) bool {
+	for len(l.own) > 0 && l.beyond(at, l.own[0].at) {
+		if !l.addOwn() {
+			return false
+		}
+	}
+	return l.step(at)
+}
+
+// step goes on to a place, unless the page is over.
+func (l *lister) step(at store.Cursor) bool {
+	if l.scanned >= cmp.Or(l.s.options.scanned, maxScanned) || len(l.page) >= l.limit || l.bytes >= store.MaxPageBytes {
+		l.next = l.last
+		return false
+	}
+	l.scanned++
+	l.last = at
+	return true
+}
+
+// beyond reports whether a place comes after another one.
+func (l *lister) beyond(at, other store.Cursor) bool {
+	order := bytes.Compare(listKey(at.CreatedAt, at.ID), listKey(other.CreatedAt, other.ID))
+	return l.query.OldestFirst && order < 0 || !l.query.OldestFirst && order > 0
+}
+
+// section is a part of an index: the places behind a prefix of its keys, from a time on and before
+// another one, zero for no limit.
+type section struct {
+	prefix       []byte
+	from, before callback.Time
+}
+
+// start returns the key at or after which a page begins.
+func (l *lister) start(s section) []byte {
+	after, k := l.query.After, bytes.Clone(s.prefix)
+	switch resumes := after != (store.Cursor{}); {
+	case l.query.OldestFirst && resumes && (s.from == 0 || after.CreatedAt >= s.from),
+		!l.query.OldestFirst && resumes && (s.before == 0 || after.CreatedAt < s.before):
+		return appendPlace(k, after.CreatedAt, after.ID)
+	case l.query.OldestFirst && s.from != 0:
+		return append(appendPlace(k, s.from, callback.UUID{})[:len(k)+8], beyondAll[:16]...)
+	case l.query.OldestFirst:
+		return append(k, beyondAll...)
+	case s.before != 0:
+		return appendPlace(k, s.before-1, callback.UUID{})
+	}
+	return k
+}
+
+// beyondAll comes after all places.
+var beyondAll = bytes.Repeat([]byte{0xff}, placeLength)
+
+// outside reports whether a time lies behind the end of a section.
+func (l *lister) outside(s section, at callback.Time) bool {
+	if l.query.OldestFirst {
+		return s.before != 0 && at >= s.before
+	}
+	return s.from != 0 && at < s.from
+}
+
+// indexEntry is the newest version of an index entry, as far as it was read.
+type indexEntry struct {
+	key, value []byte
+	there      bool
+}
+
+// walk calls see for the entries in a section, until the page is over. It counts deleted entries and
+// old versions, too, because skipping them is also work.
+func (l *lister) walk(ctx context.Context, s section, see func(at store.Cursor, value []byte) error) error {
+	reverse := l.query.OldestFirst
+	it := l.txn.NewIterator(badgerdb.IteratorOptions{Prefix: s.prefix, AllVersions: true, Reverse: reverse})
 	defer it.Close()
-	var last store.Cursor
-	var seen [listKeyLength]byte
-	scanned := 0
-	for it.Seek(l.start()); it.Valid(); it.Next() {
+	// Read backwards, the newest version of an entry comes last.
+	var entry indexEntry
+	finish := func() error {
+		if !entry.there {
+			return nil
+		}
+		entry.there = false
+		return see(placeOf(entry.key[len(s.prefix):]), entry.value)
+	}
+	for it.Seek(l.start(s)); it.Valid(); it.Next() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		item := it.Item()
-		k := item.Key()
-		if len(k) != listKeyLength {
+		k := it.Item().Key()
+		if len(k) != len(s.prefix)+placeLength {
 			return errIndex
 		}
-		at := store.Cursor{CreatedAt: listedAt(k), ID: callback.UUID(k[9:])}
-		if l.query.From != 0 && at.CreatedAt < l.query.From {
-			return nil
-		}
-		if older := bytes.Equal(k, seen[:]); older || at == l.query.After {
-			scanned++
+		at := placeOf(k[len(s.prefix):])
+		older := bytes.Equal(k, entry.key)
+		switch {
+		case at == l.query.After, older && !reverse:
+			l.scanned++
 			continue
+		case older:
+			l.scanned++
+		case l.outside(s, at.CreatedAt):
+			return finish()
+		default:
+			if err := finish(); err != nil || !l.reach(at) {
+				return err
+			}
 		}
-		if scanned >= cmp.Or(l.s.options.scanned, maxScanned) || len(l.page) >= l.limit || l.bytes >= store.MaxPageBytes {
-			l.next = last
-			return nil
-		}
-		scanned++
-		copy(seen[:], k)
-		last = at
-		if item.IsDeletedOrExpired() {
-			continue
-		}
-		if err := l.take(item, at.ID); err != nil {
+		if err := entry.read(it.Item()); err != nil {
 			return err
 		}
+	}
+	return finish()
+}
+
+// read reads a version of an entry.
+func (e *indexEntry) read(item *badgerdb.Item) (err error) {
+	e.key, e.there = item.KeyCopy(e.key), !item.IsDeletedOrExpired()
+	if !e.there {
+		return nil
+	}
+	if e.value, err = item.ValueCopy(e.value); err != nil {
+		return unreadable(err)
 	}
 	return nil
 }
 
-// start returns the key at or after which the page begins.
-func (l *lister) start() []byte {
-	switch {
-	case l.query.After != (store.Cursor{}) && (l.query.Before == 0 || l.query.After.CreatedAt < l.query.Before):
-		return listKey(l.query.After.CreatedAt, l.query.After.ID)
-	case l.query.Before != 0:
-		return listKey(l.query.Before-1, callback.UUID{})
+// take adds a callback to the page if it matches the query by its list entry and its record. It
+// skips a record that cannot be read, so that the others are still listed.
+func (l *lister) take(at store.Cursor, entry []byte) error {
+	if len(entry) < 1 {
+		return errIndex
 	}
-	return []byte{keyList}
-}
-
-// take adds a callback to the page if it matches the query. It skips a record that
-// cannot be read, so that the others are still listed.
-func (l *lister) take(item *badgerdb.Item, id callback.UUID) error {
-	matches := false
-	err := item.Value(func(b []byte) error {
-		if len(b) < 1 {
-			return errIndex
-		}
-		matches = (l.query.Phase == 0 || l.query.Phase == listedPhase(b)) &&
-			(!l.query.Dead || listedDead(b)) &&
-			l.query.HasName(string(listedName(b)))
-		return nil
-	})
-	if err != nil {
-		return unreadable(err)
-	}
-	if !matches {
+	q := l.query
+	if q.Phase != 0 && q.Phase != listedPhase(entry) || q.Dead && !listedDead(entry) || !q.HasName(string(listedName(entry))) {
 		return nil
 	}
-	r, size, err := readRecord(l.txn, id)
+	r, size, err := readRecord(l.txn, at.ID)
 	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNotFound) {
-		l.s.log.Error("a callback is left out of a list: its record cannot be read", zap.Stringer("id", id), zap.Error(err))
+		l.s.log.Error("a callback is left out of a list: its record cannot be read", zap.Stringer("id", at.ID), zap.Error(err))
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if !l.query.Has(r) {
-		return nil
-	}
-	l.page = append(l.page, r)
-	l.bytes += size
+	l.add(r, size)
 	return nil
+}
+
+// add adds a record to the page if it matches the query.
+func (l *lister) add(r *callback.Record, size int) {
+	if l.query.Has(r) {
+		l.page = append(l.page, r)
+		l.bytes += size
+	}
 }

@@ -128,6 +128,9 @@ func (s *Store) open() error {
 		err = s.settleKeys(present, opts.WithExternalMagic(storeFormat))
 	}
 	if err == nil {
+		err = s.beginIndex(expected)
+	}
+	if err == nil {
 		err = s.writeSentinel(false)
 	}
 	if err != nil {

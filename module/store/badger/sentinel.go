@@ -21,6 +21,10 @@ type sentinel struct {
 	Sequence uint64 `json:"sequence"`
 	// Clean says that the store was closed properly.
 	Clean bool `json:"clean"`
+	// IndexedFrom is when callbacks were made, in milliseconds since the Unix epoch, that are
+	// in all indexes, and those made later. It is not there if a release has written last that
+	// does not know all of them.
+	IndexedFrom *int64 `json:"indexedFrom,omitempty"`
 }
 
 // sentinelContent is what is in the file. The first release expects a text in the place of

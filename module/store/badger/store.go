@@ -57,6 +57,10 @@ type Store struct {
 
 	commits commitCounts
 
+	// indexedFrom is from when on all callbacks are in all indexes; 0 if all are. dbLock guards
+	// it.
+	indexedFrom callback.Time
+
 	policies sync.Map // callback.Digest -> *callback.Policy
 	// policyLock is held while a policy is read from the database into policies, and while
 	// policies that are not there are removed.

@@ -154,7 +154,8 @@ func (s *Store) watchSpace() {
 }
 
 func (s *Store) writeSentinel(clean bool) error {
-	return sentinel{Store: s.id, Sequence: s.sequence.Load(), Clean: clean}.write(s.options.Dir)
+	from := int64(s.indexedFrom)
+	return sentinel{Store: s.id, Sequence: s.sequence.Load(), Clean: clean, IndexedFrom: &from}.write(s.options.Dir)
 }
 
 // fail stops all use of the database: it is unknown whether the last commits were

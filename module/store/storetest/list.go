@@ -30,6 +30,14 @@ var listing = []test{
 // any order, as long as it is always the same.
 func newest(a, b *callback.Record) int { return cmp.Compare(b.CreatedAt, a.CreatedAt) }
 
+// inOrder returns the order of what a query lists.
+func inOrder(q store.Query) func(a, b *callback.Record) int {
+	if q.OldestFirst {
+		return func(a, b *callback.Record) int { return newest(b, a) }
+	}
+	return newest
+}
+
 // list returns one page.
 func (h *house) list(q store.Query) ([]*callback.Record, store.Cursor) {
 	h.Helper()
@@ -56,6 +64,9 @@ func (h *house) pages(q store.Query, yield func(page []*callback.Record)) {
 		}
 		if after := q.After; after != (store.Cursor{}) {
 			later := cmp.Compare(after.CreatedAt, next.CreatedAt)
+			if q.OldestFirst {
+				later = -later
+			}
 			if later < 0 || later == 0 && after.ID == next.ID {
 				h.Fatalf("after %+v the next page begins at %+v", after, next)
 			}
@@ -77,7 +88,7 @@ func (h *house) listAll(q store.Query) (all []*callback.Record) {
 func (h *house) wantListed(when string, q store.Query, want []*callback.Record) {
 	h.Helper()
 	got := h.listAll(q)
-	if !slices.IsSortedFunc(got, newest) {
+	if !slices.IsSortedFunc(got, inOrder(q)) {
 		h.Fatalf("%s: %+v lists callbacks that are not in order", when, q)
 	}
 	// Those created at the same moment may come in any order.
@@ -186,7 +197,8 @@ func listIsFiltered(h *house) {
 func matching(q store.Query, records []*callback.Record) []*callback.Record {
 	return slices.DeleteFunc(slices.Clone(records), func(r *callback.Record) bool {
 		return q.Dead && (r.Delivery == nil || !r.Delivery.Dead) || q.Phase != 0 && r.Phase != q.Phase || q.Name != "" && r.Name != q.Name ||
-			q.Names != nil && !slices.Contains(q.Names, r.Name) ||
+			q.Names != nil && !slices.Contains(q.Names, r.Name) || q.Confirm && !r.Confirm ||
+			q.CorrelationID != "" && r.CorrelationID != q.CorrelationID || !q.ID.IsZero() && r.ID != q.ID ||
 			q.From != 0 && r.CreatedAt < q.From || q.Before != 0 && r.CreatedAt >= q.Before
 	})
 }

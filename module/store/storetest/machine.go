@@ -72,6 +72,10 @@ func (m *machine) create(t *rapid.T) {
 	r := m.newRecord()
 	r.Name, r.CorrelationID = anyText().Draw(t, "name"), anyText().Draw(t, "correlation id")
 	r.CreatedAt, r.ExpiresAt, r.Aliases = anyMoment(t), anyMoment(t), anyAliases(t)
+	if rapid.Bool().Draw(t, "has a correlation id of its own") {
+		r.CorrelationID = m.store.Secret().CorrelationID(r.ID).String()
+	}
+	r.Confirm = rapid.IntRange(0, 3).Draw(t, "confirm") == 0
 	c, err := m.store.Create(m.Context(), r)
 	if m.clashes(r.ID, r.Aliases) {
 		if !errors.Is(err, store.ErrExists) {

@@ -24,6 +24,14 @@ func (m *machine) list(t *rapid.T) {
 	if rapid.Bool().Draw(t, "by time") {
 		q.From, q.Before = anyMoment(t), anyMoment(t)
 	}
+	if len(m.alive) > 0 && rapid.Bool().Draw(t, "by correlation id") {
+		q.CorrelationID = m.model[rapid.SampledFrom(m.alive).Draw(t, "correlated")].CorrelationID
+	}
+	if len(m.alive) > 0 && rapid.IntRange(0, 4).Draw(t, "by id") == 0 {
+		q.ID = rapid.SampledFrom(m.alive).Draw(t, "id")
+	}
+	q.Confirm = rapid.IntRange(0, 3).Draw(t, "by confirm") == 0
+	q.OldestFirst = rapid.Bool().Draw(t, "oldest first")
 	var all []*callback.Record
 	for _, id := range m.alive {
 		all = append(all, m.model[id])
@@ -33,8 +41,8 @@ func (m *machine) list(t *rapid.T) {
 		want[r.ID] = r
 	}
 	got := m.listAll(q)
-	if len(got) != len(want) || !slices.IsSortedFunc(got, newest) {
-		t.Fatalf("the pages have %d callbacks, want %d, in order: %v", len(got), len(want), slices.IsSortedFunc(got, newest))
+	if sorted := slices.IsSortedFunc(got, inOrder(q)); len(got) != len(want) || !sorted {
+		t.Fatalf("the pages of %+v have %d callbacks, want %d, in order: %v", q, len(got), len(want), sorted)
 	}
 	for i, r := range got {
 		if want[r.ID] == nil {

@@ -26,7 +26,7 @@ const now = callback.Time(1_800_000_000_000)
 // Run tests a store. open opens the store whose data is in dir, or creates it if
 // there is none; the suite closes what it has opened.
 func Run(t *testing.T, open func(t *testing.T, dir string) store.Store) {
-	for _, group := range [][]test{finding, aliases, aliasRaces, updating, deleting, listing, timing, policies, bodies, dropping, lifetime, concurrency, tallying, machines} {
+	for _, group := range [][]test{finding, aliases, aliasRaces, updating, deleting, listing, searching, timing, policies, bodies, dropping, lifetime, concurrency, tallying, machines} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
