@@ -64,11 +64,11 @@ const (
 			WHERE a.id IS NULL AND l.node = $1 AND l.lane = 0 AND NOT v.n = ANY(l.stale))
 		UPDATE @lanes SET clashing = ARRAY(SELECT n FROM clashes), waiting = waiting - (SELECT coalesce(sum(by), 0) FROM clashes)
 		WHERE node = $1 AND lane = 0 AND $2::bigint < $3::bigint AND seq = $3 RETURNING waiting, clashing`
-	createRows = `INSERT INTO @callbacks (id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record)
-		SELECT v.id, v.rev, v.created, v.due, v.forget, v.phase, v.dead, v.state, v.ticket, v.policy, v.name, v.owner, v.awaited, v.record FROM @lanes l, #
+	createRows = `INSERT INTO @callbacks (id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record, correlation, confirm)
+		SELECT v.id, v.rev, v.created, v.due, v.forget, v.phase, v.dead, v.state, v.ticket, v.policy, v.name, v.owner, v.awaited, v.record, v.correlation, v.confirm FROM @lanes l, #
 		WHERE l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.clashing)`
 	changeRows = `UPDATE @callbacks c SET rev = v.rev, created = v.created, due = v.due, forget = v.forget, phase = v.phase, dead = v.dead, state = v.state,
-		ticket = v.ticket, policy = v.policy, name = v.name, owner = v.owner, awaited = v.awaited, record = v.record FROM @lanes l, #
+		ticket = v.ticket, policy = v.policy, name = v.name, owner = v.owner, awaited = v.awaited, record = v.record, correlation = v.correlation, confirm = v.confirm FROM @lanes l, #
 		WHERE c.id = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
 	deleteRows = `DELETE FROM @callbacks c USING @lanes l, unnest($4::integer[], $5::uuid[]) v (n, id)
 		WHERE c.id = v.id AND l.node = $1 AND l.lane = 0 AND $2::bigint < $3::bigint AND l.seq = $3 AND NOT v.n = ANY(l.stale || l.clashing)`
@@ -87,10 +87,10 @@ const (
 // What stands in place of # in the statements that write records: one, or the columns of many.
 const (
 	oneRow = `(SELECT $4::integer, $5::uuid, $6::bigint, $7::bigint, $8::bigint, $9::bigint, $10::smallint, $11::boolean,
-		$12::uuid, $13::uuid, $14::bytea, $15::bytea, $16::bigint, $17::bytea, $18::bytea) ` + rowColumns
+		$12::uuid, $13::uuid, $14::bytea, $15::bytea, $16::bigint, $17::bytea, $18::bytea, $19::bigint, $20::boolean) ` + rowColumns
 	manyRows = `unnest($4::integer[], $5::uuid[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::smallint[], $11::boolean[],
-		$12::uuid[], $13::uuid[], $14::bytea[], $15::bytea[], $16::bigint[], $17::bytea[], $18::bytea[]) ` + rowColumns
-	rowColumns = `v (n, id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record)`
+		$12::uuid[], $13::uuid[], $14::bytea[], $15::bytea[], $16::bigint[], $17::bytea[], $18::bytea[], $19::bigint[], $20::boolean[]) ` + rowColumns
+	rowColumns = `v (n, id, rev, created, due, forget, phase, dead, state, ticket, policy, name, owner, awaited, record, correlation, confirm)`
 	// fewRows is up to how many records are written one by one, which then takes less time.
 	fewRows = 3
 )

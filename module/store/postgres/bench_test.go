@@ -168,7 +168,7 @@ func BenchmarkAgainstInsert(b *testing.B) {
 	if _, err := c.Exec(ctx, s.sql(`CREATE TABLE @plain (LIKE @callbacks INCLUDING ALL)`)); err != nil {
 		b.Fatal(err)
 	}
-	insert := s.sql(`INSERT INTO @plain VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`)
+	insert := s.sql(`INSERT INTO @plain VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`)
 	var here, plain []float64
 	for b.Loop() {
 		r := callback.New(s.Secret(), &callback.Policy{}, callback.Spec{ExpiresIn: time.Minute}, 1)

@@ -14,6 +14,9 @@ import (
 var indexes = []struct{ name, on string }{
 	{"callbacks_waiting", "@callbacks (name, created) WHERE " + isWaiting},
 	{"callbacks_dead", "@callbacks (name) WHERE dead"},
+	{"callbacks_correlation", "@callbacks (correlation, created DESC, id DESC) WHERE " + isGiven},
+	{"callbacks_unindexed", "@callbacks (created DESC, id DESC) WHERE " + isUnindexed},
+	{"callbacks_confirm", "@callbacks (created DESC, id DESC) WHERE confirm"},
 }
 
 // smallTable is up to how many bytes of callbacks an index is made at once, in a moment. While it
@@ -79,11 +82,11 @@ func (s *Store) makeLarge() {
 		return
 	}
 	if !s.options.Migrate {
-		s.log.Warn("what waits under which name is not counted: an index is missing; let migrate be on once, for a role that may make it")
+		s.log.Warn("what waits under which name is not counted, and a search takes long: an index is missing; let migrate be on once, for a role that may make it")
 		return
 	}
 	if err := s.makeConcurrently(ctx); err != nil && s.stopping.Err() == nil {
-		s.log.Warn("what waits under which name is not counted: an index could not be made", zap.Error(err))
+		s.log.Warn("what waits under which name is not counted, and a search takes long: an index could not be made", zap.Error(err))
 	}
 }
 

@@ -122,7 +122,7 @@ func TestCountingReadsIndexesOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := strings.Join(plan, "\n"); strings.Count(text, "Index Only Scan using callbacks_") != len(indexes) {
+	if text := strings.Join(plan, "\n"); strings.Count(text, "Index Only Scan using callbacks_") != 2 {
 		t.Error(text)
 	}
 }

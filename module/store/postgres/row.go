@@ -121,6 +121,7 @@ func (s *Store) writeOf(before found, after *callback.Record) (*write, error) {
 			return nil, err
 		}
 		w.row = rowOf(after, w.rev, b)
+		w.row.correlation = s.correlationOf(after)
 	}
 	w.waiting = waits(after) - waits(before.record)
 	was, is := aliasesOf(before.record), aliasesOf(after)
@@ -136,14 +137,16 @@ type row struct {
 	rev, created, due             int64
 	forget, owner                 *int64
 	phase                         int16
-	dead                          bool
+	dead, confirm                 bool
 	policy, name, awaited, record []byte
+	correlation                   int64
 }
 
 func rowOf(r *callback.Record, rev int64, encoded []byte) row {
 	c := row{
 		id: r.ID, state: half(r.State), ticket: half(r.Ticket), rev: rev, created: int64(r.CreatedAt), due: int64(r.Due()),
 		phase: int16(r.Phase), dead: r.Delivery != nil && r.Delivery.Dead, policy: r.Policy[:], name: []byte(r.Name), record: encoded,
+		confirm: r.Confirm,
 	}
 	if r.Owner != 0 {
 		n := int64(r.Owner)
@@ -161,7 +164,7 @@ func rowOf(r *callback.Record, rev int64, encoded []byte) row {
 
 // args returns the row in the order of the columns in statements.
 func (r row) args() []any {
-	return []any{r.id, r.rev, r.created, r.due, r.forget, r.phase, r.dead, r.state, r.ticket, r.policy, r.name, r.owner, r.awaited, r.record}
+	return []any{r.id, r.rev, r.created, r.due, r.forget, r.phase, r.dead, r.state, r.ticket, r.policy, r.name, r.owner, r.awaited, r.record, r.correlation, r.confirm}
 }
 
 // columns are rows by their columns, with the numbers of the writes that they belong to.
@@ -173,6 +176,8 @@ type columns struct {
 	phases                            []int16
 	dead                              []bool
 	policies, names, awaited, records [][]byte
+	correlations                      []int64
+	confirm                           []bool
 }
 
 func (c *columns) add(n int32, r row) {
@@ -181,11 +186,12 @@ func (c *columns) add(n int32, r row) {
 	c.forget, c.owners, c.phases, c.dead = append(c.forget, r.forget), append(c.owners, r.owner), append(c.phases, r.phase), append(c.dead, r.dead)
 	c.policies, c.names = append(c.policies, r.policy), append(c.names, r.name)
 	c.awaited, c.records = append(c.awaited, r.awaited), append(c.records, r.record)
+	c.correlations, c.confirm = append(c.correlations, r.correlation), append(c.confirm, r.confirm)
 }
 
 // args returns the columns in the order in which the statements have them.
 func (c *columns) args() []any {
-	return []any{c.ns, c.ids, c.revs, c.created, c.due, c.forget, c.phases, c.dead, c.states, c.tickets, c.policies, c.names, c.owners, c.awaited, c.records}
+	return []any{c.ns, c.ids, c.revs, c.created, c.due, c.forget, c.phases, c.dead, c.states, c.tickets, c.policies, c.names, c.owners, c.awaited, c.records, c.correlations, c.confirm}
 }
 
 func waits(r *callback.Record) int {

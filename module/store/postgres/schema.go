@@ -11,7 +11,7 @@ import (
 )
 
 // schemaVersion is the version of the tables that this release makes and uses.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // tables has the statements that lead from each version of the tables to the next. They only
 // add: the release before goes on writing while nodes are exchanged one by one.
@@ -89,6 +89,8 @@ var tables = [schemaVersion][]string{{
 		content bytea NOT NULL,
 		PRIMARY KEY (file, piece))`,
 	`ALTER TABLE @pieces ALTER COLUMN content SET STORAGE EXTERNAL`,
+}, {
+	`ALTER TABLE @callbacks ADD COLUMN correlation bigint, ADD COLUMN confirm boolean NOT NULL DEFAULT false`,
 }}
 
 // sql returns a statement with the schema in place of @.
@@ -177,7 +179,7 @@ func (s *Store) step(ctx context.Context, tx pgx.Tx, version int) error {
 		}
 	}
 	if version == 0 {
-		_, err := tx.Exec(ctx, s.sql(`INSERT INTO @meta (version, least, id) VALUES ($1, $2, $3)`), schemaVersion, 1, callback.NewUUID().String())
+		_, err := tx.Exec(ctx, s.sql(`INSERT INTO @meta (version, least, id) VALUES ($1, $2, $3)`), version+1, 1, callback.NewUUID().String())
 		return err
 	}
 	_, err := tx.Exec(ctx, s.sql(`UPDATE @meta SET version = $1`), version+1)
