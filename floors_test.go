@@ -9,7 +9,7 @@ import (
 // floors are the packages of this module from the lowest floor up. A package imports only
 // packages of floors below its own.
 var floors = []string{
-	"quoted page failpoint linear memory outage verify",
+	"span quoted page failpoint linear memory outage verify",
 	"problem unpack",
 	"inject",
 	"callback",

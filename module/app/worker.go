@@ -33,6 +33,13 @@ func (wk worker) CanDeliver(r *callback.Record) bool {
 
 // Attempt implements engine.Worker.
 func (wk worker) Attempt(ctx context.Context, cb *engine.Callback) callback.Attempt {
+	ctx, traced := beginJob(ctx, cb)
+	attempt := wk.attempt(ctx, cb)
+	endJob(traced, attempt)
+	return attempt
+}
+
+func (wk worker) attempt(ctx context.Context, cb *engine.Callback) callback.Attempt {
 	if directive := wk.rt.directive(cb.Name); directive != nil {
 		if attempt, ok := directive.Attempt(ctx, wk.rt, cb); ok {
 			return attempt
@@ -80,7 +87,11 @@ func (wk worker) Deliver(ctx context.Context, cb *engine.Callback, number int) c
 	if d == nil {
 		return wk.wait(cb, why)
 	}
-	outcome := d.client.Send(ctx, wk.message(cb, d, number))
+	ctx, traced := beginDelivery(ctx, cb)
+	m := wk.message(cb, d, number)
+	traced.Carry(m.Header)
+	outcome := d.client.Send(ctx, m)
+	endDelivery(traced, outcome)
 	sent := callback.Sent{Status: outcome.Status, Error: outcome.Error}
 	switch outcome.Kind {
 	case deliver.Delivered:

@@ -138,6 +138,10 @@ func (h Header) Trace() Header {
 	return slices.DeleteFunc(slices.Clone(h), func(f Field) bool { return !slices.Contains(traceHeaders, f.Name) })
 }
 
+// Traceparent returns the line that names the span which the trace context is of, "" if there is
+// none.
+func (h Header) Traceparent() string { return h.Get("Traceparent") }
+
 // AddTo adds the lines to an HTTP header.
 func (h Header) AddTo(dst http.Header) {
 	for _, f := range h {

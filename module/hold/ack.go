@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/span"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
@@ -49,8 +50,10 @@ func (x *exchange) callUpstream() error {
 	defer x.came()
 	defer x.watch()()
 	x.rt.Engine.Remember(x.callback.ID, callback.Happening{Kind: callback.HappenedSent})
-	x.call = upstream.Start(handler, x.w, x.request.out, x.room(), (*judge)(x), x.request.retain())
+	out, traced := span.Begin(x.request.out, span.Upstream)
+	x.call = upstream.Start(handler, x.w, out, x.room(), (*judge)(x), x.request.retain())
 	x.follow(x.call)
+	endUpstream(traced, x.call)
 	// What was sent is not used any more, and it would take memory while the client is held.
 	x.request.dropBody()
 	if !x.h.isStep() {

@@ -17,6 +17,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/page"
 	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/span"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/upstream"
 )
@@ -51,6 +52,8 @@ type exchange struct {
 	attached, departed bool
 
 	preference answer.Preference
+	// span is nil where nothing is traced.
+	span *span.Span
 	// came is to be called once the ack has come, or when none can come any more.
 	came func()
 	// call is the request that was sent upstream, and body its body.
@@ -118,6 +121,7 @@ func (x *exchange) end() {
 	if x.timeout != nil {
 		x.timeout.Stop()
 	}
+	x.endSpan()
 }
 
 // logAs adds id and phase of the callback to the request's line in Caddy's access log.
@@ -125,6 +129,9 @@ func (x *exchange) logAs() {
 	if fields, ok := x.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Set(zap.Stringer("callback_id", x.callback.ID))
 		fields.Set(zap.Stringer("callback_phase", x))
+	}
+	if x.span != nil {
+		x.span.Of(x.callback.ID, x.callback.Name)
 	}
 }
 
@@ -135,6 +142,7 @@ func (x *exchange) String() string { return max(x.phase, callback.Waiting).Strin
 // refuse answers with a problem.
 func (x *exchange) refuse(p problem.Problem) error {
 	x.takeBack()
+	x.span.Fail(p.Slug, p.Status >= http.StatusInternalServerError)
 	switch {
 	case x.stream != nil:
 		x.tellProblem(p)
@@ -314,6 +322,7 @@ func (x *exchange) found(cb *engine.Callback, err error) error {
 	}
 	x.callback, x.attached = cb, true
 	x.logAs()
+	x.span.Link(cb.Trace.Traceparent())
 	return nil
 }
 

@@ -321,6 +321,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer rt.Release()
 	x := &exchange{h: h, rt: rt, w: w, r: r, next: next, step: stepOf(r.Context())}
 	defer x.end()
+	x.trace()
 	if id, back := x.comesBack(); back {
 		return x.resume(id, arrived)
 	}

@@ -17,8 +17,12 @@ const (
 
 // writeVerdict answers a call with the verdict on it. A call that changes nothing is noted for the
 // history of its callback.
-func writeVerdict(w http.ResponseWriter, rt *app.Runtime, v callback.Verdict, p *callback.Policy, caller callback.Caller) {
+func writeVerdict(w http.ResponseWriter, r *http.Request, rt *app.Runtime, v callback.Verdict, p *callback.Policy, caller callback.Caller) {
 	refusal, refused := answer.Refusal(v, p, caller)
+	s := about(r.Context(), rt, v.ID)
+	if refused {
+		fail(s, refusal)
+	}
 	switch {
 	case refused && (v.Kind != callback.Refused || v.Next == nil):
 		remember(rt, v.ID, refusal)

@@ -156,6 +156,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		return next.ServeHTTP(w, r)
 	}
 	caddyhttp.SetVar(r.Context(), caddyhttp.LogSkipVar, true)
+	hideURL(r)
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	person := isPerson(r, at)
@@ -193,8 +194,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	}
 	// The error of the handlers that follow is theirs, and goes to Caddy.
 	var onward error
-	if err := s.serveCall(answered, r, rt, at, person, func() { onward = handOn(w, r, next) }); err != nil {
-		callProblem(err).Write(answered)
+	call, traced := beginSpan(r)
+	defer traced.End()
+	if err := s.serveCall(answered, call, rt, at, person, func() { onward = handOn(w, call, next) }); err != nil {
+		p := callProblem(err)
+		fail(traced, p)
+		p.Write(answered)
 	}
 	return onward
 }
@@ -272,12 +277,13 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, rt *app.Runtim
 			return failed(rt, err)
 		}
 		if verdict.Kind != callback.Accepted {
-			writeVerdict(w, rt, verdict, cb.Policy, in.Call.Caller)
+			writeVerdict(w, r, rt, verdict, cb.Policy, in.Call.Caller)
 			return nil
 		}
 		owner, id = memory.OwnerOf(cb.ID), cb.ID
 	}
 	if err := s.readBody(w, r, rt.Engine, owner, &in, signed); err != nil {
+		about(r.Context(), rt, id)
 		remember(rt, id, callProblem(err))
 		return err
 	}
@@ -288,10 +294,11 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, rt *app.Runtim
 	}
 	verdict, policy, err := rt.Engine.Receive(r.Context(), in)
 	if err != nil {
+		about(r.Context(), rt, id)
 		remember(rt, id, callProblem(err))
 		return failed(rt, err)
 	}
-	writeVerdict(w, rt, verdict, policy, in.Call.Caller)
+	writeVerdict(w, r, rt, verdict, policy, in.Call.Caller)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/span"
 )
 
 // Run sends a request that has no client through routes, and waits until what is needed of
@@ -53,6 +54,7 @@ func NewRequest(ctx context.Context, server *caddyhttp.Server, stored *callback.
 		r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: stored.Host}
 	}
 	stored.Header.AddTo(r.Header)
+	span.Current(ctx).Carry(r.Header)
 	SetBody(r, nil)
 	repl := caddy.NewReplacer()
 	return caddyhttp.PrepareRequest(r, repl, newNowhere(), server), repl, nil
