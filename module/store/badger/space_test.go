@@ -63,9 +63,7 @@ func TestNoRoomAtAllDropsDecisionsAndHeals(t *testing.T) {
 	if err != nil || found.Phase != callback.Waiting {
 		t.Errorf("after the drop: %v, %v; want it to wait", found, err)
 	}
-	if n := s.Waiting(); n != 1 {
-		t.Errorf("%d wait, want 1", n)
-	}
+	wantCounted(t, s, 1)
 
 	free.Store(1 << 40)
 	if commit, err = closeRecord(s, p, r.ID); err != nil {

@@ -51,6 +51,7 @@ type Options struct {
 	// heartbeat and giveUp replace heartbeatEvery and giveUpAfter in tests, and the others the
 	// constants of their names.
 	heartbeat, giveUp, tallyEvery time.Duration
+	tallyShare                    time.Duration
 	smallTable                    int64
 }
 
@@ -122,7 +123,7 @@ func Open(o Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openWithin)
 	defer cancel()
 	o.heartbeat, o.giveUp = cmp.Or(o.heartbeat, heartbeatEvery), cmp.Or(o.giveUp, giveUpAfter)
-	o.tallyEvery, o.smallTable = cmp.Or(o.tallyEvery, tallyEvery), cmp.Or(o.smallTable, smallTable)
+	o.tallyEvery, o.tallyShare, o.smallTable = cmp.Or(o.tallyEvery, tallyEvery), cmp.Or(o.tallyShare, tallyShare), cmp.Or(o.smallTable, smallTable)
 	s := &Store{options: o, log: o.Log, recent: newRecent(), changes: make(chan store.Hint, maxHints), left: make(chan struct{}, 1)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.keys, s.tally.asked = newKeyring(o.Keys), make(chan struct{}, 1)

@@ -31,7 +31,7 @@ func testOptions(t testing.TB) Options {
 	url, schema := postgrestest.New(t)
 	return Options{
 		URL: url, Schema: schema, Migrate: true, Secrets: callback.NewSecrets(callback.NewSecret()),
-		Log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), tallyEvery: time.Millisecond,
+		Log: zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)), tallyEvery: time.Millisecond, tallyShare: 1,
 	}
 }
 

@@ -92,7 +92,7 @@ func (s *Store) count() {
 	defer t.mu.Unlock()
 	close(t.running)
 	now := time.Now()
-	t.running, t.next = nil, now.Add(max(s.options.tallyEvery, tallyShare*now.Sub(t.began)))
+	t.running, t.next = nil, now.Add(max(s.options.tallyEvery, s.options.tallyShare*now.Sub(t.began)))
 	switch {
 	case err == nil:
 		t.all, t.failed = all, false

@@ -61,6 +61,7 @@ func anySequence(h *house) {
 			"find deleted":   m.findDeleted,
 			"due":            m.due,
 			"waiting":        m.waiting,
+			"tally":          m.tally,
 			"reopen":         m.reopen,
 		})
 		m.leaveNothing(t)
