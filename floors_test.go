@@ -13,12 +13,12 @@ var floors = []string{
 	"problem unpack",
 	"inject",
 	"callback",
-	"config deliver upstream routes store store/postgres/postgrestest",
+	"config deliver upstream routes store store/postgres/postgrestest trend",
 	"engine store/storetest store/badger store/postgres store/archive",
 	"answer",
 	"app app/apptest",
 	"desk",
-	"hold api server",
+	"hold api server dashboard",
 	"command",
 }
 

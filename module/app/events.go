@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/outage"
+	"github.com/caddy-callback/caddy-callback/module/trend"
 )
 
 // maxPendingEvents bounds the events that wait for their handlers. Further events are
@@ -78,12 +79,16 @@ func (es *events) add(name string, r *callback.Record) {
 var emitting atomic.Pointer[events]
 
 // witness counts transitions, queues events for them, and tells those who listen.
-type witness struct{ feed *Feed }
+type witness struct {
+	feed  *Feed
+	trend *trend.Trend
+}
 
 // Observe implements engine.Observer.
 func (w witness) Observe(t engine.Transition, r *callback.Record, ended bool) {
 	measured().observe(t, r, ended)
 	w.feed.observe(t, r, ended)
+	w.note(t, r, ended)
 	name := ""
 	switch {
 	case t == engine.Created:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/trend"
 )
 
 // runtimes are the engines of this process, by the identity of their store. They
@@ -34,6 +35,9 @@ type Runtime struct {
 	Engine *engine.Engine
 	// Feed tells what happens to its callbacks.
 	Feed *Feed
+	// Trend is what has happened to callbacks in the last hour, as far as this process has
+	// seen it.
+	Trend *trend.Trend
 	// Exit is closed when Caddy exits.
 	Exit <-chan struct{}
 
@@ -46,6 +50,9 @@ type Runtime struct {
 	err    error
 	// closed is closed when the store has been closed.
 	closed chan struct{}
+	// counting ends with stopCounting.
+	counting     sync.WaitGroup
+	stopCounting chan struct{}
 }
 
 // opening opens a store, with an engine that works on it and tells the observer.
@@ -101,8 +108,11 @@ func (rs *registry) get(identity string, log *zap.Logger) (rt *Runtime, fresh bo
 		identity: identity,
 		log:      newLiveLog(log),
 		Feed:     newFeed(),
+		Trend:    trend.New(),
 		opened:   make(chan struct{}),
 		closed:   make(chan struct{}),
+
+		stopCounting: make(chan struct{}),
 	}
 	rt.users.Store(1)
 	rs.open[identity] = rt
@@ -110,7 +120,7 @@ func (rs *registry) get(identity string, log *zap.Logger) (rt *Runtime, fresh bo
 }
 
 func (rs *registry) start(rt *Runtime, open opening) (*Runtime, error) {
-	rt.store, rt.Engine, rt.err = open(zap.New(rt.log), witness{rt.Feed})
+	rt.store, rt.Engine, rt.err = open(zap.New(rt.log), witness{rt.Feed, rt.Trend})
 	if rt.err != nil {
 		rs.forget(rt)
 		close(rt.opened)
@@ -118,6 +128,7 @@ func (rs *registry) start(rt *Runtime, open opening) (*Runtime, error) {
 		return nil, rt.err
 	}
 	rt.Exit = exiting.watch()
+	rt.counting.Go(rt.count)
 	close(rt.opened)
 	return rt, nil
 }
@@ -146,6 +157,8 @@ func (rt *Runtime) Release() {
 	if rt.users.Add(-1) > 0 {
 		return
 	}
+	close(rt.stopCounting)
+	rt.counting.Wait()
 	if err := rt.Engine.Close(); err != nil {
 		zap.New(rt.log).Error("closing the callback store", zap.Error(err))
 	}

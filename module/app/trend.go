@@ -1,0 +1,44 @@
+package app
+
+import (
+	"time"
+
+	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
+)
+
+// countEvery is how often is counted how many callbacks wait.
+const countEvery = 15 * time.Second
+
+// count notes how many callbacks wait, now and again, until the runtime ends.
+func (rt *Runtime) count() {
+	tick := time.NewTicker(countEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			rt.Trend.Waits(rt.Engine.Waiting(), nil)
+		case <-rt.stopCounting:
+			return
+		}
+	}
+}
+
+// note lets the trend know of a transition.
+func (w witness) note(t engine.Transition, r *callback.Record, ended bool) {
+	if w.trend == nil {
+		return
+	}
+	switch t {
+	case engine.Created:
+		w.trend.Made(r.Name)
+		return
+	case engine.Called, engine.Resolved, engine.Failed:
+		if r.Call != nil && (ended || t == engine.Called) {
+			w.trend.Called(r.Name, r.Call.ReceivedAt.Time().Sub(r.CreatedAt.Time()))
+		}
+	}
+	if ended {
+		w.trend.Ended(r.Name, r.Phase)
+	}
+}
