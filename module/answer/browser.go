@@ -3,6 +3,7 @@ package answer
 import (
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -39,4 +40,26 @@ func loadsAsPart(r *http.Request, contentType string) bool {
 		}
 	}
 	return false
+}
+
+// CrossSite reports whether a request could change something and a browser says that another
+// site's page has made it.
+func CrossSite(r *http.Request) bool {
+	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "cross-site"
+}
+
+// FromElsewhere reports whether a page of another host has made the request. It is checked
+// if no key is required. Browsers send Sec-Fetch-Site, which no page can forge, over
+// connections that they trust; over others, Origin has to do.
+func FromElsewhere(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "same-origin", "none":
+		return false
+	}
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
 }

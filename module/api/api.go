@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -84,7 +82,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.H
 	if err == nil && answer.TooEarly(r) {
 		err = problem.TooEarly
 	}
-	if err == nil && a.KeyOff && fromElsewhere(r) {
+	if err == nil && a.KeyOff && answer.FromElsewhere(r) {
 		err = problem.CrossSite
 	}
 	if err == nil {
@@ -125,28 +123,6 @@ func (a *API) authorize(q *request, permission string) error {
 	return nil
 }
 
-// crossSite reports whether the request could change something and a browser says that
-// another site's page has made it.
-func crossSite(r *http.Request) bool {
-	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "cross-site"
-}
-
-// fromElsewhere reports whether a page of another host has made the request. It is checked
-// if no key is required. Browsers send Sec-Fetch-Site, which no page can forge, over
-// connections that they trust; over others, Origin has to do.
-func fromElsewhere(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none":
-		return false
-	}
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host == "" || !strings.EqualFold(u.Host, r.Host)
-}
-
 // admit returns the method that serves the request. It refuses requests to unknown paths,
 // with methods that the path does not have, and from other sites' pages.
 func (a *request) admit() (method, error) {
@@ -160,7 +136,7 @@ func (a *request) admit() (method, error) {
 	if !ok {
 		return method{}, problem.NotAllowed(a.at.resource.allow())
 	}
-	if crossSite(a.r) {
+	if answer.CrossSite(a.r) {
 		return method{}, problem.CrossSite
 	}
 	return m, nil
