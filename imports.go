@@ -12,6 +12,7 @@ import (
 	_ "github.com/caddy-callback/caddy-callback/module/api"
 	_ "github.com/caddy-callback/caddy-callback/module/app"
 	_ "github.com/caddy-callback/caddy-callback/module/command"
+	_ "github.com/caddy-callback/caddy-callback/module/dashboard"
 	_ "github.com/caddy-callback/caddy-callback/module/hold"
 	_ "github.com/caddy-callback/caddy-callback/module/server"
 	_ "github.com/caddy-callback/caddy-callback/module/store/badger"

@@ -37,6 +37,7 @@ var readsOtherwise = map[string]string{
 	"module/api/fields.go json.NewDecoder":      "the body is in a buffer with a lease",
 	"module/command/change.go io.ReadAll":       "the command is a process of its own, and reads what its user gives it",
 	"module/command/command.go io.ReadAll":      "the command is a process of its own, and reads what the server answers",
+	"module/dashboard/body.go io.Copy":          "it goes to the client, as the client takes it",
 	"module/deliver/signature.go io.Copy":       "it goes into a hash",
 	"module/store/storetest/body.go io.ReadAll": "it is a test",
 }

@@ -39,13 +39,5 @@ func parseAPIOption(h httpcaddyfile.Helper, o *options, api *api.API) error {
 		}
 		return o.unknown("key")
 	}
-	var word string
-	if err := o.text(&word); err != nil {
-		return err
-	}
-	if word != "off" {
-		return o.failf("%q is not known; every key of the global callback option may do what its permissions say, so write off, or leave the option out", word)
-	}
-	api.KeyOff = true
-	return nil
+	return o.keyOff(&api.KeyOff)
 }

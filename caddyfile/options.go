@@ -122,6 +122,17 @@ func (o *options) text(to *string) error {
 	return nil
 }
 
+// checked is text for a value of which check says whether it is valid.
+func (o *options) checked(to *string, check func() error) error {
+	if err := o.text(to); err != nil {
+		return err
+	}
+	if err := check(); err != nil {
+		return o.wrap(err)
+	}
+	return nil
+}
+
 // onOff reads an option that is on or off.
 func (o *options) onOff(to **bool) error {
 	var word string
@@ -133,6 +144,20 @@ func (o *options) onOff(to **bool) error {
 	}
 	on := word == "on"
 	*to = &on
+	return nil
+}
+
+// keyOff reads the option of a directive for which every key may do what its permissions say,
+// or which needs none.
+func (o *options) keyOff(to *bool) error {
+	var word string
+	if err := o.text(&word); err != nil {
+		return err
+	}
+	if word != "off" {
+		return o.failf("%q is not known; every key of the global callback option may do what its permissions say, so write off, or leave the option out", word)
+	}
+	*to = true
 	return nil
 }
 

@@ -7,20 +7,29 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 )
 
-// countEvery is how often is counted how many callbacks wait.
-const countEvery = 15 * time.Second
+// countEvery is how often is counted how many callbacks wait, and countFirst how long after the
+// start that is done first.
+const (
+	countFirst = time.Second
+	countEvery = 15 * time.Second
+)
 
 // count notes how many callbacks wait, now and again, until the runtime ends.
 func (rt *Runtime) count() {
-	tick := time.NewTicker(countEvery)
-	defer tick.Stop()
+	next := time.NewTimer(countFirst)
+	defer next.Stop()
 	for {
 		select {
-		case <-tick.C:
-			rt.Trend.Waits(rt.Engine.Waiting(), nil)
+		case <-next.C:
+			next.Reset(countEvery)
 		case <-rt.stopCounting:
 			return
 		}
+		names := make(map[string]int)
+		for _, t := range rt.Engine.Tally() {
+			names[t.Name] = t.Waiting
+		}
+		rt.Trend.Waits(rt.Engine.Waiting(), names)
 	}
 }
 

@@ -82,7 +82,7 @@ func (d *Desk) tellChanges(s *answer.Stream, r *http.Request, q store.Query, l *
 			s.Event(EventLost, heard.ID(-1), document(d.lost(heard)))
 		}
 		for i, c := range heard.Changes {
-			if d.Sees(c.Name) && means(q, c) {
+			if d.Tells(q, c) {
 				s.Event(EventChange, heard.ID(i), document(c))
 			}
 		}
@@ -111,6 +111,10 @@ func (d *Desk) lost(heard app.Heard) lost {
 	}
 	return lost{heard.Missing}
 }
+
+// Tells reports whether the client is told of a change if it has asked with that query, which
+// is one of ParseWatch.
+func (d *Desk) Tells(q store.Query, c app.Change) bool { return d.Sees(c.Name) && means(q, c) }
 
 // means reports whether a query of ParseWatch means a change.
 func means(q store.Query, c app.Change) bool {

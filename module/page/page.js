@@ -59,3 +59,80 @@ function showNews(next) {
   }
 }
 awaitNews();
+
+// A page of the dashboard stays up to date: it is loaded again every few seconds, and sooner if
+// the server tells of a change. What pauses it stands in its address, and holds.
+function stayFresh(control) {
+  const link = control.querySelector("a");
+  const note = control.querySelector("[role=status]");
+  let on = control.dataset.state === "on", busy = false, soon = 0, timer = 0, source = null;
+
+  async function refresh() {
+    const fresh = document.getElementById("fresh");
+    const marked = document.getSelection();
+    if (busy || !on || (!marked.isCollapsed && fresh.contains(marked.anchorNode))) return;
+    busy = true;
+    const got = await fetch(location.href, { cache: "no-store" }).catch(() => null);
+    const text = got?.ok ? await got.text().catch(() => "") : "";
+    const next = new DOMParser().parseFromString(text, "text/html").getElementById("fresh");
+    busy = false;
+    note.textContent = next ? "" : "The server does not answer; the page tries again.";
+    if (!next || !on) return;
+    localize(next);
+    for (const d of next.querySelectorAll("details[id]")) d.open = Boolean(document.getElementById(d.id)?.open);
+    renew(fresh, next);
+  }
+
+  function hurry() {
+    soon ||= setTimeout(() => { soon = 0; refresh(); }, 1000);
+  }
+
+  // A tab that nobody sees needs no connection.
+  function connect() {
+    clearInterval(timer);
+    source?.close();
+    source = null;
+    if (!on || document.hidden) return;
+    timer = setInterval(refresh, control.dataset.every * 1000);
+    if (!control.dataset.events) return;
+    source = new EventSource(control.dataset.events);
+    for (const name of ["change", "lost"]) source.addEventListener(name, hurry);
+  }
+
+  function address(live) {
+    const url = new URL(location.href);
+    url.searchParams.delete("live");
+    if (!live) url.searchParams.set("live", "off");
+    return url.href;
+  }
+
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    on = !on;
+    history.replaceState(null, "", address(on));
+    link.href = address(!on);
+    link.textContent = on ? "Pause" : "Go live";
+    note.textContent = on ? "" : "The page is paused.";
+    for (const form of document.querySelectorAll("form.filters")) {
+      form.querySelector("[name=live]")?.remove();
+      if (!on) form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "live", value: "off" }));
+    }
+    connect();
+    refresh();
+  });
+  document.addEventListener("visibilitychange", () => { connect(); if (!document.hidden) refresh(); });
+  connect();
+}
+for (const control of document.querySelectorAll(".live[data-every]")) stayFresh(control);
+
+// What is there to be copied gets a button for that.
+if (navigator.clipboard) {
+  for (const text of document.querySelectorAll("pre.copy")) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "second", textContent: "Copy" });
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    });
+    text.after(button);
+  }
+}

@@ -89,3 +89,13 @@ func (t *Trend) LastCalled(name string) time.Time {
 	}
 	return time.Time{}
 }
+
+// Rests reports whether nothing has happened to callbacks of that name in the last hour.
+func (t *Trend) Rests(name string) bool {
+	for _, m := range t.Hour([]string{name}) {
+		if m.Made+m.EndedInAll()+m.Calls > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -133,7 +133,7 @@ func (t *Trend) Waits(all int, names map[string]int) {
 		m.waiting, m.counted = names[name], true
 	}
 	for name, n := range names {
-		if t.names[name] == nil {
+		if n > 0 && t.names[name] == nil {
 			t.one(name, number, n)
 		}
 	}
