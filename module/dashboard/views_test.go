@@ -96,7 +96,7 @@ func TestCallbackIsShownWithWhatWasSent(t *testing.T) {
 	d := newDashboard(t, open)
 	parent := d.create(t, callback.Spec{Name: "outer"})
 	cb := d.create(t, callback.Spec{Name: "orders", Parent: parent.ID, DeliverTo: "https://hooks.example.com/", Own: &callback.Own{Data: []byte(`{"n":1.0,"s":"<b>"}`)}})
-	d.call(t, cb, http.Header{"Content-Type": {"application/json"}, "X-Note": {hostile}, "X-Link-Status": {"Failed"}, "X-Link-Error-Text": {hostile}}, `{"a":1.50,"b":"<script>alert(1)</script>`+"\u202e"+`"}`)
+	d.call(t, cb, http.Header{"Content-Type": {"application/json"}, "X-Note": {hostile}, "X-Long": {strings.Repeat(hostile, 600)}, "X-Link-Status": {"Failed"}, "X-Link-Error-Text": {hostile}}, `{"a":1.50,"b":"<script>alert(1)</script>`+"\u202e"+`"}`)
 	path := "/callback/" + cb.ID.String()
 	got := d.get(t, path)
 	wantIn(t, got, 200, "failed", "outer", parent.ID.String(), "https://hooks.example.com/", "pending", `&#34;n&#34;: 1.0`, "curl -i -X", "Deliver the result again", "‹U+202E›", "The accepted call", "What has happened")
