@@ -43,7 +43,8 @@ func TestOptionsAreDocumented(t *testing.T) {
 	_, hold, _ := strings.Cut(reference, "\n## callback hold\n")
 	hold, rest, _ := strings.Cut(hold, "\n## callback_server\n")
 	_, rest, _ = strings.Cut(rest, "\n## callback_api\n")
-	api, global, found := strings.Cut(rest, "\n## The global option callback\n")
+	api, rest, _ := strings.Cut(rest, "\n## callback_dashboard\n")
+	dashboard, global, found := strings.Cut(rest, "\n## The global option callback\n")
 	if !found {
 		t.Fatal("docs/directives.md does not have the headings that this test looks for")
 	}
@@ -53,9 +54,11 @@ func TestOptionsAreDocumented(t *testing.T) {
 	}
 	slices.Sort(ofModes)
 	sameSet(t, "the options of callback", headingsIn(hold, "###"), slices.Compact(ofModes))
-	// "off" is all that its option takes, and part of the heading.
-	sameSet(t, "the options of callback_api", headingsIn(strings.ReplaceAll(api, " off\n", "\n"), "###"),
-		options(t, "{\n callback {\n base_url http://localhost\n}\n}\n:80 {\n callback_api {\n nosuch\n}\n}"))
+	// "off" is all that their option takes, and part of the heading.
+	for name, section := range map[string]string{"callback_api": api, "callback_dashboard": dashboard} {
+		sameSet(t, "the options of "+name, headingsIn(strings.ReplaceAll(section, " off\n", "\n"), "###"),
+			options(t, "{\n callback {\n base_url http://localhost\n}\n}\n:80 {\n "+name+" {\n nosuch\n}\n}"))
+	}
 	sameSet(t, "the global options", headingsIn(global, "###"), options(t, "{\n callback {\n base_url http://localhost\n nosuch\n}\n}"))
 	for _, name := range options(t, "{\n callback {\n base_url http://localhost\n store badger {\n nosuch\n}\n}\n}") {
 		if !strings.Contains(global, "\n| `"+name+"` |") {

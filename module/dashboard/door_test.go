@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -9,17 +10,38 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 )
 
+// arrival is a request that comes to the door, and the status that it gets.
+type arrival struct {
+	what, method, path, user, key string
+	// bearer says that the key is shown without a name.
+	bearer bool
+	header [2]string
+	want   int
+}
+
+func (a arrival) request() *http.Request {
+	r := httptest.NewRequest(cmp.Or(a.method, http.MethodGet), "http://ops.test"+a.path, nil)
+	switch {
+	case a.bearer:
+		r.Header.Set("Authorization", "Bearer "+a.key)
+	case a.user != "" || a.key != "":
+		r.SetBasicAuth(a.user, a.key)
+	}
+	if a.header == [2]string{"Sec-Fetch-Site", "same-site"} {
+		r.Header.Set("Origin", "http://sibling.ops.test")
+	}
+	if a.header[0] != "" {
+		r.Header.Set(a.header[0], a.header[1])
+	}
+	return r
+}
+
 func TestWhoMaySeeAndAct(t *testing.T) {
 	d := newDashboard(t, nil)
 	cb := d.create(t, callback.Spec{Name: "orders"})
 	other := d.create(t, callback.Spec{Name: "invoices"})
 	one, others := "/callback/"+cb.ID.String(), "/callback/"+other.ID.String()
-	for _, c := range []struct {
-		what, method, path, user, key string
-		bearer                        bool
-		header                        [2]string
-		want                          int
-	}{
+	for _, c := range []arrival{
 		{what: "nobody", path: "/", want: 401},
 		{what: "nobody at a path that leads nowhere", path: "/nowhere", want: 401},
 		{what: "nobody at an asset", path: "/-/page.css", want: 401},
@@ -47,23 +69,7 @@ func TestWhoMaySeeAndAct(t *testing.T) {
 		{what: "the operator acts", method: "POST", path: one + "/close", user: "operator", key: operatorKey, header: [2]string{"Origin", "http://ops.test"}, want: 303},
 		{what: "a program acts", method: "POST", path: one + "/close", key: operatorKey, bearer: true, want: 303},
 	} {
-		if c.method == "" {
-			c.method = http.MethodGet
-		}
-		r := httptest.NewRequest(c.method, "http://ops.test"+c.path, nil)
-		switch {
-		case c.bearer:
-			r.Header.Set("Authorization", "Bearer "+c.key)
-		case c.user != "" || c.key != "":
-			r.SetBasicAuth(c.user, c.key)
-		}
-		if c.header[0] != "" {
-			if c.header == [2]string{"Sec-Fetch-Site", "same-site"} {
-				r.Header.Set("Origin", "http://sibling.ops.test")
-			}
-			r.Header.Set(c.header[0], c.header[1])
-		}
-		got := d.serve(t, r)
+		got := d.serve(t, c.request())
 		if got.Code != c.want {
 			t.Errorf("%s: status %d, want %d: %s", c.what, got.Code, c.want, got.Body)
 		}

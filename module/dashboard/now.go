@@ -123,11 +123,11 @@ func (v *visit) age(at callback.Time) string {
 	return since(v.rt.Engine.Now().Sub(at.Time()))
 }
 
-// link returns a link to the list with these filters.
+// link returns a link to the list with these filters, names and values in turn.
 func (v *visit) link(filters ...string) string {
 	q := make(url.Values)
-	for i := 0; i < len(filters); i += 2 {
-		q.Set(filters[i], filters[i+1])
+	for pair := range slices.Chunk(filters, 2) {
+		q.Set(pair[0], pair[len(pair)-1])
 	}
 	return v.at.root + "list?" + q.Encode()
 }
