@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/callback"
@@ -84,6 +85,8 @@ func (a *request) resolveAll() error {
 
 // report carries an order out, and says what has become of it.
 func (a *request) report(o desk.Order) error {
+	// A server's time to read a request would end it, however long it is answered.
+	_ = http.NewResponseController(a.w).SetReadDeadline(time.Time{})
 	report, err := a.desk.All(a.r.Context(), o)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,10 +128,11 @@ type Failure struct {
 }
 
 const (
-	// mostActs is how many callbacks one order acts on at most, and actingTime is for how long
-	// it does. mostFailures is how many of those that fail are named.
+	// mostActs is how many callbacks one request acts on at most, and actingTime is for how long
+	// it does: less than the time that Caddy gives requests to the admin endpoint when the
+	// configuration changes. mostFailures is how many of those that fail are named.
 	mostActs     = 10_000
-	actingTime   = 20 * time.Second
+	actingTime   = 5 * time.Second
 	mostFailures = 20
 	// hands is how many callbacks are acted on at once, so that they share commits.
 	hands = 32
@@ -183,28 +185,37 @@ func (d *Desk) confirm(ctx context.Context, q store.Query, expected int) error {
 
 // carryOut acts on page after page.
 func (d *Desk) carryOut(ctx context.Context, o Order, q store.Query) (Report, error) {
-	most := mostActs
+	most := cmp.Or(d.most, mostActs)
 	if o.Expect != nil {
 		most = min(most, *o.Expect)
 	}
 	report, until := newReport(), time.Now().Add(actingTime)
 	for {
+		if err := ctx.Err(); err != nil && report.Matched == 0 {
+			return report, err
+		}
 		q.Limit = min(store.MaxPageSize, most-report.Matched)
-		if q.Limit <= 0 || time.Now().After(until) {
+		if q.Limit <= 0 || ctx.Err() != nil || time.Now().After(until) {
 			report.Next = encodeCursor(q.After)
 			return report, nil
 		}
 		page, err := d.List(ctx, q)
 		if err != nil {
+			report.Next = encodeCursor(q.After)
 			return report, d.ended(report, err)
 		}
-		ids := make([]callback.UUID, len(page.Callbacks))
+		places := make([]store.Cursor, len(page.Callbacks))
 		for i, cb := range page.Callbacks {
-			ids[i] = cb.ID
+			places[i] = store.Cursor{CreatedAt: cb.CreatedAt, ID: cb.ID}
 		}
 		page.Release()
-		d.actOn(ctx, o, ids, &report)
-		if page.Next == "" || ctx.Err() != nil {
+		if n := d.actOn(ctx, o, places, &report); n < len(places) {
+			if n > 0 {
+				q.After = places[n-1]
+			}
+			continue
+		}
+		if page.Next == "" {
 			return report, nil
 		}
 		if err := readCursor(&q.After, page.Next); err != nil {
@@ -224,29 +235,29 @@ func (d *Desk) ended(r Report, err error) error {
 }
 
 // actOn acts on callbacks, on some of them at once, and adds to the report what has become of
-// them.
-func (d *Desk) actOn(ctx context.Context, o Order, ids []callback.UUID, report *Report) {
+// them. It returns on how many it has acted when the context ended.
+func (d *Desk) actOn(ctx context.Context, o Order, places []store.Cursor, report *Report) (n int) {
 	next := make(chan callback.UUID)
 	var lock sync.Mutex
 	var all sync.WaitGroup
-	for range min(hands, len(ids)) {
+	for range min(hands, len(places)) {
 		all.Go(func() {
 			for id := range next {
-				skipped, err := d.act(ctx, o, id)
+				// What was begun is reported.
+				skipped, err := d.act(context.WithoutCancel(ctx), o, id)
 				lock.Lock()
 				report.add(id, skipped, err)
 				lock.Unlock()
 			}
 		})
 	}
-	for _, id := range ids {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- id
+	for n < len(places) && ctx.Err() == nil {
+		next <- places[n].ID
+		n++
 	}
 	close(next)
 	all.Wait()
+	return n
 }
 
 // add counts a callback.
@@ -327,34 +338,4 @@ func (d *Desk) resolveOne(ctx context.Context, id callback.UUID, o Order) (skipp
 		return "", problem.Refused(verdict.Fault.Slug, verdict.Fault.Detail, http.StatusBadRequest)
 	}
 	return "", problem.InvalidRequest
-}
-
-// Counted is how many callbacks match.
-type Counted struct {
-	Count int `json:"count"`
-	// Next is where to go on counting: the work of one request is bounded. Empty at the
-	// end.
-	Next string `json:"next,omitempty"`
-}
-
-// countingTime is for how long one request counts.
-const countingTime = 2 * time.Second
-
-// Count counts callbacks, as far as one request does.
-func (d *Desk) Count(ctx context.Context, q store.Query) (c Counted, err error) {
-	q.Limit = store.MaxPageSize
-	for until := time.Now().Add(countingTime); ; {
-		page, err := d.List(ctx, q)
-		if err != nil {
-			return c, err
-		}
-		c.Count += len(page.Callbacks)
-		page.Release()
-		if c.Next = page.Next; c.Next == "" || time.Now().After(until) {
-			return c, nil
-		}
-		if err := readCursor(&q.After, c.Next); err != nil {
-			return c, err
-		}
-	}
 }

@@ -31,6 +31,8 @@ type Desk struct {
 	// KeyShown says that the client has shown a key, and not only come to where no key is
 	// needed.
 	KeyShown bool
+	// most replaces mostActs in tests; 0 means the default.
+	most int
 }
 
 // NamesOf returns the names of the callbacks that the keys of a caller are for; nil for all.
