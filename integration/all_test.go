@@ -85,7 +85,7 @@ func TestActOnAllNeedsAFilterOrSaysSo(t *testing.T) {
 	made := s.create(t, `{}`)
 	for query, field := range map[string]string{
 		"": "all", "?all=false": "all", "?expect=1": "all", "?name=": "all", "?all=yes": "all", "?all=true&all=true": "all", "?phase=done": "phase",
-		"?name=a&limit=3": "limit", "?name=a&order=oldest": "order", "?name=a&expect=-1": "expect", "?name=a&expect=many": "expect", "?name=a&cursor=x": "cursor", "?nmae=a": "nmae",
+		"?name=a&limit=3": "limit", "?name=a&order=oldest": "order", "?name=a&expect=-1": "expect", "?name=a&expect=many": "expect", "?name=a&cursor=x": "cursor", "?nam=a": "nam",
 	} {
 		for _, what := range []string{"close", "resolve", "redeliver"} {
 			p := wantProblem(t, s.api(t, http.MethodPost, "/"+what+query, ""), http.StatusBadRequest, "invalid-request")

@@ -250,3 +250,128 @@ func TestCommandWatchPrintsWhatChangesUntilItIsInterrupted(t *testing.T) {
 		t.Errorf("it exits with %d: %s", code, one.Output())
 	}
 }
+
+func TestCommandWatchGoesOnOverReloadsAndRestarts(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{Hold: "name orders"})
+	watch := s.Spawn(t, "callback", "watch", "--correlation-id", "watched", "--address", "unix/"+s.Path("admin.sock"))
+	waits := s.made(t, "--correlation-id", "watched")
+	harness.Eventually(t, "a change is printed", func() bool {
+		s.made(t, "--correlation-id", "watched")
+		return strings.Contains(watch.Output(), "created")
+	})
+	s.made(t, "--correlation-id", "another")
+	one := s.Spawn(t, "callback", "watch", waits.ID, "--address", "unix/"+s.Path("admin.sock"))
+	one.WaitFor(t, waits.ID+"  seen  waiting")
+	s.MustReload(t, harness.Config{Hold: "name bills"})
+	s.commanded(t, "close", s.made(t, "--correlation-id", "watched").ID)
+	watch.WaitFor(t, "closed  closed")
+	s.Terminate(t)
+	watch.WaitFor(t, "trying again")
+	s.Start(t, harness.Config{})
+	watch.WaitFor(t, "missing")
+	wantStatus(t, s.callURL(t, http.MethodPost, waits.CallbackURL, ""), http.StatusOK)
+	watch.WaitFor(t, waits.ID+"  resolved  resolved")
+	// It may come back only after that, and then sees how the callback has ended.
+	one.WaitFor(t, "  resolved  ")
+	if code := one.Exited(t); code != 0 {
+		t.Errorf("it exits with %d", code)
+	}
+	if strings.Contains(watch.Output(), "another") {
+		t.Error("it prints what it was not asked for")
+	}
+	watch.Signal(t, os.Interrupt)
+	if code := watch.Exited(t); code != 0 {
+		t.Errorf("it exits with %d: %s", code, watch.Output())
+	}
+}
+
+// answered runs a command that asks, and answers it.
+func (s *stage) answered(t *testing.T, answer string, args ...string) (output string, code int) {
+	t.Helper()
+	return s.RunCode(t, answer, append([]string{"callback", "--address", "unix/" + s.Path("admin.sock")}, args...)...)
+}
+
+func TestCommandsActOnAllThatMatchOnceTheyMay(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	for range 3 {
+		s.made(t, "--correlation-id", "old")
+	}
+	other := s.made(t, "--correlation-id", "new")
+	for answer, want := range map[string]string{"": "--yes", "n\n": "nothing was done", "\n": "nothing was done", "yes, please\n": "nothing was done"} {
+		output, code := s.answered(t, answer, "close", "--correlation-id", "old")
+		if code != 1 || !strings.Contains(output, "This closes 3 callbacks. Go on?") || !strings.Contains(output, want) {
+			t.Errorf("answered %q: exits with %d: %s", answer, code, output)
+		}
+	}
+	output, code := s.answered(t, "y\n", "close", "--correlation-id", "old", "--since", "1h")
+	if code != 0 || !regexp.MustCompile(`matched +3\ndone +3\nfailed +0\n`).MatchString(output) {
+		t.Errorf("exits with %d: %s", code, output)
+	}
+	if output := s.commanded(t, "close", "--correlation-id", "old"); !strings.Contains(output, "No callback matches.") {
+		t.Errorf("printed %s", output)
+	}
+	if got := s.commanded(t, "show", other.ID); !regexp.MustCompile(`phase +waiting`).MatchString(got) {
+		t.Errorf("another one was closed, too: %s", got)
+	}
+	if got := s.commanded(t, "resolve", "--all", "--yes", "--body", "by hand"); !regexp.MustCompile(`done +1\n`).MatchString(got) {
+		t.Errorf("printed %s", got)
+	}
+	wantAnswer(t, s.fetch(t, other.ResultURL), http.StatusOK, "by hand")
+	var r report
+	got := s.commanded(t, "redeliver", "--phase", "resolved", "--yes", "--json")
+	if err := json.Unmarshal([]byte(got), &r); err != nil || r.Matched != 1 || r.Skipped["nothing-to-deliver"] != 1 {
+		t.Errorf("%v: %s", err, got)
+	}
+}
+
+func TestCommandThatFailsWithSomeSaysWithWhich(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	strict, plain := s.made(t, "--require-status"), s.made(t)
+	s.refused(t, []string{"resolve", "--all", "--yes"}, "it has failed with 1 callback", strict.ID+"  missing-header")
+	wantStatus(t, s.fetch(t, plain.ResultURL), http.StatusOK)
+	// Ids are taken one after the other.
+	s.refused(t, []string{"close", plain.ID, "00000000-0000-4000-8000-000000000000", strict.ID}, "00000000-0000-4000-8000-000000000000: No callback has this id.", strict.ID+" takes no calls")
+	for _, name := range []string{"close", "resolve", "redeliver"} {
+		s.refused(t, []string{name}, "ids, or filters, or --all")
+		s.refused(t, []string{name, strict.ID, "--dead"}, "either ids or filters")
+		s.refused(t, []string{name, strict.ID, "--all"}, "either ids or filters")
+		s.refused(t, []string{name, "--since", "1h", "--created-after", "1h"}, "--since")
+		s.refused(t, []string{name, "--phase", "done", "--yes"}, "phase", "waiting")
+	}
+	s.refused(t, []string{"resolve", "--all", "--file", "-"}, "--yes")
+	s.refused(t, []string{"watch", strict.ID, "--name", "orders"}, "either an id or filters")
+	s.refused(t, []string{"watch", "--phase", "done"}, "phase", "waiting")
+}
+
+func TestCommandListFindsByIDAndCorrelationID(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	first, second := s.made(t, "--correlation-id", "order 17"), s.made(t, "--correlation-id", "order 18")
+	for want, args := range map[string][]string{
+		first.ID:                        {"--id", first.ID},
+		second.ID:                       {"--correlation-id", "order 18"},
+		"":                              {"--id", first.ID, "--correlation-id", "order 18"},
+		first.ID + " " + second.ID:      {"--oldest"},
+		second.ID + " " + first.ID:      {"--since", "1h"},
+		second.ID + " " + first.ID + "": {"--all"},
+	} {
+		got := strings.Join(anyUUID.FindAllString(firstColumn(s.commanded(t, append([]string{"list"}, args...)...)), -1), " ")
+		if got != want {
+			t.Errorf("%v: listed %s, want %s", args, got, want)
+		}
+	}
+	s.refused(t, []string{"list", "--id", "17"}, "id", "lower case")
+}
+
+func TestCommandShowPrintsWhatHasHappened(t *testing.T) {
+	t.Parallel()
+	s := start(t, harness.Config{})
+	c := s.made(t)
+	s.commanded(t, "close", c.ID)
+	if got := s.commanded(t, "show", c.ID); !regexp.MustCompile(`(?m)^history +\S+Z  created\n +\S+Z  closed by admin endpoint`).MatchString(got) {
+		t.Errorf("shown %s", got)
+	}
+}

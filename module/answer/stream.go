@@ -18,9 +18,9 @@ const (
 )
 
 const (
-	// SmallPiece suffices for an event without data, and LargePiece is the most memory that
-	// an event takes, in bytes.
+	// SmallPiece suffices for an event without data, in bytes.
 	SmallPiece = 128
+	// LargePiece is the most memory that an event takes, in bytes.
 	LargePiece = 16 << 10
 	// PingEvery is how often a client is written to even if there is nothing to tell.
 	PingEvery = 15 * time.Second

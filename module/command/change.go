@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/api"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/desk"
 )
 
 // createFlags are the flags of create for texts, numbers and switches, and the fields
@@ -158,10 +159,14 @@ func (c *adminClient) readFile() ([]byte, error) {
 
 func resolveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "resolve <id> [--status Ok|Failed] [--error-code <code>] [--error-text <text>] [--body <text> | --file <path>]",
-		Short: "Calls a callback in the partner's place",
-		Args:  cobra.ExactArgs(1),
-		RunE:  run((*adminClient).resolve),
+		Use:   "resolve [<id>... | <filters> | --all] [--status Ok|Failed] [--error-code <code>] [--error-text <text>] [--body <text> | --file <path>]",
+		Short: "Calls callbacks in the partner's place",
+		Long: `
+Calls callbacks in the partner's place: those with the ids, or all that wait and
+match the filters. Before it calls all that match it says how many they are, and
+asks; those that have ended in the meantime are skipped.
+`,
+		RunE: run((*adminClient).resolve),
 	}
 	cmd.Flags().String("status", "", "Ok or Failed (default Ok)")
 	cmd.Flags().String("document-status", "", "The document status, with Failed")
@@ -170,18 +175,37 @@ func resolveCommand() *cobra.Command {
 	cmd.Flags().String("body", "", "The body of the call")
 	cmd.Flags().String("file", "", "A file with the body; - for the standard input")
 	cmd.Flags().String("content-type", "", "The body's type (default application/json if it is JSON, else text/plain)")
-	return cmd
+	return addAct(cmd)
 }
 
 func (c *adminClient) resolve(args []string) error {
+	header, body, err := c.call()
+	if err != nil {
+		return err
+	}
+	return c.actOn(args, act{name: desk.Resolve, verb: "resolves", header: header, body: body, one: func(id string) error {
+		var cb listedCallback
+		answer, err := c.do(http.MethodPost, apiPathOf(id, "resolve"), header, bytes.NewReader(body), &cb)
+		if err != nil {
+			return err
+		}
+		return c.report(answer, "%s is %s.", cb.ID, cb.Phase)
+	}})
+}
+
+// call returns the call that the flags describe.
+func (c *adminClient) call() (http.Header, []byte, error) {
 	body := []byte(c.text("body"))
 	if c.set("file") {
 		if c.set("body") {
-			return errors.New("--body and --file are both the body; leave one of the two out")
+			return nil, nil, errors.New("--body and --file are both the body; leave one of the two out")
+		}
+		if c.text("file") == "-" && !c.on("yes") && c.cmd.Flags().NArg() == 0 {
+			return nil, nil, errors.New("with --file - nobody can be asked whether to go on; write --yes")
 		}
 		var err error
 		if body, err = c.readFile(); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
 	wire := callback.NewWire(callback.DefaultHeaderPrefix)
@@ -194,27 +218,28 @@ func (c *adminClient) resolve(args []string) error {
 			header.Set(name, c.text(flag))
 		}
 	}
-	var cb listedCallback
-	answer, err := c.do(http.MethodPost, apiPathOf(args[0], "resolve"), header, bytes.NewReader(body), &cb)
-	if err != nil {
-		return err
-	}
-	return c.report(answer, "%s is %s.", cb.ID, cb.Phase)
+	return header, body, nil
 }
 
 func closeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "close <id>",
-		Short: "Closes a callback, so that it takes no calls any more",
-		Args:  cobra.ExactArgs(1),
+	return addAct(&cobra.Command{
+		Use:   "close [<id>... | <filters> | --all]",
+		Short: "Closes callbacks, so that they take no calls any more",
+		Long: `
+Closes callbacks, so that they take no calls any more: those with the ids, or all
+that wait and match the filters. Before it closes all that match it says how many
+they are, and asks; those that have ended in the meantime are skipped.
+`,
 		RunE: run(func(c *adminClient, args []string) error {
-			if _, err := c.do(http.MethodDelete, apiPathOf(args[0]), nil, nil, nil); err != nil {
-				return err
-			}
-			c.say("%s takes no calls any more.", args[0])
-			return nil
+			return c.actOn(args, act{name: desk.Close, verb: "closes", one: func(id string) error {
+				if _, err := c.do(http.MethodDelete, apiPathOf(id), nil, nil, nil); err != nil {
+					return err
+				}
+				c.say("%s takes no calls any more.", id)
+				return nil
+			}})
 		}),
-	}
+	})
 }
 
 func purgeCommand() *cobra.Command {
@@ -227,30 +252,34 @@ kept otherwise. Those that wait are closed. This cannot be undone.
 `,
 		Args: cobra.MinimumNArgs(1),
 		RunE: run(func(c *adminClient, args []string) error {
-			var failed error
-			for _, id := range args {
+			return each(args, func(id string) error {
 				if _, err := c.do(http.MethodDelete, apiPathOf(id)+"?purge=true", nil, nil, nil); err != nil {
-					failed = errors.Join(failed, fmt.Errorf("%s: %w", visible(id), err))
-					continue
+					return err
 				}
 				c.say("%s is removed.", id)
-			}
-			return failed
+				return nil
+			})
 		}),
 	}
 }
 
 func redeliverCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "redeliver <id>",
-		Short: "Delivers the result of a callback again",
-		Args:  cobra.ExactArgs(1),
+	return addAct(&cobra.Command{
+		Use:   "redeliver [<id>... | <filters> | --all]",
+		Short: "Delivers the results of callbacks again",
+		Long: `
+Delivers the results of callbacks again: of those with the ids, or of all that match
+the filters, as in --dead --since 2h. Before it begins with all that match it says how
+many they are, and asks; those that have no result to deliver are skipped.
+`,
 		RunE: run(func(c *adminClient, args []string) error {
-			answer, err := c.do(http.MethodPost, apiPathOf(args[0], "redeliver"), nil, nil, nil)
-			if err != nil {
-				return err
-			}
-			return c.report(answer, "The result of %s is being delivered again.", args[0])
+			return c.actOn(args, act{name: desk.Redeliver, verb: "delivers the results of", one: func(id string) error {
+				answer, err := c.do(http.MethodPost, apiPathOf(id, "redeliver"), nil, nil, nil)
+				if err != nil {
+					return err
+				}
+				return c.report(answer, "The result of %s is being delivered again.", id)
+			}})
 		}),
-	}
+	})
 }

@@ -148,8 +148,13 @@ func (c *adminClient) explain(err error) error {
 	if p.Field != "" {
 		p.Detail = p.Field + ": " + p.Detail
 	}
-	return errors.New(strings.TrimSpace(p.Title + " " + p.Detail))
+	return refusal(strings.TrimSpace(p.Title + " " + p.Detail))
 }
+
+// refusal is a problem that the API has answered with.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
 
 // print writes JSON as it came, or a table.
 func (c *adminClient) print(answer []byte, table func(w io.Writer)) error {

@@ -1,21 +1,15 @@
 package command
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/api"
 )
 
@@ -39,7 +33,11 @@ type listedCallback struct {
 		Block, NextAttemptAt, Error string
 		Attempts                    int
 	} `json:"job"`
-	Step     *struct{ ID, Name string } `json:"step"`
+	Step    *struct{ ID, Name string } `json:"step"`
+	History []struct {
+		At, Kind, Reason, By string
+		Status               int
+	} `json:"history"`
 	Delivery *struct {
 		State, URL, NextAttemptAt, DeliveredAt, Error string
 		Attempts, Status                              int
@@ -53,37 +51,34 @@ type listedCallback struct {
 
 func listCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "list [--phase <phase>] [--name <name>] [--dead] [--created-after <time>] [--created-before <time>] [--limit <n>] [--all]",
+		Use:   "list [<filters>] [--oldest] [--limit <n>] [--all]",
 		Short: "Lists callbacks, the newest first",
 		Args:  cobra.NoArgs,
 		RunE:  run((*adminClient).list),
 	}
-	cmd.Flags().String("phase", "", "Only those that are waiting, resolved, failed, expired or closed")
-	cmd.Flags().String("name", "", "Only those of the directive with this name")
-	cmd.Flags().Bool("dead", false, "Only those whose result could not be delivered and was given up")
-	cmd.Flags().String("created-after", "", "Only those made after a time like 2026-11-23T22:42:15Z, or an age like 90m or 7d")
-	cmd.Flags().String("created-before", "", "Only those made before such a time")
+	addFilters(cmd)
+	cmd.Flags().String("id", "", "Only the one with this id")
+	cmd.Flags().Bool("oldest", false, "The oldest first")
 	cmd.Flags().Int("limit", 0, "How many to list at once, at most 1000 (default 100)")
 	cmd.Flags().Bool("all", false, "List all there are, page by page")
 	return cmd
 }
 
 func (c *adminClient) list(_ []string) error {
-	query := make(url.Values)
-	for flag, parameter := range map[string]string{
-		"phase": "phase", "name": "name", "created-after": "createdAfter", "created-before": "createdBefore",
-	} {
-		if c.set(flag) {
-			query.Set(parameter, c.text(flag))
-		}
+	query, err := c.filters()
+	if err != nil {
+		return err
 	}
-	if dead, _ := c.cmd.Flags().GetBool("dead"); dead {
-		query.Set("delivery", answer.DeliveryDead)
+	if c.set("id") {
+		query.Set("id", c.text("id"))
+	}
+	if c.on("oldest") {
+		query.Set("order", "oldest")
 	}
 	if limit, _ := c.cmd.Flags().GetInt("limit"); c.set("limit") {
 		query.Set("limit", strconv.Itoa(limit))
 	}
-	all, _ := c.cmd.Flags().GetBool("all")
+	all := c.on("all")
 	found := listedPage{Callbacks: []json.RawMessage{}}
 	for {
 		var page listedPage
@@ -173,6 +168,7 @@ func (cb *listedCallback) write(w io.Writer) {
 		row(w, "delivered", d.DeliveredAt)
 		row(w, "delivery error", d.Error)
 	}
+	cb.writeHistory(w)
 	if call := cb.LatestCall; call != nil {
 		row(w, "latest call", call.Method+" "+call.ReceivedAt)
 		row(w, "query", string(call.Query))
@@ -185,91 +181,21 @@ func (cb *listedCallback) write(w io.Writer) {
 	}
 }
 
-func watchCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "watch [<id>]",
-		Short: "Prints the changes of a callback until it has ended, or of the newest 1000 until Ctrl+C",
-		Args:  cobra.MaximumNArgs(1),
-		RunE:  run((*adminClient).watch),
+// writeHistory writes what has happened, one line each.
+func (cb *listedCallback) writeHistory(w io.Writer) {
+	name := "history"
+	for _, h := range cb.History {
+		line := h.At + "  " + h.Kind
+		if h.Status != 0 {
+			line += " " + strconv.Itoa(h.Status)
+		}
+		if h.By != "" {
+			line += " by " + h.By
+		}
+		if h.Reason != "" {
+			line += ": " + h.Reason
+		}
+		_, _ = fmt.Fprintf(w, "%s\t%s\n", name, visible(line))
+		name = ""
 	}
-}
-
-// watchWait is how long one request waits for a change, in seconds. It is shorter than the
-// time that Caddy gives requests to the admin endpoint when the configuration changes.
-const watchWait = "5"
-
-// watchEvery is how often the list is fetched.
-const watchEvery = time.Second
-
-func (c *adminClient) watch(args []string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	err := error(nil)
-	if len(args) == 1 {
-		err = c.watchOne(ctx, args[0])
-	} else {
-		err = c.watchAll(ctx)
-	}
-	if ctx.Err() != nil {
-		// An interrupt is the normal end of watching.
-		return nil
-	}
-	return err
-}
-
-// watchOne prints the changes of one callback, until it has ended.
-func (c *adminClient) watchOne(ctx context.Context, id string) error {
-	wait := make(http.Header)
-	for last := ""; ; {
-		var cb listedCallback
-		answer, err := c.doUntil(ctx, http.MethodGet, apiPathOf(id), wait, &cb)
-		if err != nil {
-			return err
-		}
-		if now := cb.Phase + strconv.Itoa(cb.Calls); now != last {
-			c.printChange(&cb, answer)
-			last = now
-		}
-		if cb.Phase != "waiting" {
-			return nil
-		}
-		wait.Set("Prefer", "wait="+watchWait)
-	}
-}
-
-// watchAll prints the changes of the newest callbacks, until the context ends.
-func (c *adminClient) watchAll(ctx context.Context) error {
-	var known map[string]string
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		var page struct {
-			Callbacks []json.RawMessage `json:"callbacks"`
-		}
-		if _, err := c.doUntil(ctx, http.MethodGet, api.Path+"?limit=1000", nil, &page); err != nil {
-			return err
-		}
-		now := make(map[string]string)
-		for i := len(page.Callbacks) - 1; i >= 0; i-- {
-			var cb listedCallback
-			if json.Unmarshal(page.Callbacks[i], &cb) != nil {
-				continue
-			}
-			now[cb.ID] = cb.Phase + strconv.Itoa(cb.Calls)
-			if known != nil && known[cb.ID] != now[cb.ID] {
-				c.printChange(&cb, append(page.Callbacks[i], '\n'))
-			}
-		}
-		known = now
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-// printChange prints one change as one line.
-func (c *adminClient) printChange(cb *listedCallback, answer []byte) {
-	_ = c.report(answer, "%s  %s  %s  calls: %d  %s %s", time.Now().Format(time.TimeOnly), cb.ID, cb.Phase, cb.Calls, cb.Name, cb.ErrorText)
 }
