@@ -12,12 +12,14 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-// close closes a callback, and returns it when that is committed.
-func (d *Desk) close(ctx context.Context, id callback.UUID) (*engine.Callback, error) {
-	if _, err := d.engine().CloseCallback(ctx, store.ByID(id), "it was closed through "+d.through(), d.By); err != nil {
-		return nil, err
+// close closes a callback, and reports whether it has, once that is committed.
+func (d *Desk) close(ctx context.Context, id callback.UUID) (closed bool, err error) {
+	_, closed, err = d.engine().TryClose(ctx, store.ByID(id), "it was closed through "+d.through(), d.By)
+	if err != nil {
+		return false, err
 	}
-	return d.engine().FindCommitted(ctx, store.ByID(id))
+	_, err = d.engine().FindCommitted(ctx, store.ByID(id))
+	return closed, err
 }
 
 // resolve lets a copy of a call be the answer to a callback.

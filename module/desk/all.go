@@ -308,18 +308,14 @@ func (d *Desk) act(ctx context.Context, o Order, id callback.UUID) (skipped stri
 }
 
 func (d *Desk) closeOne(ctx context.Context, id callback.UUID) (skipped string, err error) {
-	cb, err := d.Find(ctx, id)
-	if err != nil {
+	if err := d.Look(ctx, id); err != nil {
 		return "", err
 	}
-	if _, gone := d.Gone(cb); gone || cb.Phase.Final() && !cb.Policy.Multiple {
-		return SkippedEnded, nil
+	closed, err := d.close(ctx, id)
+	if err == nil && !closed {
+		skipped = SkippedEnded
 	}
-	cb, err = d.close(ctx, id)
-	if err == nil && cb.Phase != callback.Closed && cb.ShutAt == 0 {
-		return SkippedEnded, nil
-	}
-	return "", err
+	return skipped, err
 }
 
 func (d *Desk) resolveOne(ctx context.Context, id callback.UUID, o Order) (skipped string, err error) {

@@ -283,10 +283,18 @@ func (e *Engine) FindCommitted(ctx context.Context, key store.Key) (*Callback, e
 // CloseCallback closes a callback, unless its end was decided before. It returns the
 // newest record. by says who closes it, for its history: the name of a key, or nothing.
 func (e *Engine) CloseCallback(ctx context.Context, key store.Key, reason, by string) (*callback.Record, error) {
-	return e.transition(ctx, key, Closed, func(r *callback.Record, p *callback.Policy) store.Change {
-		next, _ := r.Close(p, reason, by, callback.At(e.now()))
+	r, _, err := e.TryClose(ctx, key, reason, by)
+	return r, err
+}
+
+// TryClose is CloseCallback, and reports whether it has closed the callback.
+func (e *Engine) TryClose(ctx context.Context, key store.Key, reason, by string) (r *callback.Record, closed bool, err error) {
+	r, err = e.transition(ctx, key, Closed, func(r *callback.Record, p *callback.Policy) store.Change {
+		var next *callback.Record
+		next, closed = r.Close(p, reason, by, callback.At(e.now()))
 		return store.Change{Next: next}
 	})
+	return r, closed && err == nil, err
 }
 
 // Withdraw closes a callback whose request was not accepted, unless a call came
