@@ -197,7 +197,7 @@ func TestEveryTransitionHasItsWord(t *testing.T) {
 
 func TestChangeOfAnotherNodeIsTheLastInItsHistory(t *testing.T) {
 	t.Parallel()
-	w := witness{newFeed()}
+	w := witness{feed: newFeed()}
 	defer w.feed.close()
 	if w.Follows() {
 		t.Error("it follows though nobody listens")
