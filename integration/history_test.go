@@ -119,3 +119,16 @@ func TestHistoryTellsOfJobsAndDeliveries(t *testing.T) {
 	q := later.wantParked(t, sent)
 	later.wantHistory(t, q.ID, "created", "attempted 404", "failed 404")
 }
+
+func TestHistoryTellsWhichKeyDidWhat(t *testing.T) {
+	t.Parallel()
+	s := keyedAPI(t)
+	made := func() created { return s.create(t, `{}`, bearer(creatorKey)...) }
+	closed, resolved, called := made(), made(), made()
+	wantStatus(t, s.api(t, http.MethodDelete, "/"+closed.ID, "", bearer(managerKey)...), http.StatusNoContent)
+	wantStatus(t, s.api(t, http.MethodPost, "/"+resolved.ID+"/resolve", "{}", bearer(managerKey)...), http.StatusOK)
+	wantStatus(t, s.callURL(t, http.MethodPost, called.CallbackURL, "paid", bearer(senderKey)...), http.StatusOK)
+	s.wantHistory(t, closed.ID, "created create", "closed it was closed through the API manage")
+	s.wantHistory(t, resolved.ID, "created create", "called by hand manage", "resolved manage")
+	s.wantHistory(t, called.ID, "created create", "called 200", "resolved")
+}

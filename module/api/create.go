@@ -117,7 +117,7 @@ func canonical(body []byte) []byte {
 func (a *request) createOnce(c *creation, retry *callback.Retry) (cb *engine.Callback, replayed bool, err error) {
 	ctx := a.r.Context()
 	spec := c.spec(a.app)
-	spec.Name = a.name
+	spec.Name, spec.By = a.name, a.desk.By
 	if err := spec.Policy.Compile(); err != nil {
 		return nil, false, err
 	}
