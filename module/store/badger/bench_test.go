@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
+	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
 
 // fill stores n callbacks that wait, made one millisecond after the other.
@@ -41,6 +42,14 @@ func BenchmarkList(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkMany lists and searches among a million callbacks with
+//
+//	go test ./module/store/badger -run NONE -bench Many -benchtime 50x -args -callbacks 1000000
+func BenchmarkMany(b *testing.B) {
+	s := openForTest(b, b.TempDir())
+	storetest.Many(b, s, testPolicy(b, s), func(records []*callback.Record) { putRaw(b, s, records...) })
 }
 
 // BenchmarkUpdate creates and closes callbacks in many goroutines, and waits for each

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/callback"
 	"github.com/caddy-callback/caddy-callback/module/store"
 	"github.com/caddy-callback/caddy-callback/module/store/badger"
+	"github.com/caddy-callback/caddy-callback/module/store/storetest"
 )
 
 // arm is one of two stores that are compared, and what was measured of it.
@@ -189,4 +190,27 @@ func BenchmarkAgainstInsert(b *testing.B) {
 	b.ReportMetric(median(here)*1e3, "ms")
 	b.ReportMetric(median(plain)*1e3, "plain-ms")
 	b.ReportMetric(median(here)/median(plain), "create/plain")
+}
+
+// BenchmarkMany lists and searches among a million callbacks with
+//
+//	go test ./module/store/postgres -run NONE -bench Many -benchtime 50x -args -callbacks 1000000
+func BenchmarkMany(b *testing.B) {
+	s := mustOpen(b, testOptions(b))
+	defer s.Close()
+	p := &callback.Policy{BaseURL: "https://app.example.com"}
+	if err := p.Compile(); err != nil {
+		b.Fatal(err)
+	}
+	storetest.Many(b, s, p, func(records []*callback.Record) {
+		var done sync.WaitGroup
+		for _, r := range records {
+			done.Go(func() {
+				if _, err := s.Create(context.Background(), r); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		done.Wait()
+	})
 }

@@ -34,6 +34,9 @@ func (s *Store) List(ctx context.Context, q store.Query) (page []*callback.Recor
 	// What is read is how everything was at one moment.
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		l := lister{s: s, tx: tx, query: q, limit: q.PageSize(), indexed: indexed, own: s.correlatedIDs(q.CorrelationID)}
+		if _, err := tx.Exec(ctx, inOrder); err != nil {
+			return err
+		}
 		if err := l.scan(ctx); err != nil {
 			return err
 		}
@@ -46,6 +49,10 @@ func (s *Store) List(ctx context.Context, q store.Query) (page []*callback.Recor
 	}
 	return page, next, nil
 }
+
+// inOrder lets a transaction read places in the order of an index, up to the end of a page, also
+// where the database does not know yet how many there are: it would sort all of them.
+const inOrder = `SELECT set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true)`
 
 // lister gathers one page.
 type lister struct {
