@@ -7,8 +7,9 @@ import (
 
 // shownCall is a call as the page of a callback shows it.
 type shownCall struct {
-	Name, Method, Query string
-	At                  callback.Time
+	// Which is what paths call it.
+	Which, Name, Method, Query string
+	At                         callback.Time
 	// Polled says that nobody has called: it is an answer to a poll.
 	Polled bool
 	Header callback.Header
@@ -34,7 +35,7 @@ func (v *visit) callsOf(cb *engine.Callback) (calls []shownCall) {
 		if h.call == nil {
 			continue
 		}
-		c := shownCall{Name: h.name, Method: h.call.Method, Query: h.call.Query, At: h.call.ReceivedAt, Polled: h.call.Polled, Header: h.call.Header}
+		c := shownCall{Which: h.which, Name: h.name, Method: h.call.Method, Query: h.call.Query, At: h.call.ReceivedAt, Polled: h.call.Polled, Header: h.call.Header}
 		if c.MoreHeader = max(0, len(c.Header)-mostLines); c.MoreHeader > 0 {
 			c.Header = c.Header[:mostLines]
 		}

@@ -27,7 +27,7 @@ func (a arrival) request() *http.Request {
 	case a.user != "" || a.key != "":
 		r.SetBasicAuth(a.user, a.key)
 	}
-	if a.header == [2]string{"Sec-Fetch-Site", "same-site"} {
+	if a.header == [2]string{"Sec-Fetch-Site", "same-site"} && !a.bearer {
 		r.Header.Set("Origin", "http://sibling.ops.test")
 	}
 	if a.header[0] != "" {
@@ -61,6 +61,7 @@ func TestWhoMaySeeAndAct(t *testing.T) {
 		{what: "the watcher acts", method: "POST", path: one + "/close", user: "watcher", key: watcherKey, want: 403},
 		{what: "another site's page acts", method: "POST", path: one + "/close", user: "operator", key: operatorKey, header: [2]string{"Sec-Fetch-Site", "cross-site"}, want: 403},
 		{what: "a sibling's page acts", method: "POST", path: one + "/close", user: "operator", key: operatorKey, header: [2]string{"Sec-Fetch-Site", "same-site"}, want: 403},
+		{what: "a sibling that does not say more acts", method: "POST", path: one + "/close", key: operatorKey, bearer: true, header: [2]string{"Sec-Fetch-Site", "same-site"}, want: 403},
 		{what: "a page that does not say where it is from acts", method: "POST", path: one + "/close", user: "operator", key: operatorKey, header: [2]string{"Origin", "null"}, want: 403},
 		{what: "another host's page acts", method: "POST", path: one + "/close", user: "operator", key: operatorKey, header: [2]string{"Origin", "http://evil.test"}, want: 403},
 		{what: "in early data", method: "POST", path: one + "/close", user: "operator", key: operatorKey, header: [2]string{"Early-Data", "1"}, want: 425},

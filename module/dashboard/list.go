@@ -77,6 +77,7 @@ func (v *visit) list() error {
 		events, every = v.eventsOf(query), refreshEvery
 	}
 	data := listData{Frame: v.frame(), Live: v.live(events, every), Filter: v.newFilter(query)}
+	data.Live.Stays = true
 	if data.List, err = v.look(q, query); err != nil {
 		return err
 	}

@@ -27,6 +27,9 @@ type live struct {
 	Events string
 	// Toggle leads to the same page, paused or live.
 	Toggle string
+	// Stays says that without the script the page is not loaded again: it has a form in which
+	// somebody may be writing.
+	Stays bool
 }
 
 // live returns how the page stays up to date. events is where the script hears of changes.
@@ -43,7 +46,7 @@ func (v *visit) live(events string, every int) live {
 // refresh returns after how many seconds a browser without the script loads the page again; 0
 // for never.
 func (l live) refresh() int {
-	if !l.On {
+	if !l.On || l.Stays {
 		return 0
 	}
 	return l.Every
@@ -91,8 +94,6 @@ const (
 	paramSince = "since"
 	// mostChanges is how many changes are shown.
 	mostChanges = 100
-	// tellEvery is after how many seconds the view is loaded again without the script.
-	tellEvery = 5
 )
 
 // tail shows what happens to callbacks, the newest first. A first visit begins with nothing; its
@@ -117,7 +118,7 @@ func (v *visit) tail() error {
 	}
 	data := liveData{Frame: v.frame(), Filter: v.newFilter(query), Since: since}
 	data.Changes, data.Lost, data.Cut = v.changes(listener, q)
-	data.Live = v.live(v.at.root+"events?"+query.Encode(), tellEvery)
+	data.Live = v.live(v.at.root+"events?"+query.Encode(), refreshEvery)
 	return v.write(livePage, show{title: "Live", data: data, refresh: data.Live.refresh()})
 }
 

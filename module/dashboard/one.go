@@ -71,6 +71,7 @@ func (v *visit) one() error {
 	if data.Live = v.live(events, refreshEvery); cb.Phase.Final() && data.Waits == "" {
 		data.Live = live{}
 	}
+	data.Live.Stays = true
 	if cb.Own != nil {
 		data.Data = pretty(cb.Own.Data, mostData)
 	}

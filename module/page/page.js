@@ -79,6 +79,7 @@ function stayFresh(control) {
     note.textContent = next ? "" : "The server does not answer; the page tries again.";
     if (!next || !on) return;
     localize(next);
+    offerCopies(next);
     for (const d of next.querySelectorAll("details[id]")) d.open = Boolean(document.getElementById(d.id)?.open);
     renew(fresh, next);
   }
@@ -125,14 +126,14 @@ function stayFresh(control) {
 }
 for (const control of document.querySelectorAll(".live[data-every]")) stayFresh(control);
 
-// What is there to be copied gets a button for that.
-if (navigator.clipboard) {
-  for (const text of document.querySelectorAll("pre.copy")) {
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "second", textContent: "Copy" });
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(text.textContent);
-      button.textContent = "Copied";
-    });
-    text.after(button);
-  }
+// What is there to be copied has a button for that, where a script may copy.
+function offerCopies(root) {
+  if (navigator.clipboard) for (const button of root.querySelectorAll("button.copy")) button.hidden = false;
 }
+offerCopies(document);
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button.copy");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.previousElementSibling.textContent);
+  button.textContent = "Copied";
+});
