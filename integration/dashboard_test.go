@@ -188,7 +188,7 @@ func TestWatcherSeesAndCannotAct(t *testing.T) {
 	wantAnswer(t, s.fetch(t, "http://ops.test/elsewhere"), http.StatusTeapot, "elsewhere")
 }
 
-func TestAllThatMatchAreClosedOnceTheirNumberIsConfirmed(t *testing.T) {
+func TestOperatorClosesAllThatMatch(t *testing.T) {
 	t.Parallel()
 	s := keyedDashboard(t, harness.Config{})
 	var made []created
