@@ -173,6 +173,6 @@ func TestHoldAllocatesWithinItsBound(t *testing.T) {
 	}
 }
 
-// maxAllocations is a tenth more than a hold takes without the race detector, under which
-// pools drop a part of what is put into them.
-const maxAllocations = 260
+// maxAllocations is somewhat more than the 246 that a hold takes without the race detector,
+// under which pools drop a part of what is put into them.
+const maxAllocations = 285

@@ -16,7 +16,11 @@ func Wanted(r *http.Request) bool {
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
 		return mode == "navigate" && slices.Contains([]string{"", "document", "iframe", "frame"}, r.Header.Get("Sec-Fetch-Dest"))
 	}
-	accepted := parseAccept(r.Header.Values("Accept"))
+	lines := r.Header.Values("Accept")
+	if len(lines) == 0 {
+		return false
+	}
+	accepted := parseAccept(lines)
 	html := accepted["text/html"]
 	return html > 0 && html >= accepted.json() && !accepted.isDefault()
 }
