@@ -312,3 +312,31 @@ func TestPagesThatListenDoNotDelayTheExit(t *testing.T) {
 		t.Errorf("the exit code is %d", code)
 	}
 }
+
+// The configuration is shown as it runs, after a reload too, without what stands in it that may
+// open something.
+func TestDirectivesAreShownAsTheyRun(t *testing.T) {
+	t.Parallel()
+	cfg := harness.Config{Hold: "name orders\ninject header X-Token very-secret\nfailed json status failed\n"}
+	s := newStage(t)
+	s.Setenv("CB_MANAGE", managerKey)
+	cfg.Callback = "key operator {env.CB_MANAGE} read manage\n"
+	cfg.Sites = s.Site("ops", "handle_path /in/ops* {\n\tcallback_dashboard\n}\n")
+	s.Start(t, cfg)
+	b := s.operator()
+	view := b.open(t, opsURL+"routes", "callback hold <bdi>orders</bdi>", "app.test", "none since the server was started", "&#34;failed&#34;", "callback_server", "callback_dashboard")
+	if strings.Contains(view, "very-secret") || strings.Contains(view, "CB_MANAGE") {
+		t.Errorf("a secret is shown:\n%s", view)
+	}
+	x := s.post(t, "application/json", `{}`)
+	wantStatus(t, x.call(t, "application/json", `{"status":"done"}`), http.StatusOK)
+	wantAnswer(t, x.Answer(t), http.StatusOK, `{"status":"done"}`)
+	b.open(t, opsURL, "1 calls were accepted in the last hour.")
+	cfg.Hold = "name invoices\n"
+	s.MustReload(t, cfg)
+	s.Settle(t)
+	if view := b.open(t, opsURL+"routes", "callback hold <bdi>invoices</bdi>"); strings.Contains(view, "orders") {
+		t.Errorf("what is not configured any more is shown:\n%s", view)
+	}
+	b.open(t, opsURL, "1 calls were accepted in the last hour.", ">orders</bdi>")
+}
