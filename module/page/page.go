@@ -36,8 +36,9 @@ var styleSource = func() string {
 }()
 
 // AlonePolicy is the Content-Security-Policy of pages that load nothing: their style is in
-// the page, and they have neither scripts nor forms.
-var AlonePolicy = "sandbox allow-top-navigation-by-user-activation allow-popups; default-src 'none'; style-src " + styleSource + "; frame-ancestors 'none'; base-uri 'none'"
+// the page, and they have neither scripts nor forms. They may link to a result, which browsers
+// save as a file.
+var AlonePolicy = "sandbox allow-top-navigation-by-user-activation allow-popups allow-downloads; default-src 'none'; style-src " + styleSource + "; frame-ancestors 'none'; base-uri 'none'"
 
 // View is what a page shows.
 type View struct {
