@@ -55,7 +55,8 @@ type Feed struct {
 	idle *time.Timer
 }
 
-func newFeed() *Feed { return &Feed{listeners: make(map[*Listener]bool)} }
+// NewFeed returns a feed that nobody listens to.
+func NewFeed() *Feed { return &Feed{listeners: make(map[*Listener]bool)} }
 
 // Listener hears of changes. It must be stopped.
 type Listener struct {

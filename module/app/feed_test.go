@@ -60,7 +60,7 @@ func wantHeard(t *testing.T, l *Listener, lost bool, missing uint64, first, last
 
 func TestListenerHearsEveryChangeInOrder(t *testing.T) {
 	t.Parallel()
-	f := newFeed()
+	f := NewFeed()
 	defer f.close()
 	tellMany(f, 1, 10)
 	early := listen(t, f, "")
@@ -79,7 +79,7 @@ func TestListenerHearsEveryChangeInOrder(t *testing.T) {
 
 func TestSlowListenerIsToldHowMuchItHasLost(t *testing.T) {
 	t.Parallel()
-	f := newFeed()
+	f := NewFeed()
 	defer f.close()
 	l, other := listen(t, f, ""), listen(t, f, "")
 	tellMany(f, 1, 50)
@@ -95,7 +95,7 @@ func TestSlowListenerIsToldHowMuchItHasLost(t *testing.T) {
 
 func TestListenerComesBackToWhereItWas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFeed()
+		f := NewFeed()
 		defer f.close()
 		l, err := f.Listen("")
 		if err != nil {
@@ -124,7 +124,7 @@ func TestListenerComesBackToWhereItWas(t *testing.T) {
 
 func TestNothingIsKeptWhileNobodyListens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFeed()
+		f := NewFeed()
 		r := &callback.Record{CorrelationID: "order", Name: "orders", Phase: callback.Waiting}
 		if n := testing.AllocsPerRun(100, func() { f.observe(engine.Created, r, false) }); n != 0 || f.ring != nil {
 			t.Errorf("a change costs %v allocations while nobody listens", n)
@@ -149,7 +149,7 @@ func TestNothingIsKeptWhileNobodyListens(t *testing.T) {
 
 func TestListenersAreBounded(t *testing.T) {
 	t.Parallel()
-	f := newFeed()
+	f := NewFeed()
 	defer f.close()
 	all := make([]*Listener, maxListeners)
 	for i := range all {
@@ -164,7 +164,7 @@ func TestListenersAreBounded(t *testing.T) {
 
 func TestEveryTransitionHasItsWord(t *testing.T) {
 	t.Parallel()
-	f := newFeed()
+	f := NewFeed()
 	defer f.close()
 	l := listen(t, f, "")
 	for _, c := range []struct {
@@ -197,7 +197,7 @@ func TestEveryTransitionHasItsWord(t *testing.T) {
 
 func TestChangeOfAnotherNodeIsTheLastInItsHistory(t *testing.T) {
 	t.Parallel()
-	w := witness{feed: newFeed()}
+	w := witness{feed: NewFeed()}
 	defer w.feed.close()
 	if w.Follows() {
 		t.Error("it follows though nobody listens")

@@ -107,7 +107,7 @@ func (rs *registry) get(identity string, log *zap.Logger) (rt *Runtime, fresh bo
 	rt = &Runtime{
 		identity: identity,
 		log:      newLiveLog(log),
-		Feed:     newFeed(),
+		Feed:     NewFeed(),
 		Trend:    trend.New(),
 		opened:   make(chan struct{}),
 		closed:   make(chan struct{}),

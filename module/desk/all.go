@@ -163,22 +163,17 @@ func newReport() Report { return Report{Skipped: make(map[string]int)} }
 
 // confirm makes sure that no more callbacks match than somebody has confirmed.
 func (d *Desk) confirm(ctx context.Context, q store.Query, expected int) error {
-	n := 0
-	for {
-		page, err := d.List(ctx, q)
+	q.Limit = store.MaxPageSize
+	for n := 0; ; {
+		places, next, err := d.places(ctx, q)
 		if err != nil {
 			return err
 		}
-		n += len(page.Callbacks)
-		page.Release()
-		if n > expected {
+		if n += len(places); n > expected {
 			return problem.MoreMatch.With(fmt.Sprintf("More match than the %d that were confirmed, and nothing was done. Count again.", expected))
 		}
-		if page.Next == "" {
+		if q.After = next; next == (store.Cursor{}) {
 			return nil
-		}
-		if err := readCursor(&q.After, page.Next); err != nil {
-			return err
 		}
 	}
 }
@@ -199,27 +194,19 @@ func (d *Desk) carryOut(ctx context.Context, o Order, q store.Query) (Report, er
 			report.Next = encodeCursor(q.After)
 			return report, nil
 		}
-		page, err := d.List(ctx, q)
+		places, next, err := d.places(ctx, q)
 		if err != nil {
 			report.Next = encodeCursor(q.After)
 			return report, d.ended(report, err)
 		}
-		places := make([]store.Cursor, len(page.Callbacks))
-		for i, cb := range page.Callbacks {
-			places[i] = store.Cursor{CreatedAt: cb.CreatedAt, ID: cb.ID}
-		}
-		page.Release()
 		if n := d.actOn(ctx, o, places, &report); n < len(places) {
 			if n > 0 {
 				q.After = places[n-1]
 			}
 			continue
 		}
-		if page.Next == "" {
+		if q.After = next; next == (store.Cursor{}) {
 			return report, nil
-		}
-		if err := readCursor(&q.After, page.Next); err != nil {
-			return report, err
 		}
 	}
 }

@@ -28,17 +28,14 @@ func (d *Desk) Count(ctx context.Context, q store.Query) (c Counted, err error) 
 	}
 	c.Before, q.Limit = q.Before, store.MaxPageSize
 	for until := time.Now().Add(countingTime); ; {
-		page, err := d.List(ctx, q)
+		places, next, err := d.places(ctx, q)
 		if err != nil {
 			return c, err
 		}
-		c.Count += len(page.Callbacks)
-		page.Release()
-		if c.Next = page.Next; c.Next == "" || time.Now().After(until) {
+		c.Count += len(places)
+		if q.After = next; next == (store.Cursor{}) || time.Now().After(until) {
+			c.Next = encodeCursor(next)
 			return c, nil
-		}
-		if err := readCursor(&q.After, c.Next); err != nil {
-			return c, err
 		}
 	}
 }

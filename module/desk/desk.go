@@ -108,6 +108,20 @@ func (d *Desk) List(ctx context.Context, q store.Query) (Page, error) {
 	return Page{Callbacks: callbacks, Next: encodeCursor(next), lease: lease}, nil
 }
 
+// places returns where callbacks are in a list, and where its next page begins.
+func (d *Desk) places(ctx context.Context, q store.Query) ([]store.Cursor, store.Cursor, error) {
+	q, some := d.limited(q)
+	if !some {
+		return nil, store.Cursor{}, nil
+	}
+	lease, err := d.engine().Memory(memory.Nobody).Reserve(store.MaxPageBytes)
+	if err != nil {
+		return nil, store.Cursor{}, err
+	}
+	defer lease.Release()
+	return d.engine().Places(ctx, q)
+}
+
 // limited returns a query for what there is for the client, and whether there can be any.
 func (d *Desk) limited(q store.Query) (_ store.Query, some bool) {
 	q.Names = d.Names

@@ -257,6 +257,21 @@ func (e *Engine) List(ctx context.Context, q store.Query) ([]*Callback, store.Cu
 	return page, next, nil
 }
 
+// Places returns where callbacks are in a list, and where its next page begins. It reads no
+// more of them than it has to.
+func (e *Engine) Places(ctx context.Context, q store.Query) ([]store.Cursor, store.Cursor, error) {
+	q.Places = true
+	records, next, err := e.store.List(ctx, q)
+	if err != nil {
+		return nil, store.Cursor{}, err
+	}
+	places := make([]store.Cursor, len(records))
+	for i, r := range records {
+		places[i] = store.Cursor{CreatedAt: r.CreatedAt, ID: r.ID}
+	}
+	return places, next, nil
+}
+
 // Find returns the newest record of a callback, or store.ErrNotFound.
 func (e *Engine) Find(ctx context.Context, key store.Key) (*Callback, error) {
 	r, commit, err := e.store.Find(ctx, key)

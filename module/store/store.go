@@ -215,6 +215,9 @@ type Query struct {
 	CorrelationID string
 	// ID is that of the only callback that is listed.
 	ID callback.UUID
+	// Places says that ID and CreatedAt of the records suffice: where a store knows by an index
+	// which callbacks match it reads nothing else, and leaves everything else out.
+	Places bool
 	// OldestFirst turns the order round: After is then where the page goes on to later ones.
 	OldestFirst bool
 	// From and Before limit the time of creation: at or after From, and before
@@ -247,6 +250,12 @@ func (q Query) Has(r *callback.Record) bool {
 	return (!q.Dead || r.Delivery != nil && r.Delivery.Dead) && (!q.Confirm || r.Confirm) && (q.Phase == 0 || r.Phase == q.Phase) && q.HasName(r.Name) &&
 		(q.CorrelationID == "" || r.CorrelationID == q.CorrelationID) && (q.ID.IsZero() || r.ID == q.ID) &&
 		(q.From == 0 || r.CreatedAt >= q.From) && (q.Before == 0 || r.CreatedAt < q.Before)
+}
+
+// Indexed reports whether only places are asked for, and nothing but phase, name, delivery and
+// time says which callbacks match.
+func (q Query) Indexed() bool {
+	return q.Places && q.ID.IsZero() && q.CorrelationID == "" && !q.Confirm
 }
 
 // PageSize returns how many callbacks are listed at most.

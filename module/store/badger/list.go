@@ -259,6 +259,10 @@ func (l *lister) take(at store.Cursor, entry []byte) error {
 	if q.Phase != 0 && q.Phase != listedPhase(entry) || q.Dead && !listedDead(entry) || !q.HasName(string(listedName(entry))) {
 		return nil
 	}
+	if q.Indexed() {
+		l.page = append(l.page, &callback.Record{ID: at.ID, CreatedAt: at.CreatedAt})
+		return nil
+	}
 	r, size, err := readRecord(l.txn, at.ID)
 	if errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrNotFound) {
 		l.s.log.Error("a callback is left out of a list: its record cannot be read", zap.Stringer("id", at.ID), zap.Error(err))

@@ -65,8 +65,9 @@ type lister struct {
 	// own are the callbacks that have the correlation id as their own which is asked for, if it
 	// is that of one: one for each secret.
 	own []callback.UUID
-	// ids are those of the callbacks on the page, in order.
+	// ids are those of the callbacks on the page, in order, and found are their places.
 	ids   [][16]byte
+	found []store.Cursor
 	bytes int64
 	next  store.Cursor
 }
@@ -109,13 +110,13 @@ func (l *lister) scan(ctx context.Context) error {
 		if until != nil && l.order(p.at, *until) > 0 {
 			break
 		}
-		if len(l.ids) >= l.limit || l.bytes >= store.MaxPageBytes {
+		if len(l.ids) >= l.limit || l.bytes >= store.MaxPageBytes && !l.query.Indexed() {
 			l.next = last
 			return nil
 		}
 		last = p.at
 		if p.matches {
-			l.ids = append(l.ids, p.at.ID)
+			l.ids, l.found = append(l.ids, p.at.ID), append(l.found, p.at)
 			l.bytes += p.size
 		}
 	}
@@ -232,6 +233,12 @@ func (l *lister) placeIn(rows pgx.Rows) (p place, err error) {
 // read reads the records of the page. It skips a record that cannot be read, so that the others
 // are still listed.
 func (l *lister) read(ctx context.Context) (page []*callback.Record, err error) {
+	if l.query.Indexed() {
+		for _, at := range l.found {
+			page = append(page, &callback.Record{ID: at.ID, CreatedAt: at.CreatedAt})
+		}
+		return page, nil
+	}
 	err = l.records(ctx, l.ids, func(id callback.UUID, b []byte) {
 		r, err := l.s.decode(id, b)
 		if err != nil {

@@ -88,6 +88,7 @@ func (h *house) listAll(q store.Query) (all []*callback.Record) {
 func (h *house) wantListed(when string, q store.Query, want []*callback.Record) {
 	h.Helper()
 	got := h.listAll(q)
+	h.wantPlaces(when, q, got)
 	if !slices.IsSortedFunc(got, inOrder(q)) {
 		h.Fatalf("%s: %+v lists callbacks that are not in order", when, q)
 	}
@@ -99,6 +100,20 @@ func (h *house) wantListed(when string, q store.Query, want []*callback.Record) 
 	}
 	for i := range want {
 		h.wantSame(when, got[i], want[i])
+	}
+}
+
+// wantPlaces checks that a query for places lists those of these records.
+func (h *house) wantPlaces(when string, q store.Query, want []*callback.Record) {
+	h.Helper()
+	if q.Places = true; q.Limit == 5 {
+		// So many lists are filtered in this way that pages of each would take long.
+		q.Limit = 0
+	}
+	got := h.listAll(q)
+	same := func(a, b *callback.Record) bool { return a.ID == b.ID && a.CreatedAt == b.CreatedAt }
+	if !slices.EqualFunc(got, want, same) {
+		h.Fatalf("%s: %+v lists %d places, want those of %d callbacks", when, q, len(got), len(want))
 	}
 }
 

@@ -453,6 +453,11 @@ func (h *handle) List(ctx context.Context, q store.Query) (page []*callback.Reco
 		page = page[:limit]
 		next = cursor(page[limit-1])
 	}
+	if q.Indexed() {
+		for i, r := range page {
+			page[i] = &callback.Record{ID: r.ID, CreatedAt: r.CreatedAt}
+		}
+	}
 	return page, next, nil
 }
 
