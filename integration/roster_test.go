@@ -68,7 +68,7 @@ func TestNodesOfASharedStoreAreListedAndCounted(t *testing.T) {
 		}
 		harness.Eventually(t, "the nodes and what waits are counted", func() bool {
 			m := s.metrics(t)
-			return m["nodes"] == 2 && m["waiting"] == 1
+			return m["nodes"] == 2 && m[`waiting{name=""}`] == 1
 		})
 		if _, counted := s.metrics(t)["hints_lost_total"]; !counted {
 			t.Error("hints that were lost are not counted")

@@ -39,7 +39,7 @@ func listIsTurnedRound(h *house) {
 	h.createAll(records...)
 	var c store.Commit
 	for i := range 10 {
-		records[i], c = h.update(store.ByID(records[i].ID), h.closeFor("turned round"))
+		records[i], _ = h.update(store.ByID(records[i].ID), h.closeFor("turned round"))
 		_, c = h.update(store.ByID(records[i].ID), count)
 		h.wait(c)
 	}
