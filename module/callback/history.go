@@ -293,11 +293,26 @@ func (h History) within(later []historyEntry) int {
 	return 0
 }
 
+// fits reports whether a history need not be shortened.
+func (h History) fits(limit int) bool {
+	n := 0
+	var before historyEntry
+	for e, rest, ok := h.cut(); ok; e, rest, ok = rest.cut() {
+		if n++; n > limit || before != nil && e.kind().fleeting() && e.alike(before) {
+			return false
+		}
+		before = e
+	}
+	return true
+}
+
 // bounded returns the history with at most limit entries, in the same memory.
 func (h History) bounded(limit int) History {
+	if h.fits(limit) {
+		return h
+	}
 	var there [MaxHistory + 16]historyEntry
 	all := h.entries(there[:0])
-	before := len(all)
 	for i := len(all) - 1; i > 0; i-- {
 		if all[i].kind().fleeting() && all[i].alike(all[i-1]) {
 			all = append(all[:i-1], all[i:]...)
@@ -305,9 +320,6 @@ func (h History) bounded(limit int) History {
 	}
 	for len(all) > limit {
 		all = withoutOne(all)
-	}
-	if len(all) == before {
-		return h
 	}
 	next := h[:0]
 	for _, e := range all {
