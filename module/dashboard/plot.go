@@ -91,7 +91,7 @@ func roundUp(y float64) float64 {
 		return 1
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(y)))
-	for _, factor := range []float64{1, 2, 5, 10} {
+	for _, factor := range []float64{1, 1.5, 2, 3, 4, 5, 6, 8, 10} {
 		if y <= factor*unit {
 			return factor * unit
 		}

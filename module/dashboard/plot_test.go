@@ -23,7 +23,7 @@ func TestLineHasAGapWhereAValueIsNotKnown(t *testing.T) {
 
 func TestPlotsEndAtRoundNumbers(t *testing.T) {
 	t.Parallel()
-	for y, want := range map[float64]float64{-1: 1, 0: 1, 0.03: 0.05, 1: 1, 1.1: 2, 3: 5, 7: 10, 10: 10, 11: 20, 999: 1000, 1001: 2000} {
+	for y, want := range map[float64]float64{-1: 1, 0: 1, 0.03: 0.03, 1: 1, 1.1: 1.5, 3: 3, 7: 8, 10: 10, 11: 15, 206: 300, 999: 1000, 1001: 1500} {
 		if got := roundUp(y); got < want-1e-9 || got > want+1e-9 {
 			t.Errorf("%v is rounded to %v, want %v", y, got, want)
 		}
