@@ -46,12 +46,6 @@ func (p *person) wantText(want string) {
 	p.want(want, p.text, func(got string) bool { return strings.Contains(got, want) })
 }
 
-// wantAddress waits until the browser is somewhere.
-func (p *person) wantAddress(want string) {
-	p.t.Helper()
-	p.want(want, p.address, func(got string) bool { return got == want })
-}
-
 func (p *person) want(what string, get func() string, is func(string) bool) {
 	p.t.Helper()
 	for deadline := time.Now().Add(harness.Patience); !is(get()); <-time.After(20 * time.Millisecond) {
