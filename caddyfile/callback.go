@@ -55,6 +55,11 @@ import (
 //	    multiple      on|off
 //	    key           <name>...|include
 //	    ask           <path>
+//	    confirm {
+//	        title     <text>
+//	        text      <text>
+//	        choice    <name> <label> [failed]
+//	    }
 //	    on_timeout    fail|park|redirect
 //	    on_disconnect keep|close
 //	    idempotency   on|off

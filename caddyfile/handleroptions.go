@@ -36,6 +36,7 @@ var handlerOptions = []handlerOption{
 	{"attempt_timeout", withoutClient, func(_ helper, o *options, d *hold.Handler) error { return parseAttemptTimeout(o, d) }},
 	{"base_url", inAll, func(_ helper, o *options, d *hold.Handler) error { return o.base(&d.BaseURL) }},
 	{"call", withCalls, func(h helper, o *options, d *hold.Handler) error { return parseBlock(h, o, &d.Call) }},
+	{"confirm", withCalls, parseConfirm},
 	{"copy_headers", inAll, func(_ helper, o *options, d *hold.Handler) error { return o.list(&d.CopyHeaders) }},
 	{"correlation_id", inAll, func(_ helper, o *options, d *hold.Handler) error { return parseCorrelation(o, d) }},
 	{"deliver", withoutClient, func(_ helper, o *options, d *hold.Handler) error { return parseDeliver(o, d) }},

@@ -72,7 +72,7 @@ func TestOptionsAreListedForTheModesThatTakeThem(t *testing.T) {
 	}
 	for _, option := range handlerOptions {
 		value, known := values[option.name]
-		if block := slices.Contains([]string{"call", "fetch", "poll", "then"}, option.name); known == block {
+		if block := slices.Contains([]string{"call", "confirm", "fetch", "poll", "then"}, option.name); known == block {
 			t.Errorf("this test has no value for %s", option.name)
 		}
 		for mode := range strings.FieldsSeq(string(inAll)) {
@@ -87,6 +87,8 @@ func TestOptionsAreListedForTheModesThatTakeThem(t *testing.T) {
 				lines, handler.Then = nil, caddyhttp.RouteList{{}}
 			case "poll":
 				lines, handler.Poll = nil, new(hold.Poll)
+			case "confirm":
+				lines, handler.Confirm = nil, new(hold.Confirm)
 			case "fetch":
 				lines, handler.Fetch = nil, new(hold.Fetch)
 			}

@@ -17,6 +17,8 @@ import (
 //	    correlation_id header|query|form|json|xml <name>
 //	    unmatched      <status>|next
 //	    challenge      slack|graph|dropbox|eventgrid|cloudevents|meta <secret>|zoom <secret>|x <secret> ...
+//	    names          <name>...
+//	    user           <placeholder>
 //	    health         <path>
 //	    active_content on|off
 //	}
@@ -53,13 +55,17 @@ func parseServerOption(h httpcaddyfile.Helper, o *options, server *server.Server
 		return parseChallenges(o, server)
 	case "health":
 		return o.text(&server.Health)
+	case "names":
+		return o.list(&server.Names)
+	case "user":
+		return o.text(&server.User)
 	case "active_content":
 		return o.yesNo(&server.ActiveContent)
 	}
 	if err := o.misplaced(h, "put it after callback_server, or into ask { ... } if it leads to the app that is asked"); err != nil {
 		return err
 	}
-	return o.unknown("active_content", "ask", "challenge", "correlation_id", "health", "key", "unmatched")
+	return o.unknown("active_content", "ask", "challenge", "correlation_id", "health", "key", "names", "unmatched", "user")
 }
 
 // parseAsk reads the path below which callers of the API may have the app asked, and the

@@ -25,6 +25,8 @@ type Reading struct {
 	Exit <-chan struct{}
 	// Key finds the callback in the store.
 	Key store.Key
+	// Shows reports whether callbacks with a name can be read; nil for all.
+	Shows func(name string) bool
 	// Document is the document that the client reads.
 	Document Document
 	// Chain is what the URL says of a chain of redirects. Its wait counts as if the client
@@ -116,6 +118,9 @@ const mostTries = 10
 // await returns the callback when the wait is over.
 func (rd Reading) await(r *http.Request, wait time.Duration) (*engine.Callback, error) {
 	cb, err := rd.Engine.FindCommitted(r.Context(), rd.Key)
+	if err == nil && rd.Shows != nil && !rd.Shows(cb.Name) {
+		err = store.ErrNotFound
+	}
 	if err != nil || wait <= 0 {
 		return cb, err
 	}

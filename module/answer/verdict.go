@@ -16,7 +16,7 @@ func WriteVerdict(w http.ResponseWriter, v callback.Verdict, p *callback.Policy,
 	}
 	switch v.Kind {
 	case callback.Accepted, callback.Repeated, callback.Returned, callback.Progressed:
-		writeReply(w, v.Reply)
+		WriteReply(w, v.Reply)
 	}
 }
 
@@ -44,9 +44,9 @@ func Refusal(v callback.Verdict, p *callback.Policy, caller callback.Caller) (_ 
 	return problem.Problem{}, false
 }
 
-// writeReply answers with a reply. Its headers replace ours of the same name, but for Vary, of
+// WriteReply answers with a reply. Its headers replace ours of the same name, but for Vary, of
 // which both are true.
-func writeReply(w http.ResponseWriter, reply *callback.Reply) {
+func WriteReply(w http.ResponseWriter, reply *callback.Reply) {
 	h := w.Header()
 	for _, f := range reply.Header {
 		if f.Name != "Vary" {

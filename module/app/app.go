@@ -121,6 +121,8 @@ type App struct {
 	// callback_server. shared says that other processes can use the store.
 	awaiting      string
 	taken, shared bool
+	// servedElsewhere are the names of the callbacks that a callback_server has for its own.
+	servedElsewhere map[string]bool
 	// activeContent says that a callback_server lets replies act on the whole site. asksBelow
 	// is below which path callers of the API may have the app asked; nil as long as no
 	// callback_server has said it.

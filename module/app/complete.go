@@ -110,6 +110,37 @@ func (a *App) AwaitCalls(what string) { a.awaiting = cmp.Or(a.awaiting, what) }
 // TakeCalls notes that there is a callback_server.
 func (a *App) TakeCalls() { a.taken = true }
 
+// ServeOnlyHere notes that callbacks with these names are called at one callback_server alone.
+// There must be directives with the names, or keys that give them; what other processes have
+// that use the store, nobody knows.
+func (a *App) ServeOnlyHere(names []string) {
+	for _, name := range names {
+		if a.servedElsewhere == nil {
+			a.servedElsewhere = make(map[string]bool)
+		}
+		a.servedElsewhere[name] = true
+	}
+	a.WhenComplete(func() error {
+		for _, name := range names {
+			if !a.names.given[name] && !a.givesName(name) && !a.shared {
+				return fmt.Errorf("callback_server: names: %w", noDirective(name, a.names.given))
+			}
+		}
+		return nil
+	})
+}
+
+// givesName reports whether a key gives its name to the callbacks that are made with it.
+func (a *App) givesName(name string) bool {
+	return slices.ContainsFunc(a.Keys, func(k Key) bool {
+		return slices.Contains(k.Permissions, PermissionCreate) && slices.Contains(k.For, name)
+	})
+}
+
+// ServedElsewhere reports whether callbacks with that name are called at a callback_server that
+// names them.
+func (a *App) ServedElsewhere(name string) bool { return a.servedElsewhere[name] }
+
 // AllowActiveContent notes that a callback_server lets replies act on the whole site.
 func (a *App) AllowActiveContent() { a.activeContent = true }
 

@@ -52,16 +52,19 @@ type Call struct {
 	Unpacked *unpack.Body `cbor:"-" json:"-"`
 	// Caller is what the caller has proved with keys. It is never stored.
 	Caller Caller `cbor:"-" json:"-"`
-	// By says who makes the call, for the history of the callback: an operator, by the name of
-	// the key, or a person, as Caddy has authenticated them. Choice is what a person has chosen
-	// who decides. They are never stored with the call.
-	By, Choice string `cbor:"-" json:"-"`
+	// By says who makes the call: an operator, by the name of the key, or a person, as Caddy has
+	// authenticated them.
+	By string `cbor:"8,keyasint,omitempty"`
+	// Choice is what a person has chosen who decides.
+	Choice string `cbor:"9,keyasint,omitempty"`
 	// Asked is what the app decided about the call; nil if the app was not asked. It is
 	// never stored.
 	Asked *Asked `cbor:"-" json:"-"`
 	// Person says that a browser makes the call, for a person who sees the answer. It is
 	// never stored.
 	Person bool `cbor:"-" json:"-"`
+	// Elsewhere says that a page of another site makes the call. It is never stored.
+	Elsewhere bool `cbor:"-" json:"-"`
 	// ActiveContent says that the reply may be a page that runs in a browser, and have headers
 	// that act on the whole site. It is never stored.
 	ActiveContent bool `cbor:"-" json:"-"`

@@ -159,6 +159,8 @@ type Record struct {
 	History History `cbor:"44,keyasint,omitempty"`
 	// Confirm says that a person decides.
 	Confirm bool `cbor:"45,keyasint,omitempty"`
+	// Question is what a person is asked who decides, if values of the request are in it.
+	Question *Question `cbor:"46,keyasint,omitempty"`
 	// Unknown are members that this release does not know.
 	Unknown Unknown `cbor:"-"`
 }
@@ -225,8 +227,10 @@ type Spec struct {
 	Attended bool
 	// AwaitsID says that the upstream's ack is to name the correlation id.
 	AwaitsID bool
-	// Confirm says that a person decides.
-	Confirm bool
+	// Confirm says that a person decides, Question what that person is asked; nil if that does
+	// not depend on the request.
+	Confirm  bool
+	Question *Question
 	// By says who makes the callback, for its history; empty where nobody shows who that is.
 	By string
 }
@@ -257,6 +261,7 @@ func New(secret *Secret, p *Policy, spec Spec, now Time) *Record {
 		Attended:      spec.Attended,
 		DerivedFrom:   secret.Mark(),
 		Confirm:       spec.Confirm,
+		Question:      spec.Question,
 	}
 	if spec.By != "" {
 		r.happened(Happening{At: now, Kind: HappenedCreated, By: spec.By})

@@ -25,6 +25,7 @@ var features = []feature{
 	{"fetch", func(p *Policy) bool { return p.Fetch }},
 	{"deliver progress", (*Policy).DeliversProgress},
 	{"redirect to the page", (*Policy).leadsToPage},
+	{"confirm", func(p *Policy) bool { return p.Confirm != nil }},
 }
 
 // judgesBy reports whether the policy judges calls by a value in a place.

@@ -25,6 +25,9 @@ var progressStatus = strconv.Itoa(http.StatusAccepted)
 
 // read returns what a call means, or what is wrong with its content.
 func (r *Record) read(p *Policy, c *Call) (said, Fault) {
+	if p.Confirm != nil && (!c.byHand || c.Choice != "") {
+		return p.Confirm.chosen(c)
+	}
 	header, _ := c.whole()
 	ids, statuses := header.Values(p.wire.CorrelationID), header.Values(p.wire.Status)
 	switch {

@@ -14,7 +14,7 @@ import "net/http"
 func (r *Record) sendOn(p *Policy, c *Call, look Lookup, now Time) (v Verdict, ok bool) {
 	isReturn := p.redirectsPeople() && r.ownReply() == nil && c.Method == http.MethodGet
 	isPerson := c.Person && r.redirects(p)
-	if c.byHand || c.Caller.at(r.Name).shut || !isReturn && !isPerson {
+	if c.byHand || p.Confirm != nil || c.Caller.at(r.Name).shut || !isReturn && !isPerson {
 		return Verdict{}, false
 	}
 	var next *Record

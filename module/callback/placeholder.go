@@ -48,9 +48,9 @@ func (i Issued) RedirectURI() string {
 }
 
 // FailedURL returns the URL for calls that mean Failed whatever their content. It is
-// empty if the state is in the query.
+// empty if the state is in the query, or a person decides.
 func (i Issued) FailedURL() string {
-	if i.StateQuery(i.Policy) != "" || i.SecretGone() {
+	if i.StateQuery(i.Policy) != "" || !i.Policy.TakesSuffix(SuffixFailed) || i.SecretGone() {
 		return ""
 	}
 	return i.withKey(i.urlWithoutKey() + "/" + SuffixFailed)
@@ -128,6 +128,8 @@ var callPlaceholders = []struct {
 	name  string
 	value func(c *Call, rest string) string
 }{
+	{"call.choice", func(c *Call, _ string) string { return c.Choice }},
+	{"call.by", func(c *Call, _ string) string { return c.By }},
 	{"call.method", func(c *Call, _ string) string { return c.Method }},
 	{"call.body", func(c *Call, _ string) string { return string(c.Body.Data) }},
 	{"call.body.", func(c *Call, path string) string { return c.text(inject.JSON, path) }},
@@ -161,7 +163,7 @@ func (i Issued) Placeholder(name string) (value string, ok bool) {
 }
 
 // Placeholder returns the value of the placeholder {http.callback.<name>} if it
-// depends on the call: call.method, call.body, call.body.<JSON path>,
+// depends on the call: call.choice, call.by, call.method, call.body, call.body.<JSON path>,
 // call.header.<name>, call.query.<name> and call.form.<name>.
 func (c *Call) Placeholder(name string) (value string, ok bool) {
 	for _, p := range callPlaceholders {

@@ -116,6 +116,8 @@ type Policy struct {
 	Fetch bool `cbor:"62,keyasint,omitempty"`
 	// Page is what people see at the status URL; nil for the status.
 	Page *Page `cbor:"63,keyasint,omitempty"`
+	// Confirm says that a person decides; nil for a partner.
+	Confirm *Confirm `cbor:"64,keyasint,omitempty"`
 	// Needs are the names of the features that judging by the policy requires. Compile
 	// sets it.
 	Needs []string `cbor:"60,keyasint,omitempty"`
@@ -255,6 +257,9 @@ func (p *Policy) setDefaults() {
 			p.CopyHeaders[i] = c
 		}
 	}
+	if p.Methods == nil && p.Confirm != nil {
+		p.Methods = []string{http.MethodPost}
+	}
 	if p.Methods == nil {
 		p.Methods = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 		if p.Redirect != nil && p.Respond == nil {
@@ -321,7 +326,7 @@ func (p *Policy) Allow() string { return p.allowed }
 
 func (p *Policy) allowedMethods() []string {
 	allowed := slices.Concat(p.Methods, LookMethods)
-	if p.redirectsPeople() && !slices.Contains(p.Methods, http.MethodGet) {
+	if (p.redirectsPeople() || p.Confirm != nil) && !slices.Contains(p.Methods, http.MethodGet) {
 		return append([]string{http.MethodGet}, allowed...)
 	}
 	return allowed
@@ -330,4 +335,6 @@ func (p *Policy) allowedMethods() []string {
 // redirectsPeople reports whether the reply is both a response and a redirect. A GET
 // is then a person who comes back: it is always redirected and never a call. The
 // other methods are calls of the partner's server.
-func (p *Policy) redirectsPeople() bool { return p.Respond != nil && p.Redirect != nil }
+func (p *Policy) redirectsPeople() bool {
+	return p.Respond != nil && p.Redirect != nil && p.Confirm == nil
+}

@@ -42,6 +42,9 @@ const (
 	Unattended
 	// Looked: the request only looks, at a callback that takes calls.
 	Looked
+	// Shown: a person sees what is to be decided, or what was decided. Confirmation is set;
+	// nothing changes.
+	Shown
 	// Backlogged: too many results of earlier calls wait to be delivered. RetryAfter is
 	// set.
 	Backlogged
@@ -64,6 +67,8 @@ type Verdict struct {
 	// Unrecognized is set with Progressed for a call that means neither success nor
 	// failure: it is what the call has where the policy looks; nil for any other call.
 	Unrecognized *string
+	// Confirmation is what a person sees in place of a problem, nil for the problem.
+	Confirmation *Confirmation
 	// RetryAfter is how long it is until there may be room for a call that is Backlogged.
 	RetryAfter time.Duration
 }
@@ -81,6 +86,9 @@ type Fault struct {
 // Receive decides on a call when it arrives, against the newest record. Expiry is
 // decided here, by comparing times, and does not depend on a timer.
 func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
+	if p.Confirm != nil {
+		return r.confirm(p, c, look, now)
+	}
 	if v, ok := r.sendOn(p, c, look, now); ok {
 		return v
 	}
@@ -94,6 +102,9 @@ func (r *Record) Receive(p *Policy, c *Call, look Lookup, now Time) Verdict {
 // app is asked.
 func (r *Record) Resolve(p *Policy, c *Call, look Lookup, now Time) Verdict {
 	c.Asked, c.byHand = &Asked{}, true
+	if p.Confirm != nil {
+		p.Confirm.choose(c)
+	}
 	return r.route(p, c, look, now)
 }
 
@@ -203,7 +214,7 @@ func (r *Record) weighAgain(p *Policy, c *Call, look Lookup) Verdict {
 		return Verdict{Kind: Repeated, Reply: r.replyTo(p, c, r.Phase == Failed, look)}
 	}
 	sameRedirect := c.Method == http.MethodGet && r.Call.Method == http.MethodGet && r.Reply.redirects()
-	if sameRedirect || p.IgnoreConflicts && !c.byHand || r.knows(p, c) || c.Payload(p) == r.Payload {
+	if sameRedirect || r.sameChoice(p, c) || p.IgnoreConflicts && !c.byHand || r.knows(p, c) || c.Payload(p) == r.Payload {
 		return Verdict{Kind: Repeated, Reply: r.Reply}
 	}
 	return Verdict{Kind: Conflict}

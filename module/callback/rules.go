@@ -57,6 +57,7 @@ func (p *Policy) Check() error {
 		unfit("failed_status", p.checkFailedStatus()),
 		unfit("key", p.checkOwnKey()),
 		unfit("page", p.Page.Check()),
+		unfit("confirm", p.checkConfirm()),
 	)
 }
 
@@ -243,6 +244,25 @@ func (p *Policy) checkSucceeded() error {
 		}
 	}
 	return checkMatches(p.Succeeded)
+}
+
+// checkConfirm makes sure that nothing but the choice says what a call means.
+func (p *Policy) checkConfirm() error {
+	if p.Confirm == nil {
+		return nil
+	}
+	for _, other := range []struct {
+		option string
+		given  bool
+	}{
+		{"failed", p.Failed != nil}, {"succeeded", p.Succeeded != nil}, {"progress", p.Progress != nil}, {"methods", p.Methods != nil},
+		{"multiple", p.Multiple}, {"on_conflict", p.IgnoreConflicts}, {"retryable", p.Once}, {"require", p.RequireStatus || p.RequireCorrelationID},
+	} {
+		if other.given {
+			return fmt.Errorf("a call is the choice that a person makes, once, by POST, and nothing else says what it means; leave out %s", other.option)
+		}
+	}
+	return p.Confirm.Check()
 }
 
 func (p *Policy) checkResult() error {

@@ -1,5 +1,7 @@
 package callback
 
+import "slices"
+
 // overhead is an upper bound for the bytes that a part of a record takes in
 // addition to its texts and lists: keys, lengths, numbers, times and a digest.
 const overhead = 128
@@ -8,7 +10,7 @@ const overhead = 128
 // Stores rely on it.
 func (r *Record) Size() int {
 	size := 4*overhead + len(r.Name) + len(r.CorrelationID) + len(r.Reason) + 9*len(r.Seen) + 34*(len(r.Aliases)+len(r.Awaited)) + r.Trace.size() + len(r.History) + len(r.Unknown)
-	size += r.Own.size() + r.Request.size() + r.Reply.size() + r.LatestReply.size() + r.Failure.size()
+	size += r.Own.size() + r.Request.size() + r.Reply.size() + r.LatestReply.size() + r.Failure.size() + r.Question.size()
 	size += r.Ack.size() + r.Answer.size() + r.Call.size() + r.Latest.size()
 	if r.Job != nil {
 		size += overhead + len(r.Job.Block) + len(r.Job.Error) + len(r.Job.Target) + len(r.Job.Unknown)
@@ -45,7 +47,7 @@ func (c *Call) size() int {
 	if c == nil {
 		return 0
 	}
-	return overhead + len(c.Method) + len(c.Suffix) + len(c.Query) + c.Header.size() + c.Body.size() + len(c.Unknown)
+	return overhead + len(c.Method) + len(c.By) + len(c.Choice) + len(c.Suffix) + len(c.Query) + c.Header.size() + c.Body.size() + len(c.Unknown)
 }
 
 func (r *Response) size() int {
@@ -74,6 +76,17 @@ func (f *Failure) size() int {
 		return 0
 	}
 	return overhead + len(f.DocumentStatus) + len(f.TechnicalStatus) + len(f.ErrorCode) + len(f.ErrorText) + len(f.Unknown)
+}
+
+func (q *Question) size() int {
+	if q == nil {
+		return 0
+	}
+	size := overhead + len(q.Unknown)
+	for _, text := range slices.Concat(q.Title, q.Text) {
+		size += len(text) + 9
+	}
+	return size
 }
 
 func (o *Own) size() int {

@@ -9,7 +9,7 @@ type Unknown string
 // release does not know.
 func (r *Record) HasUnknown() bool {
 	if r.Unknown != "" || r.Own.hasUnknown() || r.Request.hasUnknown() || r.Reply.hasUnknown() || r.LatestReply.hasUnknown() || r.Failure.hasUnknown() ||
-		r.Job.hasUnknown() || r.Strip.hasUnknown() || r.Delivery.hasUnknown() || r.Ack.hasUnknown() || r.Answer.hasUnknown() || r.Call.hasUnknown() || r.Latest.hasUnknown() {
+		r.Job.hasUnknown() || r.Strip.hasUnknown() || r.Delivery.hasUnknown() || r.Ack.hasUnknown() || r.Answer.hasUnknown() || r.Call.hasUnknown() || r.Latest.hasUnknown() || r.Question.hasUnknown() {
 		return true
 	}
 	for _, parcel := range r.Outbox {
@@ -35,6 +35,8 @@ func (j *Job) hasUnknown() bool { return j != nil && j.Unknown != "" }
 func (s *Strip) hasUnknown() bool { return s != nil && s.Unknown != "" }
 
 func (d *Delivery) hasUnknown() bool { return d != nil && d.Unknown != "" }
+
+func (q *Question) hasUnknown() bool { return q != nil && q.Unknown != "" }
 
 func (o *Own) hasUnknown() bool {
 	return o != nil && (o.Unknown != "" || o.Reply != nil && o.Reply.Unknown != "")

@@ -70,6 +70,24 @@ func (v Value) With(text string) string {
 	return b.String()
 }
 
+// Pieces yields the text in pieces: those that are written, and those that get returns for the
+// keys of placeholders. A placeholder that get does not know stays as it is written.
+func (v Value) Pieces(get func(key string) (string, bool)) func(yield func(text string, given bool) bool) {
+	return func(yield func(text string, given bool) bool) {
+		for _, p := range v {
+			text, given := p.text, false
+			if p.key != "" {
+				if found, ok := get(p.key); ok {
+					text, given = found, true
+				}
+			}
+			if !yield(text, given) {
+				return
+			}
+		}
+	}
+}
+
 // Expand replaces the placeholders by what get returns for their keys, passed through
 // escape. A placeholder that get does not know stays as it is written.
 func (v Value) Expand(get func(key string) (string, bool), escape func(string) string) string {

@@ -14,7 +14,7 @@ func (e *Engine) Look(ctx context.Context, in Incoming) (callback.Verdict, *call
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	if cb.StateQuery(cb.Policy) != in.Parameter {
+	if !in.isAt(cb.Record, cb.Policy) {
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
 	if in.Call.Caller.Own, err = showsOwn(in.Keys, cb.Issued); err != nil {

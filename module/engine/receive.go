@@ -30,6 +30,9 @@ type Incoming struct {
 	Fixed bool
 	// Ask asks the app about the call, for callbacks that require it.
 	Ask Ask
+	// Serves reports whether the callbacks with a name can be called where the call has come;
+	// nil for all.
+	Serves func(name string) bool
 	// Trusted says that URL, keys and method are not checked, and no app is asked.
 	Trusted bool
 }
@@ -145,7 +148,7 @@ func (e *Engine) Admit(ctx context.Context, in Incoming) (callback.Verdict, *Cal
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	if cb.StateQuery(cb.Policy) != in.Parameter {
+	if !in.isAt(cb.Record, cb.Policy) {
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
 	if err := cb.Policy.CanJudge(); err != nil {
@@ -186,7 +189,7 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 	if err != nil {
 		return callback.Verdict{}, nil, err
 	}
-	if r.StateQuery(p) != in.Parameter && !in.Fixed && !in.Trusted {
+	if !in.isAt(r, p) {
 		return callback.Verdict{}, nil, store.ErrNotFound
 	}
 	if err := p.CanJudge(); err != nil {
@@ -213,6 +216,17 @@ func (e *Engine) verdictOn(ctx context.Context, r *callback.Record, in Incoming)
 		return callback.Verdict{}, nil, ErrBusy
 	}
 	return verdict, p, nil
+}
+
+// isAt reports whether a callback can be called where the call has come, and in that form.
+func (in Incoming) isAt(r *callback.Record, p *callback.Policy) bool {
+	switch {
+	case in.Trusted:
+		return true
+	case in.Serves != nil && !in.Serves(r.Name), !p.TakesSuffix(in.Call.Suffix):
+		return false
+	}
+	return in.Fixed || r.StateQuery(p) == in.Parameter
 }
 
 // showsOwn reports whether the callback's own key, if it has one, is among those shown.

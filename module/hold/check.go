@@ -31,7 +31,7 @@ func (h *Handler) Check() error {
 	if h.BaseURL == "" {
 		return errors.New("no base_url is given: name the URL under which partners reach callback_server, in the global callback option or here")
 	}
-	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks, h.checkCopies, h.checkRedirects, h.checkPageWhole, h.checkPoll, h.checkFetch, h.checkDeliveryHeaders, h.checkProgress} {
+	for _, check := range []func() error{h.checkOwnKey, h.checkBlocks, h.checkCopies, h.checkRedirects, h.checkPageWhole, h.checkConfirmWhole, h.checkPoll, h.checkFetch, h.checkDeliveryHeaders, h.checkProgress} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ func (h *Handler) CheckOptions() error {
 	for _, check := range []func() error{
 		h.checkTimes, h.checkWords, h.checkIdempotency, h.checkPolicy, h.checkStateQuery, h.checkInjections, h.checkCalls,
 		h.checkReplyTexts, h.checkCopyHeaders, h.checkDialect, h.checkOnly, h.checkAnswer,
-		h.checkMode, h.checkStep, h.checkPage, h.checkCorrelation, h.checkAsk, h.checkDelivery,
+		h.checkMode, h.checkStep, h.checkPage, h.checkConfirm, h.checkCorrelation, h.checkAsk, h.checkDelivery,
 	} {
 		if err := check(); err != nil {
 			return err

@@ -283,6 +283,7 @@ func (x *exchange) spec() (engine.Spec, error) {
 	// A step of a job waits for its job, which survives a restart.
 	spec.Attended = h.isStep() && x.step == nil
 	spec.AwaitsID = h.correlates()
+	spec.Confirm, spec.Question = h.Confirm != nil, x.question()
 	if x.step != nil && h.Mode != modeHold {
 		spec.Parent = x.step.parent
 	}

@@ -157,6 +157,9 @@ type Handler struct {
 	// what programs get.
 	Page *Page `json:"page,omitempty"`
 
+	// Confirm lets a person decide on a page at the callback URL. Default: a partner calls.
+	Confirm *Confirm `json:"confirm,omitempty"`
+
 	// Call is the route that answers by callback. In hold it gets a copy of the
 	// request; the request itself goes on to the next handlers after the callback, and
 	// the callback is closed when the client leaves or its time is over. In
@@ -215,6 +218,8 @@ type Handler struct {
 	log     *zap.Logger
 	policy  *callback.Policy
 	acks    []ackRange
+	// asks is what a person is asked who decides.
+	asks asks
 	// onlyHead and onlyBody are what a request must say before and in its body.
 	onlyHead, onlyBody []Match
 	// ackHeader and ackBody are what an ack must say in its header and in its body.

@@ -83,7 +83,7 @@ func (h *Handler) callOptions() []given {
 		{"require", h.Require != nil}, {"failed", h.Failed != nil}, {"progress", h.Progress != nil},
 		{"succeeded", h.Succeeded != nil}, {"result", h.Result != ""}, {"on_conflict", h.OnConflict != ""},
 		{"error_code", h.ErrorCode != nil}, {"error_text", h.ErrorText != nil}, {"document_statuses", h.DocumentStatuses != nil},
-		{"failed_body", h.FailedBody}, {"retryable", h.Retryable != nil}, {"multiple", h.Multiple}, {"key", h.Keys != nil},
+		{"failed_body", h.FailedBody}, {"confirm", h.Confirm != nil}, {"retryable", h.Retryable != nil}, {"multiple", h.Multiple}, {"key", h.Keys != nil},
 		{"use_body", h.UseBody != nil},
 	}
 }

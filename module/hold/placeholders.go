@@ -201,7 +201,7 @@ func (h *Handler) Provides(name string) bool {
 	case name == "api_key":
 		return slices.Contains(h.Keys, app.KeyInclude)
 	case name == "failed_url":
-		return h.Mode != modeDefer && h.StateQuery == ""
+		return h.Mode != modeDefer && h.StateQuery == "" && h.Confirm == nil
 	case name == "url" || name == "redirect_uri" || name == "state":
 		return h.Mode != modeDefer
 	}

@@ -56,7 +56,7 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 	if h.Mode != modeDefer {
 		h.app.AwaitCalls("callback " + h.Mode)
 	}
-	h.readsBody = h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest) ||
+	h.readsBody = h.asks.ofBody || h.injectsInto != "" || h.background() || h.Call != nil || h.CorrelationID.inBody(fromRequest) ||
 		slices.ContainsFunc(h.deliveryPlaces(), inject.Location.InBody)
 	return nil
 }
@@ -65,7 +65,9 @@ func (h *Handler) Provision(ctx caddy.Context) (err error) {
 // configuration is loaded.
 func (h *Handler) compilePolicy() error {
 	repl := caddy.NewReplacer()
-	h.policy = h.newPolicy(func(text string) string { return repl.ReplaceKnown(text, "") })
+	expand := func(text string) string { return repl.ReplaceKnown(text, "") }
+	h.policy = h.newPolicy(expand)
+	h.compileConfirm(expand)
 	h.policy.Retain, h.policy.RetainBodies = time.Duration(h.app.Retain), time.Duration(h.app.RetainBodies)
 	templates, err := h.Page.load(app.Known)
 	if err != nil {
@@ -281,6 +283,9 @@ func (h *Handler) newPolicy(expand func(string) string) *callback.Policy {
 	h.apply(p)
 	p.Fetch = h.Fetch != nil
 	p.Page = h.Page.stored(expand, h.Message)
+	if h.Mode != modeDefer {
+		p.Confirm = h.Confirm.stored(expand)
+	}
 	p.FailedBody = p.FailedBody || h.answersAck()
 	if h.Deliver != nil {
 		p.Shape = h.Deliver.stored()

@@ -93,7 +93,7 @@ func (s *Server) serveFixed(w http.ResponseWriter, r *http.Request, rt *app.Runt
 	if err != nil {
 		return failed(rt, err)
 	}
-	writeVerdict(w, r, rt, verdict, policy, in.Call.Caller)
+	s.writeVerdict(w, r, rt, verdict, policy, in.Call)
 	return nil
 }
 

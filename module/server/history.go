@@ -6,6 +6,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/answer"
 	"github.com/caddy-callback/caddy-callback/module/app"
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/page"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 )
 
@@ -17,11 +18,11 @@ const (
 
 // writeVerdict answers a call with the verdict on it. A call that changes nothing is noted for the
 // history of its callback.
-func writeVerdict(w http.ResponseWriter, r *http.Request, rt *app.Runtime, v callback.Verdict, p *callback.Policy, caller callback.Caller) {
-	refusal, refused := answer.Refusal(v, p, caller)
-	s := about(r.Context(), rt, v.ID)
+func (s *Server) writeVerdict(w http.ResponseWriter, r *http.Request, rt *app.Runtime, v callback.Verdict, p *callback.Policy, call *callback.Call) {
+	refusal, refused := answer.Refusal(v, p, call.Caller)
+	span := about(r.Context(), rt, v.ID)
 	if refused {
-		fail(s, refusal)
+		fail(span, refusal)
 	}
 	switch {
 	case refused && (v.Kind != callback.Refused || v.Next == nil):
@@ -31,7 +32,10 @@ func writeVerdict(w http.ResponseWriter, r *http.Request, rt *app.Runtime, v cal
 	case v.Kind == callback.Returned:
 		rt.Engine.Remember(v.ID, callback.Happening{Kind: callback.HappenedReplied, Status: v.Reply.Status, Reason: returned})
 	}
-	answer.WriteVerdict(w, v, p, caller)
+	page.Vary(w.Header())
+	if !call.Person || !s.answerPerson(w, r, v, p) {
+		answer.WriteVerdict(w, v, p, call.Caller)
+	}
 }
 
 // remember notes that a call to a callback was refused, if it is known which.

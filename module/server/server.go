@@ -20,7 +20,6 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/inject"
 	"github.com/caddy-callback/caddy-callback/module/memory"
-	"github.com/caddy-callback/caddy-callback/module/page"
 	"github.com/caddy-callback/caddy-callback/module/problem"
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
@@ -61,6 +60,17 @@ type Server struct {
 	// Challenges are the handshakes that the fixed URL answers, without a key and without a trace.
 	// Default: none.
 	Challenges []Challenge `json:"challenges,omitempty"`
+
+	// Names are the names of the callbacks that are served here: there are no others. Where they
+	// can be called is then here alone; status and result can be read wherever a callback_server
+	// without names is, too. Default: all that no other callback_server names.
+	Names []string `json:"names,omitempty"`
+
+	// User says who makes a call, as a placeholder that what guards the site sets, such as
+	// {http.request.header.Remote-User}. It stands in the history, and handlers that go on after
+	// the call have it as {http.callback.call.by}. Default: the user that Caddy has authenticated,
+	// {http.auth.user.id}.
+	User string `json:"user,omitempty"`
 
 	// Health is a path, such as /healthz, at which GET and HEAD say without a key whether
 	// requests that make callbacks are taken: 200 if they are, else 503. Default: none.
@@ -103,6 +113,7 @@ func (s *Server) Provision(ctx caddy.Context) (err error) {
 		return fmt.Errorf("callback_server: challenge: %w", err)
 	}
 	s.app.TakeCalls()
+	s.app.ServeOnlyHere(s.Names)
 	if s.ActiveContent {
 		s.app.AllowActiveContent()
 	}
@@ -135,6 +146,12 @@ func (s *Server) Check(keys []app.Key) error {
 		if err := config.CheckPath(s.AskPrefix); err != nil {
 			return err
 		}
+	}
+	if err := s.checkNames(); err != nil {
+		return fmt.Errorf("names: %w", err)
+	}
+	if err := s.checkUser(); err != nil {
+		return fmt.Errorf("user: %w", err)
 	}
 	if err := checkHealth(s.Health); err != nil {
 		return fmt.Errorf("health: %w", err)
@@ -183,8 +200,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 		s.serveTicket(answered, r, rt, at)
 		return nil
 	}
-	// People are redirected where programs are not.
-	page.Vary(w.Header())
 	if at.Resource == callback.FixedPath {
 		lease, done := s.serveChallenge(answered, r, rt.Engine)
 		defer lease.Release()
@@ -241,7 +256,9 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 		return err
 	}
 	in.Call.Caller, in.Call.Person, in.Call.ActiveContent = signed.assumed(), person, s.ActiveContent
-	in.Ask = s.asking(rt.Engine, r)
+	in.Call.MadeBy(s.userOf(r))
+	in.Call.Elsewhere = fromOtherSite(r)
+	in.Ask, in.Serves = s.asking(rt.Engine, r), s.serves
 	if looks(r) {
 		// There is no body to wait for.
 		in.Call.Caller = signed.proved(nil)
@@ -277,7 +294,7 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, rt *app.Runtim
 			return failed(rt, err)
 		}
 		if verdict.Kind != callback.Accepted {
-			writeVerdict(w, r, rt, verdict, cb.Policy, in.Call.Caller)
+			s.writeVerdict(w, r, rt, verdict, cb.Policy, in.Call)
 			return nil
 		}
 		owner, id = memory.OwnerOf(cb.ID), cb.ID
@@ -298,7 +315,7 @@ func (s *Server) serveOwn(w http.ResponseWriter, r *http.Request, rt *app.Runtim
 		remember(rt, id, callProblem(err))
 		return failed(rt, err)
 	}
-	writeVerdict(w, r, rt, verdict, policy, in.Call.Caller)
+	s.writeVerdict(w, r, rt, verdict, policy, in.Call)
 	return nil
 }
 

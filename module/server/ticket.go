@@ -20,7 +20,7 @@ func (s *Server) serveTicket(w http.ResponseWriter, r *http.Request, rt *app.Run
 		problem.NotAllowed(readMethods).Write(w)
 		return
 	}
-	reading := answer.Reading{Engine: rt.Engine, Exit: rt.Exit, Key: store.ByTicket(at.Secret), Document: answer.StatusDocument}
+	reading := answer.Reading{Engine: rt.Engine, Exit: rt.Exit, Key: store.ByTicket(at.Secret), Document: answer.StatusDocument, Shows: s.shows}
 	if at.Resource == callback.ResultPath {
 		reading.Document, reading.Chain = answer.ResultDocument, answer.ChainOf(r.URL.RawQuery)
 	}

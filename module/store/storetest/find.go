@@ -107,11 +107,13 @@ func (h *house) addWork(r *callback.Record) {
 	r.Awaited = []callback.Digest{{1}, {2}}
 	r.History = r.History.Add(callback.MaxHistory, callback.Happening{At: now, Kind: callback.HappenedClosed, Status: 410, Reason: "k", By: "l"})
 	r.Confirm = true
+	r.Call.By, r.Call.Choice = "m", "n"
+	r.Question = &callback.Question{Title: callback.Text{"o"}, Text: callback.Text{"p", "\xff"}}
 	r.Strip = &callback.Strip{At: now + 7, Done: true}
 	r.LatestReply = &callback.Reply{Status: 203, Header: callback.Header{{Name: "E", Value: "5"}}, Body: "\xff"}
 	// What a later release has written comes back, too, in any structure.
 	r.Unknown = "\x18\xc8\x63new\x19\x03\xe8\x81\xf6"
-	for _, unknown := range []*callback.Unknown{&r.Own.Unknown, &r.Own.Reply.Unknown, &r.Answer.Body.Unknown, &r.Delivery.Unknown, &r.Strip.Unknown, &r.Outbox[1].Unknown} {
+	for _, unknown := range []*callback.Unknown{&r.Own.Unknown, &r.Own.Reply.Unknown, &r.Answer.Body.Unknown, &r.Delivery.Unknown, &r.Strip.Unknown, &r.Question.Unknown, &r.Outbox[1].Unknown} {
 		*unknown = "\x18\xc9\x01"
 	}
 }
