@@ -54,20 +54,22 @@ func TestDashboardIsLiveUntilItIsPaused(t *testing.T) {
 	p.wantMarked()
 }
 
-// What an operator has in hand is not taken away by news: focus, opened details, marked text.
+// What an operator is typing is not taken away by news, as long as it can still be sent.
 func TestNewsLeaveFocusAlone(t *testing.T) {
 	t.Parallel()
 	s := startDesk(t, "")
 	p := comeTo(t, s.Caddy)
-	c := s.create(t, `{"correlationId":"focused"}`)
-	p.open(deskURL + "callback/" + c.ID)
+	url := s.park(t, "/renders/typed")
+	p.open(deskURL + "callback/" + s.newest(t))
 	p.click("Resolve it in the partner's place")
 	p.fill("Error text, with Failed", "half a sen")
-	s.call(t, c.CallbackURL, "text/plain", "by the partner")
-	p.wantText("resolved")
+	s.call(t, url, "application/json", `{"percent":50}`)
+	p.wantText("progressed")
 	if got := evaluate[string](p, "document.activeElement.value ?? ''"); got != "half a sen" {
 		t.Errorf("the focus is on something with %q", got)
 	}
+	s.call(t, url, "application/json", `{"done":true}`)
+	p.wantText("resolved")
 	p.lookHere("a callback that has ended while its page was open")
 }
 
