@@ -67,8 +67,7 @@ func (p *person) lookHere(state string) {
 // faultsHere returns what is wrong with the page that is open, in each width and scheme.
 func (p *person) faultsHere(how string) (faults []fault) {
 	p.t.Helper()
-	a := p.stepAside(readScript(p.t, "node_modules/axe-core/axe.min.js"))
-	check := readScript(p.t, "axe.js")
+	a := p.stepAside(readScript(p.t, "node_modules/axe-core/axe.min.js"), readScript(p.t, "axe.js"))
 	add := func(how string, what []string) {
 		for _, w := range what {
 			faults = append(faults, fault{how, w})
@@ -80,7 +79,7 @@ func (p *person) faultsHere(how string) (faults []fault) {
 		for _, scheme := range schemes {
 			p.setScheme(scheme)
 			var found struct{ Violations, Incomplete []string }
-			a.run(check, &found)
+			a.run(fmt.Sprintf("check(%v)", scheme != schemes[0]), &found)
 			add(at+", "+scheme, append(found.Violations, found.Incomplete...))
 		}
 	}
