@@ -267,6 +267,7 @@ func TestCommandWatchGoesOnOverReloadsAndRestarts(t *testing.T) {
 	s.commanded(t, "close", s.made(t, "--correlation-id", "watched").ID)
 	watch.WaitFor(t, "closed  closed")
 	s.Terminate(t)
+	s.Exited(t, exitWithin)
 	watch.WaitFor(t, "trying again")
 	s.Start(t, harness.Config{})
 	watch.WaitFor(t, "missing")
