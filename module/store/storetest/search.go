@@ -39,12 +39,9 @@ func listIsTurnedRound(h *house) {
 	h.createAll(records...)
 	var c store.Commit
 	for i := range 10 {
-		records[i], _ = h.update(store.ByID(records[i].ID), h.closeFor("turned round"))
-		_, c = h.update(store.ByID(records[i].ID), count)
+		h.update(store.ByID(records[i].ID), h.closeFor("turned round"))
+		records[i], c = h.update(store.ByID(records[i].ID), count)
 		h.wait(c)
-	}
-	for i := range records[:10] {
-		records[i], _, _ = h.store.Find(h.Context(), store.ByID(records[i].ID))
 	}
 	_, c = h.update(store.ByID(records[39].ID), remove)
 	h.wait(c)
