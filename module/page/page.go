@@ -75,7 +75,7 @@ func (v View) Style() template.CSS {
 	if v.Assets != "" {
 		return ""
 	}
-	return template.CSS(style)
+	return template.CSS(style) //nolint:gosec // it is ours
 }
 
 // New returns a template with the layout of all pages. text defines the template body,

@@ -20,7 +20,7 @@ var functions = template.FuncMap{
 // text shows what a stranger may have sent. Its direction does not reach what is around it,
 // and what would not be seen is made visible.
 func text(s string) template.HTML {
-	return template.HTML("<bdi>" + template.HTMLEscapeString(Plain(s)) + "</bdi>")
+	return template.HTML("<bdi>" + template.HTMLEscapeString(Plain(s)) + "</bdi>") //nolint:gosec // the text is escaped
 }
 
 // Plain returns a text in which what would not be seen, or would change the order of what is
@@ -70,5 +70,5 @@ func Short(most int, s string) string {
 // when shows a moment. The script shows it in the reader's own time zone.
 func when(moment interface{ Time() time.Time }) template.HTML {
 	t := moment.Time().UTC()
-	return template.HTML(t.Format(`<time datetime="2006-01-02T15:04:05.000Z">2006-01-02 15:04:05 UTC</time>`))
+	return template.HTML(t.Format(`<time datetime="2006-01-02T15:04:05.000Z">2006-01-02 15:04:05 UTC</time>`)) //nolint:gosec // it has digits only
 }
