@@ -81,3 +81,30 @@ func TestServerMayStandBesideRewrites(t *testing.T) {
 		}
 	}
 }
+
+const passwordOfAlice = "alice $2a$04$S0GLu8IzF3Qetxj9lOCLbezVX8q8D6rzZ11bD39Fi708ym2Lf5G62"
+
+// Whoever gives a site callbacks of its own relies on what guards it.
+func TestServerWithNamesBeforeItsGuardIsRefused(t *testing.T) {
+	const gate = "\nhttp://b {\ncallback park {\nname gate\n}\n}"
+	basic, forward := "basic_auth {\n"+passwordOfAlice+"\n}\n", "forward_auth auth:9091 {\nuri /auth\ncopy_headers Remote-User\n}\n"
+	server := "callback_server {\nnames gate\n}\n"
+	for name, test := range map[string]struct{ site, want string }{
+		"basic_auth":             {basic + server, "basic_auth runs only after it"},
+		"forward_auth":           {server + forward, "forward_auth runs only after it"},
+		"route in this order":    {"route {\n" + server + forward + "}\n", "forward_auth runs only after it"},
+		"route":                  {"route {\n" + forward + server + "respond 404\n}\n", ""},
+		"route with basic_auth":  {"route {\n" + basic + server + "}\n", ""},
+		"no guard":               {server + "reverse_proxy localhost:3000\n", ""},
+		"apart":                  {"handle /cb* {\n" + server + "}\nhandle {\n" + basic + "respond ok\n}\n", ""},
+		"no names":               {"callback_server\n" + basic + "respond ok\n", ""},
+		"names that nobody has":  {"callback_server {\nnames gaet\n}\n", "no directive has the name gaet; did you mean gate?"},
+		"names that a key gives": {"callback_server {\nnames shop\n}\n", ""},
+	} {
+		t.Setenv("CB_SHOP", strings.Repeat("k", 32))
+		err := validateWith(t, "base_url https://app.example.com\nkey shop {env.CB_SHOP} create for shop", "http://a {\n"+test.site+"}"+gate)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -2,10 +2,13 @@ package server
 
 import (
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/caddyauth"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 
 	"github.com/caddy-callback/caddy-callback/module/routes"
@@ -15,6 +18,9 @@ import (
 // paths can reach, and that is meant to get them from a handler that runs only after it:
 // callback_server stands before uri and rewrite in the order of directives.
 func (s *Server) Inspect(own *routes.Place, all []*routes.Place) error {
+	if err := s.checkGuard(own, all); err != nil {
+		return err
+	}
 	for _, prefix := range elsewhere(own) {
 		for _, at := range all {
 			if r, ok := at.Handler.(*rewrite.Rewrite); ok && takesAway(r, prefix) && follows(at, own) {
@@ -24,6 +30,36 @@ func (s *Server) Inspect(own *routes.Place, all []*routes.Place) error {
 		}
 	}
 	return nil
+}
+
+// checkGuard refuses a callback_server that has callbacks for its own, and is meant to be guarded
+// by a handler that runs only after it: callback_server stands before forward_auth and basic_auth
+// in the order of directives.
+func (s *Server) checkGuard(own *routes.Place, all []*routes.Place) error {
+	if len(s.Names) == 0 {
+		return nil
+	}
+	for _, at := range all {
+		if guard := guardAt(at.Handler); guard != "" && follows(at, own) {
+			return fmt.Errorf("callback_server: names: %s runs only after it, so nobody would have to sign in; put both into a route { ... }, %[1]s first; or, if these callbacks are for everybody, put callback_server into a handle /cb* { ... }", guard)
+		}
+	}
+	return nil
+}
+
+// guardAt returns what a Caddyfile calls a handler that asks people who they are; "" for any
+// other.
+func guardAt(handler caddyhttp.MiddlewareHandler) string {
+	switch h := handler.(type) {
+	case *caddyauth.Authentication:
+		return "basic_auth"
+	case *reverseproxy.Handler:
+		// What forward_auth is made of: a GET in place of the request, whose answer decides.
+		if h.Rewrite != nil && h.Rewrite.Method == http.MethodGet && len(h.HandleResponse) > 0 {
+			return "forward_auth"
+		}
+	}
+	return ""
 }
 
 // elsewhere returns the prefixes of the paths that reach a place, if the matchers around it
