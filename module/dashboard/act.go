@@ -15,6 +15,8 @@ func (v *visit) act() (err error) {
 	}
 	defer f.Release()
 	switch desk.Act(v.at.part) {
+	case acting:
+		err = v.decide(f)
 	case desk.Close:
 		err = v.desk().Close(v.r.Context(), v.at.id)
 	case desk.Redeliver:
@@ -26,6 +28,10 @@ func (v *visit) act() (err error) {
 	}
 	if err != nil {
 		return err
+	}
+	if f.Get(fieldBack) == "approvals" {
+		v.goTo("approvals")
+		return nil
 	}
 	return v.backToOne()
 }

@@ -43,7 +43,7 @@ var shownOptions = []string{
 	"failed_status", "failed_body", "retryable", "multiple", "keys",
 	"deliver.from", "deliver.failed_from", "deliver.method", "deliver.format", "deliver.progress", "deliver.retry", "deliver.timeout", "deliver.only",
 	"poll.from", "poll.after", "poll.every", "poll.longest", "poll.allow", "fetch.from",
-	"health", "unmatched", "active_content", "key_off", "bodies", "title",
+	"confirm.title", "confirm.text", "confirm.choices", "page.template", "page.languages", "page.progress", "page.patience", "names", "health", "unmatched", "active_content", "key_off", "bodies", "title",
 }
 
 // directives returns the directives of the configuration in their order.

@@ -129,23 +129,34 @@ func (v *visit) search(text string) error {
 	return nil
 }
 
-// look returns a page of callbacks. It goes on looking for a while where few match.
-func (v *visit) look(q store.Query, query url.Values) (l list, err error) {
+// look returns a page of callbacks.
+func (v *visit) look(q store.Query, query url.Values) (list, error) {
+	var rows []row
+	l, err := v.lookFor(q, query, func(cb *engine.Callback) { rows = append(rows, v.newRow(cb)) })
+	l.Rows = rows
+	return l, err
+}
+
+// lookFor finds the callbacks of a page, and returns the page without its rows. It goes on looking
+// for a while where few match.
+func (v *visit) lookFor(q store.Query, query url.Values, found func(*engine.Callback)) (l list, err error) {
+	n := 0
 	if query.Get(paramCursor) != "" {
 		l.First = "?" + without(query, paramCursor).Encode()
 	}
 	for until := time.Now().Add(lookFor); ; {
-		q.Limit = pageRows - len(l.Rows)
+		q.Limit = pageRows - n
 		page, err := v.desk().List(v.r.Context(), q)
 		if err != nil {
 			return l, err
 		}
 		for _, cb := range page.Callbacks {
-			l.Rows = append(l.Rows, v.newRow(cb))
+			found(cb)
 		}
+		n += len(page.Callbacks)
 		next := page.Next
 		page.Release()
-		full := len(l.Rows) >= pageRows
+		full := n >= pageRows
 		if next == "" || full || time.Now().After(until) {
 			if next != "" {
 				query = without(query, paramCursor)

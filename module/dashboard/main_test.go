@@ -69,12 +69,17 @@ func open(d *Dashboard) { d.KeyOff = true }
 // create makes a callback.
 func (d *Dashboard) create(t *testing.T, spec callback.Spec) *engine.Callback {
 	t.Helper()
+	return d.createBy(t, &callback.Policy{BaseURL: "https://app.example.com"}, spec)
+}
+
+// createBy makes a callback with a policy.
+func (d *Dashboard) createBy(t *testing.T, policy *callback.Policy, spec callback.Spec) *engine.Callback {
+	t.Helper()
 	rt, err := d.app.Use(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer rt.Release()
-	policy := &callback.Policy{BaseURL: "https://app.example.com"}
 	if err := policy.Compile(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
-var onePage = load("one", "resolve", "content")
+var onePage = load("one", "resolve", "content", "question")
 
 // oneData is what the page of one callback shows.
 type oneData struct {
@@ -24,6 +24,8 @@ type oneData struct {
 	// that it waits for.
 	Above, Below []row
 	History      []event
+	// Question is what a person is asked; nil if none is.
+	Question *question
 	// Data is what the app that has made it gave with it, as JSON.
 	Data     string
 	Delivery *delivery
@@ -65,7 +67,7 @@ func (v *visit) one() error {
 	}
 	data := oneData{
 		Frame: v.frame(), row: v.newRow(cb), callback: cb, Facts: factsOf(cb), Times: v.timesOf(cb), History: v.events(cb),
-		Delivery: v.deliveryOf(cb), Calls: v.callsOf(cb), Form: resolveForm{ID: cb.ID.String()},
+		Question: v.questionOf(cb, callback.MaxAsked), Delivery: v.deliveryOf(cb), Calls: v.callsOf(cb), Form: resolveForm{ID: cb.ID.String()},
 	}
 	events := v.at.root + "events?" + url.Values{"id": {cb.ID.String()}}.Encode()
 	if data.Live = v.live(events, refreshEvery); cb.Phase.Final() && data.Waits == "" {
@@ -91,7 +93,7 @@ func (v *visit) canDo(data *oneData) {
 	cb := data.callback
 	_, gone := v.desk().Gone(cb)
 	takes := !gone && (cb.Phase == callback.Waiting || cb.Policy.Multiple && cb.ShutAt == 0)
-	data.CanResolve, data.CanClose = takes, takes
+	data.CanResolve, data.CanClose = takes && data.Question == nil, takes
 	data.CanRedeliver = cb.Phase.Final() && cb.Delivery != nil && !cb.Stripped()
 	switch {
 	case !v.visitor.acts:

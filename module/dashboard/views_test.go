@@ -3,12 +3,14 @@ package dashboard
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/caddy-callback/caddy-callback/module/callback"
+	"github.com/caddy-callback/caddy-callback/module/engine"
 )
 
 // hostile is what a partner or a client may send.
@@ -240,9 +242,58 @@ func TestApprovalsAreListedOldestFirst(t *testing.T) {
 	first, second := d.create(t, callback.Spec{Confirm: true}), d.create(t, callback.Spec{Confirm: true})
 	d.create(t, callback.Spec{})
 	got := d.get(t, "/approvals").Body.String()
-	if a, b := strings.Index(got, first.ID.String()), strings.Index(got, second.ID.String()); a < 0 || b < a || strings.Count(got, "<tr>") != 3 {
+	if a, b := strings.Index(got, first.ID.String()), strings.Index(got, second.ID.String()); a < 0 || b < a || strings.Count(got, "<article") != 2 {
 		t.Errorf("%s", got)
 	}
+}
+
+func TestOperatorDecidesInAPersonsPlace(t *testing.T) {
+	d := newDashboard(t, nil)
+	asking := func() *callback.Policy {
+		return &callback.Policy{BaseURL: "https://app.example.com", Confirm: &callback.Confirm{
+			Title: "Approve?", Choices: []callback.Choice{{Name: "yes", Label: "Yes, pay"}, {Name: "no", Label: "No <b>", Failed: true}},
+		}}
+	}
+	ask := func(spec callback.Spec) *engine.Callback {
+		spec.Confirm = true
+		return d.createBy(t, asking(), spec)
+	}
+	first := ask(callback.Spec{Name: "orders", Question: &callback.Question{Title: callback.Text{"Pay ", hostile, "?"}, Text: callback.Text{"For ", strings.Repeat("x", 2*mostAsked)}}})
+	second := ask(callback.Spec{})
+	visit := func(method, path, user, key string, fields url.Values) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "http://ops.test"+path, strings.NewReader(fields.Encode()))
+		r.Header.Set("Accept", "text/html")
+		if fields != nil {
+			r.Header.Set("Content-Type", formType)
+		}
+		r.SetBasicAuth(user, key)
+		return d.serve(t, r)
+	}
+	list := visit("GET", "/approvals", "operator", operatorKey, nil)
+	wantIn(t, list, 200, "Pay </bdi><span class=\"given\">", "Approve?", `name="choice" value="yes"><bdi>Yes, pay</bdi>`, "No &lt;b&gt;", `action="./callback/`+first.ID.String()+`/decide"`)
+	wantHarmless(t, list.Body.String())
+	if strings.Contains(list.Body.String(), strings.Repeat("x", mostAsked+1)) {
+		t.Error("a long text is shown as a whole in the list")
+	}
+	wantIn(t, visit("GET", "/callback/"+first.ID.String(), "operator", operatorKey, nil), 200, "What a person is asked", strings.Repeat("x", 2*mostAsked))
+	if got := visit("GET", "/approvals", "watcher", watcherKey, nil).Body.String(); strings.Contains(got, "<button") {
+		t.Errorf("who may not act has buttons: %s", got)
+	}
+	path := "/callback/" + first.ID.String() + "/decide"
+	wantIn(t, visit("POST", path, "watcher", watcherKey, url.Values{"choice": {"yes"}}), 403)
+	wantIn(t, visit("POST", path, "operator", operatorKey, url.Values{"choice": {"perhaps"}}), 400, "does not ask")
+	wantIn(t, visit("POST", "/callback/"+d.create(t, callback.Spec{}).ID.String()+"/decide", "operator", operatorKey, url.Values{"choice": {"yes"}}), 400)
+	for range 2 {
+		done := visit("POST", path, "operator", operatorKey, url.Values{"choice": {"no"}, "back": {"approvals"}})
+		if done.Code != 303 || done.Header().Get("Location") != "../../approvals" {
+			t.Fatalf("%d %v %s", done.Code, done.Header(), done.Body)
+		}
+	}
+	wantIn(t, visit("POST", path, "operator", operatorKey, url.Values{"choice": {"yes"}}), 409)
+	wantIn(t, visit("GET", "/callback/"+first.ID.String(), "operator", operatorKey, nil), 200, ">failed<", "A person has decided.", "By</span> <bdi>operator</bdi>", "Reason:</span> <bdi>no</bdi>")
+	wantIn(t, visit("POST", "/callback/"+second.ID.String()+"/decide", "operator", operatorKey, url.Values{"choice": {"yes"}}), 303)
+	wantIn(t, visit("GET", "/callback/"+second.ID.String(), "operator", operatorKey, nil), 200, ">resolved<")
+	wantIn(t, visit("GET", "/approvals", "operator", operatorKey, nil), 200, "Nobody has to decide anything")
 }
 
 func TestLiveTellsWhatHappens(t *testing.T) {
