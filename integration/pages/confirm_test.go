@@ -37,9 +37,8 @@ callback park {
 const mail = `<!DOCTYPE html><html lang="en"><title>Mail</title><h1>Mail</h1><link rel="prefetch" href="{query.url}"><a href="{query.url}">Decide</a></html>`
 
 // ask sends a request about which somebody decides, and returns the link to the page.
-func (s *stage) ask(t *testing.T, amount, who string) (link, id string) {
+func (s *stage) ask(t *testing.T, path, amount, who string) (link, id string) {
 	t.Helper()
-	path := s.path()
 	got := s.send(t, http.MethodPost, appURL+path, "text/plain", "x", "X-Amount", amount, "X-Who", who)
 	if got.Status != http.StatusAccepted {
 		t.Fatalf("%d %s", got.Status, got.Body)
@@ -57,7 +56,7 @@ func TestPersonDecides(t *testing.T) {
 	s := startDecisions(t, "")
 	for _, script := range []bool{true, false} {
 		p := comeTo(t, s.Caddy)
-		link, id := s.ask(t, "12 EUR", "Ada")
+		link, id := s.ask(t, s.path(), "12 EUR", "Ada")
 		p.look(link, "a decision")
 		p.useScript(script)
 		p.open(link)
@@ -81,7 +80,7 @@ func TestPersonDecidesByKeyboard(t *testing.T) {
 	t.Parallel()
 	s := startDecisions(t, "")
 	p := comeTo(t, s.Caddy)
-	link, id := s.ask(t, "12 EUR", "Ada")
+	link, id := s.ask(t, s.path(), "12 EUR", "Ada")
 	p.open(link)
 	for range 10 {
 		p.do(chromedp.KeyEvent(kb.Tab))
@@ -99,7 +98,7 @@ func TestDoubleClickDecidesOnce(t *testing.T) {
 	t.Parallel()
 	s := startDecisions(t, "")
 	p := comeTo(t, s.Caddy)
-	link, id := s.ask(t, "12 EUR", "Ada")
+	link, id := s.ask(t, s.path(), "12 EUR", "Ada")
 	p.open(link)
 	p.click("Approve", 2)
 	p.wantText("Decided")
@@ -113,7 +112,7 @@ func TestDoubleClickDecidesOnce(t *testing.T) {
 func TestOfTwoPeopleOneDecides(t *testing.T) {
 	t.Parallel()
 	s := startDecisions(t, "")
-	link, id := s.ask(t, "12 EUR", "Ada")
+	link, id := s.ask(t, s.path(), "12 EUR", "Ada")
 	people := map[string]*person{"Approve": comeTo(t, s.Caddy), "Reject": comeTo(t, s.Caddy)}
 	for choice, p := range people {
 		p.open(link)
@@ -149,7 +148,7 @@ func TestNobodyDecidesTwice(t *testing.T) {
 	t.Parallel()
 	s := startDecisions(t, "")
 	p := comeTo(t, s.Caddy)
-	link, id := s.ask(t, "12 EUR", "Ada")
+	link, id := s.ask(t, s.path(), "12 EUR", "Ada")
 	p.open(link)
 	p.click("Approve")
 	p.wantText("Decided")
@@ -167,7 +166,7 @@ func TestPrefetchDecidesNothing(t *testing.T) {
 	t.Parallel()
 	s := startDecisions(t, "")
 	p := comeTo(t, s.Caddy)
-	link, id := s.ask(t, "12 EUR", "Ada")
+	link, id := s.ask(t, s.path(), "12 EUR", "Ada")
 	p.open("http://shop.test/?url=" + link)
 	harness.Eventually(t, "the browser fetches it before", func() bool {
 		for _, a := range p.road.requests(http.MethodGet) {
@@ -197,7 +196,7 @@ func TestHostileQuestionIsText(t *testing.T) {
 	s := startDecisions(t, "")
 	p := comeTo(t, s.Caddy)
 	for _, text := range hostile {
-		link, _ := s.ask(t, text, text)
+		link, _ := s.ask(t, s.path(), text, text)
 		p.open(link)
 		p.wantText("Approve")
 		p.harmless(fmt.Sprintf("%.60q", text))
@@ -209,7 +208,7 @@ func TestDecisionLeadsOn(t *testing.T) {
 	t.Parallel()
 	s := startDecisions(t, "redir http://shop.test/thanks\n")
 	p := comeTo(t, s.Caddy)
-	link, _ := s.ask(t, "12 EUR", "Ada")
+	link, _ := s.ask(t, s.path(), "12 EUR", "Ada")
 	p.open(link)
 	p.click("Approve")
 	p.wantTitle("Mail")
@@ -226,7 +225,7 @@ func TestApprovalsStandInTheDashboard(t *testing.T) {
 	p := comeTo(t, s.Caddy)
 	p.open(deskURL + "approvals")
 	p.mark()
-	link, id := s.ask(t, "", "")
+	link, id := s.ask(t, s.path(), "", "")
 	p.wantText(id)
 	p.wantMarked()
 	p.look(deskURL+"approvals", "approvals")

@@ -29,7 +29,7 @@ const (
 )
 
 // shots are the pictures that there are: each is light and dark.
-var shots = []string{"now", "callbacks", "callback", "waiting", "problem"}
+var shots = []string{"now", "callbacks", "callback", "waiting", "decision", "problem"}
 
 // The pictures of the docs are there, and no larger than they need be. With -update they are
 // taken, from a run of the real server.
@@ -108,6 +108,15 @@ callback /films/* park {
 		progress json scene
 	}
 }
+callback /approvals/* park {
+	name approvals
+	confirm {
+		title "Pay {http.request.header.X-Amount}?"
+		text "Asked for by {http.request.header.X-Who}, for order 1042."
+		choice approve "Approve"
+		choice reject "Reject" failed
+	}
+}
 callback /reports/* hold 100ms {
 	name reports
 }
@@ -148,6 +157,10 @@ func takeShots(t *testing.T) {
 	s.call(t, s.called(t, path), "application/json", `{"percent":62,"scene":"Scene 5 of 8: the harbour at night"}`, progress...)
 	p.wantText("62 %")
 	p.shoot("waiting", 640, 420, 1.5)
+	link, _ := s.ask(t, "/approvals/1", "1,250 EUR", "Ada Lovelace")
+	p.open(link)
+	p.wantTitle("Pay 1,250 EUR?")
+	p.shoot("decision", 640, 420, 1.5)
 	p.open(appURL + "/reports/1")
 	p.wantTitle("The callback has not come in time.")
 	p.shoot("problem", 640, 560, 1.5)
