@@ -340,3 +340,25 @@ func TestDirectivesAreShownAsTheyRun(t *testing.T) {
 	}
 	b.open(t, opsURL, "1 calls were accepted in the last hour.", ">orders</bdi>")
 }
+
+func TestOperatorApprovesWhatWaitsForAPerson(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.Setenv("CB_MANAGE", managerKey)
+	s.Start(t, harness.Config{
+		Callback: "key operator {env.CB_MANAGE} read manage\n", Private: s.gate(""),
+		Sites: s.Site("ops", "handle_path /in/ops* {\n\tcallback_dashboard\n}\n"),
+	})
+	_, status, then := s.told(t, `{"amount":1.10,"to":[{"name":"<b>Bob</b>\u202e"}]}`)
+	b := s.operator()
+	view := b.open(t, opsURL+"approvals", `Pay </bdi><span class="given"><bdi>1.10</bdi></span>`, "&lt;b&gt;Bob&lt;/b&gt;‹U+202E›", "gate")
+	b.shows(t, b.press(t, view, "Approve", url.Values{"choice": {"approve"}}), "Nobody has to decide anything")
+	onward := s.partner.Received(t, then)
+	wantHeader(t, onward.Header, "X-Choice", "approve")
+	wantHeader(t, onward.Header, "X-By", "operator")
+	harness.Eventually(t, "it has ended", func() bool { return s.status(t, status).Phase == "resolved" })
+	one := b.open(t, link(t, b.open(t, opsURL+"list?name=gate"), s.status(t, status).ID))
+	if !strings.Contains(one, "A person has decided.") || !strings.Contains(one, "By</span> <bdi>operator</bdi>") {
+		t.Errorf("the history does not say who has decided:\n%s", one)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/engine"
 	"github.com/caddy-callback/caddy-callback/module/memory"
 	"github.com/caddy-callback/caddy-callback/module/problem"
+	"github.com/caddy-callback/caddy-callback/module/store"
 )
 
 var approvalsPage = load("approvals", "rows", "question")
@@ -57,10 +58,24 @@ func (v *visit) questionOf(cb *engine.Callback, most int) *question {
 		title, text = cb.Question.Title, cb.Question.Text
 	}
 	q := &question{Title: title.Cut(callback.MaxTitle).Spans(), Text: text.Cut(most).Spans()}
-	if v.visitor.acts && cb.Phase == callback.Waiting {
+	if v.visitor.acts && undecided(cb) {
 		q.Choices, q.To = cb.Policy.Confirm.Choices, v.at.root+"callback/"+cb.ID.String()+"/"+acting
 	}
 	return q
+}
+
+// undecided reports whether nobody has decided. What goes on after the decision still waits.
+func undecided(cb *engine.Callback) bool { return cb.Phase == callback.Waiting && cb.Call == nil }
+
+// asksSomebody reports whether one of the callbacks that have waited longest for a person still
+// does.
+func (v *visit) asksSomebody() (bool, error) {
+	page, err := v.desk().List(v.r.Context(), store.Query{Confirm: true, Phase: callback.Waiting, OldestFirst: true, Limit: pageRows})
+	if err != nil {
+		return false, err
+	}
+	defer page.Release()
+	return slices.ContainsFunc(page.Callbacks, undecided), nil
 }
 
 // approvals shows the callbacks that wait for a person, the oldest first.
@@ -75,6 +90,9 @@ func (v *visit) approvals() error {
 	}
 	data := approvalsData{Frame: v.frame(), Live: v.live(v.eventsOf(nil), refreshEvery)}
 	data.List, err = v.lookFor(q, query, func(cb *engine.Callback) {
+		if !undecided(cb) {
+			return
+		}
 		a := approval{v.newRow(cb), v.questionOf(cb, mostAsked)}
 		if a.Question != nil {
 			a.Question.Back = true

@@ -80,6 +80,10 @@ func (v *visit) now() error {
 	if v.withSlash() {
 		return nil
 	}
+	asked, err := v.asksSomebody()
+	if err != nil {
+		return err
+	}
 	l := v.live("", refreshEvery)
 	hour := v.rt.Trend.Hour(v.visitor.names)
 	tally := v.tally()
@@ -87,6 +91,9 @@ func (v *visit) now() error {
 		Frame: v.frame(), Live: l, Alerts: v.alerts(tally, &hour), Tiles: v.tiles(tally),
 		Plots:   []plot{plotEnds(&hour), plotWaiting(&hour), plotCalls(&hour)},
 		Minutes: minuteRows(&hour), Nodes: v.nodes(),
+	}
+	if asked {
+		data.Alerts = append(data.Alerts, alert{Text: "Somebody has to decide.", To: v.at.root + "approvals", What: "Look at what is asked"})
 	}
 	data.Names, data.MoreNames = v.nameRows(tally)
 	return v.write(nowPage, show{title: "Now", data: data, refresh: l.refresh()})

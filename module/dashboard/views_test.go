@@ -270,12 +270,13 @@ func TestOperatorDecidesInAPersonsPlace(t *testing.T) {
 		return d.serve(t, r)
 	}
 	list := visit("GET", "/approvals", "operator", operatorKey, nil)
-	wantIn(t, list, 200, "Pay </bdi><span class=\"given\">", "Approve?", `name="choice" value="yes"><bdi>Yes, pay</bdi>`, "No &lt;b&gt;", `action="./callback/`+first.ID.String()+`/decide"`)
+	wantIn(t, list, 200, "Pay </bdi><span class=\"given\">", "Approve?", `name="choice" value="yes">Yes, pay</button>`, "No &lt;b&gt;", `action="./callback/`+first.ID.String()+`/decide"`)
 	wantHarmless(t, list.Body.String())
 	if strings.Contains(list.Body.String(), strings.Repeat("x", mostAsked+1)) {
 		t.Error("a long text is shown as a whole in the list")
 	}
 	wantIn(t, visit("GET", "/callback/"+first.ID.String(), "operator", operatorKey, nil), 200, "What a person is asked", strings.Repeat("x", 2*mostAsked))
+	wantIn(t, visit("GET", "/", "watcher", watcherKey, nil), 200, "Somebody has to decide.")
 	if got := visit("GET", "/approvals", "watcher", watcherKey, nil).Body.String(); strings.Contains(got, "<button") {
 		t.Errorf("who may not act has buttons: %s", got)
 	}

@@ -19,7 +19,7 @@ func (v *visit) waitsFor(cb *engine.Callback) string {
 		return cmp.Or(blockWords[cb.Job.Block], "its job") + v.again(cb.Job.Attempts, cb.Job.NextAt)
 	case cb.Phase == callback.Waiting && !cb.Step.IsZero():
 		return "its step"
-	case cb.Phase == callback.Waiting && cb.Confirm:
+	case cb.Confirm && undecided(cb):
 		return "a person"
 	case cb.Phase == callback.Waiting:
 		return "the call"
