@@ -166,6 +166,28 @@ func TestGuardedSiteOwnsTheApprovals(t *testing.T) {
 	wantStatus(t, s.fetch(t, status), http.StatusOK)
 }
 
+// What was asked, chosen, and by whom outlives the process.
+func TestDecisionOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	cfg := harness.Config{Private: s.gate(""), Public: "callback_server {\nuser {http.request.header.Remote-User}\n}"}
+	s.Start(t, cfg)
+	decide, _, then := s.told(t, `{"amount":7}`)
+	s.partner.Handle(then, harness.Ack(http.StatusServiceUnavailable, nil, ""))
+	s.Kill(t)
+	s.Start(t, cfg)
+	wantPage(t, s.browse(t, http.MethodGet, decide), http.StatusOK, `Pay <span class="given"><bdi>7</bdi></span>?`)
+	wantStatus(t, s.decide(t, decide, "choice=approve", "Remote-User", "alice"), http.StatusSeeOther)
+	wantHeader(t, s.partner.Received(t, then).Header, "X-By", "alice")
+	s.Kill(t)
+	s.partner.Handle(then, harness.Ack(http.StatusOK, nil, "done"))
+	s.Start(t, cfg)
+	again := s.partner.Received(t, then)
+	wantHeader(t, again.Header, "X-By", "alice")
+	wantHeader(t, again.Header, "X-Choice", "approve")
+	wantPage(t, s.browse(t, http.MethodGet, decide), http.StatusOK, "Approve", "<bdi>alice</bdi>")
+}
+
 func TestNamesThatNoDirectiveHasAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
