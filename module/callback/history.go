@@ -157,8 +157,11 @@ func (h History) Merge(limit int, seen History) History { return h.mergeBefore(l
 // mergeBefore is Merge for what was seen before something was added to a history. What was added
 // stays at the end.
 func (h History) mergeBefore(limit int, seen, before History) History {
-	if len(seen) == 0 {
+	switch {
+	case len(seen) == 0:
 		return h
+	case before != nil && len(before) == 0:
+		return append(append(make(History, 0, len(seen)+len(h)), seen...), h...).bounded(limit)
 	}
 	var there, more [MaxHistory + 8]historyEntry
 	all := h.entries(there[:0])
