@@ -145,7 +145,7 @@ func TestNothingThatIsNotedGetsLostBetweenWrites(t *testing.T) {
 	cb := b.create(t)
 	b.call(t, cb, "first")
 	var done sync.WaitGroup
-	for i := range 12 {
+	for i := range maxNotesEach {
 		done.Go(func() {
 			b.Remember(cb.ID, callback.Happening{Kind: callback.HappenedCorrelated, Reason: fmt.Sprint(i)})
 			if i%3 == 0 {
@@ -164,7 +164,7 @@ func TestNothingThatIsNotedGetsLostBetweenWrites(t *testing.T) {
 			seen[h.Reason]++
 		}
 	}
-	for i := range 12 {
+	for i := range maxNotesEach {
 		if n := seen[fmt.Sprint(i)]; n != 1 {
 			t.Errorf("number %d is told %d times", i, n)
 		}
