@@ -41,7 +41,7 @@ func (s *stage) standsStill(t *testing.T, p harness.Protocol) *exchange {
 // writing returns how many streams are being written to.
 func (s *stage) writing(t *testing.T) int {
 	t.Helper()
-	return s.GoroutinesIn(t, "hold.(*stream).send")
+	return s.GoroutinesIn(t, "answer.(*Stream).send")
 }
 
 func TestClientThatStandsStillHoldsNobodyUpAndIsCutOff(t *testing.T) {
