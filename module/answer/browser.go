@@ -48,6 +48,13 @@ func CrossSite(r *http.Request) bool {
 	return r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get("Sec-Fetch-Site") == "cross-site"
 }
 
+// FromOwnPage reports whether nothing says that another page than one of the same origin, or
+// other than its user, has made a request: what changes something, and is sent by a form, needs
+// that.
+func FromOwnPage(r *http.Request) bool {
+	return slices.Contains([]string{"", "same-origin", "none"}, r.Header.Get("Sec-Fetch-Site")) && !FromElsewhere(r)
+}
+
 // FromElsewhere reports whether a page of another host has made the request. It is checked
 // if no key is required. Browsers send Sec-Fetch-Site, which no page can forge, over
 // connections that they trust; over others, Origin has to do.

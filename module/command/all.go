@@ -32,22 +32,6 @@ type act struct {
 	body   []byte
 }
 
-// outcome is what the API says has become of an act on all that match.
-type outcome struct {
-	Matched  int            `json:"matched"`
-	Done     int            `json:"done"`
-	Failed   int            `json:"failed"`
-	Skipped  map[string]int `json:"skipped"`
-	Failures []failure      `json:"failures,omitempty"`
-	Next     string         `json:"next,omitempty"`
-}
-
-// failure is a callback that something has failed with.
-type failure struct {
-	ID     string `json:"id"`
-	Reason string `json:"reason"`
-}
-
 // addAct adds the flags of a command that acts on all callbacks that match.
 func addAct(cmd *cobra.Command) *cobra.Command {
 	addFilters(cmd)
@@ -96,7 +80,7 @@ func (c *adminClient) actOnAll(query url.Values, a act) error {
 	if err != nil {
 		return err
 	}
-	total := outcome{Skipped: make(map[string]int)}
+	total := desk.Report{Skipped: make(map[string]int)}
 	if n == 0 {
 		return c.printReport(total, "No callback matches.")
 	}
@@ -159,10 +143,10 @@ func callbacks(n int) string {
 
 // carryOut does it to so many callbacks that match, and adds to the report what has become of
 // them.
-func (c *adminClient) carryOut(query url.Values, n int, a act, total *outcome) error {
+func (c *adminClient) carryOut(query url.Values, n int, a act, total *desk.Report) error {
 	for {
 		query.Set("expect", strconv.Itoa(n-total.Matched))
-		var part outcome
+		var part desk.Report
 		if _, err := c.do(http.MethodPost, api.Path+"/"+string(a.name)+"?"+query.Encode(), a.header, bytes.NewReader(a.body), &part); err != nil {
 			return err
 		}
@@ -182,7 +166,7 @@ func (c *adminClient) carryOut(query url.Values, n int, a act, total *outcome) e
 }
 
 // add adds a report to another.
-func add(total *outcome, part outcome) {
+func add(total *desk.Report, part desk.Report) {
 	total.Matched += part.Matched
 	total.Done += part.Done
 	total.Failed += part.Failed
@@ -194,7 +178,7 @@ func add(total *outcome, part outcome) {
 
 // printReport prints what has become of the callbacks that match, or a line for people if there
 // were none.
-func (c *adminClient) printReport(r outcome, none string) error {
+func (c *adminClient) printReport(r desk.Report, none string) error {
 	document, err := json.Marshal(r)
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ var errNobody = func() problem.Problem {
 // everything else read.
 func (d *Dashboard) admit(r *http.Request) (*visitor, error) {
 	changes := r.Method != http.MethodGet && r.Method != http.MethodHead
-	if (changes || d.KeyOff) && answer.FromElsewhere(r) || changes && !ownPage(r) {
+	if changes && !answer.FromOwnPage(r) || d.KeyOff && answer.FromElsewhere(r) {
 		return nil, problem.CrossSite
 	}
 	if d.KeyOff {
@@ -61,12 +61,6 @@ func (d *Dashboard) admit(r *http.Request) (*visitor, error) {
 		return nil, problem.KeyNotAllowed
 	}
 	return nil, errNobody
-}
-
-// ownPage reports whether a browser that says where a request comes from says that it is a page
-// of ours, or its user.
-func ownPage(r *http.Request) bool {
-	return slices.Contains([]string{"", "same-origin", "none"}, r.Header.Get("Sec-Fetch-Site"))
 }
 
 // shown returns the keys that a request shows: a password, with the name of the key that it

@@ -94,7 +94,7 @@ func (v *visit) report(id string) *shownReport {
 		s.Lines = append(s.Lines, "With "+count(r.Failed)+" it has failed.")
 	}
 	for _, f := range r.Failures {
-		s.Failures = append(s.Failures, link{f.ID.String() + ": " + f.Reason, v.at.root + "callback/" + f.ID.String()})
+		s.Failures = append(s.Failures, link{f.ID + ": " + f.Reason, v.at.root + "callback/" + f.ID})
 	}
 	if r.Next != "" {
 		rest := maps.Clone(r.filters)

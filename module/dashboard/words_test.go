@@ -55,7 +55,7 @@ func TestReportSaysWhatHasBecomeOfAll(t *testing.T) {
 	d := newDashboard(t, open)
 	id := callback.NewUUID()
 	report := d.reports.keep(keptReport{act: desk.Redeliver, filters: map[string][]string{"name": {"orders"}}, Report: desk.Report{
-		Matched: 9, Done: 4, Failed: 2, Skipped: map[string]int{desk.SkippedNothing: 2, "another": 1}, Failures: []desk.Failure{{ID: id, Reason: "busy"}}, Next: "more",
+		Matched: 9, Done: 4, Failed: 2, Skipped: map[string]int{desk.SkippedNothing: 2, "another": 1}, Failures: []desk.Failure{{ID: id.String(), Reason: "busy"}}, Next: "more",
 	}})
 	wantIn(t, d.get(t, "/list?report="+report), 200, "4 callbacks were delivered again", "Of 9 callbacks that matched, 4 were delivered again.", "2 have no result to deliver.",
 		"1 were left as they are: another.", "With 2 it has failed.", `href="./callback/`+id.String()+`">`+id.String()+": busy", `href="./list/redeliver?cursor=more&amp;name=orders"`)

@@ -123,8 +123,8 @@ type Report struct {
 
 // Failure is a callback that something has failed with.
 type Failure struct {
-	ID     callback.UUID `json:"id"`
-	Reason string        `json:"reason"`
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
 }
 
 const (
@@ -258,7 +258,7 @@ func (r *Report) add(id callback.UUID, skipped string, err error) {
 	default:
 		r.Failed++
 		if len(r.Failures) < mostFailures {
-			r.Failures = append(r.Failures, Failure{id, reasonOf(err)})
+			r.Failures = append(r.Failures, Failure{id.String(), reasonOf(err)})
 		}
 	}
 }

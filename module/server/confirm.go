@@ -69,15 +69,6 @@ func (s *Server) shows(name string) bool {
 	return len(s.Names) == 0 || slices.Contains(s.Names, name)
 }
 
-// fromOtherSite reports whether a page of another site makes the request.
-func fromOtherSite(r *http.Request) bool {
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "cross-site", "same-site":
-		return true
-	}
-	return answer.FromElsewhere(r)
-}
-
 // answerPerson answers a person at a callback that people decide on, if what they see is a page
 // on which they decide, or see what was decided.
 func (s *Server) answerPerson(w http.ResponseWriter, r *http.Request, v callback.Verdict, p *callback.Policy) (answered bool) {

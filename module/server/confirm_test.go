@@ -8,34 +8,6 @@ import (
 	"github.com/caddy-callback/caddy-callback/module/app"
 )
 
-func TestPageOfAnotherSiteIsKnown(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		site, origin string
-		elsewhere    bool
-	}{
-		"program":                {"", "", false},
-		"the page itself":        {"same-origin", "null", false},
-		"by hand":                {"none", "", false},
-		"another site":           {"cross-site", "https://evil.test", true},
-		"another site, hidden":   {"cross-site", "", true},
-		"a neighbour":            {"same-site", "https://other.app.test", true},
-		"old browser":            {"", "https://app.test", false},
-		"old browser, elsewhere": {"", "https://evil.test", true},
-		"old browser, hidden":    {"", "null", true},
-	} {
-		r := httptest.NewRequest(http.MethodPost, "https://app.test/cb/x", nil)
-		for header, value := range map[string]string{"Sec-Fetch-Site": test.site, "Origin": test.origin} {
-			if value != "" {
-				r.Header.Set(header, value)
-			}
-		}
-		if got := fromOtherSite(r); got != test.elsewhere {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
 func TestRequestLeadsBackToItself(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]string{

@@ -257,7 +257,7 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request, rt *app.Runti
 	}
 	in.Call.Caller, in.Call.Person, in.Call.ActiveContent = signed.assumed(), person, s.ActiveContent
 	in.Call.MadeBy(s.userOf(r))
-	in.Call.Elsewhere = fromOtherSite(r)
+	in.Call.Elsewhere = !answer.FromOwnPage(r)
 	in.Ask, in.Serves = s.asking(rt.Engine, r), s.serves
 	if looks(r) {
 		// There is no body to wait for.
